@@ -1,0 +1,268 @@
+//! Commits: how data files that were written become part of a table, all at once or not at all.
+//!
+//! A commit is a plan made from the table's metadata and manifests (`plan`, without I/O), the files that the plan calls
+//! for (`snapshot`), and one conditional write: the catalog moves the table's pointer from the metadata that the plan was
+//! made from to the new one. Whoever loses that race plans again on what the winner left. What is promised:
+//!
+//! - Readers see the old snapshot or the new one. A writer that dies leaves files that nothing refers to.
+//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base;
+//!   an append never does, unless the table's schema or partitioning changed.
+//! - The same [`CommitKey`] commits once, for as long as its snapshot is in the table's retained history.
+//! - An outcome that the catalog could not tell is looked up. If even that is not possible the error is of kind
+//!   `Unknown`, and no file is removed.
+//!
+//! The iceberg crate's transactions are not used: they append only, and they cannot be retried with other decisions.
+
+mod history;
+mod partitions;
+mod plan;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use iceberg::TableIdent;
+use iceberg::spec::{DataFile, TableMetadata};
+use iceberg::table::Table;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+pub use history::{COMMIT_KEY, ancestors, find_commit};
+pub use partitions::Replaced;
+pub use plan::Tally;
+use snapshot::{Attempt, Staged};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::table::Warehouse;
+
+/// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CommitKey(String);
+
+impl CommitKey {
+    /// The key of work that can be recognised when it is done again.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// A key for work that is done once, such as an `INSERT` that a user types.
+    pub fn unique() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a writer relied on when it began: take it from the table that the statement was planned with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The table, as opposed to a later one of the same name.
+    pub uuid: Uuid,
+    /// The snapshot that was current; `None` for an empty table.
+    pub snapshot_id: Option<i64>,
+    /// The schema that the added files were written with.
+    pub schema_id: i32,
+    /// The partition spec that the added files were written with.
+    pub spec_id: i32,
+}
+
+impl Base {
+    /// The table's present state.
+    pub fn of(table: &Table) -> Self {
+        let metadata = table.metadata();
+        Self {
+            uuid: metadata.uuid(),
+            snapshot_id: metadata.current_snapshot_id(),
+            schema_id: metadata.current_schema_id(),
+            spec_id: metadata.default_partition_spec_id(),
+        }
+    }
+}
+
+/// What a commit does to the rows that are there.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// Adds to them. Without files it does nothing and makes no snapshot.
+    Append,
+    /// Puts its files in the place of others. Makes a snapshot also when there is nothing to remove and nothing to add,
+    /// so that the table tells that this has run.
+    Replace(Replaced),
+}
+
+/// A change to a table.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub table: TableIdent,
+    pub base: Base,
+    pub operation: Operation,
+    /// Data files of the base's schema and partition spec.
+    pub added: Vec<DataFile>,
+    pub key: CommitKey,
+    /// Further entries of the snapshot's summary.
+    pub summary: BTreeMap<String, String>,
+}
+
+/// What became of a [`Commit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The snapshot with the change; the current one, if any, when there was nothing to do.
+    pub snapshot_id: Option<i64>,
+    /// The same work was committed before, as `snapshot_id`. The files of this commit are not in the table: delete them.
+    pub already: bool,
+    /// How often another writer was quicker.
+    pub retries: u32,
+    pub added: Tally,
+    pub removed: Tally,
+}
+
+impl Warehouse {
+    /// Commits a change, or fails and changes nothing.
+    ///
+    /// After an error other than `Unknown`, and after [`Committed::already`], the added files belong to nobody and the
+    /// caller deletes them. The work goes on if the future is dropped: whether it succeeded is then in the table's
+    /// history, under its key.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let warehouse = self.clone();
+        tokio::spawn(async move { warehouse.commit_here(commit).await })
+            .await
+            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that commits died").with_source(e))?
+    }
+
+    async fn commit_here(&self, commit: Commit) -> Result<Committed> {
+        let mut staged = Staged::new();
+        let outcome = self.race(&commit, &mut staged).await.map_err(|e| e.context(format_args!("table {}", commit.table)));
+        let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
+        if !may_be_in_use {
+            self.discard(staged.unused()).await;
+        }
+        outcome
+    }
+
+    async fn race(&self, commit: &Commit, staged: &mut Staged) -> Result<Committed> {
+        let began = Instant::now();
+        let mut retries = 0;
+        loop {
+            let Some(table) = self.find(&commit.table).await? else {
+                return Err(Error::new(ErrorKind::Conflict, "it was dropped since this write began"));
+            };
+            let policy = Retry::of(table.metadata());
+            let ready = match snapshot::prepare(&table, commit, staged).await? {
+                Attempt::Over(mut committed) => {
+                    committed.retries = retries;
+                    return Ok(committed);
+                }
+                Attempt::Ready(ready) => ready,
+            };
+            let published = self.publish(&table, commit, &ready.metadata_location, staged.snapshot_id).await;
+            match published {
+                Ok(true) => {
+                    staged.in_use(ready.manifests);
+                    self.discard(ready.expired).await;
+                    return Ok(Committed { retries, ..ready.committed });
+                }
+                Ok(false) => self.discard([ready.metadata_location, ready.manifest_list]).await,
+                Err(e) => {
+                    if e.kind() != ErrorKind::Unknown {
+                        self.discard([ready.metadata_location, ready.manifest_list]).await;
+                    }
+                    return Err(e);
+                }
+            }
+            retries += 1;
+            if retries > policy.retries || began.elapsed() > policy.total {
+                let message = format!("other writers were quicker {retries} times; run the statement again");
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            tracing::debug!(table = %commit.table, retries, "another writer was quicker");
+            sleep(policy.wait(retries)).await;
+        }
+    }
+
+    /// Moves the table's pointer to `new`; false if another writer was quicker.
+    ///
+    /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold our snapshot
+    /// since. While it still points to the old metadata, our request may yet arrive, so the same request is repeated:
+    /// whichever arrives first makes the other void.
+    async fn publish(&self, table: &Table, commit: &Commit, new: &str, snapshot_id: i64) -> Result<bool> {
+        const TRIES: u32 = 5;
+        let old = table.metadata_location_result()?;
+        let mut doubt = None;
+        for attempt in 1..=TRIES {
+            match self.catalog().swap(&commit.table, old, new).await {
+                Ok(true) => return Ok(true),
+                Ok(false) if doubt.is_none() => return Ok(false),
+                Err(e) if doubt.is_none() && e.kind() != ErrorKind::Unknown => return Err(e),
+                Ok(false) => {}
+                Err(e) => doubt = Some(e),
+            }
+            match self.catalog().pointer(&commit.table).await {
+                Ok(Some(at)) if at == new => return Ok(true),
+                Ok(Some(at)) if at != old => {
+                    let now = self.load_at(&commit.table, &at).await.map_err(|e| unknown(commit, snapshot_id, e))?;
+                    return Ok(now.metadata().snapshot_by_id(snapshot_id).is_some());
+                }
+                // A table that is gone may have been renamed after our commit.
+                Ok(_) | Err(_) => {}
+            }
+            if attempt < TRIES {
+                sleep(Duration::from_millis(20 << attempt)).await;
+            }
+        }
+        let cause = doubt.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone"));
+        Err(unknown(commit, snapshot_id, cause))
+    }
+}
+
+fn unknown(commit: &Commit, snapshot_id: i64, cause: Error) -> Error {
+    let message = format!(
+        "it is unknown whether the commit happened; it did if the table's history has snapshot {snapshot_id}, whose \
+         summary has {COMMIT_KEY}={}; committing again under this key is safe",
+        commit.key
+    );
+    Error::new(ErrorKind::Unknown, message).with_source(cause)
+}
+
+/// How often and how patiently a lost race is run again. The table's `commit.retry.*` properties overrule the defaults,
+/// which suit many writers on one machine: a commit takes milliseconds there, and each lost race is another's success.
+#[derive(Debug)]
+struct Retry {
+    retries: u32,
+    min_wait: Duration,
+    max_wait: Duration,
+    total: Duration,
+}
+
+impl Retry {
+    fn of(metadata: &TableMetadata) -> Self {
+        let number = |name: &str, default: u64| {
+            metadata.properties().get(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+        };
+        let millis = |name: &str, default: u64| Duration::from_millis(number(name, default));
+        Self {
+            retries: u32::try_from(number("commit.retry.num-retries", 20)).unwrap_or(u32::MAX),
+            min_wait: millis("commit.retry.min-wait-ms", 10),
+            max_wait: millis("commit.retry.max-wait-ms", 2_000),
+            total: millis("commit.retry.total-timeout-ms", 300_000),
+        }
+    }
+
+    /// Grows with each retry and differs among writers, so that they do not meet again.
+    fn wait(&self, retry: u32) -> Duration {
+        let longest = self.min_wait.saturating_mul(1 << retry.min(16)).min(self.max_wait).max(self.min_wait);
+        let spread = (longest - self.min_wait).as_micros() as u64;
+        let random = Uuid::new_v4().as_u64_pair().1;
+        self.min_wait + Duration::from_micros(random % (spread + 1))
+    }
+}

@@ -1,0 +1,298 @@
+//! The files of a new snapshot: manifests, the manifest list and the metadata that adds it to the table.
+
+use std::collections::{HashMap, HashSet};
+
+use iceberg::MetadataLocation;
+use iceberg::spec::{
+    DataFile, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+};
+use iceberg::table::Table;
+use uuid::Uuid;
+
+use super::partitions::Selection;
+use super::plan::{self, Changes, Fate, Tally, Verdict};
+use super::{Commit, Committed, Operation};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{load_manifests, manifest_list};
+use crate::table::write_metadata;
+
+/// What outlives a lost race: the snapshot's identity, and manifests that are the same in the next attempt.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) snapshot_id: i64,
+    /// Names the files of this commit.
+    uuid: Uuid,
+    added: Option<ManifestFile>,
+    /// By the path of the manifest that each takes the place of, with what was removed from it.
+    rewritten: HashMap<String, (ManifestFile, Vec<(i32, DataFile)>)>,
+    /// Paths of manifests in which no replaced file is.
+    untouched: HashSet<String>,
+    /// Snapshots of others that were found not to be in the way.
+    cleared: HashSet<i64>,
+    written: Vec<String>,
+    attempts: u32,
+}
+
+/// An attempt that only the catalog can still fail.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) metadata_location: String,
+    pub(super) manifest_list: String,
+    /// Paths of all manifests of the new snapshot.
+    pub(super) manifests: HashSet<String>,
+    /// Metadata files that the table asks to be deleted once the commit has happened.
+    pub(super) expired: Vec<String>,
+    pub(super) committed: Committed,
+}
+
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// Nothing is left to do.
+    Over(Committed),
+    Ready(Box<Ready>),
+}
+
+impl Staged {
+    pub(super) fn new() -> Self {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        Self {
+            // Positive, as other implementations make them.
+            snapshot_id: ((high ^ low) >> 1).max(1) as i64,
+            uuid: Uuid::new_v4(),
+            added: None,
+            rewritten: HashMap::new(),
+            untouched: HashSet::new(),
+            cleared: HashSet::new(),
+            written: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Marks manifests that are part of the table now.
+    pub(super) fn in_use(&mut self, manifests: HashSet<String>) {
+        self.written.retain(|path| !manifests.contains(path));
+    }
+
+    /// Manifests that were written for nothing.
+    pub(super) fn unused(self) -> Vec<String> {
+        self.written
+    }
+
+    fn manifest_writer(
+        &mut self,
+        table: &Table,
+        content: ManifestContentType,
+        schema: SchemaRef,
+        spec: PartitionSpec,
+    ) -> Result<ManifestWriter> {
+        let path = format!("{}/{}-m{}.avro", metadata_folder(table.metadata()), self.uuid, self.written.len());
+        let output = table.file_io().new_output(&path)?;
+        self.written.push(path);
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
+        Ok(match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        })
+    }
+
+    /// The manifest of the added files. Their sequence numbers are inherited from the manifest list, which is why one
+    /// manifest serves all attempts.
+    async fn added_manifest(&mut self, table: &Table, added: &[DataFile]) -> Result<Option<ManifestFile>> {
+        if self.added.is_none() && !added.is_empty() {
+            let metadata = table.metadata();
+            let (schema, spec) = (metadata.current_schema().clone(), metadata.default_partition_spec());
+            let mut writer = self.manifest_writer(table, ManifestContentType::Data, schema, spec.as_ref().clone())?;
+            for file in added {
+                writer.add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)?;
+            }
+            self.added = Some(writer.write_manifest_file().await?);
+        }
+        Ok(self.added.clone())
+    }
+
+    /// Writes a manifest anew, with the schema and spec that it had, and the entries at `removed` marked as deleted.
+    async fn rewrite(&mut self, table: &Table, file: &ManifestFile, from: &Manifest, removed: &[usize]) -> Result<()> {
+        let (schema, spec) = (from.metadata().schema().clone(), from.metadata().partition_spec().clone());
+        let mut writer = self.manifest_writer(table, file.content, schema, spec)?;
+        let removed: HashSet<&usize> = removed.iter().collect();
+        let mut gone = Vec::new();
+        for (at, entry) in from.entries().iter().enumerate() {
+            if !entry.is_alive() {
+                continue;
+            }
+            let (Some(sequence), Some(added_by)) = (entry.sequence_number(), entry.snapshot_id()) else {
+                let message = format!("{}: {} has no sequence number", file.manifest_path, entry.file_path());
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            };
+            let file_sequence = entry.file_sequence_number.or(Some(sequence));
+            let data_file = entry.data_file().clone();
+            if removed.contains(&at) {
+                gone.push((file.partition_spec_id, data_file.clone()));
+                writer.add_delete_file(data_file, sequence, file_sequence)?;
+            } else {
+                writer.add_existing_file(data_file, added_by, sequence, file_sequence)?;
+            }
+        }
+        let rewritten = writer.write_manifest_file().await?;
+        self.rewritten.insert(file.manifest_path.clone(), (rewritten, gone));
+        Ok(())
+    }
+}
+
+/// Does all of a commit but its last step.
+pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged) -> Result<Attempt> {
+    let metadata = table.metadata();
+    let over = |snapshot_id, already| {
+        let (added, removed) = (Tally::default(), Tally::default());
+        Ok(Attempt::Over(Committed { snapshot_id, already, retries: 0, added, removed }))
+    };
+    let since_base = match plan::examine(metadata, commit)? {
+        Verdict::Done(snapshot) => {
+            let ours = snapshot.snapshot_id() == staged.snapshot_id;
+            debug_assert!(!ours, "a lost race was won after all");
+            if ours {
+                staged.written.clear();
+            }
+            return over(Some(snapshot.snapshot_id()), !ours);
+        }
+        Verdict::Nothing => return over(metadata.current_snapshot_id(), false),
+        Verdict::Go { since_base } => since_base,
+    };
+    let selection = match &commit.operation {
+        Operation::Append => Selection::Nothing,
+        Operation::Replace(replaced) => {
+            let selection = Selection::resolve(metadata, replaced, &commit.added)?;
+            plan::check_within(metadata, &selection, &commit.added)?;
+            selection
+        }
+    };
+    for snapshot in since_base {
+        clear(table, &selection, snapshot, staged).await?;
+    }
+
+    let mut changes = Changes::default();
+    for file in &commit.added {
+        changes.add(commit.base.spec_id, file);
+    }
+    let mut manifests = carried_over(table, &selection, staged, &mut changes).await?;
+    manifests.extend(staged.added_manifest(table, &commit.added).await?);
+    let ready = write_snapshot(table, commit, staged, manifests, changes).await?;
+    Ok(Attempt::Ready(Box::new(ready)))
+}
+
+/// Makes sure that a snapshot that came after the base did nothing to what is to be replaced.
+async fn clear(table: &Table, selection: &Selection, snapshot: &SnapshotRef, staged: &mut Staged) -> Result<()> {
+    let id = snapshot.snapshot_id();
+    if staged.cleared.contains(&id) || !plan::changes_rows(snapshot) {
+        return Ok(());
+    }
+    let mut own = manifest_list(table, snapshot).await?;
+    own.retain(|m| m.added_snapshot_id == id && selection.may_touch(m));
+    let own = load_manifests(table.file_io(), own).await?;
+    plan::check_conflict(table.metadata(), selection, snapshot, &own)?;
+    staged.cleared.insert(id);
+    Ok(())
+}
+
+/// The manifests of the current snapshot, without the replaced files.
+async fn carried_over(
+    table: &Table,
+    selection: &Selection,
+    staged: &mut Staged,
+    changes: &mut Changes,
+) -> Result<Vec<ManifestFile>> {
+    let Some(current) = table.metadata().current_snapshot() else { return Ok(Vec::new()) };
+    let mut manifests = manifest_list(table, current).await?;
+    manifests.retain(plan::has_live_files);
+
+    let is_open = |m: &&ManifestFile| {
+        let path = &m.manifest_path;
+        selection.may_touch(m) && !staged.untouched.contains(path) && !staged.rewritten.contains_key(path)
+    };
+    let open: Vec<ManifestFile> = manifests.iter().filter(is_open).cloned().collect();
+    for (file, manifest) in load_manifests(table.file_io(), open).await? {
+        match plan::fate(selection, &file, &manifest)? {
+            Fate::Keep => drop(staged.untouched.insert(file.manifest_path)),
+            Fate::Rewrite(removed) => staged.rewrite(table, &file, &manifest, &removed).await?,
+        }
+    }
+    for manifest in &mut manifests {
+        if let Some((rewritten, removed)) = staged.rewritten.get(&manifest.manifest_path) {
+            *manifest = rewritten.clone();
+            removed.iter().for_each(|(spec_id, file)| changes.remove(*spec_id, file));
+        }
+    }
+    Ok(manifests)
+}
+
+async fn write_snapshot(
+    table: &Table,
+    commit: &Commit,
+    staged: &mut Staged,
+    manifests: Vec<ManifestFile>,
+    changes: Changes,
+) -> Result<Ready> {
+    let metadata = table.metadata();
+    staged.attempts += 1;
+    let (id, folder) = (staged.snapshot_id, metadata_folder(metadata));
+    let list = format!("{folder}/snap-{id}-{}-{}.avro", staged.attempts, staged.uuid);
+    let paths = manifests.iter().map(|m| m.manifest_path.clone()).collect();
+    let sequence = metadata.next_sequence_number();
+    let parent = metadata.current_snapshot();
+    let parent_id = parent.map(|s| s.snapshot_id());
+
+    let summary =
+        plan::summary(&commit.operation, commit.key.as_str(), &commit.summary, &changes, parent.map(|s| s.summary()));
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(id)
+        .with_parent_snapshot_id(parent_id)
+        .with_sequence_number(sequence)
+        // History stays in order although clocks differ.
+        .with_timestamp_ms(chrono::Utc::now().timestamp_millis().max(metadata.last_updated_ms()))
+        .with_manifest_list(list.as_str())
+        .with_summary(summary)
+        .with_schema_id(metadata.current_schema_id())
+        .build();
+    let current = table.metadata_location_result()?;
+    let built =
+        metadata.clone().into_builder(Some(current.to_string())).set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?;
+    let location = next_location(metadata, current, &built.metadata)?;
+
+    let write = async {
+        let writer = table.file_io().new_output(&list)?.writer().await?;
+        let mut writer = ManifestListWriter::v2(writer, id, parent_id, sequence);
+        writer.add_manifests(manifests.into_iter())?;
+        writer.close().await?;
+        write_metadata(table.file_io(), &built.metadata, &location).await
+    };
+    if let Err(e) = write.await {
+        for path in [&list, &location.to_string()] {
+            // The disk is full, or worse; what is left over is maintenance's.
+            table.file_io().delete(path).await.ok();
+        }
+        return Err(e);
+    }
+
+    let property = |name: &str| built.metadata.properties().get(name).is_some_and(|v| v == "true");
+    let expired = match property("write.metadata.delete-after-commit.enabled") {
+        true => built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
+        false => Vec::new(),
+    };
+    let committed =
+        Committed { snapshot_id: Some(id), already: false, retries: 0, added: changes.added, removed: changes.removed };
+    Ok(Ready { metadata_location: location.to_string(), manifest_list: list, manifests: paths, expired, committed })
+}
+
+fn metadata_folder(metadata: &TableMetadata) -> String {
+    format!("{}/metadata", metadata.location())
+}
+
+/// The file after `current`, whose name gives the number; names of other makers (`v3.metadata.json`) are understood.
+fn next_location(metadata: &TableMetadata, current: &str, next: &TableMetadata) -> Result<MetadataLocation> {
+    let name = current.rsplit('/').next().unwrap_or(current);
+    let digits: String = name.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
+    let number = digits.parse::<u32>().map_or(metadata.metadata_log().len() + 1, |n| n as usize + 1);
+    let path = format!("{}/{number:05}-{}.metadata.json", metadata_folder(metadata), Uuid::new_v4());
+    Ok(path.parse::<MetadataLocation>()?.with_new_metadata(next))
+}

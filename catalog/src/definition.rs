@@ -1,0 +1,355 @@
+//! What `CREATE TABLE` says about an Iceberg table beyond its columns.
+//!
+//! ```sql
+//! CREATE TABLE [IF NOT EXISTS] ns.t (col type [NOT NULL], ...)
+//!   [PARTITIONED BY (column | year(c) | month(c) | day(c) | hour(c) | bucket(n, c) | truncate(w, c), ...)]
+//!   [SORTED BY (column [ASC | DESC] [NULLS FIRST | LAST], ...)]
+//!   [LOCATION 'uri'] [TBLPROPERTIES ('key' = 'value', ...)]
+//!   [AS SELECT ...]
+//! ```
+//! The transforms are those of the Iceberg specification ("Partition Transforms"), spelled as Spark spells them. No SQL
+//! parser at hand reads these clauses, so they are cut out of the tokens and the rest goes to DataFusion's parser.
+
+use std::collections::HashMap;
+
+use datafusion::sql::parser::{DFParser, Statement as ParsedStatement};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr, Value};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec};
+
+use crate::bridge;
+use crate::error::{Error, ErrorKind, Result};
+use crate::table::NewTable;
+
+/// The clauses of a `CREATE TABLE` that DataFusion does not know.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableClauses {
+    partitioned_by: Vec<(String, Transform)>,
+    sorted_by: Vec<(String, SortDirection, NullOrder)>,
+    /// Where the table's files go, when the statement says it.
+    pub location: Option<String>,
+    /// Table properties.
+    pub properties: HashMap<String, String>,
+}
+
+/// One statement, parsed.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The statement as DataFusion parses it.
+    pub statement: ParsedStatement,
+    /// For `CREATE TABLE`: what else it says.
+    pub clauses: TableClauses,
+}
+
+/// Parses text that holds exactly one statement.
+pub fn parse(sql: &str) -> Result<Parsed> {
+    let invalid = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Invalid, format!("SQL: {e}"));
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| invalid(&e))?;
+    let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    if is_create_table(&tokens) {
+        let (tokens, clauses) = cut(tokens)?;
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+        let statement = parser.parse_statement().map_err(|e| invalid(&e))?;
+        while parser.consume_token(&Token::SemiColon) {}
+        let rest = parser.peek_token();
+        if rest.token != Token::EOF {
+            return Err(invalid(&format!("unexpected `{rest}` after the statement{}", rest.span.start)));
+        }
+        return Ok(Parsed { statement: ParsedStatement::Statement(Box::new(statement)), clauses });
+    }
+    let mut statements = DFParser::parse_sql(sql).map_err(|e| invalid(&e.strip_backtrace()))?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => Ok(Parsed { statement, clauses: TableClauses::default() }),
+        (None, _) => Err(invalid(&"there is no statement")),
+        _ => Err(invalid(&"one statement at a time, please")),
+    }
+}
+
+fn is_create_table(tokens: &[TokenWithSpan]) -> bool {
+    let word = |i: usize| tokens.get(i).and_then(keyword);
+    word(0) == Some(Keyword::CREATE)
+        && (word(1) == Some(Keyword::TABLE) || (word(2) == Some(Keyword::REPLACE) && word(3) == Some(Keyword::TABLE)))
+}
+
+fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
+    match &token.token {
+        Token::Word(w) if w.quote_style.is_none() => Some(w.keyword),
+        _ => None,
+    }
+}
+
+fn is_word(token: &TokenWithSpan, text: &str) -> bool {
+    matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(text))
+}
+
+/// Takes our clauses out of the tokens between the column list and `AS`.
+fn cut(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)> {
+    let mut rest = Vec::with_capacity(tokens.len());
+    let mut clauses = TableClauses::default();
+    let mut depth = 0usize;
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > 0 {
+            rest.push(token);
+            continue;
+        }
+        if keyword(&token) == Some(Keyword::AS) {
+            rest.push(token);
+            rest.extend(tokens);
+            break;
+        }
+        let by = tokens.peek().is_some_and(|t| keyword(t) == Some(Keyword::BY));
+        if by && (is_word(&token, "partitioned") || is_word(&token, "sorted")) {
+            tokens.next();
+            let inner = parenthesis(&mut tokens, &token)?;
+            if is_word(&token, "partitioned") {
+                clauses.partitioned_by = partition_fields(inner)?;
+            } else {
+                clauses.sorted_by = sort_fields(inner)?;
+            }
+        } else if is_word(&token, "tblproperties") {
+            clauses.properties = properties(parenthesis(&mut tokens, &token)?)?;
+        } else if is_word(&token, "location") {
+            match tokens.next().map(|t| t.token) {
+                Some(Token::SingleQuotedString(uri)) => clauses.location = Some(uri),
+                _ => return Err(Error::new(ErrorKind::Invalid, "LOCATION takes a quoted URI")),
+            }
+        } else if is_word(&token, "using") {
+            // Spark's way to name the table format; every table is an Iceberg table here.
+            if !tokens.next().is_some_and(|t| is_word(&t, "iceberg")) {
+                return Err(Error::new(ErrorKind::Invalid, "USING knows only iceberg"));
+            }
+        } else {
+            rest.push(token);
+        }
+    }
+    Ok((rest, clauses))
+}
+
+/// The tokens between the next parentheses, which must follow at once.
+fn parenthesis(
+    tokens: &mut impl Iterator<Item = TokenWithSpan>,
+    after: &TokenWithSpan,
+) -> Result<Vec<TokenWithSpan>> {
+    let missing = |what: &str| Error::new(ErrorKind::Invalid, format!("{} lacks its {what}", after.token));
+    if tokens.next().map(|t| t.token) != Some(Token::LParen) {
+        return Err(missing("opening parenthesis"));
+    }
+    let mut depth = 1;
+    let mut inner = Vec::new();
+    for token in tokens {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Ok(inner);
+        }
+        inner.push(token);
+    }
+    Err(missing("closing parenthesis"))
+}
+
+fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    static DIALECT: GenericDialect = GenericDialect {};
+    Parser::new(&DIALECT).with_tokens_with_locations(tokens)
+}
+
+fn bad(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Invalid, what.to_string())
+}
+
+fn partition_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, Transform)>> {
+    let fields = parser(tokens).parse_comma_separated(Parser::parse_expr).map_err(bad)?;
+    fields.iter().map(partition_field).collect()
+}
+
+fn partition_field(expr: &Expr) -> Result<(String, Transform)> {
+    if let Some(column) = column_name(expr) {
+        return Ok((column, Transform::Identity));
+    }
+    let unknown = || {
+        bad(format!(
+            "PARTITIONED BY {expr}: use a column, year(c), month(c), day(c), hour(c), bucket(n, c) or truncate(width, c)"
+        ))
+    };
+    let Expr::Function(call) = expr else { return Err(unknown()) };
+    let FunctionArguments::List(list) = &call.args else { return Err(unknown()) };
+    let args: Vec<&Expr> = list
+        .args
+        .iter()
+        .filter_map(|a| match a {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+            _ => None,
+        })
+        .collect();
+    let name = call.name.to_string().to_ascii_lowercase();
+    let transform = match (name.as_str(), args.as_slice()) {
+        ("year" | "years", [_]) => Transform::Year,
+        ("month" | "months", [_]) => Transform::Month,
+        ("day" | "days", [_]) => Transform::Day,
+        ("hour" | "hours", [_]) => Transform::Hour,
+        ("bucket", [n, _]) => Transform::Bucket(number(n).ok_or_else(unknown)?),
+        ("truncate", [n, _]) => Transform::Truncate(number(n).ok_or_else(unknown)?),
+        _ => return Err(unknown()),
+    };
+    let column = args.last().and_then(|e| column_name(e)).ok_or_else(unknown)?;
+    Ok((column, transform))
+}
+
+fn number(expr: &Expr) -> Option<u32> {
+    match expr {
+        Expr::Value(v) => match &v.value {
+            Value::Number(n, _) => n.to_string().parse().ok().filter(|n| *n > 0),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A column's name, in lower case unless it was quoted, as everywhere in SQL here.
+fn column_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(i) if i.quote_style.is_none() => Some(i.value.to_lowercase()),
+        Expr::Identifier(i) => Some(i.value.clone()),
+        _ => None,
+    }
+}
+
+fn sort_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, SortDirection, NullOrder)>> {
+    let fields = parser(tokens).parse_comma_separated(Parser::parse_order_by_expr).map_err(bad)?;
+    fields
+        .iter()
+        .map(|field: &OrderByExpr| {
+            let column = column_name(&field.expr).ok_or_else(|| bad(format!("SORTED BY {field}: use a column")))?;
+            let ascending = field.options.asc.unwrap_or(true);
+            // DataFusion's and Postgres' rule: nulls are larger than everything.
+            let nulls_first = field.options.nulls_first.unwrap_or(!ascending);
+            let direction = if ascending { SortDirection::Ascending } else { SortDirection::Descending };
+            let nulls = if nulls_first { NullOrder::First } else { NullOrder::Last };
+            Ok((column, direction, nulls))
+        })
+        .collect()
+}
+
+fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
+    let mut parser = parser(tokens);
+    let pair = |p: &mut Parser| {
+        let key = p.parse_literal_string()?;
+        p.expect_token(&Token::Eq)?;
+        Ok((key, p.parse_literal_string()?))
+    };
+    Ok(parser.parse_comma_separated(pair).map_err(|e| bad(format!("TBLPROPERTIES: {e}")))?.into_iter().collect())
+}
+
+impl TableClauses {
+    /// The table that these clauses and these columns define.
+    pub fn new_table(&self, columns: &arrow::datatypes::Schema) -> Result<NewTable> {
+        let schema = bridge::iceberg_schema(columns)?;
+        Ok(NewTable {
+            partition_spec: self.partition_spec(&schema)?,
+            sort_order: self.sort_order(&schema)?,
+            properties: self.properties.clone(),
+            location: self.location.clone(),
+            schema,
+        })
+    }
+
+    /// The partition spec these clauses ask for, over the columns of `schema`.
+    pub fn partition_spec(&self, schema: &Schema) -> Result<UnboundPartitionSpec> {
+        let mut spec = UnboundPartitionSpec::builder();
+        for (column, transform) in &self.partitioned_by {
+            let id = field_id(schema, column, "PARTITIONED BY")?;
+            let name = match transform {
+                Transform::Identity => column.clone(),
+                Transform::Bucket(_) => format!("{column}_bucket"),
+                Transform::Truncate(_) => format!("{column}_trunc"),
+                other => format!("{column}_{other}"),
+            };
+            spec = spec.add_partition_field(id, name, *transform)?;
+        }
+        Ok(spec.build())
+    }
+
+    /// The sort order these clauses ask for, over the columns of `schema`.
+    pub fn sort_order(&self, schema: &Schema) -> Result<SortOrder> {
+        let mut order = SortOrder::builder();
+        for (column, direction, null_order) in &self.sorted_by {
+            let source_id = field_id(schema, column, "SORTED BY")?;
+            let field = SortField {
+                source_id,
+                transform: Transform::Identity,
+                direction: *direction,
+                null_order: *null_order,
+            };
+            order.with_sort_field(field);
+        }
+        match self.sorted_by.is_empty() {
+            true => Ok(SortOrder::unsorted_order()),
+            false => Ok(order.with_order_id(1).build(schema)?),
+        }
+    }
+}
+
+fn field_id(schema: &Schema, column: &str, clause: &str) -> Result<i32> {
+    let id = schema.as_struct().fields().iter().find(|f| f.name == column).map(|f| f.id);
+    id.ok_or_else(|| {
+        let names: Vec<_> = schema.as_struct().fields().iter().map(|f| f.name.as_str()).collect();
+        Error::new(ErrorKind::NotFound, format!("{clause} {column}: no such column; there are {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clauses(sql: &str) -> TableClauses {
+        parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}")).clauses
+    }
+
+    #[test]
+    fn clauses_are_cut_out_wherever_they_stand() {
+        let got = clauses(
+            "CREATE TABLE IF NOT EXISTS raw.t (ts TIMESTAMP, id BIGINT, kind TEXT) USING iceberg \
+             PARTITIONED BY (day(ts), kind, bucket(16, id)) SORTED BY (ts, id DESC) \
+             LOCATION 'file:///x' TBLPROPERTIES ('a.b' = 'c') AS SELECT 1, 'sorted by (x)'",
+        );
+        let days = ("ts".to_string(), Transform::Day);
+        let kind = ("kind".to_string(), Transform::Identity);
+        assert_eq!(got.partitioned_by, [days, kind, ("id".to_string(), Transform::Bucket(16))]);
+        assert_eq!(got.sorted_by[1], ("id".to_string(), SortDirection::Descending, NullOrder::First));
+        assert_eq!(got.location.as_deref(), Some("file:///x"));
+        assert_eq!(got.properties.get("a.b").map(String::as_str), Some("c"));
+        assert_eq!(clauses("CREATE TABLE t (sorted TEXT, location TEXT)"), TableClauses::default());
+        assert_eq!(clauses("SELECT 'create table x partitioned by (y)'"), TableClauses::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let check = |sql: &str, expected: &str| {
+            let e = parse(sql).expect_err(sql);
+            assert_eq!(e.kind(), ErrorKind::Invalid);
+            assert!(e.to_string().contains(expected), "{sql}: {e}");
+        };
+        check("CREATE TABLE t (a INT) PARTITIONED BY (week(a))", "use a column, year(c)");
+        check("CREATE TABLE t (a INT) PARTITIONED BY (bucket(0, a))", "bucket(n, c)");
+        check("CREATE TABLE t (a INT) PARTITIONED BY a", "opening parenthesis");
+        check("CREATE TABLE t (a INT) PARTITIONED BY (a", "closing parenthesis");
+        check("CREATE TABLE t (a INT) SORTED BY (a + 1)", "use a column");
+        check("CREATE TABLE t (a INT) TBLPROPERTIES (a = b)", "TBLPROPERTIES");
+        check("CREATE TABLE t (a INT) LOCATION x", "quoted URI");
+        check("SELEC 1", "SQL");
+        check("SELECT 1; SELECT 2", "one statement");
+        check("", "no statement");
+    }
+}

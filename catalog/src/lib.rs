@@ -1,0 +1,30 @@
+//! Iceberg tables: the catalog that finds them, the provider that reads them, the plan node that writes them and the
+//! commit that makes a write visible.
+//!
+//! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
+pub mod bridge;
+mod commit;
+mod definition;
+mod error;
+mod files;
+mod location;
+mod metadata_tables;
+mod namespaces;
+mod read;
+mod sql;
+mod store;
+mod table;
+pub mod write;
+
+pub use definition::{Parsed, TableClauses, parse};
+pub use commit::{
+    Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use files::{LiveFile, SnapshotFiles};
+pub use iceberg::{NamespaceIdent, TableIdent};
+pub use namespaces::NamespaceCatalog;
+pub use read::{IcebergTable, ScanLog, ScanReport};
+pub use sql::SqlCatalog;
+pub use store::{Catalog, conformance};
+pub use table::{NewTable, Warehouse};

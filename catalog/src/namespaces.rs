@@ -1,0 +1,162 @@
+//! The warehouse as a DataFusion catalog, for one statement.
+//!
+//! Names are listed when the statement starts; a table is loaded, and so pinned to a snapshot, when the statement names
+//! it, and the same table named twice is the same snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::error::Result as DataFusionResult;
+use iceberg::{NamespaceIdent, TableIdent};
+use tokio::sync::Mutex;
+
+use crate::error::Result;
+use crate::metadata_tables::{METADATA_TABLES, metadata_table};
+use crate::read::IcebergTable;
+use crate::store::missing;
+use crate::table::Warehouse;
+
+/// The namespaces of a warehouse as they were when this was loaded.
+#[derive(Debug)]
+pub struct NamespaceCatalog {
+    namespaces: BTreeMap<String, Arc<Namespace>>,
+}
+
+impl NamespaceCatalog {
+    /// Lists the namespaces and their tables.
+    pub async fn load(warehouse: Warehouse) -> Result<Self> {
+        let mut namespaces = BTreeMap::new();
+        for ident in warehouse.catalog().namespaces().await? {
+            let tables = warehouse.catalog().tables(&ident).await?;
+            let namespace = Namespace {
+                warehouse: warehouse.clone(),
+                ident: ident.clone(),
+                names: tables.into_iter().map(|t| t.name).collect(),
+                pinned: Mutex::default(),
+            };
+            namespaces.insert(ident.to_string(), Arc::new(namespace));
+        }
+        Ok(Self { namespaces })
+    }
+
+    /// All tables, by namespace.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.namespaces.iter().map(|(name, ns)| (name.as_str(), ns.names.as_slice()))
+    }
+}
+
+impl CatalogProvider for NamespaceCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        self.namespaces.keys().cloned().collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let schema: Arc<dyn SchemaProvider> = match self.namespaces.get(name) {
+            Some(namespace) => Arc::clone(namespace) as _,
+            // Not here: asking it for a table says so, with the nearest name.
+            None => Arc::new(MissingNamespace { name: name.to_string(), known: self.known() }),
+        };
+        Some(schema)
+    }
+}
+
+impl NamespaceCatalog {
+    fn known(&self) -> Vec<NamespaceIdent> {
+        self.namespaces.values().map(|n| n.ident.clone()).collect()
+    }
+
+    /// The table at the snapshot that this statement reads, and will be checked against when it writes.
+    pub async fn pinned(&self, table: &TableIdent) -> Result<Arc<IcebergTable>> {
+        match self.namespaces.get(&table.namespace().to_string()) {
+            Some(namespace) => namespace.pin(table.name()).await,
+            None => Err(missing::namespace(table.namespace(), &self.known())),
+        }
+    }
+}
+
+impl Warehouse {
+    /// Creates a namespace of one level.
+    pub async fn create_namespace(&self, name: &str) -> Result<()> {
+        self.catalog().create_namespace(&NamespaceIdent::new(name.to_string())).await
+    }
+
+    /// Drops a namespace that holds no tables.
+    pub async fn drop_namespace(&self, name: &str) -> Result<()> {
+        let ident = NamespaceIdent::new(name.to_string());
+        match self.catalog().drop_namespace(&ident).await {
+            Err(e) if e.kind() == crate::ErrorKind::NotFound => {
+                Err(missing::namespace(&ident, &self.catalog().namespaces().await?))
+            }
+            other => other,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Namespace {
+    warehouse: Warehouse,
+    ident: NamespaceIdent,
+    names: Vec<String>,
+    pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
+}
+
+impl Namespace {
+    async fn pin(&self, name: &str) -> Result<Arc<IcebergTable>> {
+        let mut pinned = self.pinned.lock().await;
+        if let Some(table) = pinned.get(name) {
+            return Ok(Arc::clone(table));
+        }
+        let table = self.warehouse.load(&TableIdent::new(self.ident.clone(), name.to_string())).await?;
+        let table = Arc::new(IcebergTable::current(table)?);
+        pinned.insert(name.to_string(), Arc::clone(&table));
+        Ok(table)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Namespace {
+    fn table_names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if let Some((table, kind)) = name.split_once('$') {
+            let found = metadata_table(&*self.pin(table).await?, kind).await?;
+            if found.is_none() {
+                let kinds = METADATA_TABLES.map(|k| format!("{table}${k}")).join(", ");
+                let what = format!("metadata table {}.{name} not found; there are {kinds}", self.ident);
+                return Err(crate::Error::new(crate::ErrorKind::NotFound, what).into());
+            }
+            return Ok(found);
+        }
+        Ok(Some(self.pin(name).await?))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name)
+    }
+}
+
+#[derive(Debug)]
+struct MissingNamespace {
+    name: String,
+    known: Vec<NamespaceIdent>,
+}
+
+#[async_trait]
+impl SchemaProvider for MissingNamespace {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, _: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        let name = NamespaceIdent::new(self.name.clone());
+        Err(missing::namespace(&name, &self.known).into())
+    }
+
+    fn table_exist(&self, _: &str) -> bool {
+        false
+    }
+}

@@ -1,0 +1,98 @@
+//! A table pinned to one snapshot, as DataFusion sees it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Statistics;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use iceberg::spec::SnapshotRef;
+use iceberg::table::Table;
+use tokio::sync::OnceCell;
+
+use super::predicate::decided_by_partition;
+use super::scan;
+use crate::bridge;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::SnapshotFiles;
+
+/// An Iceberg table at the snapshot it had when the statement was planned. Commits made meanwhile are not seen.
+#[derive(Debug)]
+pub struct IcebergTable {
+    table: Table,
+    snapshot: Option<SnapshotRef>,
+    schema: SchemaRef,
+    files: OnceCell<Arc<SnapshotFiles>>,
+}
+
+impl IcebergTable {
+    /// Pins `table` to its current snapshot.
+    pub fn current(table: Table) -> Result<Self> {
+        let snapshot = table.metadata().current_snapshot().cloned();
+        let schema = Arc::new(bridge::arrow_schema(table.metadata().current_schema())?);
+        Ok(Self { table, snapshot, schema, files: OnceCell::new() })
+    }
+
+    /// The table's metadata and location.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The snapshot that is read; `None` for a table that nothing was ever written to.
+    pub fn snapshot(&self) -> Option<&SnapshotRef> {
+        self.snapshot.as_ref()
+    }
+
+    /// All live files of the snapshot, read from its manifests once.
+    pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
+        let load = || async {
+            match &self.snapshot {
+                Some(snapshot) => Ok::<_, Error>(Arc::new(SnapshotFiles::load(&self.table, snapshot).await?)),
+                None => Ok(Arc::new(SnapshotFiles::default())),
+            }
+        };
+        let files = self.files.get_or_try_init(load).await?;
+        if !files.deletes.is_empty() {
+            let what = format!("table {} has row-level deletes, which cannot be read yet", self.table.identifier());
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        Ok(Arc::clone(files))
+    }
+}
+
+#[async_trait]
+impl TableProvider for IcebergTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        scan::plan(self, state, projection, filters, limit).await
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        let decide = |f: &&Expr| match decided_by_partition(f, self.table.metadata()) {
+            true => TableProviderFilterPushDown::Exact,
+            // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(decide).collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        None
+    }
+}

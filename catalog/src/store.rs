@@ -1,0 +1,191 @@
+//! What a catalog must be able to do: keep namespaces, and for each table one pointer to its current metadata file that
+//! changes only from a value the writer has seen to the next.
+//!
+//! Everything else about a table is in files, so this is all that two writers, or two engines, must agree on. SQL
+//! databases are catalogs of this kind. A REST server is not: it writes metadata itself, from updates and
+//! requirements, and will stand beside this trait behind [`crate::Warehouse`].
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use iceberg::{NamespaceIdent, TableIdent};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The pointer store. [`conformance`] checks an implementation of it.
+#[async_trait]
+pub trait Catalog: Debug + Send + Sync {
+    /// All namespaces, nested ones too, in the order of their names.
+    async fn namespaces(&self) -> Result<Vec<NamespaceIdent>>;
+
+    /// Whether the namespace was created, or holds a table, or has a namespace in it.
+    async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool>;
+
+    /// `AlreadyExists` if it was created before.
+    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
+
+    /// `NotFound` if there is no such namespace, `Invalid` if something is left in it.
+    async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
+
+    /// The tables of a namespace in the order of their names; none if there is no such namespace.
+    async fn tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>>;
+
+    /// Where the table's current metadata is; `None` if there is no such table.
+    async fn pointer(&self, table: &TableIdent) -> Result<Option<String>>;
+
+    /// Adds a table. `AlreadyExists` if its name is taken, `NotFound` if its namespace does not exist.
+    async fn insert(&self, table: &TableIdent, metadata_location: &str) -> Result<()>;
+
+    /// Moves the table's pointer from `expected` to `new`; false, and nothing done, if it is not `expected` now (or
+    /// there is no such table).
+    ///
+    /// An error of kind [`ErrorKind::Unknown`] says that it may have been done, and may even be done later. With an
+    /// error of any other kind it has not been done and will not be.
+    async fn swap(&self, table: &TableIdent, expected: &str, new: &str) -> Result<bool>;
+
+    /// Forgets the table and leaves its files. `NotFound` if there is no such table.
+    async fn remove(&self, table: &TableIdent) -> Result<()>;
+
+    /// Renames a table. `NotFound` if `from`, or the namespace of `to`, does not exist; `AlreadyExists` if `to` does.
+    async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()>;
+}
+
+/// Refuses namespaces that could not be told from others once written as `a.b`.
+pub(crate) fn check_namespace(namespace: &NamespaceIdent) -> Result<()> {
+    for level in namespace.as_ref() {
+        check_name("namespace", level)?;
+        if level.contains('.') {
+            return Err(Error::new(ErrorKind::Invalid, format!("namespace name {level:?} has a dot in it")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses names that cannot be a folder's name.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+    let wrong = if name.is_empty() {
+        "is empty"
+    } else if name == "." || name == ".." || name.contains(['/', '\\']) || name.contains(char::is_control) {
+        "cannot be a folder's name"
+    } else if name.len() > 255 {
+        "is longer than 255 bytes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Invalid, format!("{what} name {name:?} {wrong}")))
+}
+
+/// `not found` errors say what the user may have meant.
+pub(crate) mod missing {
+    use super::*;
+    use datafusion::common::utils::datafusion_strsim::levenshtein;
+
+    pub(crate) fn namespace(namespace: &NamespaceIdent, known: &[NamespaceIdent]) -> Error {
+        not_found("namespace", &namespace.to_string(), known.iter().map(ToString::to_string))
+    }
+
+    pub(crate) fn table(table: &TableIdent, known: &[TableIdent]) -> Error {
+        not_found("table", &table.to_string(), known.iter().map(ToString::to_string))
+    }
+
+    fn not_found(what: &str, name: &str, known: impl Iterator<Item = String>) -> Error {
+        let hint = match nearest(name, known) {
+            Some(known) => format!("; did you mean {known}?"),
+            None => String::new(),
+        };
+        Error::new(ErrorKind::NotFound, format!("{what} {name} not found{hint}"))
+    }
+
+    /// The known name that `name` is likely a misspelling of.
+    pub(crate) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+        let lower = name.to_lowercase();
+        let tolerated = 1 + name.chars().count() / 3;
+        known
+            .map(|k| (levenshtein(&lower, &k.to_lowercase()), k))
+            .filter(|(distance, _)| *distance <= tolerated)
+            .min()
+            .map(|(_, k)| k)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_nearest_name_is_suggested_when_it_is_near() {
+            let known = ["raw.events", "raw.reviews", "processed.events"];
+            let check = |name: &str, expected: Option<&str>| {
+                assert_eq!(nearest(name, known.iter().map(ToString::to_string)).as_deref(), expected, "{name}");
+            };
+            check("raw.evnts", Some("raw.events"));
+            check("RAW.EVENTS", Some("raw.events"));
+            check("processd.event", Some("processed.events"));
+            check("raw.x", None);
+            check("nothing.like.it", None);
+        }
+    }
+}
+
+/// What every [`Catalog`] must do, for an implementation's tests to call on an empty catalog.
+///
+/// # Panics
+/// When the catalog does not keep the contract.
+pub async fn conformance(catalog: &dyn Catalog) {
+    let ns = |name: &str| NamespaceIdent::from_strs(name.split('.')).expect("a namespace");
+    let table = |name: &str| TableIdent::from_strs(name.split('.')).expect("a table");
+    let kind = |r: Result<()>| r.expect_err("must fail").kind();
+
+    assert_eq!(catalog.namespaces().await.unwrap(), vec![], "the catalog must be empty at first");
+    catalog.create_namespace(&ns("raw")).await.unwrap();
+    catalog.create_namespace(&ns("a.b")).await.unwrap();
+    assert_eq!(kind(catalog.create_namespace(&ns("raw")).await), ErrorKind::AlreadyExists);
+    assert_eq!(catalog.namespaces().await.unwrap(), vec![ns("a"), ns("a.b"), ns("raw")]);
+    assert!(catalog.namespace_exists(&ns("raw")).await.unwrap());
+    assert!(catalog.namespace_exists(&ns("a")).await.unwrap());
+    assert!(!catalog.namespace_exists(&ns("ra")).await.unwrap());
+    assert!(!catalog.namespace_exists(&ns("r_w")).await.unwrap());
+
+    let events = table("raw.events");
+    assert_eq!(catalog.pointer(&events).await.unwrap(), None);
+    assert!(!catalog.swap(&events, "v0", "v1").await.unwrap());
+    assert_eq!(catalog.pointer(&events).await.unwrap(), None);
+    catalog.insert(&events, "v0").await.unwrap();
+    assert_eq!(kind(catalog.insert(&events, "other").await), ErrorKind::AlreadyExists);
+    assert_eq!(kind(catalog.insert(&table("no.events"), "v0").await), ErrorKind::NotFound);
+    assert_eq!(catalog.pointer(&events).await.unwrap().as_deref(), Some("v0"));
+
+    assert!(catalog.swap(&events, "v0", "v1").await.unwrap());
+    assert!(!catalog.swap(&events, "v0", "v2").await.unwrap());
+    assert_eq!(catalog.pointer(&events).await.unwrap().as_deref(), Some("v1"));
+
+    // The same name in another namespace is another table; names are data, never SQL or patterns.
+    catalog.insert(&table("a.b.events"), "w0").await.unwrap();
+    let odd = TableIdent::new(ns("raw"), "o'brien; DROP TABLE x -- 표%_".to_string());
+    catalog.insert(&odd, "o0").await.unwrap();
+    assert_eq!(catalog.tables(&ns("raw")).await.unwrap(), vec![events.clone(), odd.clone()]);
+    assert_eq!(catalog.tables(&ns("a.b")).await.unwrap(), vec![table("a.b.events")]);
+    assert_eq!(catalog.tables(&ns("none")).await.unwrap(), vec![]);
+
+    assert_eq!(kind(catalog.rename(&events, &odd).await), ErrorKind::AlreadyExists);
+    assert_eq!(kind(catalog.rename(&table("raw.no"), &table("raw.yes")).await), ErrorKind::NotFound);
+    assert_eq!(kind(catalog.rename(&events, &table("no.events")).await), ErrorKind::NotFound);
+    catalog.rename(&events, &table("a.b.moved")).await.unwrap();
+    assert_eq!(catalog.pointer(&events).await.unwrap(), None);
+    assert_eq!(catalog.pointer(&table("a.b.moved")).await.unwrap().as_deref(), Some("v1"));
+
+    assert_eq!(kind(catalog.drop_namespace(&ns("raw")).await), ErrorKind::Invalid);
+    assert_eq!(kind(catalog.drop_namespace(&ns("a")).await), ErrorKind::Invalid);
+    catalog.remove(&odd).await.unwrap();
+    assert_eq!(kind(catalog.remove(&odd).await), ErrorKind::NotFound);
+    catalog.drop_namespace(&ns("raw")).await.unwrap();
+    assert_eq!(kind(catalog.drop_namespace(&ns("raw")).await), ErrorKind::NotFound);
+
+    let expected = "v1";
+    let moved = table("a.b.moved");
+    let attempts = (0..8).map(|i| {
+        let (moved, new) = (moved.clone(), format!("race-{i}"));
+        async move { catalog.swap(&moved, expected, &new).await.unwrap() }
+    });
+    let winners = futures::future::join_all(attempts).await.into_iter().filter(|won| *won).count();
+    assert_eq!(winners, 1, "exactly one of several swaps from the same value wins");
+}

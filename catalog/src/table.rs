@@ -1,0 +1,362 @@
+//! The warehouse: a catalog and the storage that its tables live in. Tables are created, found and loaded here; the
+//! `commit` module changes them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{StreamExt, TryStreamExt};
+use iceberg::io::FileIO;
+use iceberg::spec::{
+    FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec,
+};
+use iceberg::table::Table;
+use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Catalog, check_name, check_namespace, missing};
+
+/// Loaded tables kept for the next statement.
+const CACHED_TABLES: usize = 64;
+
+/// What the iceberg crate may keep of one table's manifests.
+const MANIFEST_CACHE_BYTES: u64 = 4 << 20;
+
+/// Catalogs and namespaces are listed so many tables at a time when a name is not found.
+const LISTINGS_IN_FLIGHT: usize = 8;
+
+/// A catalog, the storage of its tables, and where new tables go. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    catalog: Arc<dyn Catalog>,
+    file_io: FileIO,
+    location: String,
+    loaded: Arc<LoadedTables>,
+}
+
+/// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    pub schema: Schema,
+    pub partition_spec: UnboundPartitionSpec,
+    pub sort_order: SortOrder,
+    pub properties: HashMap<String, String>,
+    /// Where its files go; a folder of the warehouse if not given.
+    pub location: Option<String>,
+}
+
+impl NewTable {
+    /// An unpartitioned, unsorted table without properties in the warehouse.
+    pub fn new(schema: Schema) -> Self {
+        Self {
+            schema,
+            partition_spec: UnboundPartitionSpec::builder().build(),
+            sort_order: SortOrder::unsorted_order(),
+            properties: HashMap::new(),
+            location: None,
+        }
+    }
+}
+
+impl Warehouse {
+    /// `location` is the folder, as a URI without percent-encoding, in which tables get their folders.
+    pub fn new(catalog: Arc<dyn Catalog>, file_io: FileIO, location: impl Into<String>) -> Self {
+        let location = location.into().trim_end_matches('/').to_string();
+        Self { catalog, file_io, location, loaded: Arc::default() }
+    }
+
+    /// The catalog, for namespaces, listings, renaming.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
+    }
+
+    /// The storage of metadata files.
+    pub fn file_io(&self) -> &FileIO {
+        &self.file_io
+    }
+
+    /// The folder of new tables.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The table as it is now. One read of the catalog; metadata already seen is not read again.
+    pub async fn load(&self, table: &TableIdent) -> Result<Table> {
+        match self.find(table).await? {
+            Some(found) => Ok(found),
+            None => Err(self.not_found(table).await),
+        }
+    }
+
+    /// The table as it is now, if there is such a table.
+    pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
+        match self.catalog.pointer(table).await? {
+            Some(location) => self.load_at(table, &location).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The table as the metadata file at `location` describes it.
+    pub async fn load_at(&self, table: &TableIdent, location: &str) -> Result<Table> {
+        if let Some(loaded) = self.loaded.get(table, location) {
+            return Ok(loaded);
+        }
+        let metadata = read_metadata(&self.file_io, location).await.map_err(|e| e.context(format_args!("table {table}")))?;
+        let loaded = self.table(table, location, metadata)?;
+        self.loaded.put(location, loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Creates a table of format version 2 without a snapshot. `AlreadyExists` if there is one of that name.
+    pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
+        check_namespace(table.namespace())?;
+        check_name("table", table.name())?;
+        if !self.catalog.namespace_exists(table.namespace()).await? {
+            return Err(missing::namespace(table.namespace(), &self.catalog.namespaces().await?));
+        }
+        let location = match new.location {
+            Some(location) => location.trim_end_matches('/').to_string(),
+            None => self.free_location(table).await,
+        };
+        let (schema, spec, order) = (new.schema, new.partition_spec, new.sort_order);
+        let metadata =
+            TableMetadataBuilder::new(schema, spec, order, location.clone(), FormatVersion::V2, new.properties)
+                .and_then(TableMetadataBuilder::build)
+                .map_err(|e| Error::new(ErrorKind::Invalid, format!("creating table {table}")).with_source(e))?
+                .metadata;
+        let file = MetadataLocation::new_with_metadata(&location, &metadata);
+        let path = file.to_string();
+        let inserted = match write_metadata(&self.file_io, &metadata, &file).await {
+            Ok(()) => self.catalog.insert(table, &path).await,
+            Err(e) => Err(e),
+        };
+        match inserted {
+            Ok(()) => self.table(table, &path, metadata),
+            Err(e) => {
+                // Unless the row was written after all: then the file is needed, and the table exists.
+                if !matches!(self.catalog.pointer(table).await, Ok(Some(at)) if at == path) {
+                    self.discard([path]).await;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Takes the table out of the catalog; its files stay.
+    pub async fn drop_table(&self, table: &TableIdent) -> Result<()> {
+        match self.catalog.remove(table).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(self.not_found(table).await),
+            other => other,
+        }
+    }
+
+    /// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be
+    /// deleted is left to maintenance and logged.
+    pub async fn discard(&self, paths: impl IntoIterator<Item = String>) {
+        for path in paths {
+            if let Err(error) = self.file_io.delete(&path).await {
+                tracing::warn!(path, %error, "could not delete an unused file");
+            }
+        }
+    }
+
+    pub(crate) fn table(&self, table: &TableIdent, location: &str, metadata: TableMetadata) -> Result<Table> {
+        Ok(Table::builder()
+            .identifier(table.clone())
+            .metadata_location(location)
+            .metadata(metadata)
+            .file_io(self.file_io.clone())
+            .runtime(Runtime::try_current()?)
+            .cache_size_bytes(MANIFEST_CACHE_BYTES)
+            .build()?)
+    }
+
+    /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
+    /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new one.
+    async fn free_location(&self, table: &TableIdent) -> String {
+        let mut location = self.location.clone();
+        for name in table.namespace().iter().map(String::as_str).chain([table.name()]) {
+            location.push('/');
+            location.push_str(name);
+        }
+        let is_local = location.starts_with('/') || location.starts_with("file:");
+        let is_free = is_local && matches!(self.file_io.exists(&location).await, Ok(false));
+        if !is_free {
+            location.push('-');
+            location.push_str(&Uuid::new_v4().simple().to_string()[..8]);
+        }
+        location
+    }
+
+    async fn not_found(&self, table: &TableIdent) -> Error {
+        // A hint is not worth a second error.
+        let known = self.all_tables().await.unwrap_or_default();
+        missing::table(table, &known)
+    }
+
+    async fn all_tables(&self) -> Result<Vec<TableIdent>> {
+        let namespaces: Vec<NamespaceIdent> = self.catalog.namespaces().await?;
+        let listings = namespaces.into_iter().map(|ns| async move { self.catalog.tables(&ns).await });
+        let tables: Vec<Vec<TableIdent>> =
+            futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await?;
+        Ok(tables.concat())
+    }
+}
+
+async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {
+    let absent = matches!(file_io.exists(location).await, Ok(false));
+    if absent {
+        return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
+    }
+    TableMetadata::read_from(file_io, location).await.map_err(|e| {
+        let kind = match Error::from(e) {
+            // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
+            e if matches!(e.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => (ErrorKind::Corrupt, e),
+            e => (e.kind(), e),
+        };
+        Error::new(kind.0, format!("metadata file {location} cannot be read")).with_source(kind.1)
+    })
+}
+
+/// Writes a metadata file so that it is on disk before the catalog points to it.
+pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, file: &MetadataLocation) -> Result<()> {
+    let writing = format!("writing metadata file {file}");
+    if file.to_string().ends_with(".gz.metadata.json") {
+        // Only the crate can compress, and then it does not sync.
+        return metadata.write_to(file_io, file).await.map_err(|e| Error::from(e).context(writing));
+    }
+    let json = serde_json::to_vec(metadata)
+        .map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?;
+    let write = async {
+        let mut writer = file_io.new_output(file.to_string())?.writer().await?;
+        writer.write(json.into()).await?;
+        writer.close().await
+    };
+    write.await.map_err(|e| Error::from(e).context(writing))
+}
+
+/// Tables by the location of their metadata, which never changes once written; the least recently used go first.
+#[derive(Debug, Default)]
+struct LoadedTables(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    tables: HashMap<String, (u64, Table)>,
+    clock: u64,
+}
+
+impl LoadedTables {
+    fn get(&self, table: &TableIdent, location: &str) -> Option<Table> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.clock += 1;
+        let now = recent.clock;
+        let (used, loaded) = recent.tables.get_mut(location)?;
+        *used = now;
+        // After a rename the same file is another table's.
+        (loaded.identifier() == table).then(|| loaded.clone())
+    }
+
+    fn put(&self, location: &str, table: Table) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.clock += 1;
+        let now = recent.clock;
+        recent.tables.insert(location.to_string(), (now, table));
+        if recent.tables.len() > CACHED_TABLES {
+            let oldest = recent.tables.iter().min_by_key(|(_, (used, _))| *used).map(|(at, _)| at.clone());
+            oldest.map(|at| recent.tables.remove(&at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::SqlCatalog;
+    use iceberg::spec::{NestedField, PrimitiveType, Type};
+    use std::collections::HashSet;
+
+    async fn warehouse(folder: &std::path::Path) -> Warehouse {
+        let catalog = SqlCatalog::open(folder.join("catalog.db"), "test").await.unwrap();
+        catalog.create_namespace(&NamespaceIdent::new("raw".into())).await.unwrap();
+        Warehouse::new(Arc::new(catalog), FileIO::new_with_fs(), format!("file://{}/wh/", folder.display()))
+    }
+
+    fn new_table() -> NewTable {
+        let id = NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long));
+        NewTable::new(Schema::builder().with_fields([id.into()]).build().unwrap())
+    }
+
+    fn ident(name: &str) -> TableIdent {
+        TableIdent::from_strs(name.split('.')).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_created_table_can_be_loaded_and_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        let events = ident("raw.events");
+        let created = warehouse.create(&events, new_table()).await.unwrap();
+        let loaded = warehouse.load(&events).await.unwrap();
+        assert_eq!(created.metadata(), loaded.metadata());
+        assert_eq!(loaded.metadata().location(), format!("file://{}/wh/raw/events", folder.path().display()));
+        assert!(Arc::ptr_eq(&loaded.metadata_ref(), &warehouse.load(&events).await.unwrap().metadata_ref()));
+
+        let e = warehouse.create(&events, new_table()).await.unwrap_err();
+        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::AlreadyExists, "table raw.events already exists"));
+        assert_eq!(files(&folder.path().join("wh")).len(), 1, "a refused table leaves no file");
+
+        warehouse.drop_table(&events).await.unwrap();
+        assert_eq!(warehouse.drop_table(&events).await.unwrap_err().kind(), ErrorKind::NotFound);
+        let again = warehouse.create(&events, new_table()).await.unwrap();
+        assert_ne!(again.metadata().location(), created.metadata().location());
+    }
+
+    #[tokio::test]
+    async fn wrong_names_are_told_with_the_nearest_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        warehouse.create(&ident("raw.events"), new_table()).await.unwrap();
+        let e = warehouse.load(&ident("raw.evnts")).await.unwrap_err();
+        assert_eq!(e.to_string(), "table raw.evnts not found; did you mean raw.events?");
+        let e = warehouse.create(&ident("rwa.x"), new_table()).await.unwrap_err();
+        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::NotFound, "namespace rwa not found; did you mean raw?"));
+        let e = warehouse.create(&TableIdent::new(ident("raw.x").namespace, "../x".into()), new_table()).await;
+        assert_eq!(e.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn damaged_metadata_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        let events = ident("raw.events");
+        let created = warehouse.create(&events, new_table()).await.unwrap();
+        let location = created.metadata_location().unwrap();
+        let file = location.strip_prefix("file://").unwrap();
+        let text = std::fs::read(file).unwrap();
+
+        std::fs::write(file, &text[..text.len() / 2]).unwrap();
+        let e = warehouse.load(&events).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().contains(&format!("table raw.events: metadata file {location} cannot be read")), "{e}");
+
+        std::fs::remove_file(file).unwrap();
+        let e = warehouse.load(&events).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().ends_with("is missing"), "{e}");
+
+        std::fs::write(file, &text).unwrap();
+        warehouse.load(&events).await.unwrap();
+    }
+
+    fn files(folder: &std::path::Path) -> HashSet<std::path::PathBuf> {
+        let mut found = HashSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => found.extend(files(&path)),
+                false => drop(found.insert(path)),
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,79 @@
+//! Deleting data files that no snapshot will name.
+
+use std::collections::HashSet;
+
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::DataFile;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::WriteSpec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::location::Location;
+
+/// Deletes in flight at once.
+const CONCURRENT_DELETES: usize = 16;
+
+/// Deletes the files at `locations`, for a commit that failed; a file that is gone already is no error.
+pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Item = &str>) -> Result<usize> {
+    let paths: Vec<_> = locations.into_iter().map(object_path).collect::<Result<_>>()?;
+    let deletes = paths.into_iter().map(|(url, path)| async move {
+        let store = runtime.object_store(&url).map_err(|e| storage(&path, e))?;
+        delete(store.as_ref(), &path).await
+    });
+    futures::stream::iter(deletes)
+        .buffer_unordered(CONCURRENT_DELETES)
+        .try_fold(0, |count, deleted| async move { Ok(count + usize::from(deleted)) })
+        .await
+}
+
+/// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
+///
+/// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
+/// The data folder is listed, which on a large table takes a while: call it when a task was retried or a commit failed.
+pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
+    let (url, data_path) = object_path(&spec.data_location)?;
+    let store = runtime.object_store(&url).map_err(|e| storage(&data_path, e))?;
+    let kept: HashSet<Path> =
+        kept.iter().map(|f| object_path(f.file_path()).map(|(_, path)| path)).collect::<Result<_>>()?;
+    let write_id = spec.write_id.to_string();
+    let is_leftover = |path: &Path| {
+        path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path)
+    };
+    let mut found = Vec::new();
+    let mut listing = store.list(Some(&data_path));
+    while let Some(object) = listing.try_next().await? {
+        if is_leftover(&object.location) {
+            found.push(object.location);
+        }
+    }
+    let mut count = 0;
+    for path in found {
+        count += usize::from(delete(store.as_ref(), &path).await?);
+    }
+    Ok(count)
+}
+
+/// Deletes one file; says whether it was there.
+pub(super) async fn delete(store: &dyn ObjectStore, path: &Path) -> Result<bool> {
+    match store.delete(path).await {
+        Ok(()) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(e) => Err(Error::from(e).context(format!("deleting {path}"))),
+    }
+}
+
+fn storage(path: &Path, e: datafusion::error::DataFusionError) -> Error {
+    Error::new(ErrorKind::Storage, format!("no object store for {path}")).with_source(e)
+}
+
+/// The object store of a location, and the path in it.
+pub(super) fn object_path(location: &str) -> Result<(ObjectStoreUrl, Path)> {
+    let at = Location::parse(location)?;
+    let store = ObjectStoreUrl::parse(at.store_url()).map_err(|e| {
+        Error::new(ErrorKind::Invalid, format!("{location} does not name an object store")).with_source(e)
+    })?;
+    Ok((store, at.path()?))
+}

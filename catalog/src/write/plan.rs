@@ -1,0 +1,197 @@
+//! From a query's plan to a plan that writes its rows: the right columns, in the right task, in the right order.
+
+use std::sync::Arc;
+
+use arrow::array::new_empty_array;
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Schema as ArrowSchema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::config::ConfigOptions;
+use datafusion::functions::core::get_field;
+use datafusion::physical_expr::expressions::{CastExpr, Column, lit};
+use datafusion::physical_expr::{
+    Distribution, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr,
+};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use iceberg::spec::{NullOrder, SortDirection, Transform, Type};
+
+use super::conform::conform_array;
+use super::transform::partition_udf;
+use super::{DistributionMode, IcebergWriteExec, WriteSpec};
+use crate::bridge;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The plan that writes the rows of `input` into a table's data files; its result goes to
+/// [`data_files`](super::data_files).
+///
+/// Columns are matched by name, whatever their order; values are cast to the table's types. A table that is partitioned
+/// or sorted gets its rows sorted within each task, and with distribution mode `hash` (the default of partitioned tables)
+/// each partition's rows in one task.
+pub fn plan_write(
+    input: Arc<dyn ExecutionPlan>,
+    spec: &WriteSpec,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let input = with_table_columns(input, spec)?;
+    let input = distributed(input, spec, config)?;
+    let input = sorted(input, spec)?;
+    Ok(Arc::new(IcebergWriteExec::try_new(input, Arc::new(spec.clone()))?))
+}
+
+fn with_table_columns(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<Arc<dyn ExecutionPlan>> {
+    let table = bridge::arrow_schema(&spec.schema)?;
+    let source = input.schema();
+    for (index, field) in source.fields().iter().enumerate() {
+        if table.column_with_name(field.name()).is_none() {
+            return Err(Error::new(ErrorKind::Invalid, format!("the table has no column {}", field.name())));
+        }
+        if source.index_of(field.name()).is_ok_and(|first| first != index) {
+            return Err(Error::new(ErrorKind::Invalid, format!("column {} is written twice", field.name())));
+        }
+    }
+    let mut unchanged = source.fields().len() == table.fields().len();
+    let mut projection = Vec::with_capacity(table.fields().len());
+    for (position, field) in table.fields().iter().enumerate() {
+        let name = field.name();
+        let Some((index, from)) = source.column_with_name(name) else {
+            if !field.is_nullable() {
+                return Err(Error::new(ErrorKind::Invalid, format!("no value for column {name}, which is required")));
+            }
+            unchanged = false;
+            let null = ScalarValue::try_from(field.data_type()).map_err(planning)?;
+            projection.push(ProjectionExpr::new(lit(null), name.clone()));
+            continue;
+        };
+        // The writer's own conversion of nothing at all says whether the types fit.
+        conform_array(&new_empty_array(from.data_type()), field, name)?;
+        unchanged &= index == position;
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
+        let cast = from.data_type() != field.data_type() && !field.data_type().is_nested();
+        unchanged &= !cast;
+        let value = if cast { Arc::new(CastExpr::new(column, field.data_type().clone(), None)) } else { column };
+        projection.push(ProjectionExpr::new(value, name.clone()));
+    }
+    if unchanged {
+        return Ok(input);
+    }
+    Ok(Arc::new(ProjectionExec::try_new(projection, input).map_err(planning)?))
+}
+
+fn distributed(
+    input: Arc<dyn ExecutionPlan>,
+    spec: &WriteSpec,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let tasks = input.output_partitioning().partition_count();
+    if tasks == 1 || spec.distribution_mode()? == DistributionMode::None {
+        return Ok(input);
+    }
+    let wanted = distribution(spec, &input.schema())?;
+    let is = input.output_partitioning().satisfaction(&wanted, input.equivalence_properties(), true);
+    let Distribution::KeyPartitioned(keys) = wanted else { return Ok(input) };
+    if is.is_satisfied() {
+        return Ok(input);
+    }
+    let by_partition = Partitioning::Hash(keys, config.execution.target_partitions.max(1));
+    Ok(Arc::new(RepartitionExec::try_new(input, by_partition).map_err(planning)?))
+}
+
+fn sorted(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(ordering) = ordering(spec, &input.schema())? else { return Ok(input) };
+    if input.equivalence_properties().ordering_satisfy(ordering.clone()).map_err(planning)? {
+        return Ok(input);
+    }
+    Ok(Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true)))
+}
+
+/// Rows of one partition in one task. `schema` has the table's columns.
+pub(super) fn distribution(spec: &WriteSpec, schema: &SchemaRef) -> Result<Distribution> {
+    let keys = partition_keys(spec, schema)?;
+    Ok(if keys.is_empty() { Distribution::UnspecifiedDistribution } else { Distribution::KeyPartitioned(keys) })
+}
+
+/// The order of rows in a task: by partition, then in the table's sort order.
+pub(super) fn ordering(spec: &WriteSpec, schema: &SchemaRef) -> Result<Option<LexOrdering>> {
+    let mut order: Vec<_> =
+        partition_keys(spec, schema)?.into_iter().map(PhysicalSortExpr::new_default).collect();
+    for field in &spec.sort_order.fields {
+        if matches!(field.transform, Transform::Void | Transform::Unknown) {
+            continue;
+        }
+        let options = SortOptions {
+            descending: field.direction == SortDirection::Descending,
+            nulls_first: field.null_order == NullOrder::First,
+        };
+        let value = transformed(spec, schema, field.source_id, &field.transform)?;
+        order.push(PhysicalSortExpr::new(value, options));
+    }
+    // Of two keys with one expression the first decides; LexOrdering drops the other.
+    Ok(LexOrdering::new(order))
+}
+
+fn partition_keys(spec: &WriteSpec, schema: &SchemaRef) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    spec.partition_spec
+        .fields()
+        .iter()
+        .filter(|field| field.transform != Transform::Void)
+        .map(|field| transformed(spec, schema, field.source_id, &field.transform))
+        .collect()
+}
+
+fn transformed(
+    spec: &WriteSpec,
+    schema: &SchemaRef,
+    source_id: i32,
+    transform: &Transform,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let source = source_column(spec, schema, source_id)?;
+    if *transform == Transform::Identity {
+        return Ok(source);
+    }
+    call(partition_udf(), vec![lit(transform.to_string()), source], schema)
+}
+
+/// The column that a partition or sort field reads, which may be a field of a struct.
+fn source_column(spec: &WriteSpec, schema: &SchemaRef, source_id: i32) -> Result<Arc<dyn PhysicalExpr>> {
+    let (_, path) = spec.source(source_id)?;
+    let (first, rest) = path.split_first().ok_or_else(|| Error::new(ErrorKind::Internal, "a column without a place"))?;
+    let mut fields = spec.schema.as_struct().fields();
+    let name = schema.field(*first).name();
+    let mut value: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, *first));
+    let mut field = &fields[*first];
+    for index in rest {
+        let Type::Struct(inner) = field.field_type.as_ref() else {
+            return Err(Error::new(ErrorKind::Internal, "a column inside what is no struct"));
+        };
+        fields = inner.fields();
+        field = &fields[*index];
+        let name = struct_field_name(&value.data_type(schema).map_err(planning)?, &field.name, *index)?;
+        value = call(get_field().as_ref().clone(), vec![value, lit(name)], schema)?;
+    }
+    Ok(value)
+}
+
+/// A struct from a query may have other names than the table's; the writer then goes by position, and so do we.
+fn struct_field_name(ty: &DataType, name: &str, index: usize) -> Result<String> {
+    let DataType::Struct(fields) = ty else {
+        return Err(Error::new(ErrorKind::Invalid, format!("{name} is a field of what is no struct")));
+    };
+    let found = fields.find(name).map(|(_, f)| f).or_else(|| fields.get(index));
+    found.map(|f| f.name().clone()).ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a row has no field {name}")))
+}
+
+fn call(
+    function: datafusion::logical_expr::ScalarUDF,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    schema: &ArrowSchema,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let call = ScalarFunctionExpr::try_new(Arc::new(function), arguments, schema, Arc::new(ConfigOptions::default()));
+    Ok(Arc::new(call.map_err(planning)?))
+}
+
+fn planning(e: datafusion::error::DataFusionError) -> Error {
+    Error::new(ErrorKind::Internal, "planning a write").with_source(e)
+}

@@ -1,0 +1,134 @@
+//! All that an executor must know of a table to write data files for it.
+
+use std::collections::HashMap;
+
+use iceberg::spec::{FormatVersion, NestedFieldRef, PartitionSpec, Schema, SortOrder, TableMetadata, Transform, Type};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a write needs of its table, taken when the statement is planned. It travels inside the plan, so executors
+/// never ask the catalog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WriteSpec {
+    /// Location of the folder for data files, without a trailing slash.
+    pub data_location: String,
+    pub schema: Schema,
+    pub partition_spec: PartitionSpec,
+    pub sort_order: SortOrder,
+    /// The table's properties that begin with `write.`.
+    pub properties: HashMap<String, String>,
+    pub format_version: FormatVersion,
+    /// In the name of every file of this write; fresh for each statement.
+    pub write_id: Uuid,
+}
+
+/// How rows find their task, property `write.distribution-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DistributionMode {
+    /// Rows stay in the task that produced them: no shuffle, up to one file per task and partition.
+    None,
+    /// All rows of a partition meet in one task: one shuffle, few files.
+    Hash,
+}
+
+impl WriteSpec {
+    /// The spec of a write with the table's current schema, partition spec and sort order.
+    pub fn from_metadata(metadata: &TableMetadata) -> Result<Self> {
+        let is_write = |key: &str| key.starts_with("write.");
+        let properties: HashMap<_, _> =
+            metadata.properties().iter().filter(|(k, _)| is_write(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let data_location = match properties.get("write.data.path") {
+            Some(path) => path.clone(),
+            None => format!("{}/data", metadata.location().trim_end_matches('/')),
+        };
+        let spec = Self {
+            data_location: data_location.trim_end_matches('/').to_string(),
+            schema: metadata.current_schema().as_ref().clone(),
+            partition_spec: metadata.default_partition_spec().as_ref().clone(),
+            sort_order: metadata.default_sort_order().as_ref().clone(),
+            properties,
+            format_version: metadata.format_version(),
+            write_id: Uuid::new_v4(),
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// Where the data files go.
+    pub fn location(&self) -> &str {
+        &self.data_location
+    }
+
+    fn check(&self) -> Result<()> {
+        let format = self.property("write.format.default").unwrap_or("parquet");
+        if !format.eq_ignore_ascii_case("parquet") {
+            return Err(Error::new(ErrorKind::Unsupported, format!("writing {format} data files")));
+        }
+        for field in self.partition_spec.fields() {
+            if field.transform == Transform::Unknown {
+                let message = format!("partition field {} has a transform unknown to this release", field.name);
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            self.source(field.source_id)?;
+        }
+        self.distribution_mode()?;
+        super::settings::check(self)
+    }
+
+    pub(super) fn property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str)
+    }
+
+    /// The value of a property that is a number or a truth value, or `default`.
+    pub(super) fn parsed<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
+        match self.property(key) {
+            None => Ok(default),
+            Some(text) => text
+                .trim()
+                .to_lowercase()
+                .parse()
+                .map_err(|_| Error::new(ErrorKind::Invalid, format!("table property {key} has a wrong value: {text}"))),
+        }
+    }
+
+    /// How rows find their task. `range`, which Spark knows, becomes `hash`: the tasks' sort gives the order in files.
+    pub fn distribution_mode(&self) -> Result<DistributionMode> {
+        match self.property("write.distribution-mode") {
+            None if self.partition_spec.is_unpartitioned() => Ok(DistributionMode::None),
+            None | Some("hash" | "range") => Ok(DistributionMode::Hash),
+            Some("none") => Ok(DistributionMode::None),
+            Some(other) => {
+                let message = format!("table property write.distribution-mode has a wrong value: {other}");
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+        }
+    }
+
+    /// Where a column lies: the field, and its index in each struct on the way to it.
+    pub(super) fn source(&self, field_id: i32) -> Result<(NestedFieldRef, Vec<usize>)> {
+        fn find(fields: &[NestedFieldRef], id: i32, path: &mut Vec<usize>) -> Option<NestedFieldRef> {
+            fields.iter().enumerate().find_map(|(i, field)| {
+                path.push(i);
+                let found = match field.field_type.as_ref() {
+                    _ if field.id == id => Some(field.clone()),
+                    Type::Struct(inner) => find(inner.fields(), id, path),
+                    _ => None,
+                };
+                if found.is_none() {
+                    path.pop();
+                }
+                found
+            })
+        }
+        let mut path = Vec::new();
+        match find(self.schema.as_struct().fields(), field_id, &mut path) {
+            Some(field) if field.field_type.is_primitive() => Ok((field, path)),
+            _ => {
+                let message = format!("field {field_id} of the partition spec or sort order is not a column of the table");
+                Err(Error::new(ErrorKind::Corrupt, message))
+            }
+        }
+    }
+}

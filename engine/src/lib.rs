@@ -1,0 +1,16 @@
+//! What the scheduler and the executors must agree on: the session's settings, the SQL functions, the codec of our plan
+//! nodes, the memory a process may use.
+//!
+//! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
+//! definition, here, that both call.
+mod codec;
+mod functions;
+mod runtime;
+mod session;
+mod write_node;
+
+pub use codec::PlanCodec;
+pub use functions::function_registry;
+pub use runtime::{MemoryLimit, runtime_env};
+pub use session::{CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state};
+pub use write_node::WriteNode;

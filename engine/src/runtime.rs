@@ -1,0 +1,29 @@
+//! Memory and temporary disk of one process.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+
+/// Consumers that an out-of-memory error names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+
+/// Bytes that sorts, aggregates and joins of a process may hold before they spill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimit(pub usize);
+
+/// A runtime that spills to `spill_dir` when its operators would pass `limit`. Without a limit nothing spills for lack
+/// of memory: Ballista puts its own pool, sized by vcores, over an executor's runtime.
+pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+    let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir);
+    let builder = match limit {
+        Some(MemoryLimit(bytes)) => {
+            builder.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS)))
+        }
+        None => builder,
+    };
+    builder.build_arc()
+}

@@ -1,0 +1,117 @@
+//! `INSERT` and `CREATE TABLE AS` as a node of the logical plan, so that the adaptive planner sees the whole statement.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bergmill_catalog::write::{self, WriteSpec};
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::catalog::Session;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::prelude::Expr;
+
+/// Writes its input's rows into data files of one table; its own rows name the files.
+#[derive(Debug, Clone)]
+pub struct WriteNode {
+    spec: Arc<WriteSpec>,
+    input: Arc<LogicalPlan>,
+    schema: DFSchemaRef,
+}
+
+impl WriteNode {
+    /// The plan that writes `input` as `spec` says.
+    pub fn plan(spec: WriteSpec, input: LogicalPlan) -> Result<LogicalPlan> {
+        let schema = Arc::new(DFSchema::try_from(write::output_schema().as_ref().clone())?);
+        let node = Self { spec: Arc::new(spec), input: Arc::new(input), schema };
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    }
+}
+
+// A write is equal to itself only: two writes of the same rows are two sets of files.
+impl PartialEq for WriteNode {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.spec, &other.spec) && self.input == other.input
+    }
+}
+
+impl Eq for WriteNode {}
+
+impl PartialOrd for WriteNode {
+    fn partial_cmp(&self, _: &Self) -> Option<std::cmp::Ordering> {
+        None
+    }
+}
+
+impl Hash for WriteNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.spec).hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for WriteNode {
+    fn name(&self) -> &str {
+        "IcebergWrite"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "IcebergWrite: {}", self.spec.data_location)
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match (inputs.pop(), inputs.is_empty()) {
+            (Some(input), true) => Ok(Self { input: Arc::new(input), ..self.clone() }),
+            _ => Err(DataFusionError::Internal("a write has one input".to_string())),
+        }
+    }
+
+    fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
+        // Every column is written, whichever of ours a parent reads.
+        Some(vec![(0..self.input.schema().fields().len()).collect()])
+    }
+}
+
+/// DataFusion's planner, taught the write node.
+#[derive(Debug)]
+pub(crate) struct WritePlanner;
+
+#[async_trait]
+impl QueryPlanner for WritePlanner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]).create_physical_plan(plan, session).await
+    }
+}
+
+#[async_trait]
+impl ExtensionPlanner for WritePlanner {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(write), [input]) = (node.as_any().downcast_ref::<WriteNode>(), inputs) else { return Ok(None) };
+        Ok(Some(write::plan_write(Arc::clone(input), &write.spec, session.config_options())?))
+    }
+}

@@ -1,0 +1,126 @@
+//! The executor process: runs the scheduler's tasks, and serves their results to other executors.
+//!
+//! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and time-outs.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env};
+
+/// Result of the executor crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an executor did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on: taken, or not this machine's.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder for shuffle data cannot be made.
+    #[error("cannot use {path} as the executor's work folder: {source}")]
+    WorkDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Ballista's executor failed: most often the scheduler cannot be reached.
+    #[error("executor for scheduler {scheduler}: {source}")]
+    Process {
+        /// `host:port` of the scheduler.
+        scheduler: String,
+        /// What Ballista said.
+        source: Box<ballista_core::error::BallistaError>,
+    },
+}
+
+/// Settings of an executor process.
+#[derive(Debug, Clone)]
+pub struct ExecutorConfig {
+    /// Host of the scheduler's port for executors.
+    pub scheduler_host: String,
+    /// That port.
+    pub scheduler_port: u16,
+    /// How long to try to reach the scheduler before giving up.
+    pub connect_timeout: Duration,
+    /// Address to listen on.
+    pub bind: IpAddr,
+    /// Host name or address at which scheduler and executors reach this one; `None` lets the scheduler see for itself.
+    pub advertised_host: Option<String>,
+    /// Port for results and shuffles; 0 takes a free one.
+    pub flight_port: u16,
+    /// Port for tasks; 0 takes a free one.
+    pub task_port: u16,
+    /// Task slots: how many partitions run at a time.
+    pub vcores: usize,
+    /// Memory that tasks may hold before they spill, in bytes; shared evenly by the vcores.
+    pub memory_bytes: u64,
+    /// Folder for shuffle data and spills.
+    pub work_dir: PathBuf,
+    /// How often to tell the scheduler that this executor lives.
+    pub heartbeat: Duration,
+}
+
+/// Shuffle data of a query that the scheduler forgot to clean goes after this.
+const SHUFFLE_TTL: Duration = Duration::from_secs(6 * 3600);
+/// How often such data is looked for.
+const SHUFFLE_CLEANUP: Duration = Duration::from_secs(600);
+
+/// Runs an executor until it is told to stop: by a signal, or by the scheduler.
+pub async fn run(config: ExecutorConfig) -> Result<()> {
+    std::fs::create_dir_all(&config.work_dir)
+        .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
+    let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
+    let process = process_config(&config)?;
+    start_executor_process(Arc::new(process))
+        .await
+        .map_err(|e| Error::Process { scheduler, source: Box::new(e) })
+}
+
+fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
+    // Ballista binds by number. Both ports are held until both are known, so that they differ.
+    let flight = reserve(config.bind, config.flight_port)?;
+    let task = reserve(config.bind, config.task_port)?;
+    let port = |l: &TcpListener, asked: u16| l.local_addr().map_or(asked, |a| a.port());
+    let message = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
+    let vcores = config.vcores.max(1);
+    let spill = config.work_dir.clone();
+    Ok(ExecutorProcessConfig {
+        executor_id: uuid::Uuid::new_v4().to_string(),
+        bind_host: config.bind.to_string(),
+        external_host: config.advertised_host.clone(),
+        port: port(&flight, config.flight_port),
+        grpc_port: port(&task, config.task_port),
+        scheduler_host: config.scheduler_host.clone(),
+        scheduler_port: config.scheduler_port,
+        scheduler_connect_timeout_seconds: u16::try_from(config.connect_timeout.as_secs()).unwrap_or(u16::MAX),
+        vcores,
+        task_scheduling_policy: TaskSchedulingPolicy::PushStaged,
+        work_dir: Some(config.work_dir.to_string_lossy().into_owned()),
+        job_data_ttl_seconds: SHUFFLE_TTL.as_secs(),
+        job_data_clean_up_interval_seconds: SHUFFLE_CLEANUP.as_secs(),
+        grpc_max_decoding_message_size: message,
+        grpc_max_encoding_message_size: message,
+        executor_heartbeat_interval_seconds: config.heartbeat.as_secs().max(1),
+        memory_pool_size: Some(config.memory_bytes),
+        override_function_registry: Some(Arc::new(function_registry())),
+        override_config_producer: Some(Arc::new(move || cluster_config(vcores))),
+        override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill))),
+        override_physical_codec: Some(Arc::new(PlanCodec::default())),
+        ..ExecutorProcessConfig::default()
+    })
+}
+
+fn reserve(bind: IpAddr, port: u16) -> Result<TcpListener> {
+    let addr = SocketAddr::new(bind, port);
+    TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
+}

@@ -1,0 +1,265 @@
+//! Our own end of the wire: what the prompt, jobs and experiments use to ask a front door.
+//!
+//! It adds to arrow-flight's client what these need: an error keeps the server's kind and message, a commit tag goes
+//! with one statement and not with a connection, an update is told from a query, and an upload whose input fails is
+//! called off, so that the server does not take half of it for the whole.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::{Array, BinaryArray, RecordBatch, StringArray};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{
+    CommandGetTables, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate, DoPutUpdateResult,
+    ProstMessageExt,
+};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo, IpcMessage};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::{Stream, StreamExt, TryStreamExt, ready, stream};
+use prost::Message;
+use tokio::sync::oneshot;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::backend::{CommitTag, IngestTarget, TableInfo};
+use crate::catalog_calls::TABLE_TYPES;
+use crate::error::{Error, ErrorKind, Result};
+use crate::server::{
+    CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_LIMIT_BYTES, STREAM_WINDOW_BYTES,
+};
+use crate::status::with_sources;
+use crate::ticket::Ticket;
+use crate::{headers, ingest};
+
+/// A statement may run for hours, but a server that does not even accept a connection is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to a front door. Clones share it, and calls on clones run side by side.
+#[derive(Debug, Clone)]
+pub struct Client {
+    flight: FlightServiceClient<Channel>,
+}
+
+/// What a statement gave.
+#[derive(Debug)]
+pub enum Answer {
+    /// The statement was a query: its rows.
+    Rows(Rows),
+    /// The statement changed something: the number of rows it wrote, 0 for DDL.
+    Updated(u64),
+}
+
+/// The rows of a query, as a stream of batches. Dropping it before its end cancels the query.
+pub struct Rows {
+    schema: SchemaRef,
+    batches: FlightRecordBatchStream,
+}
+
+impl Client {
+    /// Connects to `address`: `host:port`, or that with `http://` or `grpc://` before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when nobody answers there within ten seconds.
+    pub async fn connect(address: &str) -> Result<Self> {
+        let channel = endpoint(address)?.connect().await.map_err(|e| {
+            Error::new(ErrorKind::Unavailable, format!("cannot connect to {address}: {}", with_sources(&e)))
+        })?;
+        let flight = FlightServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        Ok(Self { flight })
+    }
+
+    /// Runs a statement for its rows. Of an update this is one row: the count of rows written.
+    pub async fn query(&self, sql: &str) -> Result<Rows> {
+        let info = self.info(query_command(sql), None).await?;
+        self.fetch(info).await
+    }
+
+    /// Runs any one statement, and says whether it was a query or an update.
+    pub async fn execute(&self, sql: &str, tag: Option<&CommitTag>) -> Result<Answer> {
+        let info = self.info(query_command(sql), tag).await?;
+        // Only the answer to an update has this, and there it is the ticket.
+        if let Ok(Ticket::Updated { rows }) = Ticket::decode(&info.app_metadata) {
+            return Ok(Answer::Updated(rows));
+        }
+        self.fetch(info).await.map(Answer::Rows)
+    }
+
+    /// Runs a statement that is known to be an update, and returns the number of rows it wrote.
+    pub async fn update(&self, sql: &str, tag: Option<&CommitTag>) -> Result<u64> {
+        let command = CommandStatementUpdate { query: sql.to_owned(), transaction_id: None };
+        let message = FlightData::new().with_descriptor(descriptor(&command));
+        self.put(stream::iter([message]), tag).await
+    }
+
+    /// Writes `input` into a table in one commit, and returns the number of rows written.
+    ///
+    /// # Errors
+    /// When `input` yields an error it is returned, and nothing is committed; nor when this future is dropped early.
+    pub async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
+        let command = CommandStatementIngest {
+            table_definition_options: Some(ingest::options(target.mode)),
+            table: target.table.clone(),
+            schema: target.namespace.clone(),
+            ..CommandStatementIngest::default()
+        };
+        let schema = input.schema();
+        let mut upload = FlightDataEncoderBuilder::new()
+            .with_schema(schema)
+            .with_flight_descriptor(Some(descriptor(&command)))
+            .build(input.map_err(|e| FlightError::ExternalError(Box::new(Error::from(e)))));
+
+        // A request that ends is complete, and the server would commit what it got. So when the input fails the request
+        // stays open until the call is dropped, which resets it.
+        let (failed, failure) = oneshot::channel();
+        let mut failed = Some(failed);
+        let messages = stream::poll_fn(move |context| {
+            if failed.is_none() {
+                return Poll::Pending;
+            }
+            match ready!(upload.poll_next_unpin(context)) {
+                Some(Ok(message)) => Poll::Ready(Some(message)),
+                Some(Err(error)) => {
+                    if let Some(failed) = failed.take() {
+                        // If nobody listens, the call is over already.
+                        let _ = failed.send(Error::from(error));
+                    }
+                    Poll::Pending
+                }
+                None => Poll::Ready(None),
+            }
+        });
+        tokio::select! {
+            Ok(error) = failure => Err(error),
+            written = self.put(messages, target.tag.as_ref()) => written,
+        }
+    }
+
+    /// All tables with their schemas, sorted by namespace and name.
+    pub async fn tables(&self) -> Result<Vec<TableInfo>> {
+        let command = CommandGetTables { include_schema: true, ..CommandGetTables::default() };
+        let info = self.info(command, None).await?;
+        let batches: Vec<_> = self.fetch(info).await?.try_collect().await?;
+        let mut tables = Vec::new();
+        for batch in batches {
+            let [namespaces, names, kinds] = [texts(&batch, 1)?, texts(&batch, 2)?, texts(&batch, 3)?];
+            let schemas = batch.column(4).as_any().downcast_ref::<BinaryArray>().ok_or_else(not_tables)?;
+            for row in 0..batch.num_rows() {
+                let schema = Schema::try_from(IpcMessage(schemas.value(row).to_vec().into()))?;
+                let kind = TABLE_TYPES.into_iter().find(|kind| *kind == kinds.value(row)).ok_or_else(not_tables)?;
+                tables.push(TableInfo {
+                    namespace: namespaces.value(row).to_owned(),
+                    name: names.value(row).to_owned(),
+                    kind,
+                    schema: Arc::new(schema),
+                });
+            }
+        }
+        Ok(tables)
+    }
+
+    async fn info(&self, command: impl ProstMessageExt, tag: Option<&CommitTag>) -> Result<FlightInfo> {
+        let request = tagged(Request::new(descriptor(&command)), tag)?;
+        Ok(self.flight.clone().get_flight_info(request).await?.into_inner())
+    }
+
+    async fn fetch(&self, info: FlightInfo) -> Result<Rows> {
+        let [endpoint] = info.endpoint.as_slice() else {
+            return Err(not_bergmill("an answer must have one endpoint"));
+        };
+        let ticket = endpoint.ticket.clone().ok_or_else(|| not_bergmill("an answer must have a ticket"))?;
+        let schema = Arc::new(info.try_decode_schema()?);
+        let data = self.flight.clone().do_get(ticket).await?.into_inner();
+        let batches = FlightRecordBatchStream::new_from_flight_data(data.map_err(FlightError::from));
+        Ok(Rows { schema, batches })
+    }
+
+    async fn put(
+        &self,
+        messages: impl Stream<Item = FlightData> + Send + 'static,
+        tag: Option<&CommitTag>,
+    ) -> Result<u64> {
+        let request = tagged(Request::new(messages), tag)?;
+        let mut answer = self.flight.clone().do_put(request).await?.into_inner();
+        let result = answer.message().await?.ok_or_else(|| not_bergmill("an update must have a result"))?;
+        let result = DoPutUpdateResult::decode(result.app_metadata)
+            .map_err(|e| not_bergmill(&format!("the result of an update cannot be read: {e}")))?;
+        Ok(u64::try_from(result.record_count).unwrap_or(0))
+    }
+}
+
+impl Rows {
+    /// The schema of every batch.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.poll_next_unpin(context).map_err(Error::from)
+    }
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("grpc", address));
+    if !matches!(scheme, "http" | "grpc" | "grpc+tcp") {
+        let message = format!("cannot connect to {address}: only http:// and grpc:// are known");
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|e| {
+        let message = format!("{address:?} is not an address of the form host:port: {}", with_sources(&e));
+        Error::new(ErrorKind::InvalidInput, message)
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT))
+}
+
+fn query_command(sql: &str) -> CommandStatementQuery {
+    CommandStatementQuery { query: sql.to_owned(), transaction_id: None }
+}
+
+fn descriptor(command: &impl ProstMessageExt) -> FlightDescriptor {
+    FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
+}
+
+fn tagged<T>(mut request: Request<T>, tag: Option<&CommitTag>) -> Result<Request<T>> {
+    if let Some(tag) = tag {
+        headers::encode(tag, request.metadata_mut())?;
+    }
+    Ok(request)
+}
+
+fn texts(batch: &RecordBatch, column: usize) -> Result<&StringArray> {
+    let column = batch.columns().get(column).ok_or_else(not_tables)?;
+    column.as_any().downcast_ref().ok_or_else(not_tables)
+}
+
+fn not_tables() -> Error {
+    not_bergmill("the list of tables has other columns or kinds than this client knows")
+}
+
+/// The other side speaks Flight, but not as our server does: another product, or another version.
+fn not_bergmill(message: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("unexpected answer of the server: {message}"))
+}

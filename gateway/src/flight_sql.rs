@@ -1,0 +1,585 @@
+//! The Flight SQL service: each call of the protocol as calls of the [`Backend`].
+//!
+//! - A query is planned by GetFlightInfo, which answers with a ticket, and run by DoGet, which streams its rows as the
+//!   client reads them. A client that goes away drops the stream, and with it the query.
+//! - An update is run exactly once: by DoPut, or, as many drivers send every statement as if it were a query, by
+//!   GetFlightInfo. Its ticket then only holds the number of rows, and fetching it gives one row `count`.
+//! - A prepared statement's handle is its SQL. It is planned anew when it is executed, because the tables may have
+//!   changed since. Parameters cannot be bound yet.
+//!
+//! Everybody is let in: there is no login yet.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
+use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
+    ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest, Any, Command,
+    CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
+    CommandStatementSubstraitPlan, CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+    TicketStatementQuery,
+};
+use arrow_flight::{
+    Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket as FlightTicket,
+};
+use async_trait::async_trait;
+use futures::{Stream, TryStreamExt, stream};
+use prost::Message;
+use prost::bytes::Bytes;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::server::NamedService;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::backend::{Backend, Prepared, Statement};
+use crate::catalog_calls::{self, FOREIGN_KEYS, PRIMARY_KEYS};
+use crate::error::{Error, ErrorKind};
+use crate::server::MESSAGE_LIMIT_BYTES;
+use crate::sql_info::SQL_INFO;
+use crate::ticket::{Handle, Ticket};
+use crate::type_info::TYPE_INFO;
+use crate::upload::{UploadEnd, WatchUploads};
+use crate::{headers, ingest, wire};
+
+/// Ours unless a method of the protocol's trait asks for a status.
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Arrow Flight SQL over a [`Backend`].
+#[derive(Clone)]
+pub struct FlightSql {
+    backend: Arc<dyn Backend>,
+}
+
+impl FlightSql {
+    /// The protocol in front of `backend`.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// The service as tonic wants it, with message limits set; [`serve`](crate::serve) also sets up a server for it.
+    pub fn into_service(
+        self,
+    ) -> impl Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send>
+    + NamedService
+    + Clone
+    + Send
+    + Sync {
+        let service = FlightServiceServer::new(self)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        WatchUploads(service)
+    }
+
+    /// Plans `statement`, runs it if it is an update, and says how to fetch the answer.
+    async fn info(&self, statement: Statement, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>> {
+        let (ticket, schema) = match self.backend.prepare(&statement).await? {
+            Prepared::Query(schema) => {
+                let schema = wire::schema(&schema);
+                (Ticket::Query { sql: statement.sql, schema: wire::encode_schema(&schema)?.into() }, schema)
+            }
+            Prepared::Update => {
+                let rows = self.backend.update(&statement).await?;
+                (Ticket::Updated { rows }, Arc::clone(&COUNT))
+            }
+        };
+        let encoded = ticket.encode();
+        let command = TicketStatementQuery { statement_handle: encoded.clone().into() };
+        let mut info = flight_info(&schema, command.as_any().encode_to_vec(), descriptor)?;
+        if let Ticket::Updated { rows } = ticket {
+            // Our client reads the count here and saves a call. ADBC hands `total_records` on as the number of rows
+            // affected (Python's `rowcount`), which for an update is this number and not the one row of the answer.
+            info.app_metadata = encoded.into();
+            info.total_records = count(rows);
+        }
+        Ok(Response::new(info))
+    }
+
+    /// Runs a query and streams its rows.
+    async fn rows(&self, statement: Statement, announced: Option<Schema>) -> Result<Response<DoGetStream>> {
+        let rows = self.backend.query(&statement).await?;
+        let actual = rows.schema();
+        let schema = announced.map(Arc::new).filter(|announced| wire::can_carry(announced, &actual)).unwrap_or(actual);
+        Ok(wire::rows(schema, rows.map_err(Error::from)))
+    }
+
+    /// The statement behind a prepared statement's handle.
+    fn prepared(handle: &[u8], metadata: &MetadataMap) -> Result<Statement> {
+        let Handle { sql } = Handle::decode(handle)?;
+        Ok(Statement { sql, tag: headers::decode(metadata)? })
+    }
+}
+
+type DoGetStream = <FlightSql as FlightService>::DoGetStream;
+type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
+
+#[async_trait]
+impl FlightSqlService for FlightSql {
+    type FlightService = Self;
+
+    /// Drivers that were given a user shake hands first, and give up when the answer has no token for their further
+    /// calls. There is no login: whoever asks is let in, and the token says what it is worth. Nothing looks at it.
+    async fn do_handshake(
+        &self,
+        _request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<HandshakeStream>, Status> {
+        let welcome = HandshakeResponse { protocol_version: 0, payload: Bytes::new() };
+        let mut response: Response<HandshakeStream> = Response::new(Box::pin(stream::iter([Ok(welcome)])));
+        response.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer anonymous"));
+        Ok(response)
+    }
+
+    // Statements
+
+    async fn get_flight_info_statement(
+        &self,
+        command: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        Ok(self.info(statement, request.into_inner()).await?)
+    }
+
+    async fn do_get_statement(
+        &self,
+        ticket: TicketStatementQuery,
+        request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        match Ticket::decode(&ticket.statement_handle)? {
+            Ticket::Query { sql, schema } => {
+                let tag = headers::decode(request.metadata())?;
+                let announced = wire::decode_schema(schema)?;
+                Ok(self.rows(Statement { sql, tag }, Some(announced)).await?)
+            }
+            Ticket::Updated { rows } => {
+                let counts = Int64Array::from(vec![count(rows)]);
+                let batch = RecordBatch::try_new(Arc::clone(&COUNT), vec![Arc::new(counts)]);
+                Ok(one_batch(batch.map_err(Error::from)?))
+            }
+        }
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        command: CommandStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        Ok(count(self.backend.update(&statement).await?))
+    }
+
+    async fn do_put_statement_ingest(
+        &self,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let tag = headers::decode(request.metadata())?;
+        let target = ingest::target(command, self.backend.catalog_name(), tag)?;
+        let end = UploadEnd::of(request.extensions())?;
+        let input = ingest::input(request.into_inner(), end).await?;
+        Ok(count(self.backend.ingest(&target, input).await?))
+    }
+
+    // Prepared statements
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        command: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        // JDBC takes a statement without a schema for an update, and then sends it by DoPut.
+        let dataset_schema = match self.backend.prepare(&statement).await? {
+            Prepared::Query(schema) => wire::encode_schema(&wire::schema(&schema))?,
+            Prepared::Update => Bytes::new(),
+        };
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle: Handle { sql: statement.sql }.encode().into(),
+            dataset_schema,
+            parameter_schema: Bytes::new(),
+        })
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        Ok(self.info(statement, request.into_inner()).await?)
+    }
+
+    async fn do_get_prepared_statement(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        Ok(self.rows(statement, None).await?)
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        refuse_parameters(request.into_inner()).await?;
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(command.prepared_statement_handle) })
+    }
+
+    async fn do_put_prepared_statement_update(
+        &self,
+        command: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        refuse_parameters(request.into_inner()).await?;
+        Ok(count(self.backend.update(&statement).await?))
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        command: ActionClosePreparedStatementRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        // Nothing is held for a handle; a wrong one still deserves to be told.
+        Handle::decode(&command.prepared_statement_handle)?;
+        Ok(())
+    }
+
+    // Catalog calls: the command itself is the ticket
+
+    async fn get_flight_info_catalogs(
+        &self,
+        command: CommandGetCatalogs,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&command.into_builder().schema(), request)?)
+    }
+
+    async fn do_get_catalogs(
+        &self,
+        command: CommandGetCatalogs,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(catalog_calls::catalogs(command, &*self.backend)?))
+    }
+
+    async fn get_flight_info_schemas(
+        &self,
+        command: CommandGetDbSchemas,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&command.into_builder().schema(), request)?)
+    }
+
+    async fn do_get_schemas(
+        &self,
+        command: CommandGetDbSchemas,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(catalog_calls::schemas(command, &*self.backend).await?))
+    }
+
+    async fn get_flight_info_tables(
+        &self,
+        command: CommandGetTables,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&command.into_builder().schema(), request)?)
+    }
+
+    async fn do_get_tables(
+        &self,
+        command: CommandGetTables,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(catalog_calls::tables(command, &*self.backend).await?))
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        command: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&command.into_builder().schema(), request)?)
+    }
+
+    async fn do_get_table_types(
+        &self,
+        command: CommandGetTableTypes,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(catalog_calls::table_types(command)?))
+    }
+
+    async fn get_flight_info_sql_info(
+        &self,
+        _command: CommandGetSqlInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&SQL_INFO.schema(), request)?)
+    }
+
+    async fn do_get_sql_info(
+        &self,
+        command: CommandGetSqlInfo,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(command.into_builder(&SQL_INFO).build().map_err(Error::from)?))
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        _command: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&TYPE_INFO.schema(), request)?)
+    }
+
+    async fn do_get_xdbc_type_info(
+        &self,
+        command: CommandGetXdbcTypeInfo,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(one_batch(command.into_builder(&TYPE_INFO).build().map_err(Error::from)?))
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        _command: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&PRIMARY_KEYS, request)?)
+    }
+
+    async fn do_get_primary_keys(
+        &self,
+        _command: CommandGetPrimaryKeys,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(no_rows(&PRIMARY_KEYS))
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        _command: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&FOREIGN_KEYS, request)?)
+    }
+
+    async fn do_get_exported_keys(
+        &self,
+        _command: CommandGetExportedKeys,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(no_rows(&FOREIGN_KEYS))
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        _command: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&FOREIGN_KEYS, request)?)
+    }
+
+    async fn do_get_imported_keys(
+        &self,
+        _command: CommandGetImportedKeys,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(no_rows(&FOREIGN_KEYS))
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        _command: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Ok(command_info(&FOREIGN_KEYS, request)?)
+    }
+
+    async fn do_get_cross_reference(
+        &self,
+        _command: CommandGetCrossReference,
+        _request: Request<FlightTicket>,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Ok(no_rows(&FOREIGN_KEYS))
+    }
+
+    // What the protocol has and this server does not: said in words that a person can act on
+
+    async fn get_flight_info_substrait_plan(
+        &self,
+        _command: CommandStatementSubstraitPlan,
+        _request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Err(no_substrait())
+    }
+
+    async fn do_put_substrait_plan(
+        &self,
+        _command: CommandStatementSubstraitPlan,
+        _request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        Err(no_substrait())
+    }
+
+    async fn do_action_create_prepared_substrait_plan(
+        &self,
+        _command: ActionCreatePreparedSubstraitPlanRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        Err(no_substrait())
+    }
+
+    async fn do_action_begin_transaction(
+        &self,
+        _command: ActionBeginTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionBeginTransactionResult, Status> {
+        Err(no_transactions().into())
+    }
+
+    async fn do_action_end_transaction(
+        &self,
+        _command: ActionEndTransactionRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(no_transactions().into())
+    }
+
+    async fn do_action_begin_savepoint(
+        &self,
+        _command: ActionBeginSavepointRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionBeginSavepointResult, Status> {
+        Err(no_transactions().into())
+    }
+
+    async fn do_action_end_savepoint(
+        &self,
+        _command: ActionEndSavepointRequest,
+        _request: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(no_transactions().into())
+    }
+
+    async fn do_action_cancel_query(
+        &self,
+        _command: ActionCancelQueryRequest,
+        _request: Request<Action>,
+    ) -> Result<ActionCancelQueryResult, Status> {
+        Err(unsupported("a query is cancelled by cancelling the call that fetches it").into())
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        Err(unsupported(format!("there is no action {:?}", request.get_ref().r#type)).into())
+    }
+
+    async fn get_flight_info_fallback(
+        &self,
+        command: Command,
+        _request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        Err(unsupported(format!("there is no command {:?}", command.type_url())).into())
+    }
+
+    async fn do_get_fallback(
+        &self,
+        _request: Request<FlightTicket>,
+        message: Any,
+    ) -> Result<Response<DoGetStream>, Status> {
+        Err(invalid(format!("a ticket cannot hold {:?}", message.type_url)).into())
+    }
+
+    async fn do_put_error_callback(
+        &self,
+        _request: Request<PeekableFlightDataStream>,
+        error: DoPutError,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        Err(invalid(error.to_string()).into())
+    }
+
+    /// Required by the trait and never called: what there is to say stands in `sql_info`.
+    async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
+}
+
+/// The answer to an update that was sent as a query.
+static COUNT: LazyLock<SchemaRef> =
+    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("count", DataType::Int64, false)])));
+
+fn statement(sql: String, transaction: Option<Bytes>, metadata: &MetadataMap) -> Result<Statement> {
+    if transaction.is_some_and(|id| !id.is_empty()) {
+        return Err(no_transactions());
+    }
+    Ok(Statement { sql, tag: headers::decode(metadata)? })
+}
+
+/// Parameters come as batches after the command, so none are bound when there is no schema or it has no columns.
+async fn refuse_parameters(mut input: PeekableFlightDataStream) -> Result<()> {
+    let first = input.peek().await.cloned().transpose()?;
+    let Some(first) = first.filter(|data| !data.data_header.is_empty()) else {
+        return Ok(());
+    };
+    let schema = Schema::try_from(&first).map_err(|e| invalid(format!("the parameters have no schema: {e}")))?;
+    if schema.fields().is_empty() {
+        return Ok(());
+    }
+    Err(unsupported("parameters cannot be bound to a statement yet: write the values into the SQL"))
+}
+
+/// The answer to GetFlightInfo: one endpoint without an address, which means "fetch it where you asked".
+fn flight_info(schema: &Schema, ticket: Vec<u8>, descriptor: FlightDescriptor) -> Result<FlightInfo> {
+    let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket));
+    Ok(FlightInfo::new().try_with_schema(schema)?.with_endpoint(endpoint).with_descriptor(descriptor))
+}
+
+fn command_info(schema: &Schema, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>> {
+    let descriptor = request.into_inner();
+    Ok(Response::new(flight_info(schema, descriptor.cmd.to_vec(), descriptor)?))
+}
+
+fn one_batch(batch: RecordBatch) -> Response<DoGetStream> {
+    wire::rows(batch.schema(), stream::iter([Ok(batch)]))
+}
+
+fn no_rows(schema: &SchemaRef) -> Response<DoGetStream> {
+    wire::rows(Arc::clone(schema), stream::empty())
+}
+
+/// The protocol counts in `i64`; no table has more rows than that.
+fn count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+fn no_transactions() -> Error {
+    unsupported("there are no transactions: every statement commits by itself")
+}
+
+fn no_substrait() -> Status {
+    unsupported("substrait plans are not taken, only SQL").into()
+}
+
+fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}

@@ -1,0 +1,209 @@
+//! A real engine behind the front door, as small as one can be: DataFusion over tables in memory.
+//!
+//! It also keeps notes of what it was asked, which tests read.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, UInt64Type};
+use async_trait::async_trait;
+use bergmill_gateway::{
+    Backend, CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Statement, TableInfo,
+};
+use datafusion::catalog::SchemaProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::{MemTable, TableType};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::{Stream, StreamExt, TryStreamExt};
+
+/// The engine and its notes.
+pub struct SmallEngine {
+    context: SessionContext,
+    /// The tag of each update and ingest, in order.
+    pub tags: Mutex<Vec<Option<CommitTag>>>,
+    /// Rows that queries have handed to the front door.
+    pub rows_produced: Arc<AtomicUsize>,
+    /// Queries whose stream has been dropped, at its end or before.
+    pub queries_ended: Arc<AtomicUsize>,
+    /// Ingests that ended without a commit, by an error or by being dropped.
+    pub ingests_given_up: AtomicUsize,
+}
+
+impl SmallEngine {
+    /// Two namespaces with two tables and a view.
+    pub async fn new() -> Self {
+        let config = SessionConfig::new()
+            .with_default_catalog_and_schema("small", "shop")
+            .with_target_partitions(1)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let engine = Self {
+            context: SessionContext::new_with_config(config),
+            tags: Mutex::default(),
+            rows_produced: Arc::default(),
+            queries_ended: Arc::default(),
+            ingests_given_up: AtomicUsize::new(0),
+        };
+        for sql in [
+            "CREATE SCHEMA store",
+            "CREATE TABLE people (id BIGINT, name VARCHAR) AS VALUES (1, 'Ada'), (2, 'Grace'), (3, 'Hedy')",
+            "CREATE VIEW people_view AS SELECT name FROM people",
+            "CREATE TABLE store.people (id BIGINT) AS VALUES (1)",
+        ] {
+            engine.update(&Statement { sql: sql.into(), tag: None }).await.unwrap();
+        }
+        engine.tags.lock().unwrap().clear();
+        engine
+    }
+
+    async fn plan(&self, sql: &str) -> Result<LogicalPlan> {
+        let state = self.context.state();
+        let dialect = state.config().options().sql_parser.dialect;
+        let statement = state.sql_to_statement(sql, &dialect)?;
+        for table in state.resolve_table_references(&statement)? {
+            let created = sql.trim_start().starts_with("CREATE");
+            let function = table.table() == "generate_series";
+            if !created && !function && !self.context.table_exist(table.clone())? {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no table {table}")));
+            }
+        }
+        Ok(state.statement_to_plan(statement).await?)
+    }
+
+    fn namespace(&self, name: Option<&str>) -> Result<Arc<dyn SchemaProvider>> {
+        let name = name.unwrap_or("shop");
+        let catalog = self.context.catalog("small").unwrap();
+        catalog.schema(name).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no namespace {name}")))
+    }
+}
+
+#[async_trait]
+impl Backend for SmallEngine {
+    fn catalog_name(&self) -> &str {
+        "small"
+    }
+
+    async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+        Ok(match self.plan(&statement.sql).await? {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) => Prepared::Update,
+            plan => Prepared::Query(Arc::clone(plan.schema().inner())),
+        })
+    }
+
+    async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
+        let plan = self.plan(&statement.sql).await?;
+        let rows = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        Ok(Box::pin(Watched { rows, produced: self.rows_produced.clone(), ended: self.queries_ended.clone() }))
+    }
+
+    async fn update(&self, statement: &Statement) -> Result<u64> {
+        self.tags.lock().unwrap().push(statement.tag.clone());
+        let plan = self.plan(&statement.sql).await?;
+        let is_dml = matches!(plan, LogicalPlan::Dml(_));
+        let done = self.context.execute_logical_plan(plan).await.map_err(exists)?.collect().await?;
+        Ok(if is_dml { done[0].column(0).as_primitive::<UInt64Type>().value(0) } else { 0 })
+    }
+
+    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
+        self.tags.lock().unwrap().push(target.tag.clone());
+        let namespace = self.namespace(target.namespace.as_deref())?;
+        let reference = TableReference::partial(target.namespace.as_deref().unwrap_or("shop"), target.table.as_str());
+        let present = namespace.table_exist(&target.table);
+        match target.mode {
+            IngestMode::Create if present => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("{reference} is there already")));
+            }
+            IngestMode::Append if !present => {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no table {reference}")));
+            }
+            _ => {}
+        }
+        let schema = input.schema();
+        let given_up = GivenUp(&self.ingests_given_up);
+        let mut rows: Vec<RecordBatch> = input.try_collect().await?;
+        std::mem::forget(given_up);
+        let written = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        if present && target.mode != IngestMode::Replace {
+            rows.extend(self.context.table(reference.clone()).await?.collect().await?);
+        }
+        if present {
+            namespace.deregister_table(&target.table)?;
+        }
+        let table = Arc::new(MemTable::try_new(schema, vec![rows])?);
+        namespace.register_table(target.table.clone(), table)?;
+        Ok(written)
+    }
+
+    async fn namespaces(&self) -> Result<Vec<String>> {
+        let mut names = self.context.catalog("small").unwrap().schema_names();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn tables(&self) -> Result<Vec<TableInfo>> {
+        let mut tables = Vec::new();
+        for namespace in self.namespaces().await? {
+            let provider = self.namespace(Some(&namespace))?;
+            let mut names = provider.table_names();
+            names.sort();
+            for name in names {
+                let table = provider.table(&name).await?.unwrap();
+                let kind = if table.table_type() == TableType::View { "VIEW" } else { "TABLE" };
+                tables.push(TableInfo { namespace: namespace.clone(), name, kind, schema: table.schema() });
+            }
+        }
+        Ok(tables)
+    }
+}
+
+fn exists(error: datafusion::error::DataFusionError) -> Error {
+    let error = Error::from(error);
+    if error.to_string().contains("already exists") {
+        return Error::new(ErrorKind::AlreadyExists, error.to_string());
+    }
+    error
+}
+
+/// Counts when it is dropped.
+struct GivenUp<'a>(&'a AtomicUsize);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Rows on their way out, counted.
+struct Watched {
+    rows: SendableRecordBatchStream,
+    produced: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Stream for Watched {
+    type Item = datafusion::error::Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.rows.poll_next_unpin(context);
+        if let Poll::Ready(Some(Ok(batch))) = &next {
+            self.produced.fetch_add(batch.num_rows(), Ordering::SeqCst);
+        }
+        next
+    }
+}
+
+impl RecordBatchStream for Watched {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}

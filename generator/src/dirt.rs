@@ -1,0 +1,186 @@
+//! What goes wrong between a phone and a table: forgotten fields, deliveries made twice, clocks far off, names that
+//! nobody agreed on, prices below zero.
+//!
+//! Which rows are flawed, and how, depends on seed and slice but not on the rows, so it can be counted without making
+//! them. A row has at most one flaw.
+
+use crate::lexicon::EVENT_TYPES;
+use crate::random::{Random, Stream};
+use crate::sessions::{Missing, PURCHASE, Row};
+use crate::slice::Slice;
+use crate::world::World;
+use chrono::{DateTime, Utc};
+use std::ops::AddAssign;
+
+/// Flawed rows by kind of flaw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DirtyCounts {
+    /// One of `event_id`, `user_id`, `category` and `session_id` is null. Never the timestamp: a row without one has
+    /// no day, and so could not be replaced with its day.
+    pub missing_fields: u64,
+    /// The row is an exact copy of an earlier, sound row, as at-least-once delivery leaves it.
+    pub repeated: u64,
+    /// The timestamp is tomorrow's, next year's, in 1970 or in 2999.
+    pub wrong_times: u64,
+    /// The event type is none of the four.
+    pub unknown_types: u64,
+    /// The price is below zero.
+    pub negative_prices: u64,
+}
+
+impl DirtyCounts {
+    /// All flawed rows.
+    pub fn total(&self) -> u64 {
+        self.missing_fields + self.repeated + self.wrong_times + self.unknown_types + self.negative_prices
+    }
+}
+
+impl AddAssign for DirtyCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.missing_fields += other.missing_fields;
+        self.repeated += other.repeated;
+        self.wrong_times += other.wrong_times;
+        self.unknown_types += other.unknown_types;
+        self.negative_prices += other.negative_prices;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    Missing(Missing),
+    /// The row at this index comes again.
+    Repeats(usize),
+    /// Index into [`wrong_day`].
+    WrongTime(u32),
+    UnknownType(u8),
+    NegativePrice,
+}
+
+/// How far back, in rows, a repeated delivery reaches.
+const REDELIVERY_ROWS: usize = 256;
+const WRONG_DAYS: u32 = 4;
+const SOUND_TYPES: u8 = PURCHASE + 1;
+const DAY_MICROS: i64 = 86_400_000_000;
+const DECEMBER_31_2999: DateTime<Utc> = DateTime::from_timestamp(32_503_593_600, 0).expect("a time of the calendar");
+
+/// The flawed rows of a slice by rising index. Repeated rows come after the sound row they repeat.
+fn plan(world: &World, slice: &Slice) -> Vec<(usize, Flaw)> {
+    let share = world.params.dirty;
+    if share == 0.0 {
+        return Vec::new();
+    }
+    let mut random = Random::stream(world.params.seed, Stream::Dirt, slice.day, u64::from(slice.number));
+    let mut plan = Vec::with_capacity((slice.rows as f64 * share * 1.1) as usize + 16);
+    let mut is_sound = vec![true; slice.rows];
+    for index in 0..slice.rows {
+        if !random.chance(share) {
+            continue;
+        }
+        is_sound[index] = false;
+        let flaw = match random.below(5) {
+            0 => missing(&mut random),
+            1 => {
+                let back = 1 + random.below(index.clamp(1, REDELIVERY_ROWS) as u32) as usize;
+                let sound = (0..(index + 1).saturating_sub(back)).rev().find(|&earlier| is_sound[earlier]);
+                // Without any sound row yet there is nothing to repeat.
+                sound.map_or_else(|| missing(&mut random), Flaw::Repeats)
+            }
+            2 => Flaw::WrongTime(random.below(WRONG_DAYS)),
+            3 => Flaw::UnknownType(SOUND_TYPES + random.below(EVENT_TYPES.len() as u32 - 4) as u8),
+            _ => Flaw::NegativePrice,
+        };
+        plan.push((index, flaw));
+    }
+    plan
+}
+
+fn missing(random: &mut Random) -> Flaw {
+    let fields = [Missing::EventId, Missing::UserId, Missing::Category, Missing::SessionId];
+    Flaw::Missing(fields[random.below(4) as usize])
+}
+
+/// The day at which a wrong clock stands, as microseconds since 1970, for a row of the day that starts at `day_start`.
+fn wrong_day(choice: u32, day_start: i64) -> i64 {
+    match choice {
+        0 => day_start + DAY_MICROS,
+        1 => day_start + 365 * DAY_MICROS,
+        2 => 0,
+        _ => DECEMBER_31_2999.timestamp_micros(),
+    }
+}
+
+/// Spoils the rows of a slice, which are in their final order.
+pub(crate) fn spoil(world: &World, slice: &Slice, rows: &mut [Row]) {
+    for (index, flaw) in plan(world, slice) {
+        match flaw {
+            Flaw::Missing(field) => rows[index].missing = Some(field),
+            Flaw::Repeats(earlier) => rows[index] = rows[earlier],
+            Flaw::WrongTime(choice) => rows[index].time += wrong_day(choice, slice.day_start) - slice.day_start,
+            Flaw::UnknownType(kind) => rows[index].kind = kind,
+            Flaw::NegativePrice => {
+                let row = &mut rows[index];
+                let list_price = world.assortment.product(row.product).price_won as i32;
+                row.price_won = Some(-row.price_won.unwrap_or(list_price));
+            }
+        }
+    }
+}
+
+/// How many rows of a slice have which flaw.
+pub(crate) fn count(world: &World, slice: &Slice) -> DirtyCounts {
+    let mut counts = DirtyCounts::default();
+    for (_, flaw) in plan(world, slice) {
+        *match flaw {
+            Flaw::Missing(_) => &mut counts.missing_fields,
+            Flaw::Repeats(_) => &mut counts.repeated,
+            Flaw::WrongTime(_) => &mut counts.wrong_times,
+            Flaw::UnknownType(_) => &mut counts.unknown_types,
+            Flaw::NegativePrice => &mut counts.negative_prices,
+        } += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::ShopParams;
+
+    fn counts(dirty: f64) -> DirtyCounts {
+        let world = World::new(ShopParams { dirty, products: 100, users: 100, days: 7, ..Default::default() });
+        let slices = (0..7).flat_map(|day| (0..world.event_slices(day)).map(move |number| (day, number)));
+        slices.fold(DirtyCounts::default(), |mut all, (day, number)| {
+            all += count(&world, &world.event_slice(day, number));
+            all
+        })
+    }
+
+    #[test]
+    fn every_kind_has_its_share() {
+        let counts = counts(0.05);
+        let near = |n: u64, expected: f64| (n as f64 / expected - 1.0).abs() < 0.05;
+        assert!(near(counts.total(), 50_000.0), "{counts:?}");
+        let DirtyCounts { missing_fields, repeated, wrong_times, unknown_types, negative_prices } = counts;
+        for kind in [missing_fields, repeated, wrong_times, unknown_types, negative_prices] {
+            assert!(near(kind, 10_000.0), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn the_ends_are_none_and_all() {
+        assert_eq!(counts(0.0), DirtyCounts::default());
+        let all = counts(1.0);
+        assert_eq!((all.total(), all.repeated), (1_000_000, 0), "nothing sound is left to repeat");
+    }
+
+    #[test]
+    fn repeated_rows_follow_a_sound_one() {
+        let world = World::new(ShopParams { dirty: 0.5, products: 100, users: 100, ..Default::default() });
+        let plan = plan(&world, &world.event_slice(0, 0));
+        for (index, flaw) in &plan {
+            if let Flaw::Repeats(earlier) = flaw {
+                assert!(earlier < index && plan.binary_search_by_key(earlier, |(index, _)| *index).is_err());
+            }
+        }
+    }
+}

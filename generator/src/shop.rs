@@ -1,0 +1,153 @@
+//! The shop: parameters in, record batches out.
+
+use crate::dirt::{self, DirtyCounts};
+use crate::error::Error;
+use crate::params::ShopParams;
+use crate::traffic::TrafficCurve;
+use crate::world::World;
+use crate::{dimensions, events, reviews};
+use arrow::array::RecordBatch;
+use chrono::{Days, NaiveDate};
+use std::ops::Range;
+use std::sync::Arc;
+
+const DIMENSION_BATCH_ROWS: u32 = 65_536;
+
+/// A shop whose rows are all decided, though none is made yet. Cloning is cheap, and clones may make rows of
+/// different days at the same time.
+///
+/// Days are counted from 0, the first of the period. A day outside the period has no rows.
+///
+/// ```
+/// use bergmill_generator::{Shop, ShopParams};
+///
+/// let shop = Shop::new(ShopParams { events: 10_000, days: 7, ..ShopParams::default() })?;
+/// let rows: usize = (0..shop.days()).flat_map(|day| shop.events(day)).map(|batch| batch.num_rows()).sum();
+/// assert_eq!(rows, 10_000);
+/// # Ok::<(), bergmill_generator::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Shop(Arc<World>);
+
+impl Shop {
+    /// Checks the parameters and makes what all days share. Takes memory and time in proportion to products and users
+    /// only.
+    pub fn new(params: ShopParams) -> Result<Self, Error> {
+        params.validate()?;
+        Ok(Self(Arc::new(World::new(params))))
+    }
+
+    /// The parameters the shop was made of.
+    pub fn params(&self) -> &ShopParams {
+        &self.0.params
+    }
+
+    /// Days of the period.
+    pub fn days(&self) -> u32 {
+        self.0.calendar.days()
+    }
+
+    /// The date of a day, if it is one of the period.
+    pub fn date(&self, day: u32) -> Option<NaiveDate> {
+        (day < self.days()).then(|| self.0.calendar.start() + Days::new(u64::from(day)))
+    }
+
+    /// The day of a date, if it is one of the period.
+    pub fn day_of(&self, date: NaiveDate) -> Option<u32> {
+        let day = u32::try_from((date - self.0.calendar.start()).num_days()).ok()?;
+        (day < self.days()).then_some(day)
+    }
+
+    /// Rows of `shopping_events` on a day. The days add up to `ShopParams::events`.
+    pub fn event_rows(&self, day: u32) -> u64 {
+        self.0.calendar.events_on(i64::from(day))
+    }
+
+    /// Rows of `reviews` on a day. The days add up to `ShopParams::reviews`.
+    pub fn review_rows(&self, day: u32) -> u64 {
+        self.0.calendar.reviews_on(i64::from(day))
+    }
+
+    /// Traffic at a second of a day, relative to the busiest moment of a Monday: the curve of the day times the
+    /// weekday's factor times the sale's. 0 outside the period.
+    pub fn traffic(&self, day: u32, second_of_day: u32) -> f64 {
+        self.0.calendar.factor(day) * self.curve().weight(second_of_day)
+    }
+
+    /// The curve of a day.
+    pub fn curve(&self) -> &TrafficCurve {
+        &self.0.curve
+    }
+
+    /// `shopping_events` of a day, see [`events_schema`](crate::events_schema). Batches have
+    /// [`SLICE_ROWS`](crate::SLICE_ROWS) rows except the last. Rows are in order of time within a batch, and nearly so
+    /// over batches: a session that starts in one goes on in the time of the next. Dirt spoils that order here and
+    /// there; all other timestamps lie in the day.
+    pub fn events(&self, day: u32) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
+        self.event_slices(day, 0..self.event_slice_count(day))
+    }
+
+    /// How many batches [`events`](Self::events) gives for a day.
+    pub fn event_slice_count(&self, day: u32) -> u32 {
+        self.0.event_slices(i64::from(day))
+    }
+
+    /// Some of the batches of [`events`](Self::events), to share a day among threads or to go on where one stopped.
+    /// Each is made by itself; numbers past the last are left out.
+    pub fn event_slices(
+        &self,
+        day: u32,
+        slices: Range<u32>,
+    ) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
+        let world = self.0.clone();
+        let slices = slices.start..slices.end.min(self.event_slice_count(day));
+        slices.map(move |number| events::batch(&world, &world.event_slice(i64::from(day), number)))
+    }
+
+    /// `reviews` of a day, see [`reviews_schema`](crate::reviews_schema), in order of time.
+    pub fn reviews(&self, day: u32) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
+        let world = self.0.clone();
+        let slices = 0..world.review_slices(i64::from(day));
+        slices.map(move |number| reviews::batch(&world, &world.review_slice(i64::from(day), number)))
+    }
+
+    /// All `products`, see [`products_schema`](crate::products_schema), by id.
+    pub fn products(&self) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
+        let world = self.0.clone();
+        ranges(world.assortment.len()).map(move |numbers| dimensions::products(&world, numbers))
+    }
+
+    /// All `users`, see [`users_schema`](crate::users_schema), by id.
+    pub fn users(&self) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
+        let world = self.0.clone();
+        ranges(world.people.len()).map(move |numbers| dimensions::users(&world, numbers))
+    }
+
+    /// All `categories`, see [`categories_schema`](crate::categories_schema). They are the same in every shop.
+    pub fn categories(&self) -> RecordBatch {
+        dimensions::categories()
+    }
+
+    /// All `brands`, see [`brands_schema`](crate::brands_schema).
+    pub fn brands(&self) -> RecordBatch {
+        dimensions::brands(self.0.params.seed)
+    }
+
+    /// How many events of a day are dirty, and in which way, without making them.
+    pub fn dirty_counts(&self, day: u32) -> DirtyCounts {
+        let mut counts = DirtyCounts::default();
+        for number in 0..self.event_slice_count(day) {
+            counts += dirt::count(&self.0, &self.0.event_slice(i64::from(day), number));
+        }
+        counts
+    }
+}
+
+/// `0..n` in pieces of a batch.
+fn ranges(n: u32) -> impl ExactSizeIterator<Item = Range<u32>> + Send + use<> {
+    let pieces = n.div_ceil(DIMENSION_BATCH_ROWS);
+    (0..pieces).map(move |piece| piece * DIMENSION_BATCH_ROWS..n.min((piece + 1) * DIMENSION_BATCH_ROWS))
+}
+
+#[cfg(test)]
+mod tests;

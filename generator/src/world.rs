@@ -1,0 +1,127 @@
+//! Everything that is the same for all days of a shop, made once and shared by all slices.
+
+use crate::assortment::{Assortment, Product, brand_name};
+use crate::calendar::Calendar;
+use crate::choice::Choice;
+use crate::ids::Scatter;
+use crate::lexicon::{BRANDS, CAMPAIGNS, CATEGORIES, ITEMS, QUERY_PATTERNS, REFERRERS};
+use crate::params::ShopParams;
+use crate::people::People;
+use crate::random::{Random, Stream};
+use crate::slice::{self, Slice};
+use crate::traffic::TrafficCurve;
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) params: ShopParams,
+    pub(crate) calendar: Calendar,
+    pub(crate) curve: TrafficCurve,
+    pub(crate) assortment: Assortment,
+    pub(crate) people: People,
+    pub(crate) referrers: Choice,
+    pub(crate) campaigns: Choice,
+    /// Pieces in a cart, less one.
+    pub(crate) quantities: Choice,
+    pub(crate) queries: Queries,
+    pub(crate) event_ids: Scatter,
+    pub(crate) session_ids: Scatter,
+    pub(crate) review_ids: Scatter,
+}
+
+impl World {
+    pub(crate) fn new(params: ShopParams) -> Self {
+        let seed = params.seed;
+        Self {
+            calendar: Calendar::new(&params),
+            curve: TrafficCurve::default(),
+            assortment: Assortment::new(seed, params.products),
+            people: People::new(seed, params.users),
+            referrers: Choice::new(REFERRERS.iter().map(|referrer| referrer.1)),
+            campaigns: Choice::new(CAMPAIGNS.iter().map(|campaign| campaign.weight)),
+            quantities: Choice::new([72.0, 17.0, 6.0, 3.0, 1.0, 1.0]),
+            queries: Queries::new(),
+            event_ids: Scatter::new(seed, Stream::EventIds),
+            session_ids: Scatter::new(seed, Stream::SessionIds),
+            review_ids: Scatter::new(seed, Stream::ReviewIds),
+            params,
+        }
+    }
+
+    /// Slices of events on a day, which may lie before the period.
+    pub(crate) fn event_slices(&self, day: i64) -> u32 {
+        slice::slices(self.calendar.events_on(day))
+    }
+
+    pub(crate) fn event_slice(&self, day: i64, number: u32) -> Slice {
+        let calendar = &self.calendar;
+        Slice::new(calendar, day, number, calendar.events_before(day), calendar.events_on(day))
+    }
+
+    pub(crate) fn review_slices(&self, day: i64) -> u32 {
+        slice::slices(self.calendar.reviews_on(day))
+    }
+
+    pub(crate) fn review_slice(&self, day: i64, number: u32) -> Slice {
+        let calendar = &self.calendar;
+        Slice::new(calendar, day, number, calendar.reviews_before(day), calendar.reviews_on(day))
+    }
+}
+
+/// All texts that people search for.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    texts: Vec<String>,
+}
+
+const QUERIES_PER_ITEM: usize = QUERY_PATTERNS.len() + CATEGORIES[0].manners.len();
+const ITEMS_PER_CATEGORY: usize = CATEGORIES[0].items.len();
+
+impl Queries {
+    fn new() -> Self {
+        let mut texts = Vec::with_capacity(ITEMS * QUERIES_PER_ITEM + BRANDS as usize * ITEMS_PER_CATEGORY);
+        for category in &CATEGORIES {
+            for item in category.items {
+                texts.extend(QUERY_PATTERNS.iter().map(|pattern| pattern.replace('*', item)));
+                texts.extend(category.manners.iter().map(|manner| format!("{manner} {item}")));
+            }
+        }
+        for brand in 0..BRANDS {
+            let category = &CATEGORIES[brand as usize / crate::lexicon::BRANDS_PER_CATEGORY as usize];
+            let name = brand_name(brand);
+            texts.extend(category.items.iter().map(|item| format!("{name} {item}")));
+        }
+        Self { texts }
+    }
+
+    pub(crate) fn text(&self, query: u32) -> &str {
+        &self.texts[query as usize]
+    }
+
+    /// What someone types who will end up with this product: often just the item, seldom the rarer patterns,
+    /// sometimes the brand.
+    pub(crate) fn pick(&self, product: &Product, random: &mut Random) -> u32 {
+        let query = if random.chance(0.15) {
+            ITEMS * QUERIES_PER_ITEM + usize::from(product.brand) * ITEMS_PER_CATEGORY + usize::from(product.item)
+        } else {
+            let u = random.unit();
+            product.item_number() * QUERIES_PER_ITEM + (QUERIES_PER_ITEM as f64 * (u * u)) as usize
+        };
+        query as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_the_item() {
+        let world = World::new(ShopParams { products: 200, ..ShopParams::default() });
+        let mut random = Random::stream(1, Stream::Sessions, 0, 0);
+        for number in 0..200 {
+            let product = world.assortment.product(number);
+            let query = world.queries.text(world.queries.pick(product, &mut random));
+            assert!(query.contains(product.item_name()), "{query} for {product:?}");
+        }
+    }
+}

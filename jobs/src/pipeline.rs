@@ -1,0 +1,130 @@
+//! A pipeline as its files define it: steps with outputs, audits, exports and a report, in an order that follows from
+//! what they read and write.
+//!
+//! Loading checks everything that can be checked without a cluster (keys, names, templates, SQL syntax, cycles) and
+//! tells all mistakes at once, so that a run does not find them one by one at night.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::audit::Audit;
+use crate::definition;
+use crate::error::JobError;
+use crate::export::Export;
+use crate::report::ReportDefinition;
+use crate::table_name::TableName;
+
+/// The file that makes a folder a pipeline.
+pub(crate) const DEFINITION: &str = "pipeline.toml";
+
+/// The files of a pipeline by their path within its folder.
+pub(crate) type Files = BTreeMap<String, String>;
+
+/// A pipeline, checked and ready to run.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name, by which it is run and known in snapshots.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// Tables that others fill and its steps read.
+    pub inputs: BTreeSet<TableName>,
+    /// Defaults of the parameters that a run may change.
+    pub parameters: toml::Table,
+    /// Steps as written; [`Step::depends_on`] gives the order.
+    pub steps: Vec<Step>,
+    pub(crate) data: toml::Table,
+}
+
+/// A part of a pipeline that succeeds or fails as a whole.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name within the pipeline.
+    pub name: String,
+    /// What it does, in a sentence.
+    pub description: String,
+    /// Tables it fills, in waves: those of a wave need only what earlier waves wrote.
+    pub outputs: Vec<Vec<Output>>,
+    /// What must hold for the rows it writes.
+    pub audits: Vec<Audit>,
+    /// Files made from its tables.
+    pub exports: Vec<Export>,
+    /// The report it writes.
+    pub report: Option<ReportDefinition>,
+    /// Steps, by their place in [`Pipeline::steps`], that must be done before it.
+    pub depends_on: BTreeSet<usize>,
+}
+
+/// One table that a step fills, by one SELECT.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The table.
+    pub table: TableName,
+    /// File of the SELECT.
+    pub file: String,
+    /// The SELECT's template; it gives all columns of the table in the table's order.
+    pub sql: String,
+    /// Column definitions as in CREATE TABLE.
+    pub columns: Vec<String>,
+    /// The column of type DATE whose partition a run replaces.
+    pub partition: String,
+    /// Tables the SELECT reads.
+    pub reads: BTreeSet<TableName>,
+}
+
+impl Pipeline {
+    /// Loads the pipeline of a folder.
+    pub fn load(folder: &Path) -> Result<Self, JobError> {
+        let mut files = Files::new();
+        read_folder(folder, folder, &mut files)?;
+        Self::from_files(&folder.display().to_string(), &files)
+    }
+
+    /// Loads the pipeline of each folder in `folder` that has a definition; sorted by name.
+    pub fn load_all(folder: &Path) -> Result<Vec<Self>, JobError> {
+        let mut pipelines = Vec::new();
+        for path in entries(folder)? {
+            if path.join(DEFINITION).is_file() {
+                pipelines.push(Self::load(&path)?);
+            }
+        }
+        pipelines.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pipelines)
+    }
+
+    pub(crate) fn from_files(source: &str, files: &Files) -> Result<Self, JobError> {
+        definition::read(files).map_err(|mistakes| JobError::Definition { pipeline: source.to_owned(), mistakes })
+    }
+
+    /// All tables that the pipeline fills, with the name of the step that does.
+    pub fn tables(&self) -> Vec<(&str, &TableName)> {
+        let mut tables = Vec::new();
+        for step in &self.steps {
+            tables.extend(step.outputs.iter().flatten().map(|output| (step.name.as_str(), &output.table)));
+        }
+        tables
+    }
+}
+
+/// Reads every file that a definition could name; others (README.md) do no harm, and files that are not text are
+/// passed over.
+fn read_folder(root: &Path, folder: &Path, files: &mut Files) -> Result<(), JobError> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            read_folder(root, &path, files)?;
+            continue;
+        }
+        let bytes = std::fs::read(&path).map_err(|source| JobError::File { path: path.clone(), source })?;
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if let Ok(text) = String::from_utf8(bytes) {
+            files.insert(name, text);
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, JobError> {
+    let failed = |source| JobError::File { path: folder.to_owned(), source };
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+}

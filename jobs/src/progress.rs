@@ -1,0 +1,66 @@
+//! What a run tells while it goes on, for whoever draws it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::runner::StepRun;
+use crate::table_name::TableName;
+
+/// Something that happened in a run.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run begins; the steps are in the order of the definition.
+    RunStarted {
+        /// The pipeline's name.
+        pipeline: String,
+        /// The run's id, as in the snapshots it makes.
+        run_id: String,
+        /// Names of all steps.
+        steps: Vec<String>,
+    },
+    /// A step begins.
+    StepStarted {
+        /// The step.
+        step: String,
+    },
+    /// A table's partition has been replaced.
+    OutputWritten {
+        /// The step.
+        step: String,
+        /// The table.
+        table: TableName,
+        /// Rows in the partition now.
+        rows: u64,
+        /// Time from asking to committed.
+        duration: Duration,
+    },
+    /// An export or a report is on disk.
+    FileWritten {
+        /// The step.
+        step: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A step is done, failed or skipped.
+    StepFinished(StepRun),
+}
+
+/// Receives a run's events; called from the run itself, so it should return at once.
+pub trait Progress: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// Ignores all events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _event: Event) {}
+}
+
+impl<F: Fn(Event) + Send + Sync> Progress for F {
+    fn event(&self, event: Event) {
+        self(event);
+    }
+}

@@ -1,0 +1,102 @@
+//! The scheduler as the front door sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bergmill_engine::CATALOG;
+use bergmill_gateway::{Backend, Error, ErrorKind, IngestTarget, Prepared, Result, Statement, TableInfo};
+use datafusion::catalog::{CatalogProvider, TableProvider};
+use datafusion::physical_plan::SendableRecordBatchStream;
+
+use crate::error::{from_catalog, from_datafusion};
+use crate::explain;
+use crate::process::Scheduler;
+use crate::query::nullable;
+use crate::statement::{Planned, plan};
+
+#[async_trait]
+impl Backend for Scheduler {
+    fn catalog_name(&self) -> &str {
+        CATALOG
+    }
+
+    async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+        let session = self.session().await?;
+        Ok(match plan(&statement.sql, &session.cluster).await? {
+            Planned::Query(plan) => Prepared::Query(nullable(plan.schema().inner())),
+            Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
+            _ => Prepared::Update,
+        })
+    }
+
+    async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
+        let session = self.session().await?;
+        match plan(&statement.sql, &session.cluster).await? {
+            Planned::Query(plan) => self.run(&plan, &session).await,
+            Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
+            _ => Err(Error::new(ErrorKind::InvalidInput, "this statement returns no rows; send it as an update")),
+        }
+    }
+
+    async fn update(&self, statement: &Statement) -> Result<u64> {
+        let session = self.session().await?;
+        let tag = statement.tag.as_ref();
+        match plan(&statement.sql, &session.cluster).await? {
+            Planned::Insert { table, mode, input } => self.insert(&table, mode, input, tag, &session).await,
+            Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
+            Planned::CreateNamespace { name, if_not_exists } => self.create_namespace(&name, if_not_exists).await,
+            Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,
+            Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
+            Planned::Query(_) | Planned::ExplainAnalyze(_) => {
+                Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))
+            }
+        }
+    }
+
+    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
+        self.ingest_stream(target, input).await
+    }
+
+    async fn namespaces(&self) -> Result<Vec<String>> {
+        Ok(self.session().await?.tables.schema_names())
+    }
+
+    async fn tables(&self) -> Result<Vec<TableInfo>> {
+        let session = self.session().await?;
+        let mut all = Vec::new();
+        for (namespace, names) in session.tables.tables() {
+            let Some(schema) = session.tables.schema(namespace) else { continue };
+            for name in names {
+                // A table that was dropped since it was listed, or whose metadata is damaged, must not hide the others.
+                let found: Option<Arc<dyn TableProvider>> = match schema.table(name).await {
+                    Ok(found) => found,
+                    Err(e) => {
+                        tracing::warn!("table {namespace}.{name}: {}", from_datafusion(e));
+                        None
+                    }
+                };
+                if let Some(table) = found {
+                    let (namespace, name) = (namespace.to_string(), name.clone());
+                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: table.schema() });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Scheduler {
+    async fn create_namespace(&self, name: &str, if_not_exists: bool) -> Result<u64> {
+        match self.warehouse.create_namespace(name).await {
+            Err(e) if if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => Ok(0),
+            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+        }
+    }
+
+    async fn drop_namespace(&self, name: &str, if_exists: bool) -> Result<u64> {
+        match self.warehouse.drop_namespace(name).await {
+            Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
+            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+        }
+    }
+}

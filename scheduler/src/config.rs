@@ -1,0 +1,40 @@
+//! The scheduler's settings. The command line and the configuration file fill this struct; nothing else reads them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a scheduler process.
+#[derive(Debug, Clone)]
+pub struct SchedulerConfig {
+    /// Where executors register and report. Port 0 takes a free port.
+    pub cluster_addr: SocketAddr,
+    /// Host name or address at which executors reach this scheduler.
+    pub advertised_host: String,
+    /// Where the front door listens for Flight SQL. Port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// An executor that is silent for so long is lost; its tasks run elsewhere.
+    pub executor_timeout: Duration,
+    /// A query that reads fewer bytes of data files than this is answered in the scheduler's own process.
+    pub local_query_bytes: u64,
+    /// Memory that queries in the scheduler's own process may hold before they spill, in bytes.
+    pub local_memory_bytes: usize,
+    /// Folder for what those queries spill and for event logs.
+    pub work_dir: PathBuf,
+}
+
+impl SchedulerConfig {
+    /// Loopback, free ports, quick loss detection: the embedded cluster and the tests.
+    pub fn embedded(work_dir: PathBuf) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            cluster_addr: any,
+            advertised_host: "127.0.0.1".to_string(),
+            listen: any,
+            executor_timeout: Duration::from_secs(20),
+            local_query_bytes: 4 * 1024 * 1024,
+            local_memory_bytes: 512 * 1024 * 1024,
+            work_dir,
+        }
+    }
+}

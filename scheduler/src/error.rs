@@ -1,0 +1,65 @@
+//! One place where errors of the layers below become the front door's.
+
+use ballista_core::error::BallistaError;
+use bergmill_catalog as catalog;
+use bergmill_gateway::{Error, ErrorKind};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+/// The catalog's error for the client.
+pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
+    let kind = match e.kind() {
+        catalog::ErrorKind::Invalid => ErrorKind::InvalidInput,
+        catalog::ErrorKind::NotFound => ErrorKind::NotFound,
+        catalog::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+        catalog::ErrorKind::Conflict => ErrorKind::Conflict,
+        catalog::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        catalog::ErrorKind::Storage | catalog::ErrorKind::Unknown => ErrorKind::Unavailable,
+        catalog::ErrorKind::Corrupt | catalog::ErrorKind::Internal => ErrorKind::Internal,
+    };
+    Error::new(kind, e.to_string())
+}
+
+/// DataFusion's error for the client: the catalog's own kind when one lies inside.
+pub(crate) fn from_datafusion(e: DataFusionError) -> Error {
+    if let Some(inner) = catalog::Error::find(&e) {
+        return from_catalog(inner);
+    }
+    let kind = match e.find_root() {
+        DataFusionError::SQL(..) | DataFusionError::Plan(_) => ErrorKind::InvalidInput,
+        DataFusionError::SchemaError(schema, _) => match **schema {
+            SchemaError::FieldNotFound { .. } => ErrorKind::NotFound,
+            _ => ErrorKind::InvalidInput,
+        },
+        DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
+        // Wrong values: a division by zero, a cast that does not fit.
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::InvalidInput,
+        DataFusionError::ResourcesExhausted(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, e.strip_backtrace())
+}
+
+/// Ballista's error for the client.
+pub(crate) fn from_ballista(e: BallistaError) -> Error {
+    match e {
+        BallistaError::DataFusionError(inner) => from_datafusion(*inner),
+        BallistaError::Cancelled => Error::new(ErrorKind::Cancelled, "the query was cancelled"),
+        other => Error::new(ErrorKind::Internal, other.to_string()),
+    }
+}
+
+/// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only.
+pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
+    let user = ["Divide by zero", "Cast error", "Cannot cast", "Overflow", "Invalid argument error", "Parser error"];
+    let kind = if text.contains("Resources exhausted") || text.contains("No space left") {
+        ErrorKind::Unavailable
+    } else if user.iter().any(|u| text.contains(u)) {
+        ErrorKind::InvalidInput
+    } else {
+        ErrorKind::Internal
+    };
+    Error::new(kind, format!("query {id} failed: {text}"))
+}

@@ -1,0 +1,166 @@
+//! From SQL text to what is to be done about it.
+
+use bergmill_catalog::{Parsed, TableClauses, parse};
+use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement as ParsedStatement;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement as SqlStatement};
+
+use crate::error::{from_catalog, from_datafusion};
+
+/// A planned statement.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Rows.
+    Query(LogicalPlan),
+    /// `EXPLAIN ANALYZE`: the plan to run, and whether verbosely.
+    ExplainAnalyze(LogicalPlan),
+    /// `INSERT`: rows of `input` into `table`.
+    Insert { table: TableReference, mode: InsertMode, input: LogicalPlan },
+    /// `CREATE TABLE`, with rows when there is an `AS`.
+    CreateTable(Box<CreateTable>),
+    /// `CREATE SCHEMA`.
+    CreateNamespace { name: String, if_not_exists: bool },
+    /// `DROP TABLE`.
+    DropTable { name: TableReference, if_exists: bool },
+    /// `DROP SCHEMA`.
+    DropNamespace { name: String, if_exists: bool },
+}
+
+/// `CREATE TABLE`.
+#[derive(Debug)]
+pub(crate) struct CreateTable {
+    pub name: TableReference,
+    pub if_not_exists: bool,
+    pub clauses: TableClauses,
+    /// The query after `AS`, or a plan without rows that has the declared columns.
+    pub input: LogicalPlan,
+    pub has_rows: bool,
+}
+
+/// What an `INSERT` does about the rows that are there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum InsertMode {
+    /// `INSERT INTO`.
+    Append,
+    /// `INSERT OVERWRITE`: the partitions that the new rows fall into, or the whole of an unpartitioned table.
+    Overwrite,
+    /// `INSERT OVERWRITE ... PARTITION (column = value, ...)`: just the partitions with these values.
+    OverwritePartitions(Vec<(String, datafusion::common::ScalarValue)>),
+}
+
+/// Plans one statement against the tables as `state` sees them.
+pub(crate) async fn plan(sql: &str, state: &SessionState) -> Result<Planned> {
+    let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
+    let (statement, partitions) = take_partitions(statement);
+    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+    let planned = match plan {
+        LogicalPlan::Dml(dml) => {
+            let overwrite = match dml.op {
+                WriteOp::Insert(InsertOp::Append) => false,
+                WriteOp::Insert(InsertOp::Overwrite) => true,
+                other => return Err(unsupported(&other.to_string())),
+            };
+            let mode = match (overwrite, partitions) {
+                (false, None) => InsertMode::Append,
+                (true, None) => InsertMode::Overwrite,
+                (true, Some(exprs)) => InsertMode::OverwritePartitions(values(&exprs, state)?),
+                (false, Some(_)) => {
+                    let what = "PARTITION (...) goes with INSERT OVERWRITE; INSERT INTO finds the partitions by itself";
+                    return Err(Error::new(ErrorKind::InvalidInput, what));
+                }
+            };
+            Planned::Insert { table: dml.table_name, mode, input: LogicalPlan::clone(&dml.input) }
+        }
+        LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
+        LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),
+        LogicalPlan::Copy(_) => return Err(unsupported("COPY")),
+        LogicalPlan::Statement(other) => return Err(unsupported(other.name())),
+        query => Planned::Query(query),
+    };
+    Ok(planned)
+}
+
+fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
+    Ok(match ddl {
+        DdlStatement::CreateMemoryTable(t) => {
+            if t.or_replace || t.temporary {
+                return Err(unsupported("CREATE OR REPLACE TABLE and CREATE TEMPORARY TABLE"));
+            }
+            if !t.constraints.is_empty() {
+                return Err(unsupported("a PRIMARY KEY or UNIQUE constraint, which Iceberg cannot enforce,"));
+            }
+            let has_rows = !matches!(t.input.as_ref(), LogicalPlan::EmptyRelation(e) if !e.produce_one_row);
+            let input = LogicalPlan::clone(&t.input);
+            let (name, if_not_exists) = (t.name, t.if_not_exists);
+            Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, clauses, input, has_rows }))
+        }
+        DdlStatement::CreateCatalogSchema(s) => {
+            Planned::CreateNamespace { name: namespace_name(&s.schema_name)?, if_not_exists: s.if_not_exists }
+        }
+        DdlStatement::DropTable(t) => Planned::DropTable { name: t.name, if_exists: t.if_exists },
+        DdlStatement::DropCatalogSchema(s) => {
+            let name = s.name.schema_name().to_string();
+            Planned::DropNamespace { name, if_exists: s.if_exists }
+        }
+        other => return Err(unsupported(other.name())),
+    })
+}
+
+/// `ns` or `bergmill.ns`.
+fn namespace_name(text: &str) -> Result<String> {
+    match text.split('.').collect::<Vec<_>>().as_slice() {
+        [name] | [bergmill_engine::CATALOG, name] if !name.is_empty() => Ok((*name).to_string()),
+        _ => Err(Error::new(ErrorKind::InvalidInput, format!("{text} is not a namespace; nested ones are not supported"))),
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{what} is not supported"))
+}
+
+/// Takes `PARTITION (...)` out of an `INSERT`: DataFusion parses it but does not plan it.
+fn take_partitions(mut statement: ParsedStatement) -> (ParsedStatement, Option<Vec<Expr>>) {
+    let partitions = match &mut statement {
+        ParsedStatement::Statement(s) => match s.as_mut() {
+            SqlStatement::Insert(insert) => insert.partitioned.take(),
+            _ => None,
+        },
+        _ => None,
+    };
+    (statement, partitions)
+}
+
+/// The `column = value` pairs of a `PARTITION` clause.
+fn values(exprs: &[Expr], state: &SessionState) -> Result<Vec<(String, datafusion::common::ScalarValue)>> {
+    exprs.iter().map(|e| value(e, state)).collect()
+}
+
+fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::common::ScalarValue)> {
+    let wrong = || {
+        let what = format!("PARTITION ({expr}): give each column a constant, as in (date = DATE '2026-02-14')");
+        Error::new(ErrorKind::InvalidInput, what)
+    };
+    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return Err(wrong()) };
+    let column = match left.as_ref() {
+        Expr::Identifier(i) if i.quote_style.is_none() => i.value.to_lowercase(),
+        Expr::Identifier(i) => i.value.clone(),
+        _ => return Err(wrong()),
+    };
+    let none = datafusion::common::DFSchema::empty();
+    let value = state.create_logical_expr(&right.to_string(), &none).map_err(from_datafusion)?;
+    let value = datafusion::prelude::SessionContext::new_with_state(state.clone())
+        .create_physical_expr(value, &none)
+        .and_then(|e| {
+            let batch = arrow::array::RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
+            e.evaluate(&batch)
+        })
+        .map_err(from_datafusion)?;
+    match value {
+        datafusion::logical_expr::ColumnarValue::Scalar(v) => Ok((column, v)),
+        datafusion::logical_expr::ColumnarValue::Array(_) => Err(wrong()),
+    }
+}
