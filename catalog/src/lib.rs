@@ -23,7 +23,7 @@ pub use commit::{
 pub use error::{Error, ErrorKind, Result};
 pub use files::{LiveFile, SnapshotFiles};
 pub use iceberg::{NamespaceIdent, TableIdent};
-pub use namespaces::NamespaceCatalog;
+pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
 pub use read::{IcebergTable, ScanLog, ScanReport};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};

@@ -4,17 +4,20 @@
 //! it, and the same table named twice is the same snapshot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
+use iceberg::io::FileIO;
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::Mutex;
 
 use crate::error::Result;
 use crate::metadata_tables::{METADATA_TABLES, metadata_table};
 use crate::read::IcebergTable;
+use crate::sql::SqlCatalog;
 use crate::store::missing;
 use crate::table::Warehouse;
 
@@ -76,7 +79,17 @@ impl NamespaceCatalog {
     }
 }
 
+/// Catalog name in the SQL catalog's rows; other engines name it when they open the same file.
+pub const CATALOG_NAME: &str = "bergmill";
+
 impl Warehouse {
+    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path.
+    pub async fn open_local(folder: &Path) -> Result<Self> {
+        let catalog = SqlCatalog::open(folder.join("catalog.db"), CATALOG_NAME).await?;
+        let location = format!("file://{}", folder.join("warehouse").display());
+        Ok(Self::new(Arc::new(catalog), FileIO::new_with_fs(), location))
+    }
+
     /// Creates a namespace of one level.
     pub async fn create_namespace(&self, name: &str) -> Result<()> {
         self.catalog().create_namespace(&NamespaceIdent::new(name.to_string())).await

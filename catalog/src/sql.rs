@@ -95,10 +95,12 @@ impl SqlCatalog {
             .map_err(|e| self.error(e))?;
         if !columns.iter().any(|c| c == "iceberg_type") {
             let added = sqlx::query("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)");
-            match added.execute(&self.pool).await {
-                // Another process was quicker.
-                Err(sqlx::Error::Database(e)) if e.message().contains("duplicate column") => {}
-                other => drop(other.map_err(|e| self.error(e))?),
+            if let Err(e) = added.execute(&self.pool).await {
+                let another_was_quicker =
+                    e.as_database_error().is_some_and(|e| e.message().contains("duplicate column"));
+                if !another_was_quicker {
+                    return Err(self.error(e));
+                }
             }
         }
         Ok(())
@@ -364,16 +366,8 @@ fn primary_code(e: &sqlx::Error) -> Option<i32> {
 /// Whether the database refused the statement, rather than got lost while doing it.
 fn certainly_not_done(e: &sqlx::Error) -> bool {
     match primary_code(e) {
-        Some(c) => [
-            code::BUSY,
-            code::LOCKED,
-            code::READONLY,
-            code::CORRUPT,
-            code::FULL,
-            code::CANTOPEN,
-            code::NOTADB,
-        ]
-        .contains(&c),
+        Some(c) => [code::BUSY, code::LOCKED, code::READONLY, code::CORRUPT, code::FULL, code::CANTOPEN, code::NOTADB]
+            .contains(&c),
         None => matches!(e, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_)),
     }
 }
@@ -410,8 +404,7 @@ mod tests {
     async fn catalogs_of_one_file_are_apart_and_reopening_finds_the_tables() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("catalog.db");
-        let (one, two) =
-            (SqlCatalog::open(&file, "one").await.unwrap(), SqlCatalog::open(&file, "two").await.unwrap());
+        let (one, two) = (SqlCatalog::open(&file, "one").await.unwrap(), SqlCatalog::open(&file, "two").await.unwrap());
         let raw = NamespaceIdent::new("raw".to_string());
         one.create_namespace(&raw).await.unwrap();
         assert!(!two.namespace_exists(&raw).await.unwrap());

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
-use iceberg::spec::{
-    FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec,
-};
+use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
 use iceberg::table::Table;
 use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent};
 use uuid::Uuid;
@@ -101,7 +99,8 @@ impl Warehouse {
         if let Some(loaded) = self.loaded.get(table, location) {
             return Ok(loaded);
         }
-        let metadata = read_metadata(&self.file_io, location).await.map_err(|e| e.context(format_args!("table {table}")))?;
+        let metadata =
+            read_metadata(&self.file_io, location).await.map_err(|e| e.context(format_args!("table {table}")))?;
         let loaded = self.table(table, location, metadata)?;
         self.loaded.put(location, loaded.clone());
         Ok(loaded)
@@ -225,8 +224,8 @@ pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, f
         // Only the crate can compress, and then it does not sync.
         return metadata.write_to(file_io, file).await.map_err(|e| Error::from(e).context(writing));
     }
-    let json = serde_json::to_vec(metadata)
-        .map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?;
+    let json =
+        serde_json::to_vec(metadata).map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?;
     let write = async {
         let mut writer = file_io.new_output(file.to_string())?.writer().await?;
         writer.write(json.into()).await?;
@@ -319,7 +318,10 @@ mod tests {
         let e = warehouse.load(&ident("raw.evnts")).await.unwrap_err();
         assert_eq!(e.to_string(), "table raw.evnts not found; did you mean raw.events?");
         let e = warehouse.create(&ident("rwa.x"), new_table()).await.unwrap_err();
-        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::NotFound, "namespace rwa not found; did you mean raw?"));
+        assert_eq!(
+            (e.kind(), e.to_string().as_str()),
+            (ErrorKind::NotFound, "namespace rwa not found; did you mean raw?")
+        );
         let e = warehouse.create(&TableIdent::new(ident("raw.x").namespace, "../x".into()), new_table()).await;
         assert_eq!(e.unwrap_err().kind(), ErrorKind::Invalid);
     }

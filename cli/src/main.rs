@@ -1,1 +1,73 @@
-fn main(){}
+//! `bergmill`: arguments and output. What the commands do is in the crates they call.
+
+mod cluster;
+mod command;
+mod output;
+mod progress;
+mod query;
+mod settings;
+mod statements;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An analytics cluster over Apache Iceberg tables, for an online shop, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "bergmill", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a shop's data, run the daily pipelines over it, and print the reports
+    Demo(command::demo::Arguments),
+    /// Run a whole cluster in this process until Ctrl-C
+    Serve(command::serve::Arguments),
+    /// Run a scheduler: the front door for clients, and the port that executors register at
+    Scheduler(command::scheduler::Arguments),
+    /// Run an executor for a scheduler
+    Executor(command::executor::Arguments),
+    /// Run SQL, or open a prompt
+    Sql(command::sql::Arguments),
+    /// List, run and look at pipelines
+    Job(command::job::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let quiet = EnvFilter::try_from_env("BERGMILL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(quiet).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("error: cannot start threads: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(a) => command::demo::run(a).await,
+            Command::Serve(a) => command::serve::run(a).await,
+            Command::Scheduler(a) => command::scheduler::run(a).await,
+            Command::Executor(a) => command::executor::run(a).await,
+            Command::Sql(a) => command::sql::run(a).await,
+            Command::Job(a) => command::job::run(a).await,
+        }
+    });
+    // What still runs are servers that nobody waits for.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

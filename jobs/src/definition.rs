@@ -297,38 +297,13 @@ impl Definition<'_> {
                 }
             }
         }
-        for place in 0..drafts.len() {
-            let draft = &drafts[place];
-            let mut needs = BTreeSet::new();
-            for after in &draft.after {
-                match places.get(&after.value) {
-                    Some(found) => drop(needs.insert(*found)),
-                    None => {
-                        let known: Vec<&str> = places.keys().map(String::as_str).collect();
-                        let hint = nearest(&after.value, &known).map(|near| format!("; did you mean {near}?"));
-                        let message = format!("after: there is no step {}{}", after.value, hint.unwrap_or_default());
-                        self.reader.mistake(after.line, message);
-                    }
-                }
-            }
-            for table in &draft.reads {
-                match writers.get(table) {
-                    Some(writer) => drop(needs.insert(*writer)),
-                    None if inputs.contains(table) => {}
-                    None => {
-                        let message =
-                            format!("step {} reads {table}, which is neither an input nor an output", draft.step.name);
-                        self.reader.mistake(draft.line, message);
-                    }
-                }
-            }
-            // A step may read its own table, for instance earlier dates of it.
-            let waits_for_itself = draft.after.iter().any(|after| after.value == draft.step.name);
-            if !waits_for_itself {
-                needs.remove(&place);
-            }
-            drafts[place].step.depends_on = needs;
-            self.order_outputs(&mut drafts[place]);
+        for (place, draft) in drafts.iter_mut().enumerate() {
+            let mut needs = self.read_from(draft, &writers, inputs);
+            // A step may read its own table, for instance earlier dates of it; `after` itself is a mistake.
+            needs.remove(&place);
+            needs.extend(self.named_after(draft, &places));
+            draft.step.depends_on = needs;
+            self.order_outputs(draft);
         }
         let needs: Vec<BTreeSet<usize>> = drafts.iter().map(|draft| draft.step.depends_on.clone()).collect();
         if let Err(cycle) = waves(&needs) {
@@ -336,6 +311,36 @@ impl Definition<'_> {
             let line = cycle.first().map_or(1, |place| drafts[*place].line);
             self.reader.mistake(line, format!("steps wait for each other: {}", names.join(" waits for ")));
         }
+    }
+
+    /// The steps that `after` names.
+    fn named_after(&mut self, draft: &Draft, places: &BTreeMap<String, usize>) -> BTreeSet<usize> {
+        let mut needs = BTreeSet::new();
+        for after in &draft.after {
+            if let Some(place) = places.get(&after.value) {
+                needs.insert(*place);
+                continue;
+            }
+            let known: Vec<&str> = places.keys().map(String::as_str).collect();
+            let hint = nearest(&after.value, &known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            self.reader.mistake(after.line, format!("after: there is no step {}{hint}", after.value));
+        }
+        needs
+    }
+
+    /// The steps that write what this one reads.
+    fn read_from(
+        &mut self,
+        draft: &Draft,
+        writers: &BTreeMap<TableName, usize>,
+        inputs: &BTreeSet<TableName>,
+    ) -> BTreeSet<usize> {
+        let name = &draft.step.name;
+        for table in draft.reads.iter().filter(|table| !writers.contains_key(*table) && !inputs.contains(*table)) {
+            self.reader
+                .mistake(draft.line, format!("step {name} reads {table}, which is neither an input nor an output"));
+        }
+        draft.reads.iter().filter_map(|table| writers.get(table)).copied().collect()
     }
 
     fn order_outputs(&mut self, draft: &mut Draft) {

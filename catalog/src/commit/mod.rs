@@ -142,7 +142,8 @@ impl Warehouse {
 
     async fn commit_here(&self, commit: Commit) -> Result<Committed> {
         let mut staged = Staged::new();
-        let outcome = self.race(&commit, &mut staged).await.map_err(|e| e.context(format_args!("table {}", commit.table)));
+        let outcome =
+            self.race(&commit, &mut staged).await.map_err(|e| e.context(format_args!("table {}", commit.table)));
         let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
         if !may_be_in_use {
             self.discard(staged.unused()).await;

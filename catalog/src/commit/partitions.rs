@@ -106,8 +106,7 @@ impl Selection {
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
         let fields = partition.fields();
-        let tuple: Vec<Value> =
-            positions.iter().map(|at| normal(fields.get(*at).and_then(Option::as_ref))).collect();
+        let tuple: Vec<Value> = positions.iter().map(|at| normal(fields.get(*at).and_then(Option::as_ref))).collect();
         Ok(chosen.values.contains(&tuple))
     }
 
@@ -176,9 +175,8 @@ fn find_field<'a>(metadata: &'a TableMetadata, name: &str) -> Result<(usize, &'a
 }
 
 fn positions(keys: &[Key], spec: &PartitionSpec) -> Option<Vec<usize>> {
-    let position = |key: &Key| {
-        spec.fields().iter().position(|f| f.source_id == key.source_id && f.transform == key.transform)
-    };
+    let position =
+        |key: &Key| spec.fields().iter().position(|f| f.source_id == key.source_id && f.transform == key.transform);
     keys.iter().map(position).collect()
 }
 

@@ -363,10 +363,7 @@ mod tests {
             let e = examine(&metadata, &commit).unwrap_err();
             assert_eq!(format!("{:?}: {e}", e.kind()), expected);
         };
-        check(
-            |c| c.base.uuid = uuid::Uuid::nil(),
-            "Conflict: it was dropped and created again since this write began",
-        );
+        check(|c| c.base.uuid = uuid::Uuid::nil(), "Conflict: it was dropped and created again since this write began");
         check(|c| c.base.schema_id = 1, "Conflict: its columns were changed since this write began");
         check(|c| c.base.spec_id = 1, "Conflict: its partitioning was changed since this write began");
         check(|c| c.added.push(c.added[0].clone()), "Internal: file a is added twice");
@@ -375,8 +372,7 @@ mod tests {
     #[test]
     fn totals_follow_from_the_summary_before() {
         let tally = |files, rows, bytes| Tally { files, rows, bytes, ..Tally::default() };
-        let changes =
-            Changes { added: tally(2, 20, 200), removed: tally(1, 5, 50), partitions: HashSet::default() };
+        let changes = Changes { added: tally(2, 20, 200), removed: tally(1, 5, 50), partitions: HashSet::default() };
         let check = |previous: Option<&[(&str, &str)]>, name: &str, expected: Option<&str>| {
             let previous = previous.map(|entries| Summary {
                 operation: SnapshotOperation::Append,

@@ -136,10 +136,8 @@ impl Shop {
             }
         }
         let folder = self.folder.path().join("wh/raw/events/metadata");
-        let found: BTreeSet<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|f| format!("file://{}", f.unwrap().path().display()))
-            .collect();
+        let found: BTreeSet<String> =
+            std::fs::read_dir(folder).unwrap().map(|f| format!("file://{}", f.unwrap().path().display())).collect();
         assert_eq!(found, expected);
     }
 }
@@ -158,7 +156,8 @@ async fn appends_add_up() {
     let shop = Shop::open().await;
     let first = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 3)]).await;
     assert_eq!((first.added.files, first.added.rows, first.added.bytes, first.already), (1, 3, 30, false));
-    shop.commit(Operation::Append, vec![event_file("b", DAY, "view", 4), event_file("c", DAY + 1, "purchase", 5)]).await;
+    shop.commit(Operation::Append, vec![event_file("b", DAY, "view", 4), event_file("c", DAY + 1, "purchase", 5)])
+        .await;
     assert_eq!(shop.files().await, ["a", "b", "c"]);
     assert_eq!(shop.summary("total-records").await.as_deref(), Some("12"));
     assert_eq!(shop.summary("added-records").await.as_deref(), Some("9"));
@@ -189,7 +188,11 @@ async fn replacing_partitions_keeps_the_others() {
     let shop = Shop::open().await;
     shop.commit(
         Operation::Append,
-        vec![event_file("view", DAY, "view", 1), event_file("cart", DAY, "cart", 2), event_file("next", DAY + 1, "view", 4)],
+        vec![
+            event_file("view", DAY, "view", 1),
+            event_file("cart", DAY, "cart", 2),
+            event_file("next", DAY + 1, "view", 4),
+        ],
     )
     .await;
     shop.commit(Operation::Append, vec![event_file("later", DAY + 2, "view", 8)]).await;
@@ -268,8 +271,7 @@ async fn concurrent_appends_all_land() {
     });
     let retries: u32 = futures::future::join_all(writers).await.into_iter().map(|r| r.unwrap()).sum();
     println!("{} commits by {WRITERS} writers, {retries} retries", WRITERS * COMMITS);
-    let mut expected: Vec<String> =
-        (0..WRITERS).flat_map(|w| (0..COMMITS).map(move |n| format!("{w}-{n}"))).collect();
+    let mut expected: Vec<String> = (0..WRITERS).flat_map(|w| (0..COMMITS).map(move |n| format!("{w}-{n}"))).collect();
     expected.sort();
     assert_eq!(shop.files().await, expected);
     assert_eq!(shop.summary("total-records").await, Some((WRITERS * COMMITS).to_string()));
@@ -298,7 +300,8 @@ async fn of_two_replacements_of_one_partition_the_second_conflicts() {
 #[tokio::test]
 async fn replacements_of_different_partitions_both_land() {
     let shop = Shop::open().await;
-    shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1), event_file("old+1", DAY + 1, "view", 1)]).await;
+    shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1), event_file("old+1", DAY + 1, "view", 1)])
+        .await;
     let first = shop.prepared(day_is(DAY), vec![event_file("first", DAY, "view", 1)]).await;
     let second = shop.prepared(day_is(DAY + 1), vec![event_file("second", DAY + 1, "view", 1)]).await;
     let append = shop.prepared(Operation::Append, vec![event_file("third", DAY, "view", 1)]).await;
@@ -441,28 +444,32 @@ impl Catalog for Troubled {
 
 #[tokio::test]
 async fn an_unknown_outcome_is_looked_up() {
-    let check = async |trouble: Trouble, failures: u32, expected: std::result::Result<u32, ErrorKind>, files: &[&str]| {
-        let shop = Shop::open().await;
-        shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1)]).await;
-        let inner = SqlCatalog::open(shop.folder.path().join("catalog.db"), "test").await.unwrap();
-        let troubled = Arc::new(Troubled { inner, trouble, failures: failures.into() });
-        let warehouse = warehouse_with(troubled, shop.folder.path());
-        let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
-        let outcome = warehouse.commit(commit.clone()).await;
-        let told = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
-        assert_eq!(told, expected, "{trouble:?} {outcome:?}");
-        assert_eq!(shop.files().await, files, "{trouble:?}");
-        match outcome {
-            Err(e) if e.kind() == ErrorKind::Unknown => {
-                let text = e.to_string();
-                assert!(text.contains("unknown whether the commit happened") && text.contains(commit.key.as_str()), "{text}");
+    let check =
+        async |trouble: Trouble, failures: u32, expected: std::result::Result<u32, ErrorKind>, files: &[&str]| {
+            let shop = Shop::open().await;
+            shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1)]).await;
+            let inner = SqlCatalog::open(shop.folder.path().join("catalog.db"), "test").await.unwrap();
+            let troubled = Arc::new(Troubled { inner, trouble, failures: failures.into() });
+            let warehouse = warehouse_with(troubled, shop.folder.path());
+            let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
+            let outcome = warehouse.commit(commit.clone()).await;
+            let told = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
+            assert_eq!(told, expected, "{trouble:?} {outcome:?}");
+            assert_eq!(shop.files().await, files, "{trouble:?}");
+            match outcome {
+                Err(e) if e.kind() == ErrorKind::Unknown => {
+                    let text = e.to_string();
+                    assert!(
+                        text.contains("unknown whether the commit happened") && text.contains(commit.key.as_str()),
+                        "{text}"
+                    );
+                }
+                _ => shop.assert_no_litter().await,
             }
-            _ => shop.assert_no_litter().await,
-        }
-        // Whatever was told, the same commit again leaves it done, once.
-        let again = shop.warehouse.commit(commit).await.unwrap();
-        assert_eq!(again.already, told.is_ok(), "{trouble:?}");
-    };
+            // Whatever was told, the same commit again leaves it done, once.
+            let again = shop.warehouse.commit(commit).await.unwrap();
+            assert_eq!(again.already, told.is_ok(), "{trouble:?}");
+        };
     check(Trouble::DoneButNoAnswer, 1, Ok(0), &["new"]).await;
     check(Trouble::NotDoneAndNoAnswer, 1, Ok(0), &["new"]).await;
     check(Trouble::NotDoneAndNoAnswer, 99, Err(ErrorKind::Unknown), &["old"]).await;

@@ -39,9 +39,8 @@ pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[Da
     let kept: HashSet<Path> =
         kept.iter().map(|f| object_path(f.file_path()).map(|(_, path)| path)).collect::<Result<_>>()?;
     let write_id = spec.write_id.to_string();
-    let is_leftover = |path: &Path| {
-        path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path)
-    };
+    let is_leftover =
+        |path: &Path| path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path);
     let mut found = Vec::new();
     let mut listing = store.list(Some(&data_path));
     while let Some(object) = listing.try_next().await? {

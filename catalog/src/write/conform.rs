@@ -86,10 +86,7 @@ fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<Array
 fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<ArrayRef> {
     let list = match array.data_type() {
         DataType::List(_) => Arc::clone(array),
-        DataType::LargeList(f)
-        | DataType::FixedSizeList(f, _)
-        | DataType::ListView(f)
-        | DataType::LargeListView(f) => {
+        DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::ListView(f) | DataType::LargeListView(f) => {
             cast_with_options(array, &DataType::List(Arc::clone(f)), &STRICT).map_err(|e| unfit(path, e))?
         }
         _ => return Err(mismatch(array, &DataType::List(Arc::clone(element)), path)),

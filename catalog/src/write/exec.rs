@@ -153,8 +153,7 @@ impl ExecutionPlan for IcebergWriteExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let (store, _) = object_path(&self.spec.data_location)?;
         let store = context.runtime_env().object_store(&store)?;
-        let reservation =
-            MemoryConsumer::new(format!("IcebergWriteExec[{partition}]")).register(context.memory_pool());
+        let reservation = MemoryConsumer::new(format!("IcebergWriteExec[{partition}]")).register(context.memory_pool());
         let writer =
             TaskWriter::try_new(Arc::clone(&self.spec), Arc::clone(&self.schema), partition, store, reservation)?;
         let metrics = WriteMetrics::new(&self.metrics, partition);

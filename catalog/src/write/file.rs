@@ -184,11 +184,7 @@ struct Uncommitted {
 
 impl Uncommitted {
     fn take(&mut self) -> Self {
-        Self {
-            store: Arc::clone(&self.store),
-            paths: std::mem::take(&mut self.paths),
-            upload: self.upload.take(),
-        }
+        Self { store: Arc::clone(&self.store), paths: std::mem::take(&mut self.paths), upload: self.upload.take() }
     }
 
     async fn delete(self) {

@@ -159,10 +159,9 @@ fn bounds<'a>(
         }
     }
     match mode {
-        MetricsMode::Truncate(width) => (
-            lower.map(|bound| truncate_lower(bound, width)),
-            upper.and_then(|bound| truncate_upper(bound, width)),
-        ),
+        MetricsMode::Truncate(width) => {
+            (lower.map(|bound| truncate_lower(bound, width)), upper.and_then(|bound| truncate_upper(bound, width)))
+        }
         _ => (lower, upper),
     }
 }

@@ -74,9 +74,7 @@ impl Partitioner {
             .fields
             .iter()
             .zip(key)
-            .map(|(field, value)| {
-                partition_folder(&field.name, &human(&field.transform, &field.ty, value.as_ref()))
-            })
+            .map(|(field, value)| partition_folder(&field.name, &human(&field.transform, &field.ty, value.as_ref())))
             .collect();
         folders.join("/")
     }

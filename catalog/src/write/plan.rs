@@ -115,8 +115,7 @@ pub(super) fn distribution(spec: &WriteSpec, schema: &SchemaRef) -> Result<Distr
 
 /// The order of rows in a task: by partition, then in the table's sort order.
 pub(super) fn ordering(spec: &WriteSpec, schema: &SchemaRef) -> Result<Option<LexOrdering>> {
-    let mut order: Vec<_> =
-        partition_keys(spec, schema)?.into_iter().map(PhysicalSortExpr::new_default).collect();
+    let mut order: Vec<_> = partition_keys(spec, schema)?.into_iter().map(PhysicalSortExpr::new_default).collect();
     for field in &spec.sort_order.fields {
         if matches!(field.transform, Transform::Void | Transform::Unknown) {
             continue;
@@ -157,7 +156,8 @@ fn transformed(
 /// The column that a partition or sort field reads, which may be a field of a struct.
 fn source_column(spec: &WriteSpec, schema: &SchemaRef, source_id: i32) -> Result<Arc<dyn PhysicalExpr>> {
     let (_, path) = spec.source(source_id)?;
-    let (first, rest) = path.split_first().ok_or_else(|| Error::new(ErrorKind::Internal, "a column without a place"))?;
+    let (first, rest) =
+        path.split_first().ok_or_else(|| Error::new(ErrorKind::Internal, "a column without a place"))?;
     let mut fields = spec.schema.as_struct().fields();
     let name = schema.field(*first).name();
     let mut value: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, *first));

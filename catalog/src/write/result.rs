@@ -84,7 +84,8 @@ impl WrittenFile {
     fn into_data_file(self, metadata: &TableMetadata) -> Result<DataFile> {
         let corrupt = |what: &str| Error::new(ErrorKind::Internal, format!("data file {}: {what}", self.path));
         let schema = metadata.schema_by_id(self.schema_id).ok_or_else(|| corrupt("its schema is not the table's"))?;
-        let spec = metadata.partition_spec_by_id(self.spec_id).ok_or_else(|| corrupt("its partition spec is unknown"))?;
+        let spec =
+            metadata.partition_spec_by_id(self.spec_id).ok_or_else(|| corrupt("its partition spec is unknown"))?;
         let types = spec.partition_type(schema)?;
         if types.fields().len() != self.partition.len() {
             return Err(corrupt("its partition does not fit the partition spec"));
@@ -100,7 +101,8 @@ impl WrittenFile {
                 Ok(Some(Literal::from(Datum::try_from_bytes(&bytes, ty.clone())?)))
             })
             .collect::<Result<Vec<_>>>()?;
-        let counts = |counts: &BTreeMap<i32, u64>| -> HashMap<i32, u64> { counts.iter().map(|(k, v)| (*k, *v)).collect() };
+        let counts =
+            |counts: &BTreeMap<i32, u64>| -> HashMap<i32, u64> { counts.iter().map(|(k, v)| (*k, *v)).collect() };
         DataFileBuilder::default()
             .content(DataContentType::Data)
             .file_path(self.path.clone())
@@ -139,7 +141,8 @@ pub(super) fn result_batch(files: &[WrittenFile]) -> Result<RecordBatch> {
     let rows = files
         .iter()
         .map(|f| {
-            serde_json::to_string(f).map_err(|e| Error::new(ErrorKind::Internal, "describing a data file").with_source(e))
+            serde_json::to_string(f)
+                .map_err(|e| Error::new(ErrorKind::Internal, "describing a data file").with_source(e))
         })
         .collect::<Result<Vec<_>>>()?;
     let column: ArrayRef = Arc::new(StringArray::from(rows));

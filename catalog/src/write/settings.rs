@@ -79,9 +79,10 @@ fn writer_properties(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Result<
         let bytes = spec.parsed("write.parquet.bloom-filter-max-bytes", BLOOM_FILTER_BYTES)?;
         builder = builder.set_column_bloom_filter_enabled(path.clone(), enabled);
         if enabled {
-            builder = builder
-                .set_column_bloom_filter_fpp(path.clone(), fpp)
-                .set_column_bloom_filter_max_ndv(path, (distinct_values(bytes, fpp) as u64).min(group_rows as u64).max(1));
+            builder = builder.set_column_bloom_filter_fpp(path.clone(), fpp).set_column_bloom_filter_max_ndv(
+                path,
+                (distinct_values(bytes, fpp) as u64).min(group_rows as u64).max(1),
+            );
         }
     }
     Ok(builder.build())
@@ -136,7 +137,8 @@ fn sorting_columns(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Option<Ve
         .fields
         .iter()
         .map_while(|field| {
-            let index = descriptor.columns().iter().position(|leaf| leaf_id(leaf.self_type()) == Some(field.source_id))?;
+            let index =
+                descriptor.columns().iter().position(|leaf| leaf_id(leaf.self_type()) == Some(field.source_id))?;
             (field.transform == Transform::Identity).then_some(SortingColumn {
                 column_idx: i32::try_from(index).ok()?,
                 descending: field.direction == SortDirection::Descending,

@@ -85,11 +85,11 @@ impl WriteSpec {
     pub(super) fn parsed<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
         match self.property(key) {
             None => Ok(default),
-            Some(text) => text
-                .trim()
-                .to_lowercase()
-                .parse()
-                .map_err(|_| Error::new(ErrorKind::Invalid, format!("table property {key} has a wrong value: {text}"))),
+            Some(text) => {
+                text.trim().to_lowercase().parse().map_err(|_| {
+                    Error::new(ErrorKind::Invalid, format!("table property {key} has a wrong value: {text}"))
+                })
+            }
         }
     }
 
@@ -126,7 +126,8 @@ impl WriteSpec {
         match find(self.schema.as_struct().fields(), field_id, &mut path) {
             Some(field) if field.field_type.is_primitive() => Ok((field, path)),
             _ => {
-                let message = format!("field {field_id} of the partition spec or sort order is not a column of the table");
+                let message =
+                    format!("field {field_id} of the partition spec or sort order is not a column of the table");
                 Err(Error::new(ErrorKind::Corrupt, message))
             }
         }

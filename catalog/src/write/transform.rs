@@ -256,7 +256,9 @@ fn bucket(values: &ArrayRef, count: u32) -> Result<ArrayRef> {
             map::<TimestampNanosecondType, Int32Type>(values, |v| of_long(v.div_euclid(1_000)))
         }
         DataType::Decimal128(..) => map::<Decimal128Type, Int32Type>(values, |v| of_bytes(&shortest(v))),
-        DataType::Utf8 => Int32Array::from_iter(values.as_string::<i32>().iter().map(|v| v.map(|s| of_bytes(s.as_bytes())))),
+        DataType::Utf8 => {
+            Int32Array::from_iter(values.as_string::<i32>().iter().map(|v| v.map(|s| of_bytes(s.as_bytes()))))
+        }
         DataType::Binary => Int32Array::from_iter(values.as_binary::<i32>().iter().map(|v| v.map(of_bytes))),
         DataType::FixedSizeBinary(_) => {
             Int32Array::from_iter(values.as_fixed_size_binary().iter().map(|v| v.map(of_bytes)))
@@ -308,5 +310,5 @@ fn internal(e: arrow::error::ArrowError) -> Error {
 }
 
 #[cfg(test)]
-#[path = "transform_tests.rs"]
+#[path = "tests/transform.rs"]
 mod tests;

@@ -135,9 +135,10 @@ pub(crate) fn columns(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     Ok(svg.finish(title))
 }
 
-/// Horizontal bars, one a row, in the order of the rows. Options: label, value, decimals, title.
+/// Horizontal bars, one a row, in the order of the rows. Options: label, value, value_title, decimals, title.
 pub(crate) fn bars(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     let (label, value): (&str, &str) = (options.get("label")?, options.get("value")?);
+    let value_title: Option<&str> = options.get("value_title")?;
     let title: &str = options.get("title")?;
     let decimals = options.get::<Option<usize>>("decimals")?.unwrap_or(0);
     let mut marks = Vec::new();
@@ -149,7 +150,7 @@ pub(crate) fn bars(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     let (step, top) = scale(marks.iter().map(|mark| mark.1).fold(0.0, f64::max));
     // Room at the right for the longest bar's figure.
     let width_of = |value: f64| (WIDTH - 130.0 - left) * value.max(0.0) / top;
-    let mut svg = Svg::new(bottom + 28.0);
+    let mut svg = Svg::new(bottom + if value_title.is_some() { 48.0 } else { 28.0 });
     let mut tick = 0.0;
     while tick <= top * 1.0001 {
         let at = left + width_of(tick);
@@ -163,6 +164,9 @@ pub(crate) fn bars(rows: &Value, options: &Kwargs) -> Result<String, Error> {
         let figure = grouped(*value, decimals);
         svg.rect(left, at + 5.0, width_of(*value), pitch - 10.0, FILLS[0], &format!("{name}: {figure}"));
         svg.text(left + width_of(*value) + 8.0, at + pitch / 2.0 + 4.0, Anchor::Start, "figure", &figure);
+    }
+    if let Some(value_title) = value_title {
+        svg.text(left + width_of(top) / 2.0, bottom + 40.0, Anchor::Middle, "title", value_title);
     }
     Ok(svg.finish(title))
 }

@@ -56,7 +56,7 @@ fn html_escapes_data_and_not_tables() {
 fn charts_are_well_formed() {
     let charts = [
         "{{ column_chart(sales, x='category', y='orders', series='category', title='t', x_title='x', y_title='y') }}",
-        "{{ bar_chart(sales, label='category', value='sales', decimals=2, title='t') }}",
+        "{{ bar_chart(sales, label='category', value='sales', value_title='v', decimals=2, title='t') }}",
         "{{ funnel_chart(sales, label='category', value='orders', title='t') }}",
         "{{ bar_chart([], label='category', value='sales', title='t') }}",
     ];

@@ -255,7 +255,7 @@ Sales by category
   home           1       1      1  20.50  ████████████████████▌
 ";
     assert!(text.starts_with(expected), "{text}");
-    assert!(text.contains("  positive  좋아          1\n"), "{text}");
+    assert!(text.contains("  positive  좋아           1\n"), "{text}");
     assert!(read("report.md").contains("| books | 2 | 2 | 3 | 29.99 |"));
     let html = read("report.html");
     assert_eq!(html.matches("<svg ").count(), 5);

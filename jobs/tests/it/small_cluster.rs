@@ -47,7 +47,7 @@ impl SmallCluster {
         *self.break_on.lock().unwrap() = Some(text.to_owned());
     }
 
-    /// The rows as a sorted list of lines, values parted by a bar.
+    /// The rows as lines, values parted by a bar.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
         let batches = self.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         let table = pretty_format_batches(&batches).unwrap().to_string();
@@ -118,7 +118,7 @@ impl Query for SmallCluster {
             return self.overwrite(rest, tag.expect("a run tags what it commits")).await;
         }
         let sql = sql.split(" PARTITIONED BY ").next().unwrap();
-        // DataFusion's own tables know no TIMESTAMPTZ but that of the session's zone.
+        // Partitions are Iceberg's; tables in memory have none.
         self.collect(sql).await?;
         Ok(0)
     }

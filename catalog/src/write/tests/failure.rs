@@ -1,0 +1,122 @@
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+
+use super::*;
+
+#[tokio::test]
+async fn a_null_in_a_required_column_is_refused_by_name() {
+    let inner = StructType::new(vec![required(3, "name", PrimitiveType::String).into()]);
+    let table = Table::new(
+        vec![required(1, "price", PrimitiveType::Long), NestedField::optional(2, "brand", Type::Struct(inner))],
+        Layout::default(),
+    );
+    let brands = |names: Vec<Option<&str>>, present: Vec<bool>| -> ArrayRef {
+        let fields = Fields::from(vec![Field::new("name", DataType::Utf8, true)]);
+        Arc::new(StructArray::new(fields, vec![Arc::new(StringArray::from(names))], Some(present.into())))
+    };
+    let check = async |price: Vec<Option<i64>>, brand: ArrayRef, column: &str| {
+        let rows = batch(vec![("price", Arc::new(Int64Array::from(price))), ("brand", brand)]);
+        let error = table.write(vec![vec![rows]]).await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Invalid));
+        assert!(error.to_string().contains(&format!("column {column} is required")), "{error}");
+        assert!(table.folder.files().is_empty());
+    };
+    check(vec![Some(1), None], brands(vec![Some("a"), Some("b")], vec![true, true]), "price").await;
+    check(vec![Some(1), Some(2)], brands(vec![Some("a"), None], vec![true, true]), "brand.name").await;
+    // A struct that is absent needs no fields.
+    let rows = batch(vec![
+        ("price", Arc::new(Int64Array::from(vec![1, 2]))),
+        ("brand", brands(vec![Some("a"), None], vec![true, false])),
+    ]);
+    assert_eq!(table.write(vec![vec![rows]]).await.unwrap()[0].record_count(), 2);
+}
+
+/// A partition of batches that ends in an error, or never.
+#[derive(Debug)]
+struct Broken {
+    batches: Vec<RecordBatch>,
+    hangs: bool,
+}
+
+impl PartitionStream for Broken {
+    fn schema(&self) -> &arrow::datatypes::SchemaRef {
+        self.batches[0].schema_ref()
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> datafusion::execution::SendableRecordBatchStream {
+        use futures::StreamExt;
+        let batches = futures::stream::iter(self.batches.clone().into_iter().map(Ok));
+        let end = if self.hangs {
+            futures::stream::pending().boxed()
+        } else {
+            futures::stream::iter([Err(DataFusionError::Execution("the disk is gone".into()))]).boxed()
+        };
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.schema()), batches.chain(end)))
+    }
+}
+
+fn broken(hangs: bool, table: &Table) -> Arc<dyn ExecutionPlan> {
+    let source = Broken { batches: vec![events(0, 96), events(DAY, 96)], hangs };
+    let schema = Arc::clone(source.schema());
+    let input = StreamingTableExec::try_new(schema, vec![Arc::new(source)], None, vec![], false, None).unwrap();
+    Arc::new(IcebergWriteExec::try_new(Arc::new(input), Arc::new(table.spec())).unwrap())
+}
+
+#[tokio::test]
+async fn a_failed_write_leaves_no_files() {
+    let table = Table::new(shop(), shop_layout());
+    let error = table.run(broken(false, &table)).await.unwrap_err();
+    assert!(error.to_string().contains("the disk is gone"));
+    assert_eq!(table.folder.files(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_cancelled_write_leaves_no_files() {
+    let table = Table::new(shop(), shop_layout());
+    let run = collect(broken(true, &table), context());
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), run).await.is_err());
+    for _ in 0..100 {
+        if table.folder.files().is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", table.folder.files());
+}
+
+#[tokio::test]
+async fn files_can_be_deleted_again() {
+    let table = Table::new(shop(), shop_layout());
+    let runtime = SessionContext::new().runtime_env();
+    let spec = table.spec();
+    let plan = || plan_write(input(vec![vec![events(0, 96)]]), &spec, &ConfigOptions::default()).unwrap();
+    let lost = table.run(plan()).await.unwrap();
+    let kept = table.run(plan()).await.unwrap();
+    let other = table.write(vec![vec![events(0, 96)]]).await.unwrap();
+    let count = |files: &[DataFile]| files.iter().filter(|f| local(f).exists()).count();
+
+    assert_eq!(delete_leftovers(&runtime, &spec, &kept).await.unwrap(), lost.len());
+    assert_eq!((count(&lost), count(&kept), count(&other)), (0, kept.len(), other.len()));
+    assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), kept.len());
+    assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), 0);
+    assert_eq!((count(&kept), count(&other)), (0, other.len()));
+}
+
+#[tokio::test]
+async fn a_small_memory_pool_does_not_stop_a_write() {
+    let table = Table::new(vec![field(1, "s", PrimitiveType::String)], Layout::default());
+    let noise = |i: usize| {
+        uuid::Uuid::from_u128((i as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)).to_string()
+    };
+    let batches = (0..40).map(|b| {
+        let texts = StringArray::from_iter_values((0..8_192).map(|i| noise(b * 8_192 + i)));
+        batch(vec![("s", Arc::new(texts))])
+    });
+    let plan = plan_write(input(vec![batches.collect()]), &table.spec(), &ConfigOptions::default()).unwrap();
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(1 << 20, 1.0).build_arc().unwrap();
+    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime).task_ctx();
+    let files = data_files(&collect(plan, context).await.unwrap(), &table.metadata).unwrap();
+    assert_eq!(files.iter().map(|f| f.record_count()).sum::<u64>(), 40 * 8_192);
+    // A row group that fills the pool is closed before its time.
+    let rows = footer(&files[0]).row_group(0).num_rows();
+    assert!(rows < 262_144, "{rows}");
+}

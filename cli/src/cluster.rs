@@ -1,0 +1,132 @@
+//! The cluster that a command works with: one in this process, or one that runs elsewhere.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bergmill_catalog::Warehouse;
+use bergmill_executor::ExecutorConfig;
+use bergmill_gateway::Client;
+use bergmill_scheduler::{Running, SchedulerConfig};
+use clap::Args;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::settings::{Data, Embedded};
+
+/// How long executors of this process may take to register.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const MIB: u64 = 1024 * 1024;
+
+/// Which cluster a command is for.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Use the cluster whose front door is there, instead of one in this process
+    #[arg(long, env = "BERGMILL_CONNECT", value_name = "HOST:PORT")]
+    connect: Option<String>,
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    embedded: Embedded,
+}
+
+/// A connection to a cluster, and the cluster itself when it is in this process.
+pub struct Connected {
+    pub client: Client,
+    pub folder: PathBuf,
+    _cluster: Option<Cluster>,
+}
+
+impl Target {
+    /// Connects to the cluster, or starts one in this process.
+    pub async fn open(&self) -> Result<Connected> {
+        let folder = self.data.folder();
+        if let Some(address) = &self.connect {
+            return Ok(Connected { client: Client::connect(address).await?, folder, _cluster: None });
+        }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let cluster = Cluster::start(&folder, &self.embedded, listen).await?;
+        let client = Client::connect(&cluster.listen().to_string()).await?;
+        Ok(Connected { client, folder, _cluster: Some(cluster) })
+    }
+
+    /// Whether the cluster is not in this process.
+    pub fn is_remote(&self) -> bool {
+        self.connect.is_some()
+    }
+}
+
+/// Scheduler and executors in this process.
+pub struct Cluster {
+    scheduler: Running,
+    executors: JoinSet<bergmill_executor::Result<()>>,
+    _work: TempDir,
+}
+
+impl Cluster {
+    /// Starts a cluster over the warehouse in `folder`, which is made if it is not there.
+    pub async fn start(folder: &Path, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
+        let warehouse = open_warehouse(folder).await?;
+        let work = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let executors = settings.executors.unwrap_or(2).max(1);
+        let vcores = settings.vcores.unwrap_or_else(|| cores.div_ceil(executors)).max(1);
+        let memory = settings.memory_mib.unwrap_or(1024).max(64) * MIB;
+
+        let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
+        config.listen = listen;
+        // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
+        config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
+        if let Some(bytes) = settings.local_query_bytes {
+            config.local_query_bytes = bytes;
+        }
+        let scheduler = bergmill_scheduler::start(config, warehouse).await?;
+        let mut running = JoinSet::new();
+        for n in 0..executors {
+            running.spawn(bergmill_executor::run(ExecutorConfig {
+                scheduler_host: scheduler.cluster_addr.ip().to_string(),
+                scheduler_port: scheduler.cluster_addr.port(),
+                connect_timeout: START_TIMEOUT,
+                bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                advertised_host: Some(Ipv4Addr::LOCALHOST.to_string()),
+                flight_port: 0,
+                task_port: 0,
+                vcores,
+                memory_bytes: memory * 2 / 3 / executors as u64,
+                work_dir: work.path().join(format!("executor-{n}")),
+                heartbeat: Duration::from_secs(3),
+            }));
+        }
+        let mut cluster = Self { scheduler, executors: running, _work: work };
+        let registered = cluster.scheduler.scheduler.clone();
+        tokio::select! {
+            done = registered.wait_for_executors(executors, START_TIMEOUT) => done?,
+            Some(stopped) = cluster.executors.join_next() => {
+                stopped??;
+                anyhow::bail!("an executor stopped before it had registered");
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// Where the front door listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.scheduler.listen
+    }
+
+    /// Waits until every executor has stopped, which they do at Ctrl-C and at SIGTERM.
+    pub async fn stopped(&mut self) -> Result<()> {
+        while let Some(stopped) = self.executors.join_next().await {
+            stopped??;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the warehouse in a folder of this machine, and makes what is missing.
+pub async fn open_warehouse(folder: &Path) -> Result<Warehouse> {
+    std::fs::create_dir_all(folder).with_context(|| format!("data folder {}", folder.display()))?;
+    let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
+    Ok(Warehouse::open_local(&folder).await?)
+}

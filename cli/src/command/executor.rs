@@ -1,0 +1,53 @@
+//! `bergmill executor`: an executor as a process of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bergmill_executor::ExecutorConfig;
+use tempfile::TempDir;
+
+use crate::settings::{Executor, with_file};
+
+/// Arguments of `executor`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Configuration file (TOML); flags and environment stand over it
+    #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    executor: Executor,
+}
+
+/// Runs the executor until Ctrl-C, SIGTERM or the scheduler's word.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let settings = with_file(arguments.executor, arguments.config.as_deref(), "executor")?;
+    let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
+    let scheduler = settings.scheduler.unwrap_or_else(|| "127.0.0.1:50050".to_string());
+    let (host, port) = scheduler
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)))
+        .with_context(|| format!("scheduler {scheduler} is not host:port"))?;
+    let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    super::scheduler::only_loopback(listen)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("executor for scheduler {scheduler}");
+    bergmill_executor::run(ExecutorConfig {
+        scheduler_host: host,
+        scheduler_port: port,
+        connect_timeout: Duration::from_secs(settings.connect_timeout.unwrap_or(30).max(1)),
+        bind: listen.ip(),
+        advertised_host: settings.advertise.or_else(|| Some(listen.ip().to_string())),
+        flight_port: listen.port(),
+        task_port: settings.task_port.unwrap_or(0),
+        vcores: settings.vcores.unwrap_or(cores).max(1),
+        memory_bytes: settings.memory_mib.unwrap_or(1024).max(64) * 1024 * 1024,
+        work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
+        heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
+    })
+    .await?;
+    println!("stopped");
+    Ok(ExitCode::SUCCESS)
+}

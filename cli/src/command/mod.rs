@@ -1,0 +1,7 @@
+//! One file a verb; each is a plain function that takes its arguments and returns an exit status.
+pub mod demo;
+pub mod executor;
+pub mod job;
+pub mod scheduler;
+pub mod serve;
+pub mod sql;

@@ -1,0 +1,66 @@
+//! `bergmill scheduler`: the scheduler as a process of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bergmill_scheduler::SchedulerConfig;
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cluster::open_warehouse;
+use crate::settings::{Data, Scheduler, with_file};
+
+/// Arguments of `scheduler`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Configuration file (TOML); flags and environment stand over it
+    #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    scheduler: Scheduler,
+}
+
+/// Runs the scheduler until Ctrl-C or SIGTERM.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let data = with_file(arguments.data, arguments.config.as_deref(), "data")?;
+    let settings = with_file(arguments.scheduler, arguments.config.as_deref(), "scheduler")?;
+    let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for spilled data")?;
+    let cluster_addr = settings.cluster_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50050)));
+    let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50051)));
+    only_loopback(listen)?;
+    only_loopback(cluster_addr)?;
+    let config = SchedulerConfig {
+        cluster_addr,
+        advertised_host: settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string()),
+        listen,
+        executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
+        local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
+        local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
+        work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
+    };
+    let folder = data.folder();
+    let running = bergmill_scheduler::start(config, open_warehouse(&folder).await?).await?;
+    println!("warehouse {}", folder.display());
+    println!("executors register at {}", running.cluster_addr);
+    println!("front door {}", running.listen);
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    println!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to open a port that runs SQL to the network: there is no login yet that would guard it.
+pub fn only_loopback(addr: SocketAddr) -> Result<()> {
+    if !addr.ip().is_loopback() {
+        bail!("{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1]");
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `bergmill serve`: all roles in one process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cluster::Cluster;
+use crate::settings::{Data, Embedded, with_file};
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where Flight SQL clients connect
+    #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+    /// Configuration file (TOML); flags and environment stand over it
+    #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    embedded: Embedded,
+}
+
+/// Runs the cluster until Ctrl-C.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    super::scheduler::only_loopback(arguments.listen)?;
+    let data = with_file(arguments.data, arguments.config.as_deref(), "data")?;
+    let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
+    let folder = data.folder();
+    let mut cluster = Cluster::start(&folder, &embedded, arguments.listen).await?;
+    println!("warehouse {}", folder.display());
+    println!("front door {}", cluster.listen());
+    println!("try: bergmill sql --connect {}", cluster.listen());
+    cluster.stopped().await?;
+    println!("stopped");
+    Ok(ExitCode::SUCCESS)
+}

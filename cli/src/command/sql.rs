@@ -1,0 +1,120 @@
+//! `bergmill sql`: statements from the command line, a file or a pipe, or a prompt.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use bergmill_gateway::{Answer, Client};
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+
+use crate::cluster::Target;
+use crate::output::{self, Format};
+use crate::progress::seconds;
+use crate::statements::split;
+
+/// Arguments of `sql`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Statements to run, separated by semicolons
+    #[arg(short, long, value_name = "SQL")]
+    execute: Vec<String>,
+    /// File of statements to run
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the statements; the first that fails ends it with an error.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let mut scripts = arguments.execute;
+    for file in &arguments.file {
+        scripts.push(std::fs::read_to_string(file).with_context(|| format!("file {}", file.display()))?);
+    }
+    let prompt = scripts.is_empty() && std::io::stdin().is_terminal();
+    if scripts.is_empty() && !prompt {
+        let mut script = String::new();
+        std::io::stdin().read_to_string(&mut script).context("standard input")?;
+        scripts.push(script);
+    }
+    let connected = arguments.target.open().await?;
+    if prompt {
+        return converse(&connected.client, &connected.folder, arguments.format).await;
+    }
+    for statement in scripts.iter().flat_map(|s| split(s).0) {
+        execute(&connected.client, &statement, arguments.format).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn execute(client: &Client, statement: &str, format: Format) -> Result<()> {
+    let started = Instant::now();
+    let on_terminal = std::io::stdout().is_terminal();
+    match client.execute(statement, None).await? {
+        Answer::Rows(rows) => {
+            let n = output::print(rows, format, &mut output::stdout()).await?;
+            if on_terminal {
+                eprintln!("{n} rows in {}", seconds(started.elapsed()));
+            }
+        }
+        Answer::Updated(rows) if on_terminal => eprintln!("done, {rows} rows written in {}", seconds(started.elapsed())),
+        Answer::Updated(_) => {}
+    }
+    Ok(())
+}
+
+/// The prompt. A statement ends with a semicolon and may take several lines; errors do not end the conversation.
+async fn converse(client: &Client, folder: &Path, format: Format) -> Result<ExitCode> {
+    let mut editor = DefaultEditor::new().context("cannot open a prompt on this terminal")?;
+    let history = folder.join(".sql_history");
+    // No history yet is no error.
+    let _ = editor.load_history(&history);
+    eprintln!("bergmill {}. End a statement with ;  \\d lists tables, \\q leaves.", env!("CARGO_PKG_VERSION"));
+    let mut text = String::new();
+    loop {
+        let line = match editor.readline(if text.is_empty() { "bergmill> " } else { "     ...> " }) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => {
+                text.clear();
+                continue;
+            }
+            Err(ReadlineError::Eof) => break,
+            Err(e) => return Err(e).context("prompt"),
+        };
+        match line.trim() {
+            "\\q" | "quit" | "exit" if text.is_empty() => break,
+            "\\d" if text.is_empty() => text.push_str(LIST_TABLES),
+            _ => {
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+        let (statements, complete) = split(&text);
+        if !complete {
+            continue;
+        }
+        if !text.trim().is_empty() {
+            let _ = editor.add_history_entry(text.trim());
+        }
+        text.clear();
+        for statement in statements {
+            if let Err(e) = execute(client, &statement, format).await {
+                eprintln!("error: {e:#}");
+                break;
+            }
+        }
+    }
+    if let Err(e) = editor.save_history(&history) {
+        eprintln!("the history could not be saved to {}: {e}", history.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const LIST_TABLES: &str = "SELECT table_schema AS namespace, table_name AS \"table\" FROM information_schema.tables \
+                           WHERE table_schema <> 'information_schema' ORDER BY 1, 2;";

@@ -1,0 +1,102 @@
+//! Words for error messages: types as SQL spells them, values cut to a readable length, names that may have been meant.
+
+use arrow::datatypes::DataType;
+
+/// Longest value that a message repeats. A reader needs to recognise it, not to copy it.
+const VALUE_CHARS: usize = 80;
+
+/// The type as one would write it in CREATE TABLE.
+pub(crate) fn sql_type(ty: &DataType) -> String {
+    match ty {
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INTEGER".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::Float32 => "REAL".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Decimal128(p, s) => format!("DECIMAL({p},{s})"),
+        DataType::Date32 => "DATE".into(),
+        DataType::Time64(_) => "TIME".into(),
+        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMP WITH TIME ZONE".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BINARY".into(),
+        DataType::FixedSizeBinary(n) => format!("BINARY({n})"),
+        DataType::Struct(_) => "STRUCT".into(),
+        DataType::List(_) | DataType::LargeList(_) => "LIST".into(),
+        DataType::Map(..) => "MAP".into(),
+        other => other.to_string(),
+    }
+}
+
+/// `a BIGINT`, `an INTEGER`.
+pub(crate) fn a_type(ty: &DataType) -> String {
+    let name = sql_type(ty);
+    let article = if name.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
+/// `text` in quotes, with control characters visible.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", clipped(text))
+}
+
+/// The first characters of `text`.
+pub(crate) fn clipped(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `; did you mean price?` when a known name is near enough to be meant, or nothing.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let lower = name.to_lowercase();
+    let tolerated = 1 + name.chars().count() / 3;
+    known
+        .into_iter()
+        .map(|k| (distance(&lower, &k.to_lowercase()), k))
+        .filter(|(distance, _)| *distance <= tolerated)
+        .min()
+        .map(|(_, k)| format!("; did you mean {k}?"))
+        .unwrap_or_default()
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested() {
+        let known = ["timestamp", "user_id", "price"];
+        let check = |name: &str, expected: &str| assert_eq!(did_you_mean(name, known), expected, "{name}");
+        check("prise", "; did you mean price?");
+        check("Price", "; did you mean price?");
+        check("userid", "; did you mean user_id?");
+        check("colour", "");
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
+        let long = "ä".repeat(100);
+        assert_eq!(clipped(&long), format!("{}…", "ä".repeat(80)));
+    }
+}

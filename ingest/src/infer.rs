@@ -1,0 +1,306 @@
+//! Columns for files that have no table yet.
+//!
+//! Text files are read to their end, all of them. A guess from the first lines would be wrong on some later one, after
+//! hours perhaps, and reading twice is cheap beside writing a table.
+//!
+//! What looks like a number with a zero in front, or with a plus, stays text: it is a postcode or a telephone number.
+//! So does an integer that BIGINT cannot hold. A column without any value is text too.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
+
+use crate::csv::{Records, check_count, header};
+use crate::describe::{a_type, clipped, quoted, sql_type};
+use crate::error::{Bad, Error, Result};
+use crate::json::{self, Json};
+use crate::lines::Lines;
+use crate::open::Format;
+use crate::parquet;
+use crate::value;
+
+/// The columns of all `files` together, each nullable unless every file is Parquet and says otherwise. Lines that are
+/// no records at all are passed over when they will be `rejected`, and are an error otherwise.
+pub(crate) fn schema(files: &[(PathBuf, Format)], rejected: bool) -> Result<Schema> {
+    let mut csv: Vec<(String, Scalar)> = Vec::new();
+    let mut json = Shape::Nothing;
+    // Text files first of all give the evidence for one common type; a file of each format then stands for its like.
+    for (file, format) in files {
+        match format {
+            Format::Csv | Format::Tsv => observe_csv(file, *format, rejected, &mut csv)?,
+            Format::JsonLines => observe_json(file, rejected, &mut json)?,
+            Format::Parquet => {}
+        }
+    }
+    let mut all = Vec::new();
+    let mut seen: Vec<(&Path, Format)> = Vec::new();
+    for (file, format) in files {
+        let known = seen.iter().any(|(_, f)| f.is_csv() && format.is_csv() || f == format);
+        let fields = match format {
+            Format::Csv | Format::Tsv if known => continue,
+            Format::JsonLines if known => continue,
+            Format::Csv | Format::Tsv => {
+                csv.iter().map(|(name, scalar)| Arc::new(Field::new(name, scalar.data_type(), true))).collect()
+            }
+            Format::JsonLines => json.fields(file)?,
+            Format::Parquet => parquet::schema(file)?.fields,
+        };
+        unite(&mut all, seen.first().map(|(f, _)| *f), file, &fields)?;
+        seen.push((file, *format));
+    }
+    Ok(Schema::new(all))
+}
+
+/// The columns of two files as those of one table, for want of a table: all names, each of one type.
+pub(crate) fn unite(all: &mut Vec<FieldRef>, seen: Option<&Path>, file: &Path, fields: &Fields) -> Result<()> {
+    let Some(first_file) = seen else {
+        all.extend(fields.iter().cloned());
+        return Ok(());
+    };
+    for known in all.iter_mut() {
+        match fields.find(known.name()) {
+            Some((_, field)) if field.data_type() == known.data_type() => {
+                if field.is_nullable() && !known.is_nullable() {
+                    *known = Arc::clone(field);
+                }
+            }
+            Some((_, field)) => {
+                let reason = format!(
+                    "column {} is {}, and {} in {} or a file after it",
+                    field.name(),
+                    a_type(field.data_type()),
+                    sql_type(known.data_type()),
+                    first_file.display()
+                );
+                return Err(Error::Columns { file: file.to_owned(), reason });
+            }
+            None => *known = Arc::new(known.as_ref().clone().with_nullable(true)),
+        }
+    }
+    for field in fields {
+        if !all.iter().any(|known| known.name() == field.name()) {
+            all.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+        }
+    }
+    Ok(())
+}
+
+/// What the texts of a column have all looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scalar {
+    Nothing,
+    Boolean,
+    Integer,
+    Double,
+    Date,
+    Timestamp,
+    ZonedTimestamp,
+    Text,
+}
+
+impl Scalar {
+    fn of(text: &str) -> Self {
+        let text = text.trim();
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let padded = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
+        match unsigned.bytes().next() {
+            Some(b'0'..=b'9') if unsigned.bytes().all(|b| b.is_ascii_digit()) => {
+                if !padded && text.parse::<i64>().is_ok() { Self::Integer } else { Self::Text }
+            }
+            Some(b'0'..=b'9') if value::date(text).is_some() => Self::Date,
+            Some(b'0'..=b'9') => match value::moment(text) {
+                Some(moment) if moment.offset.is_some() => Self::ZonedTimestamp,
+                Some(_) => Self::Timestamp,
+                None if !padded && value::double(text).is_some() => Self::Double,
+                None => Self::Text,
+            },
+            Some(b'.') if value::double(text).is_some() => Self::Double,
+            _ if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") => Self::Boolean,
+            _ => Self::Text,
+        }
+    }
+
+    /// The narrowest kind that both are.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (a, b) if a == b => a,
+            (Self::Nothing, a) | (a, Self::Nothing) => a,
+            (Self::Integer, Self::Double) | (Self::Double, Self::Integer) => Self::Double,
+            (Self::Date, Self::Timestamp) | (Self::Timestamp, Self::Date) => Self::Timestamp,
+            _ => Self::Text,
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Boolean => DataType::Boolean,
+            Self::Integer => DataType::Int64,
+            Self::Double => DataType::Float64,
+            Self::Date => DataType::Date32,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::ZonedTimestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Nothing | Self::Text => DataType::Utf8,
+        }
+    }
+}
+
+fn observe_csv(file: &Path, format: Format, rejected: bool, columns: &mut Vec<(String, Scalar)>) -> Result<()> {
+    let mut records = Records::open(file, format.delimiter())?;
+    let header = header(&mut records)?;
+    let mut places = Vec::with_capacity(header.len());
+    for name in header {
+        places.push(columns.iter().position(|(known, _)| *known == name).unwrap_or(columns.len()));
+        if places.last() == Some(&columns.len()) {
+            columns.push((name, Scalar::Nothing));
+        }
+    }
+    while let Some(split) = records.read()? {
+        let observed = split.and_then(|()| check_count(records.len(), places.len())).and_then(|()| {
+            for ((field, _), place) in records.fields().zip(&places) {
+                let (name, scalar) = &mut columns[*place];
+                let text = std::str::from_utf8(field).map_err(|_| {
+                    Bad::line(format!("{} is not valid UTF-8", quoted(&String::from_utf8_lossy(field)))).within(name)
+                })?;
+                if *scalar != Scalar::Text && !text.is_empty() {
+                    *scalar = scalar.with(Scalar::of(text));
+                }
+            }
+            Ok(())
+        });
+        if let (Err(bad), false) = (observed, rejected) {
+            return Err(line_error(file, records.line(), bad));
+        }
+    }
+    Ok(())
+}
+
+/// What the values of a JSON key have all looked like.
+enum Shape {
+    Nothing,
+    /// Numbers, booleans, and strings that may look like dates; `true` for strings.
+    Scalar(Scalar, bool),
+    List(Box<Shape>),
+    Object(Vec<(String, Shape)>),
+}
+
+impl Shape {
+    fn observe(&mut self, value: Json<'_>) -> Result<(), Bad> {
+        let kind = value.kind();
+        if matches!(self, Self::Nothing) {
+            *self = match kind {
+                json::Kind::Null => return Ok(()),
+                json::Kind::Object => Self::Object(Vec::new()),
+                json::Kind::Array => Self::List(Box::new(Self::Nothing)),
+                _ => Self::Scalar(Scalar::Nothing, kind == json::Kind::String),
+            };
+        }
+        match (self, kind) {
+            (_, json::Kind::Null) => Ok(()),
+            (Self::Object(known), json::Kind::Object) => {
+                for (at, (key, value)) in value.entries()?.enumerate() {
+                    // Most objects have their keys in the order of the first.
+                    let place = match known.get(at) {
+                        Some((name, _)) if *name == key => Some(at),
+                        _ => known.iter().position(|(name, _)| *name == key),
+                    };
+                    let place = place.unwrap_or_else(|| {
+                        known.push((key.clone().into_owned(), Self::Nothing));
+                        known.len() - 1
+                    });
+                    known[place].1.observe(value).map_err(|bad| bad.within(&key))?;
+                }
+                Ok(())
+            }
+            (Self::List(item), json::Kind::Array) => value.items()?.try_for_each(|i| item.observe(i)),
+            (Self::Scalar(scalar, true), json::Kind::String) => {
+                if *scalar != Scalar::Text {
+                    let seen = match Scalar::of(&value.string()?) {
+                        dated @ (Scalar::Date | Scalar::Timestamp | Scalar::ZonedTimestamp) => dated,
+                        _ => Scalar::Text,
+                    };
+                    *scalar = scalar.with(seen);
+                }
+                Ok(())
+            }
+            (Self::Scalar(scalar, false), json::Kind::Boolean | json::Kind::Number) => {
+                let seen = match Scalar::of(value.text()) {
+                    // A number of JSON too large for BIGINT.
+                    Scalar::Text => Scalar::Double,
+                    seen => seen,
+                };
+                if (*scalar == Scalar::Boolean) != (seen == Scalar::Boolean) && *scalar != Scalar::Nothing {
+                    return Err(scalar_conflict(*scalar, value));
+                }
+                *scalar = scalar.with(seen);
+                Ok(())
+            }
+            (Self::Scalar(scalar, _), _) => Err(scalar_conflict(*scalar, value)),
+            (Self::List(_), _) => Err(conflict("a LIST", value)),
+            (Self::Object(_), _) => Err(conflict("a STRUCT", value)),
+            (Self::Nothing, _) => Ok(()),
+        }
+    }
+
+    fn field(&self, name: &str) -> Result<FieldRef, String> {
+        let ty = match self {
+            Self::Nothing => DataType::Utf8,
+            Self::Scalar(scalar, _) => scalar.data_type(),
+            Self::List(item) => DataType::List(item.field("element")?),
+            Self::Object(known) if known.is_empty() => {
+                return Err(format!("{name} is an object without keys in every line"));
+            }
+            Self::Object(known) => DataType::Struct(known.iter().map(|(n, s)| s.field(n)).collect::<Result<_, _>>()?),
+        };
+        Ok(Arc::new(Field::new(name, ty, true)))
+    }
+
+    /// The columns that the objects at the top make.
+    fn fields(&self, file: &Path) -> Result<Fields> {
+        let Self::Object(known) = self else {
+            return Err(Error::Unusable {
+                file: file.to_owned(),
+                reason: "is empty: there is no line to infer columns from".into(),
+            });
+        };
+        known
+            .iter()
+            .map(|(name, shape)| shape.field(name))
+            .collect::<Result<_, _>>()
+            .map_err(|reason| Error::Columns { file: file.to_owned(), reason: format!("column {reason}") })
+    }
+}
+
+fn scalar_conflict(before: Scalar, value: Json<'_>) -> Bad {
+    conflict(&a_type(&before.data_type()), value)
+}
+
+fn conflict(before: &str, value: Json<'_>) -> Bad {
+    let shown = clipped(value.text());
+    Bad::line(format!("{shown} is not {before}, as the lines before have it; to choose the type, make the table first"))
+}
+
+fn observe_json(file: &Path, rejected: bool, shape: &mut Shape) -> Result<()> {
+    let mut lines = Lines::open(file)?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !lines.read(&mut line)? {
+            return Ok(());
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        // What is no object will be refused when it is read; values that differ in kind leave the type open, and
+        // rejecting whichever kind comes second would be a guess.
+        let object = match Json::object(&line).and_then(|object| object.entries().map(|_| object)) {
+            Err(_) if rejected => continue,
+            other => other,
+        };
+        object.and_then(|o| shape.observe(o)).map_err(|bad| line_error(file, lines.number(), bad))?;
+    }
+}
+
+fn line_error(file: &Path, line: u64, bad: Bad) -> Error {
+    Error::Line { file: file.to_owned(), line, column: bad.column, reason: bad.reason }
+}

@@ -1,0 +1,114 @@
+//! The reading thread and the stream it feeds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::csv::CsvReader;
+use crate::error::{Error, Result};
+use crate::json::JsonReader;
+use crate::open::Format;
+use crate::parquet::ParquetReader;
+use crate::progress::Progress;
+use crate::rejects::Rejects;
+
+/// Batches that wait for the taker: enough that neither side stands still while the other works on one.
+const WAITING_BATCHES: usize = 2;
+
+/// All that the reading thread needs.
+pub(crate) struct Job {
+    pub(crate) files: Vec<(PathBuf, Format)>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) rejects: Rejects,
+    pub(crate) progress: Progress,
+}
+
+enum State {
+    /// Nothing is read before the first batch is asked for.
+    Waiting(Box<Job>),
+    Reading(mpsc::Receiver<RecordBatch>, JoinHandle<Result<()>>),
+    Ended,
+}
+
+/// The batches of all files, one file after another. It ends after the first error. Dropping it stops the thread.
+pub(crate) fn batches(job: Job) -> BoxStream<'static, Result<RecordBatch>> {
+    stream::unfold(State::Waiting(Box::new(job)), |state| async {
+        let (mut receiver, thread) = match state {
+            State::Waiting(job) => {
+                let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+                (receiver, tokio::task::spawn_blocking(move || job.run(&sender)))
+            }
+            State::Reading(receiver, thread) => (receiver, thread),
+            State::Ended => return None,
+        };
+        if let Some(batch) = receiver.recv().await {
+            return Some((Ok(batch), State::Reading(receiver, thread)));
+        }
+        // The sender is gone: at the end, after an error, or in a panic, which must not look like the end.
+        match thread.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some((Err(error), State::Ended)),
+            Err(error) => Some((Err(internal(error)), State::Ended)),
+        }
+    })
+    .boxed()
+}
+
+impl Job {
+    fn run(mut self, sender: &mpsc::Sender<RecordBatch>) -> Result<()> {
+        let mut bytes = 0;
+        for (file, format) in &self.files {
+            bytes += std::fs::metadata(file).map_or(0, |m| m.len());
+            let schema = Arc::clone(&self.schema);
+            let mut reader = Reader::open(file, *format, schema)?;
+            while let Some(batch) = reader.next(&mut self.rejects, &self.progress)? {
+                if batch.num_rows() > 0 && sender.blocking_send(batch).is_err() {
+                    return self.rejects.finish();
+                }
+            }
+            self.progress.file_done(bytes);
+        }
+        self.rejects.finish()
+    }
+}
+
+/// One file being read.
+pub(crate) enum Reader {
+    Csv(CsvReader),
+    Json(JsonReader),
+    Parquet(ParquetReader),
+}
+
+impl Reader {
+    /// Opens the file and checks what can be known of its columns before its rows.
+    pub(crate) fn open(file: &std::path::Path, format: Format, schema: SchemaRef) -> Result<Self> {
+        Ok(match format {
+            Format::Csv | Format::Tsv => Self::Csv(CsvReader::open(file, format.delimiter(), schema)?),
+            Format::JsonLines => Self::Json(JsonReader::open(file, schema)?),
+            Format::Parquet => Self::Parquet(ParquetReader::open(file, schema)?),
+        })
+    }
+
+    fn next(&mut self, rejects: &mut Rejects, progress: &Progress) -> Result<Option<RecordBatch>> {
+        match self {
+            Self::Csv(reader) => reader.next(rejects, progress),
+            Self::Json(reader) => reader.next(rejects, progress),
+            Self::Parquet(reader) => reader.next(progress),
+        }
+    }
+}
+
+/// A batch of `rows` rows, which a schema without columns cannot tell.
+pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(internal)
+}
+
+pub(crate) fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Internal { reason: error.to_string() }
+}
