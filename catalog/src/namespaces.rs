@@ -14,22 +14,28 @@ use iceberg::io::FileIO;
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::Mutex;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, metadata_table};
 use crate::read::IcebergTable;
 use crate::sql::SqlCatalog;
 use crate::store::missing;
 use crate::table::Warehouse;
 
+/// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
+/// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
+type Misses = Arc<std::sync::Mutex<Vec<Error>>>;
+
 /// The namespaces of a warehouse as they were when this was loaded.
 #[derive(Debug)]
 pub struct NamespaceCatalog {
+    misses: Misses,
     namespaces: BTreeMap<String, Arc<Namespace>>,
 }
 
 impl NamespaceCatalog {
     /// Lists the namespaces and their tables.
     pub async fn load(warehouse: Warehouse) -> Result<Self> {
+        let misses = Misses::default();
         let mut namespaces = BTreeMap::new();
         for ident in warehouse.catalog().namespaces().await? {
             let tables = warehouse.catalog().tables(&ident).await?;
@@ -38,10 +44,11 @@ impl NamespaceCatalog {
                 ident: ident.clone(),
                 names: tables.into_iter().map(|t| t.name).collect(),
                 pinned: Mutex::default(),
+                misses: Arc::clone(&misses),
             };
             namespaces.insert(ident.to_string(), Arc::new(namespace));
         }
-        Ok(Self { namespaces })
+        Ok(Self { misses, namespaces })
     }
 
     /// All tables, by namespace.
@@ -58,8 +65,11 @@ impl CatalogProvider for NamespaceCatalog {
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let schema: Arc<dyn SchemaProvider> = match self.namespaces.get(name) {
             Some(namespace) => Arc::clone(namespace) as _,
-            // Not here: asking it for a table says so, with the nearest name.
-            None => Arc::new(MissingNamespace { name: name.to_string(), known: self.known() }),
+            // Not here: asking it for a table notes so, with the nearest name.
+            None => {
+                let missing = missing::namespace(&NamespaceIdent::new(name.to_string()), &self.known());
+                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: Arc::clone(&self.misses) })
+            }
         };
         Some(schema)
     }
@@ -68,6 +78,11 @@ impl CatalogProvider for NamespaceCatalog {
 impl NamespaceCatalog {
     fn known(&self) -> Vec<NamespaceIdent> {
         self.namespaces.values().map(|n| n.ident.clone()).collect()
+    }
+
+    /// Why a name that planning could not find is not there, with the nearest one that is.
+    pub fn take_miss(&self) -> Option<Error> {
+        std::mem::take(&mut *lock(&self.misses)).into_iter().next()
     }
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
@@ -99,7 +114,7 @@ impl Warehouse {
     pub async fn drop_namespace(&self, name: &str) -> Result<()> {
         let ident = NamespaceIdent::new(name.to_string());
         match self.catalog().drop_namespace(&ident).await {
-            Err(e) if e.kind() == crate::ErrorKind::NotFound => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
                 Err(missing::namespace(&ident, &self.catalog().namespaces().await?))
             }
             other => other,
@@ -113,6 +128,11 @@ struct Namespace {
     ident: NamespaceIdent,
     names: Vec<String>,
     pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
+    misses: Misses,
+}
+
+fn lock(misses: &Misses) -> std::sync::MutexGuard<'_, Vec<Error>> {
+    misses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Namespace {
@@ -135,16 +155,24 @@ impl SchemaProvider for Namespace {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if let Some((table, kind)) = name.split_once('$') {
-            let found = metadata_table(&*self.pin(table).await?, kind).await?;
+        let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
+        let table = match self.pin(base).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                lock(&self.misses).push(e);
+                return Ok(None);
+            }
+            other => other?,
+        };
+        if let Some(kind) = kind {
+            let found = metadata_table(&table, kind).await?;
             if found.is_none() {
-                let kinds = METADATA_TABLES.map(|k| format!("{table}${k}")).join(", ");
+                let kinds = METADATA_TABLES.map(|k| format!("{base}${k}")).join(", ");
                 let what = format!("metadata table {}.{name} not found; there are {kinds}", self.ident);
-                return Err(crate::Error::new(crate::ErrorKind::NotFound, what).into());
+                return Err(Error::new(ErrorKind::NotFound, what).into());
             }
             return Ok(found);
         }
-        Ok(Some(self.pin(name).await?))
+        Ok(Some(table))
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -154,8 +182,8 @@ impl SchemaProvider for Namespace {
 
 #[derive(Debug)]
 struct MissingNamespace {
-    name: String,
-    known: Vec<NamespaceIdent>,
+    missing: Mutex<Option<Error>>,
+    misses: Misses,
 }
 
 #[async_trait]
@@ -165,8 +193,9 @@ impl SchemaProvider for MissingNamespace {
     }
 
     async fn table(&self, _: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        let name = NamespaceIdent::new(self.name.clone());
-        Err(missing::namespace(&name, &self.known).into())
+        let missing = self.missing.lock().await.take();
+        lock(&self.misses).extend(missing);
+        Ok(None)
     }
 
     fn table_exist(&self, _: &str) -> bool {

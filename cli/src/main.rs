@@ -36,6 +36,8 @@ enum Command {
     Executor(command::executor::Arguments),
     /// Run SQL, or open a prompt
     Sql(command::sql::Arguments),
+    /// Load CSV, JSON lines or Parquet files into a table
+    Load(command::load::Arguments),
     /// List, run and look at pipelines
     Job(command::job::Arguments),
 }
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             Command::Scheduler(a) => command::scheduler::run(a).await,
             Command::Executor(a) => command::executor::run(a).await,
             Command::Sql(a) => command::sql::run(a).await,
+            Command::Load(a) => command::load::run(a).await,
             Command::Job(a) => command::job::run(a).await,
         }
     });

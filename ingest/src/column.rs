@@ -7,14 +7,14 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array,
-    Float64Array, Int64Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
-    Time64MicrosecondArray, new_null_array,
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray, Time64MicrosecondArray,
+    new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Fields, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    DataType, Date32Type, FieldRef, Fields, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::error::ArrowError;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Result of the ingest crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why files cannot be read as rows. Each message is complete in itself, so the cause is a field and not a
 /// [`source`](std::error::Error::source), which would be printed a second time.

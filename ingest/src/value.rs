@@ -176,7 +176,8 @@ mod tests {
         check(".25", Some(25));
         check("19.9900", Some(1999));
         check("100", Some(10000));
-        check("1.999e1", None);
+        check("1.9999e1", None);
+        check("1.999e1", Some(1999));
         check("1.99e1", Some(1990));
         check("1200e-2", Some(1200));
         check("99999999.99", Some(9_999_999_999));

@@ -22,7 +22,7 @@ impl Backend for Scheduler {
 
     async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
         let session = self.session().await?;
-        Ok(match plan(&statement.sql, &session.cluster).await? {
+        Ok(match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => Prepared::Query(nullable(plan.schema().inner())),
             Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
             _ => Prepared::Update,
@@ -31,7 +31,7 @@ impl Backend for Scheduler {
 
     async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
         let session = self.session().await?;
-        match plan(&statement.sql, &session.cluster).await? {
+        match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => self.run(&plan, &session).await,
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
             _ => Err(Error::new(ErrorKind::InvalidInput, "this statement returns no rows; send it as an update")),
@@ -41,7 +41,7 @@ impl Backend for Scheduler {
     async fn update(&self, statement: &Statement) -> Result<u64> {
         let session = self.session().await?;
         let tag = statement.tag.as_ref();
-        match plan(&statement.sql, &session.cluster).await? {
+        match plan(&statement.sql, &session).await? {
             Planned::Insert { table, mode, input } => self.insert(&table, mode, input, tag, &session).await,
             Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
             Planned::CreateNamespace { name, if_not_exists } => self.create_namespace(&name, if_not_exists).await,

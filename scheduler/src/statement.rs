@@ -2,6 +2,7 @@
 
 use bergmill_catalog::{Parsed, TableClauses, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
@@ -10,6 +11,7 @@ use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement as SqlStatement};
 
 use crate::error::{from_catalog, from_datafusion};
+use crate::session::StatementSession;
 
 /// A planned statement.
 #[derive(Debug)]
@@ -52,11 +54,16 @@ pub(crate) enum InsertMode {
     OverwritePartitions(Vec<(String, datafusion::common::ScalarValue)>),
 }
 
-/// Plans one statement against the tables as `state` sees them.
-pub(crate) async fn plan(sql: &str, state: &SessionState) -> Result<Planned> {
+/// Plans one statement against the tables as the session sees them.
+pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
+    let state = &session.cluster;
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
     let (statement, partitions) = take_partitions(statement);
-    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+    let plan = state.statement_to_plan(statement).await.map_err(|e| match session.tables.take_miss() {
+        // Who names a table that is not there is told of it, not of what followed.
+        Some(miss) if !matches!(e.find_root(), DataFusionError::SchemaError(..)) => from_catalog(&miss),
+        _ => from_datafusion(e),
+    })?;
     let planned = match plan {
         LogicalPlan::Dml(dml) => {
             let overwrite = match dml.op {

@@ -237,3 +237,40 @@ fn encode(text: &str) -> String {
     }
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_encoded_as_by_java() {
+        let check = |value: &str, folder: &str| {
+            assert_eq!(partition_folder("종류", value), format!("%EC%A2%85%EB%A5%98={folder}"))
+        };
+        check("view", "view");
+        check("a b/c+d%e*", "a+b%2Fc%2Bd%25e%2A");
+        check("", "");
+        check("..", "..");
+        let long = partition_folder("text", &"가".repeat(100));
+        assert!(long.len() <= 201 && long.ends_with("%EA%B0%80-"), "{long}");
+    }
+
+    #[test]
+    fn values_are_told_as_by_java() {
+        use PrimitiveLiteral as L;
+        use PrimitiveType as T;
+        let check = |transform: &str, ty: T, value: L, expected: &str| {
+            assert_eq!(human(&transform.parse().unwrap_or(Transform::Unknown), &ty, Some(&value)), expected);
+        };
+        check("year", T::Int, L::Int(-1), "1969");
+        check("month", T::Int, L::Int(-1), "1969-12");
+        check("month", T::Int, L::Int(673), "2026-02");
+        check("day", T::Date, L::Int(20_498), "2026-02-14");
+        check("hour", T::Int, L::Int(-1), "1969-12-31-23");
+        check("identity", T::Date, L::Int(i32::MAX), "5881580-07-11");
+        check("identity", T::Timestamptz, L::Long(-1), "1969-12-31T23:59:59.999999+00:00");
+        check("identity", T::Decimal { precision: 9, scale: 2 }, L::Int128(-5), "-0.05");
+        check("bucket[4]", T::Int, L::Int(3), "3");
+        assert_eq!(human(&Transform::Void, &T::Int, None), "null");
+    }
+}

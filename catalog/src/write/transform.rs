@@ -158,7 +158,7 @@ fn canonical_type(ty: &DataType) -> DataType {
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const NANOS_PER_HOUR: i64 = 1_000 * MICROS_PER_HOUR;
 
-/// Values of a whole number of days (hours) from 1970 fit an i32 for every Date32 and Timestamp; years and months more so.
+/// Days, months and years since 1970 of any timestamp fit; hours of the year 246,953 wrap, as they do in Java.
 fn to_i32(n: i64) -> i32 {
     n as i32
 }

@@ -2,6 +2,7 @@
 pub mod demo;
 pub mod executor;
 pub mod job;
+pub mod load;
 pub mod scheduler;
 pub mod serve;
 pub mod sql;

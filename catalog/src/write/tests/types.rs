@@ -279,7 +279,6 @@ async fn partition_values_of_every_type_come_back() {
         "timestamp",
         "timestamptz",
         "string",
-        "uuid",
         "fixed",
         "binary",
     ];
@@ -303,7 +302,6 @@ async fn partition_values_of_every_type_come_back() {
         Literal::timestamp(-1),
         Literal::timestamptz(0),
         Literal::string("한국어 리뷰: 배송이 빨라요, 품질도 좋아요"),
-        Literal::uuid(uuid::Uuid::from_bytes([0xF0; 16])),
         Literal::fixed(*b"abc"),
         Literal::binary(*b"\x00\x01"),
     ];
@@ -456,4 +454,14 @@ async fn bounds_cover_all_row_groups() {
         (file.null_value_counts()[&1], file.nan_value_counts()[&2], file.null_value_counts()[&2]),
         (128, 128, 0)
     );
+}
+
+#[test]
+fn partitions_by_uuid_are_refused_before_anything_is_written() {
+    let check = |transform: Transform, expected: Option<ErrorKind>| {
+        let table = Table::new(all_types(), Layout { partitions: vec![("uuid", transform)], ..Layout::default() });
+        assert_eq!(WriteSpec::from_metadata(&table.metadata).err().map(|e| e.kind()), expected);
+    };
+    check(Transform::Identity, Some(ErrorKind::Unsupported));
+    check(Transform::Bucket(4), None);
 }

@@ -1,0 +1,203 @@
+"""What the checks share: counting, the binary, and Bergmill's tables as others see them.
+
+A check prints one line and is counted; a failed one does not end the script, so that a run tells all that is wrong.
+"""
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import adbc_driver_flightsql.dbapi as flight_sql
+import duckdb
+from pyiceberg.catalog.sql import SqlCatalog
+
+COMMAND_SECONDS = 240
+SHOWN_DIFFERENCES = 5
+
+
+class Checks:
+    """Counts checks."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    @contextmanager
+    def check(self, name):
+        """What is in the block must not raise."""
+        try:
+            yield
+        except Exception as error:
+            self.failed += 1
+            print(f"FAILED {name}")
+            text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
+            print("       " + text.strip().replace("\n", "\n       "))
+        else:
+            self.passed += 1
+            print(f"ok     {name}")
+
+
+def main(body):
+    """Runs `body(checks, folder)` for the folder of the command line, prints the counts, and exits."""
+    # Without this, servers that were started would outlive a script that is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    checks = Checks()
+    with checks.check("the script runs to its end"):
+        body(checks, Path(sys.argv[1]).resolve())
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    sys.exit(checks.failed > 0)
+
+
+def equal(got, want, what="value"):
+    assert got == want, f"{what}: got {got!r}, expected {want!r}"
+
+
+def contains(text, part):
+    assert part in text, f"{part!r} is not in {text!r}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The binary
+
+
+def bergmill(*arguments, succeeds=True):
+    """Runs the binary to its end."""
+    done = subprocess.run(
+        [os.environ["BERGMILL_BIN"], *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        stdin=subprocess.DEVNULL,
+    )
+    if succeeds is not None and (done.returncode == 0) != succeeds:
+        raise AssertionError(f"bergmill {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr}")
+    return done
+
+
+def sql(where, statement):
+    """Rows of a statement as dictionaries. `where` is a data folder or the address of a front door."""
+    place = ["--data", where] if isinstance(where, Path) else ["--connect", where]
+    done = bergmill("sql", "--format", "json", "-e", statement, *place)
+    return [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
+
+
+@contextmanager
+def serving(folder):
+    """A cluster over `folder` that runs during the block; gives the address of its front door."""
+    command = [os.environ["BERGMILL_BIN"], "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
+    with open(folder / "serve.log", "w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("front door "):
+                yield line.split()[-1]
+                break
+        else:
+            raise AssertionError(f"serve ended with {process.wait()}: {(folder / 'serve.log').read_text()}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The tables, without the binary
+
+
+def catalog(folder):
+    return SqlCatalog("bergmill", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
+
+
+def live_files(table):
+    """Paths of the data files of the current snapshot."""
+    tasks = list(table.scan().plan_files())
+    assert not any(task.delete_files for task in tasks), f"{table.name()} has delete files"
+    return [local_path(task.file.file_path) for task in tasks]
+
+
+def local_path(uri):
+    # Only a URI has escapes; in a path a percent sign is itself.
+    return unquote(urlparse(uri).path) if uri.startswith("file:") else uri
+
+
+class Tables:
+    """Iceberg tables as views in DuckDB, over exactly the Parquet files that PyIceberg lists as live."""
+
+    def __init__(self, folder):
+        self.catalog = catalog(folder)
+        self.duck = duckdb.connect(":memory:")
+        self.duck.execute("SET TimeZone = 'UTC'")
+
+    def view(self, name):
+        """Makes a view `namespace_table`, and gives its name; None if the table has no file."""
+        files = live_files(self.catalog.load_table(name))
+        if not files:
+            return None
+        view = name.replace(".", "_")
+        # The folders' names repeat partition values; only what is in the files counts.
+        self.duck.read_parquet(files, hive_partitioning=False).create_view(view, replace=True)
+        return view
+
+    def columns(self, relation):
+        """Names and types."""
+        return [row[:2] for row in self.duck.execute(f"DESCRIBE {relation}").fetchall()]
+
+    def rows(self, relation):
+        """All rows. Instants come as microseconds since 1970, so that no time zone plays a part."""
+        columns = ", ".join(
+            f'epoch_us("{name}")' if kind == "TIMESTAMP WITH TIME ZONE" else f'"{name}"'
+            for name, kind in self.columns(relation)
+        )
+        return self.duck.execute(f"SELECT {columns} FROM {relation}").fetchall()
+
+
+def same_rows(got, want, key):
+    """Rows in any order; `key` columns at the front tell them apart. Doubles may differ by rounding, nothing else may."""
+
+    def by_key(rows, which):
+        found = {row[:key]: row for row in rows}
+        assert len(found) == len(rows), f"{which}: {len(rows) - len(found)} rows have the key of another"
+        return found
+
+    got, want = by_key(got, "got"), by_key(want, "expected")
+    wrong = [f"missing {want[k]}" for k in want.keys() - got.keys()]
+    wrong += [f"too much {got[k]}" for k in got.keys() - want.keys()]
+    wrong += [
+        f"got {got[k]}, expected {want[k]}"
+        for k in got.keys() & want.keys()
+        if len(got[k]) != len(want[k]) or not all(map(same_value, got[k], want[k]))
+    ]
+    shown = "\n".join(sorted(wrong)[:SHOWN_DIFFERENCES])
+    assert not wrong, f"{len(wrong)} rows differ of {len(want)} expected and {len(got)} found:\n{shown}"
+
+
+def same_value(a, b):
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+    return type(a) is type(b) and a == b
+
+
+DAY_MICROS = 86_400_000_000
+
+
+def micros(date):
+    """The start of a UTC day, in microseconds since 1970."""
+    return (date - datetime.date(1970, 1, 1)).days * DAY_MICROS
+
+
+def arrow(door, statement):
+    """The answer to a query at a front door, with the types that the driver sees."""
+    with flight_sql.connect(f"grpc://{door}", autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetch_arrow_table()

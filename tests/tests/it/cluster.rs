@@ -1,0 +1,148 @@
+//! The cluster as separate processes: who does the work, and what happens when one of them dies.
+
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use bergmill_gateway::{Client, IngestMode, IngestTarget};
+use bergmill_generator::{Shop, ShopParams};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
+
+use crate::process::{Process, serve};
+
+const EVENTS: u64 = 120_000;
+
+fn shop() -> Shop {
+    let start = "2026-02-14".parse().unwrap();
+    Shop::new(ShopParams { events: EVENTS, reviews: 1_000, days: 2, start, ..ShopParams::default() }).unwrap()
+}
+
+/// Loads the shop's events and returns what a GROUP BY over them must give.
+async fn load(client: &Client, shop: &Shop) -> Vec<(String, i64)> {
+    client.update("CREATE SCHEMA IF NOT EXISTS raw", None).await.unwrap();
+    client.update(bergmill_generator::TABLES[0].ddl, None).await.unwrap();
+    let target = IngestTarget {
+        namespace: Some("raw".into()),
+        table: "shopping_events".into(),
+        mode: IngestMode::Append,
+        tag: None,
+    };
+    let batches: Vec<RecordBatch> = (0..shop.days()).flat_map(|d| shop.events(d)).collect();
+    let mut counts = std::collections::BTreeMap::<String, i64>::new();
+    for batch in &batches {
+        for kind in batch.column_by_name("event_type").unwrap().as_string::<i32>().iter().flatten() {
+            *counts.entry(kind.to_string()).or_default() += 1;
+        }
+    }
+    let schema = bergmill_generator::events_schema();
+    let stream = futures::stream::iter(batches.into_iter().map(Ok));
+    let written = client.ingest(&target, Box::pin(RecordBatchStreamAdapter::new(schema, stream))).await.unwrap();
+    assert_eq!(written, EVENTS);
+    counts.into_iter().collect()
+}
+
+const BY_TYPE: &str = "SELECT event_type, count(*) AS n, count(DISTINCT session_id) AS sessions \
+                       FROM raw.shopping_events GROUP BY event_type ORDER BY event_type";
+
+async fn by_type(client: &Client) -> Vec<(String, i64)> {
+    let batches: Vec<RecordBatch> = client.query(BY_TYPE).await.unwrap().try_collect().await.unwrap();
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let (kinds, counts) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
+        rows.extend((0..batch.num_rows()).map(|r| (kinds.value(r).to_string(), counts.value(r))));
+    }
+    rows
+}
+
+/// The text that `EXPLAIN ANALYZE` gives under `plan_type`.
+async fn explained(client: &Client, sql: &str, part: &str) -> String {
+    let rows = client.query(&format!("EXPLAIN ANALYZE {sql}")).await.unwrap();
+    let batches: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+    for batch in &batches {
+        let (types, plans) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        if let Some(r) = (0..batch.num_rows()).find(|r| types.value(*r) == part) {
+            return plans.value(r).to_string();
+        }
+    }
+    panic!("EXPLAIN ANALYZE tells no {part}: {batches:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_executors_do_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"]);
+    let client = Client::connect(&door).await.unwrap();
+    let expected = load(&client, &shop()).await;
+    assert_eq!(by_type(&client).await, expected);
+    let executors = explained(&client, BY_TYPE, "executors").await;
+    assert_eq!(executors.lines().count(), 2, "{executors}");
+    let tasks = |line: &str| line.split(": ").nth(1).unwrap().split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(executors.lines().all(|l| tasks(l) > 0), "{executors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scans_read_what_the_filter_leaves_and_counts_read_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &["--local-query-bytes", "0"]);
+    let client = Client::connect(&door).await.unwrap();
+    load(&client, &shop()).await;
+
+    let day = "SELECT sum(price) FROM raw.shopping_events WHERE event_type = 'purchase' \
+               AND timestamp >= TIMESTAMP '2026-02-15 00:00:00'";
+    let scans = explained(&client, day, "scans").await;
+    let number = |key: &str| {
+        let at = scans.find(key).unwrap_or_else(|| panic!("{scans}")) + key.len();
+        scans[at..].split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(number("files_pruned=") >= 7 * number("files_planned="), "one of two days, one of four types: {scans}");
+
+    let plan = explained(&client, "SELECT count(*) FROM raw.shopping_events", "plan_with_metrics").await;
+    assert!(!plan.contains("DataSourceExec: file_groups"), "{plan}");
+    let plan = explained(
+        &client,
+        "SELECT count(*) FROM raw.shopping_events WHERE event_type = 'view' AND timestamp < TIMESTAMP '2026-02-15 00:00:00'",
+        "plan_with_metrics",
+    )
+    .await;
+    assert!(!plan.contains("DataSourceExec: file_groups"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_survives_the_death_of_an_executor() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let scheduler = Process::start(&[
+        "scheduler", "--data", data, "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
+        "--executor-timeout", "5", "--local-query-bytes", "0",
+    ]);
+    let cluster = scheduler.wait_for("executors register at ");
+    let door = scheduler.wait_for("front door ");
+    let start = || Process::start(&["executor", "--scheduler", &cluster, "--vcores", "1", "--heartbeat", "1"]);
+    let (_survivor, mut victim) = (start(), start());
+    let client = Client::connect(&door).await.unwrap();
+    let expected = load(&client, &shop()).await;
+    // Both are at work: the answer is there, and it is right.
+    assert_eq!(by_type(&client).await, expected);
+
+    // Self joins make it long enough to be hit in the middle.
+    let long = "SELECT count(*) AS n FROM raw.shopping_events a JOIN raw.shopping_events b \
+                ON a.session_id = b.session_id AND a.event_id <= b.event_id";
+    let (before, killed) = {
+        let answer = number(&client, long).await;
+        let asking = tokio::spawn({
+            let client = client.clone();
+            async move { number(&client, long).await }
+        });
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        victim.kill();
+        (answer, tokio::time::timeout(Duration::from_secs(120), asking).await.expect("within two minutes").unwrap())
+    };
+    assert_eq!(before, killed);
+    assert_eq!(by_type(&client).await, expected);
+}
+
+async fn number(client: &Client, sql: &str) -> i64 {
+    let batches: Vec<RecordBatch> = client.query(sql).await.unwrap().try_collect().await.unwrap();
+    batches[0].column(0).as_primitive::<Int64Type>().value(0)
+}

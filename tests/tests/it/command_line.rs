@@ -1,0 +1,87 @@
+//! What a user types and reads: exit codes, output formats, errors that say what to do.
+
+use crate::process::{Process, run, serve};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs `bergmill sql` over a front door and returns exit success, standard output, standard error.
+fn sql(door: &str, arguments: &[&str]) -> (bool, String, String) {
+    let mut all = vec!["sql", "--connect", door];
+    all.extend(arguments);
+    let out = run(&all);
+    (out.status.success(), text(&out.stdout), text(&out.stderr))
+}
+
+#[test]
+fn rows_come_as_table_csv_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let ask = |format: &str| sql(&door, &["--format", format, "-e", "SELECT 1 AS n, '배송' AS word, NULL AS nothing"]);
+    assert_eq!(ask("csv"), (true, "n,word,nothing\n1,배송,\n".into(), String::new()));
+    assert_eq!(ask("json"), (true, "{\"n\":1,\"word\":\"배송\",\"nothing\":null}\n".into(), String::new()));
+    let (ok, table, _) = ask("table");
+    assert!(ok && table.contains("| n | word") && table.contains("NULL"), "{table}");
+}
+
+#[test]
+fn wrong_input_is_an_error_that_says_what_was_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let run_all = |statements: &str| sql(&door, &["-e", statements]);
+    assert!(run_all("CREATE SCHEMA raw; CREATE TABLE raw.events (id BIGINT, kind TEXT)").0);
+    let check = |statement: &str, expected: &str| {
+        let (ok, _, err) = run_all(statement);
+        assert!(!ok && err.contains(expected), "{statement}: {err}");
+    };
+    check("SELECT * FROM raw.evnts", "table raw.evnts not found; did you mean raw.events?");
+    check("SELECT * FROM rwa.events", "namespace rwa not found; did you mean raw?");
+    check("SELECT knd FROM raw.events", "Did you mean 'events.kind'");
+    check("SELEC 1", "SQL");
+    check("CREATE TABLE raw.events (id BIGINT)", "table raw.events already exists");
+    check("CREATE TABLE raw.x (id BIGINT) PARTITIONED BY (day(ts))", "no such column");
+    check("INSERT INTO raw.events VALUES (1)", "Column count");
+    check("SELECT * FROM raw.\"events$nonsense\"", "there are events$snapshots, events$files");
+    let out = run(&["job", "run", "daily_report", "--date", "2026-13-45", "--connect", &door]);
+    assert!(!out.status.success() && text(&out.stderr).contains("is no date like 2026-02-14"));
+    let out = run(&["job", "run", "daily_repot", "--date", "2026-02-14", "--connect", &door]);
+    assert!(!out.status.success() && text(&out.stderr).contains("pipeline daily_repot not found"));
+}
+
+#[test]
+fn a_taken_port_and_an_unreachable_door_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let out = run(&["serve", "--data", folder.path().to_str().unwrap(), "--listen", &door]);
+    assert!(!out.status.success() && text(&out.stderr).contains(&format!("cannot listen on {door}")), "{}", text(&out.stderr));
+    let out = run(&["serve", "--data", folder.path().to_str().unwrap(), "--listen", "0.0.0.0:0"]);
+    assert!(!out.status.success() && text(&out.stderr).contains("no login"), "{}", text(&out.stderr));
+    let out = run(&["sql", "--connect", "127.0.0.1:1", "-e", "SELECT 1"]);
+    assert!(!out.status.success() && text(&out.stderr).contains("cannot connect to 127.0.0.1:1"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_cluster_stops_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _door) = serve(folder.path(), &[]);
+    assert!(server.terminate());
+}
+
+#[test]
+fn damaged_metadata_is_named_and_other_tables_are_unharmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let (server, door) = serve(folder.path(), &[]);
+    let made = "CREATE SCHEMA raw; CREATE TABLE raw.a (x INT); CREATE TABLE raw.b (x INT); INSERT INTO raw.b VALUES (7)";
+    assert!(sql(&door, &["-e", made]).0);
+    drop::<Process>(server);
+    let metadata = folder.path().join("warehouse/raw/a/metadata");
+    for file in std::fs::read_dir(metadata).unwrap() {
+        std::fs::write(file.unwrap().path(), "{").unwrap();
+    }
+    let out = run(&["sql", "--data", data, "-e", "SELECT * FROM raw.a"]);
+    assert!(!out.status.success() && text(&out.stderr).contains("metadata file"), "{}", text(&out.stderr));
+    let out = run(&["sql", "--data", data, "--format", "csv", "-e", "SELECT * FROM raw.b"]);
+    assert_eq!(text(&out.stdout), "x\n7\n");
+}

@@ -1,0 +1,8 @@
+//! The product from outside: the built binary, its front door, its files.
+//!
+//! One binary, because each links what it tests. Every test starts what it needs on free loopback ports and stops it by
+//! process id.
+mod cluster;
+mod command_line;
+mod process;
+mod sql;

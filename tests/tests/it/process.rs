@@ -1,0 +1,102 @@
+//! Starting `bergmill` as a user does, and stopping it whatever happens.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Long enough for a debug binary on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// The binary that this test run built.
+pub fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().expect("path of the test");
+    // target/<profile>/deps/it-<hash>
+    path.pop();
+    path.pop();
+    path.push("bergmill");
+    assert!(path.exists(), "{} is not built; run `cargo test --workspace`, or `cargo build` first", path.display());
+    path
+}
+
+/// A process of ours, killed when it goes out of scope.
+pub struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Process {
+    /// Starts `bergmill` with these arguments.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("bergmill starts");
+        let out = child.stdout.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line that begins so, and returns the rest of it.
+    pub fn wait_for(&self, beginning: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(START).unwrap_or_else(|e| panic!("waiting for {beginning:?}: {e}"));
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.trim().to_string();
+            }
+        }
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its exit status.
+    pub fn terminate(mut self) -> bool {
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        assert!(told.success());
+        let deadline = std::time::Instant::now() + START;
+        while std::time::Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs `bergmill` to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("bergmill runs")
+}
+
+/// A cluster in one process, over a warehouse in `folder`: the process and the front door's address.
+pub fn serve(folder: &Path, more: &[&str]) -> (Process, String) {
+    let data = folder.to_str().expect("UTF-8 path");
+    let mut arguments = vec!["serve", "--data", data, "--listen", "127.0.0.1:0"];
+    arguments.extend(more);
+    let process = Process::start(&arguments);
+    let door = process.wait_for("front door ");
+    (process, door)
+}

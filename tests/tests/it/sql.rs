@@ -1,0 +1,83 @@
+//! The SQL surface over the cluster: every file of `slt/`, each in a warehouse of its own.
+//!
+//! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the diff.
+
+use std::path::Path;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use bergmill_gateway::{Answer, Client, Error};
+use futures::TryStreamExt;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer, default_validator};
+
+use crate::process::serve;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_give_the_answers_in_the_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "slt"));
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let warehouse = tempfile::tempdir().unwrap();
+        // No query is small here: all of them go to the executors.
+        let (_server, door) = serve(warehouse.path(), &["--executors", "2", "--local-query-bytes", "0"]);
+        let client = Client::connect(&door).await.unwrap();
+        let mut runner = Runner::new(|| async { Ok(Door(client.clone())) });
+        if std::env::var_os("BERGMILL_COMPLETE").is_some() {
+            runner
+                .update_test_file(&file, " ", default_validator, default_normalizer, default_column_validator)
+                .await
+                .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        } else {
+            runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        }
+    }
+}
+
+struct Door(Client);
+
+#[async_trait]
+impl AsyncDB for Door {
+    type Error = Error;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
+        match self.0.execute(sql, None).await? {
+            Answer::Updated(rows) => Ok(DBOutput::StatementComplete(rows)),
+            Answer::Rows(rows) => {
+                let types = rows.schema().fields().iter().map(|f| column_type(f.data_type())).collect();
+                let batches: Vec<RecordBatch> = rows.try_collect().await?;
+                Ok(DBOutput::Rows { types, rows: batches.iter().flat_map(text_rows).collect() })
+            }
+        }
+    }
+
+    async fn shutdown(&mut self) {}
+
+    fn engine_name(&self) -> &str {
+        "bergmill"
+    }
+}
+
+fn column_type(ty: &DataType) -> DefaultColumnType {
+    match ty {
+        t if t.is_integer() => DefaultColumnType::Integer,
+        t if t.is_floating() || t.is_decimal() => DefaultColumnType::FloatingPoint,
+        _ => DefaultColumnType::Text,
+    }
+}
+
+fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::new().with_null("NULL");
+    let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+    let cell = |c: usize, r: usize| {
+        let text = columns[c].value(r).to_string();
+        // The file format separates cells by blanks and has no way to write an empty one.
+        if text.is_empty() && !batch.column(c).is_null(r) { "(empty)".to_string() } else { text }
+    };
+    (0..batch.num_rows()).map(|r| (0..columns.len()).map(|c| cell(c, r)).collect()).collect()
+}
