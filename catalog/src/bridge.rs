@@ -69,6 +69,22 @@ fn small<N: Copy + std::fmt::Display, S: TryFrom<N>>(n: N) -> Result<S> {
     S::try_from(n).map_err(|_| Error::new(ErrorKind::Corrupt, format!("{n} is too large for an Arrow type")))
 }
 
+/// The same columns, all of them and all in them optional: what a query happens never to give as NULL today is no promise
+/// for the table that its answer is kept in.
+pub fn optional(schema: &ArrowSchema) -> ArrowSchema {
+    ArrowSchema::new(schema.fields().iter().map(optional_field).collect::<Fields>())
+}
+
+fn optional_field(field: &FieldRef) -> FieldRef {
+    let ty = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(optional_field).collect()),
+        DataType::List(element) => DataType::List(optional_field(element)),
+        DataType::LargeList(element) => DataType::LargeList(optional_field(element)),
+        other => other.clone(),
+    };
+    Arc::new(Field::new(field.name(), ty, true))
+}
+
 /// The Iceberg schema of an Arrow schema, with fresh field ids in the order Java gives them: all columns of one level,
 /// then what is nested in them.
 pub fn iceberg_schema(schema: &ArrowSchema) -> Result<Schema> {

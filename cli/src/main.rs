@@ -44,8 +44,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let quiet = EnvFilter::try_from_env("BERGMILL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(quiet).with_writer(std::io::stderr).init();
+    // Commands answer for themselves; servers tell what goes on.
+    let serves = matches!(arguments.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
+    let default = if serves { "warn" } else { "off" };
+    let filter = EnvFilter::try_from_env("BERGMILL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

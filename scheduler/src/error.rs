@@ -51,15 +51,20 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
     }
 }
 
-/// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only.
+/// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only, in part in
+/// the form of Rust's `Debug`.
 pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
-    let user = ["Divide by zero", "Cast error", "Cannot cast", "Overflow", "Invalid argument error", "Parser error"];
-    let kind = if text.contains("Resources exhausted") || text.contains("No space left") {
-        ErrorKind::Unavailable
-    } else if user.iter().any(|u| text.contains(u)) {
-        ErrorKind::InvalidInput
-    } else {
-        ErrorKind::Internal
+    let text = text.trim();
+    if text.contains("DivideByZero") {
+        return Error::new(ErrorKind::InvalidInput, format!("division by zero (query {id})"));
+    }
+    let wrong_value = ["ArrowError(CastError", "Cast error", "ArithmeticOverflow", "Overflow", "InvalidArgumentError"];
+    let no_room = ["Resources exhausted", "ResourcesExhausted", "No space left", "StorageFull"];
+    let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
+    let kind = match () {
+        () if any(&no_room) => ErrorKind::Unavailable,
+        () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,
+        () => ErrorKind::Internal,
     };
     Error::new(kind, format!("query {id} failed: {text}"))
 }

@@ -61,7 +61,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     let (statement, partitions) = take_partitions(statement);
     let plan = state.statement_to_plan(statement).await.map_err(|e| match session.tables.take_miss() {
         // Who names a table that is not there is told of it, not of what followed.
-        Some(miss) if !matches!(e.find_root(), DataFusionError::SchemaError(..)) => from_catalog(&miss),
+        Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
     })?;
     let planned = match plan {
@@ -89,6 +89,11 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         query => Planned::Query(query),
     };
     Ok(planned)
+}
+
+/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
+fn is_missing_table(e: &DataFusionError) -> bool {
+    matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
 }
 
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {

@@ -65,8 +65,11 @@ impl Scheduler {
         if exists {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
         }
-        let columns = create.input.schema().inner();
-        let new = create.clauses.new_table(columns).map_err(|e| from_catalog(&e))?;
+        let columns = match create.has_rows {
+            true => bridge::optional(create.input.schema().inner()),
+            false => create.input.schema().inner().as_ref().clone(),
+        };
+        let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
         let created = match self.warehouse.create(&ident, new).await {
             Err(e) if create.if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => return Ok(0),
             other => other.map_err(|e| from_catalog(&e))?,

@@ -177,8 +177,8 @@ def daily_metrics(define, run, day, start, end, lookback):
                   list_contains(list(event_type), 'purchase') AS bought
            FROM today WHERE session_id IS NOT NULL GROUP BY session_id""")
     run(f"""CREATE OR REPLACE TEMP TABLE purchase_days AS
-            SELECT DISTINCT user_id, (us - {start}) // {DAY_MICROS} AS day
-            FROM (SELECT *, us + 0 AS t FROM events WHERE us >= {lookback} AND us < {end}) WHERE {VALID_PURCHASE}""")
+            SELECT DISTINCT user_id, us // {DAY_MICROS} AS day
+            FROM events WHERE us >= {lookback} AND us < {end} AND {VALID_PURCHASE}""")
     sessions = "SELECT count(*) FROM visits"
     viewed = f"{sessions} WHERE viewed"
     carted = f"{viewed} AND carted"

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use datafusion::catalog::Session;
-use datafusion::common::stats::Precision;
+use datafusion::common::Statistics;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -14,6 +14,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use futures::TryStreamExt;
 use iceberg::spec::DataFileFormat;
 
@@ -84,19 +85,19 @@ pub(super) async fn plan(
     }
 
     let schema = datafusion::catalog::TableProvider::schema(table);
+    if planned.is_empty() {
+        let projected = match projection {
+            Some(columns) => Arc::new(schema.project(columns)?),
+            None => schema,
+        };
+        return Ok(Arc::new(EmptyExec::new(projected)));
+    }
     let location = Location::parse(metadata.location())?;
     let mut files = Vec::with_capacity(planned.len());
     for file in &planned {
         files.push(partitioned_file(table, file)?);
     }
-    let statistics = {
-        let each = files.iter().filter_map(|f| f.statistics.as_deref());
-        let mut sum = datafusion::common::Statistics::try_merge_iter(each, &schema)?;
-        if files.is_empty() {
-            sum = datafusion::common::Statistics::new_unknown(&schema).with_exact_rows(0);
-        }
-        sum
-    };
+    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
     let store = ObjectStoreUrl::parse(location.store_url())?;
     let options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
@@ -183,16 +184,4 @@ fn range(file: &PartitionedFile, start: u64, end: u64) -> PartitionedFile {
     // The file's counts say nothing exact about a part of it.
     part.statistics = part.statistics.map(|s| Arc::new(s.as_ref().clone().to_inexact()));
     part
-}
-
-/// Statistics of nothing.
-trait ExactRows {
-    fn with_exact_rows(self, rows: usize) -> Self;
-}
-
-impl ExactRows for datafusion::common::Statistics {
-    fn with_exact_rows(mut self, rows: usize) -> Self {
-        self.num_rows = Precision::Exact(rows);
-        self
-    }
 }

@@ -37,7 +37,7 @@ fn wrong_input_is_an_error_that_says_what_was_wrong() {
     };
     check("SELECT * FROM raw.evnts", "table raw.evnts not found; did you mean raw.events?");
     check("SELECT * FROM rwa.events", "namespace rwa not found; did you mean raw?");
-    check("SELECT knd FROM raw.events", "Did you mean 'events.kind'");
+    check("SELECT knd FROM raw.events", "Did you mean 'raw.events.kind'");
     check("SELEC 1", "SQL");
     check("CREATE TABLE raw.events (id BIGINT)", "table raw.events already exists");
     check("CREATE TABLE raw.x (id BIGINT) PARTITIONED BY (day(ts))", "no such column");
