@@ -25,6 +25,33 @@ pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     Ok(ArrowSchema::new(arrow_fields(schema.as_struct())?))
 }
 
+/// The Arrow schema that readers see: without field ids, which would make the type of a nested column differ from that of
+/// the same column in an expression.
+pub fn plain_arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
+    let with_ids = arrow_schema(schema)?;
+    Ok(ArrowSchema::new(with_ids.fields().iter().map(without_metadata).collect::<Fields>()))
+}
+
+fn without_metadata(field: &FieldRef) -> FieldRef {
+    rebuilt(field, field.is_nullable(), without_metadata)
+}
+
+/// The field without metadata, and all fields in it as `nested` makes them.
+fn rebuilt(field: &FieldRef, nullable: bool, nested: impl Fn(&FieldRef) -> FieldRef) -> FieldRef {
+    let ty = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(&nested).collect()),
+        DataType::List(element) => DataType::List(nested(element)),
+        DataType::LargeList(element) => DataType::LargeList(nested(element)),
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(pair) = entries.data_type() else { return Arc::clone(field) };
+            let pair = DataType::Struct(pair.iter().map(|f| rebuilt(f, f.is_nullable(), &nested)).collect());
+            DataType::Map(Arc::new(Field::new(entries.name(), pair, false)), *sorted)
+        }
+        other => other.clone(),
+    };
+    Arc::new(Field::new(field.name(), ty, nullable))
+}
+
 fn arrow_fields(fields: &StructType) -> Result<Fields> {
     fields.fields().iter().map(|f| arrow_field(f)).collect()
 }
@@ -76,13 +103,7 @@ pub fn optional(schema: &ArrowSchema) -> ArrowSchema {
 }
 
 fn optional_field(field: &FieldRef) -> FieldRef {
-    let ty = match field.data_type() {
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(optional_field).collect()),
-        DataType::List(element) => DataType::List(optional_field(element)),
-        DataType::LargeList(element) => DataType::LargeList(optional_field(element)),
-        other => other.clone(),
-    };
-    Arc::new(Field::new(field.name(), ty, true))
+    rebuilt(field, true, optional_field)
 }
 
 /// The Iceberg schema of an Arrow schema, with fresh field ids in the order Java gives them: all columns of one level,
@@ -152,7 +173,10 @@ fn iceberg_type(ty: &DataType, ids: &mut i32) -> Result<Type> {
             return Ok(Type::Map(MapType::new(key_field.into(), value_field.into())));
         }
         other => {
-            return Err(Error::new(ErrorKind::Invalid, format!("type {other} has no Iceberg equivalent; cast the column")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("type {other} has no Iceberg equivalent; cast the column"),
+            ));
         }
     };
     Ok(Type::Primitive(primitive))
@@ -206,7 +230,9 @@ pub fn datum(value: &ScalarValue) -> Option<Datum> {
         ScalarValue::TimestampMicrosecond(Some(v), Some(_)) => Datum::timestamptz_micros(*v),
         ScalarValue::TimestampNanosecond(Some(v), None) => Datum::timestamp_nanos(*v),
         ScalarValue::TimestampNanosecond(Some(v), Some(_)) => Datum::timestamptz_nanos(*v),
-        ScalarValue::Utf8(Some(v)) | ScalarValue::LargeUtf8(Some(v)) | ScalarValue::Utf8View(Some(v)) => Datum::string(v),
+        ScalarValue::Utf8(Some(v)) | ScalarValue::LargeUtf8(Some(v)) | ScalarValue::Utf8View(Some(v)) => {
+            Datum::string(v)
+        }
         ScalarValue::Decimal128(Some(v), p, s) => {
             let ty = PrimitiveType::Decimal { precision: u32::from(*p), scale: u32::try_from(*s).ok()? };
             // The only public way to a decimal of a given precision that is not through text.

@@ -136,10 +136,7 @@ fn cut(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)>
 }
 
 /// The tokens between the next parentheses, which must follow at once.
-fn parenthesis(
-    tokens: &mut impl Iterator<Item = TokenWithSpan>,
-    after: &TokenWithSpan,
-) -> Result<Vec<TokenWithSpan>> {
+fn parenthesis(tokens: &mut impl Iterator<Item = TokenWithSpan>, after: &TokenWithSpan) -> Result<Vec<TokenWithSpan>> {
     let missing = |what: &str| Error::new(ErrorKind::Invalid, format!("{} lacks its {what}", after.token));
     if tokens.next().map(|t| t.token) != Some(Token::LParen) {
         return Err(missing("opening parenthesis"));
@@ -210,7 +207,7 @@ fn partition_field(expr: &Expr) -> Result<(String, Transform)> {
 fn number(expr: &Expr) -> Option<u32> {
     match expr {
         Expr::Value(v) => match &v.value {
-            Value::Number(n, _) => n.to_string().parse().ok().filter(|n| *n > 0),
+            Value::Number(n, _) => n.parse().ok().filter(|n| *n > 0),
             _ => None,
         },
         _ => None,
@@ -286,12 +283,8 @@ impl TableClauses {
         let mut order = SortOrder::builder();
         for (column, direction, null_order) in &self.sorted_by {
             let source_id = field_id(schema, column, "SORTED BY")?;
-            let field = SortField {
-                source_id,
-                transform: Transform::Identity,
-                direction: *direction,
-                null_order: *null_order,
-            };
+            let field =
+                SortField { source_id, transform: Transform::Identity, direction: *direction, null_order: *null_order };
             order.with_sort_field(field);
         }
         match self.sorted_by.is_empty() {

@@ -101,7 +101,9 @@ impl From<iceberg::Error> for Error {
             iceberg::ErrorKind::FeatureUnsupported => ErrorKind::Unsupported,
             iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
             iceberg::ErrorKind::TableNotFound | iceberg::ErrorKind::NamespaceNotFound => ErrorKind::NotFound,
-            iceberg::ErrorKind::TableAlreadyExists | iceberg::ErrorKind::NamespaceAlreadyExists => ErrorKind::AlreadyExists,
+            iceberg::ErrorKind::TableAlreadyExists | iceberg::ErrorKind::NamespaceAlreadyExists => {
+                ErrorKind::AlreadyExists
+            }
             iceberg::ErrorKind::PreconditionFailed | iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Conflict,
             _ => ErrorKind::Storage,
         };

@@ -26,6 +26,7 @@ pub struct SnapshotFiles {
 /// A data or delete file that is part of a snapshot.
 #[derive(Debug, Clone)]
 pub struct LiveFile {
+    /// What its manifest says of it: path, counts, bounds, partition.
     pub data_file: DataFile,
     /// The partition spec that gives `data_file.partition()` its meaning.
     pub spec_id: i32,
@@ -35,6 +36,7 @@ pub struct LiveFile {
     pub sequence_number: i64,
     /// The snapshot that added the file, when the manifest still says it.
     pub snapshot_id: Option<i64>,
+    /// The manifest that lists it.
     pub manifest_path: Arc<str>,
 }
 

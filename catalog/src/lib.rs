@@ -16,10 +16,8 @@ mod store;
 mod table;
 pub mod write;
 
+pub use commit::{Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit};
 pub use definition::{Parsed, TableClauses, parse};
-pub use commit::{
-    Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit,
-};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{LiveFile, SnapshotFiles};
 pub use iceberg::{NamespaceIdent, TableIdent};

@@ -44,8 +44,7 @@ impl Location {
 
     /// The path within the store.
     pub fn path(&self) -> Result<Path> {
-        Path::parse(&self.key)
-            .map_err(|e| Error::new(ErrorKind::Invalid, format!("{}/{}: {e}", self.store, self.key)))
+        Path::parse(&self.key).map_err(|e| Error::new(ErrorKind::Invalid, format!("{}/{}: {e}", self.store, self.key)))
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
-};
+use arrow::array::{ArrayRef, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -51,13 +49,16 @@ fn snapshots(table: &IcebergTable) -> Result<RecordBatch> {
         let summary: std::collections::BTreeMap<_, _> = snapshot.summary().additional_properties.iter().collect();
         summaries.append_value(serde_json::to_string(&summary).map_err(internal)?);
     }
-    batch(schema, vec![
-        Arc::new(ids.finish()),
-        Arc::new(parents.finish()),
-        Arc::new(times.finish()),
-        Arc::new(operations.finish()),
-        Arc::new(summaries.finish()),
-    ])
+    batch(
+        schema,
+        vec![
+            Arc::new(ids.finish()),
+            Arc::new(parents.finish()),
+            Arc::new(times.finish()),
+            Arc::new(operations.finish()),
+            Arc::new(summaries.finish()),
+        ],
+    )
 }
 
 /// One row a live data file: file_path, spec_id, partition, record_count, file_size_in_bytes, sequence_number.
@@ -85,13 +86,16 @@ async fn files(table: &IcebergTable) -> Result<RecordBatch> {
         rows.append_value(i64::try_from(data.record_count()).unwrap_or(i64::MAX));
         sizes.append_value(i64::try_from(data.file_size_in_bytes()).unwrap_or(i64::MAX));
     }
-    batch(schema, vec![
-        Arc::new(paths.finish()),
-        Arc::new(specs.finish()),
-        Arc::new(partitions.finish()),
-        Arc::new(rows.finish()),
-        Arc::new(sizes.finish()),
-    ])
+    batch(
+        schema,
+        vec![
+            Arc::new(paths.finish()),
+            Arc::new(specs.finish()),
+            Arc::new(partitions.finish()),
+            Arc::new(rows.finish()),
+            Arc::new(sizes.finish()),
+        ],
+    )
 }
 
 fn schema(fields: Vec<Field>) -> SchemaRef {

@@ -130,6 +130,7 @@ pub(crate) mod missing {
 ///
 /// # Panics
 /// When the catalog does not keep the contract.
+#[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
 pub async fn conformance(catalog: &dyn Catalog) {
     let ns = |name: &str| NamespaceIdent::from_strs(name.split('.')).expect("a namespace");
     let table = |name: &str| TableIdent::from_strs(name.split('.')).expect("a table");

@@ -35,9 +35,13 @@ pub struct Warehouse {
 /// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
 #[derive(Debug, Clone)]
 pub struct NewTable {
+    /// Columns.
     pub schema: Schema,
+    /// How its files are divided.
     pub partition_spec: UnboundPartitionSpec,
+    /// How rows lie in a file.
     pub sort_order: SortOrder,
+    /// Table properties.
     pub properties: HashMap<String, String>,
     /// Where its files go; a folder of the warehouse if not given.
     pub location: Option<String>,

@@ -50,11 +50,6 @@ impl Target {
         let client = Client::connect(&cluster.listen().to_string()).await?;
         Ok(Connected { client, folder, _cluster: Some(cluster) })
     }
-
-    /// Whether the cluster is not in this process.
-    pub fn is_remote(&self) -> bool {
-        self.connect.is_some()
-    }
 }
 
 /// Scheduler and executors in this process.

@@ -68,7 +68,10 @@ pub async fn print(mut rows: Rows, format: Format, out: &mut (impl Write + Send)
 fn table(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<String> {
     let options = FormatOptions::new().with_null("NULL");
     let text = match batches {
-        [] => arrow::util::pretty::pretty_format_batches_with_options(&[RecordBatch::new_empty(schema.clone())], &options)?,
+        [] => arrow::util::pretty::pretty_format_batches_with_options(
+            &[RecordBatch::new_empty(schema.clone())],
+            &options,
+        )?,
         some => arrow::util::pretty::pretty_format_batches_with_options(some, &options)?,
     };
     Ok(format!("{text}\n"))

@@ -29,14 +29,6 @@ impl Display {
         };
         Task { what: what.to_string(), bar, started: Instant::now(), plain: self.bars.is_none() }
     }
-
-    /// Says a line, above the bars.
-    pub fn say(&self, line: &str) {
-        match &self.bars {
-            Some(all) => all.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
-        }
-    }
 }
 
 fn bar(what: &str, total: u64) -> ProgressBar {
@@ -72,7 +64,8 @@ impl Task {
         if self.plain {
             eprintln!("{line}");
         } else {
-            self.bar.set_style(ProgressStyle::with_template("  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.bar
+                .set_style(ProgressStyle::with_template("  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             self.bar.finish_with_message(line);
         }
     }
@@ -102,6 +95,9 @@ impl Progress for Display {
             Event::StepFinished(run) => {
                 let took = seconds(run.duration);
                 let line = match (run.state, &run.error) {
+                    (StepState::Done, _) if run.outputs.is_empty() => {
+                        format!("{:32} {} files in {took}", run.name, run.files.len())
+                    }
                     (StepState::Done, _) => {
                         format!("{:32} {} rows in {} tables in {took}", run.name, run.rows(), run.outputs.len())
                     }

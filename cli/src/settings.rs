@@ -108,7 +108,7 @@ settings! {
         /// Port for tasks; 0 takes a free one [default: 0]
         #[arg(long, env = "BERGMILL_TASK_PORT", value_name = "PORT")]
         task_port: u16,
-        /// Host at which the others reach this executor [default: as the scheduler sees it]
+        /// Host at which the others reach this executor [default: the address of listen]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
         /// Task slots [default: the cores of this machine]
@@ -140,7 +140,8 @@ impl Data {
 pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &str) -> Result<T> {
     let Some(path) = file else { return Ok(given) };
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
-    let mut all: toml::Table = toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
+    let mut all: toml::Table =
+        toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
     let known = ["data", "embedded", "scheduler", "executor"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!("configuration file {}: no section [{unknown}]; there are {}", path.display(), known.join(", "));

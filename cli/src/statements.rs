@@ -9,8 +9,8 @@ pub fn split(text: &str) -> (Vec<String>, bool) {
     while let Some(c) = rest.chars().next() {
         let taken = if rest.starts_with("--") {
             rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest[2..].find("*/").map_or(rest.len(), |end| end + 4)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.find("*/").map_or(rest.len(), |end| end + 4)
         } else if c == '\'' || c == '"' {
             rest[1..].find(c).map_or(rest.len(), |end| end + 2)
         } else {

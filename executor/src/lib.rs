@@ -81,9 +81,7 @@ pub async fn run(config: ExecutorConfig) -> Result<()> {
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
     let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
     let process = process_config(&config)?;
-    start_executor_process(Arc::new(process))
-        .await
-        .map_err(|e| Error::Process { scheduler, source: Box::new(e) })
+    start_executor_process(Arc::new(process)).await.map_err(|e| Error::Process { scheduler, source: Box::new(e) })
 }
 
 fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {

@@ -60,6 +60,12 @@ pub struct FlightSql {
     backend: Arc<dyn Backend>,
 }
 
+impl std::fmt::Debug for FlightSql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlightSql").finish_non_exhaustive()
+    }
+}
+
 impl FlightSql {
     /// The protocol in front of `backend`.
     pub fn new(backend: Arc<dyn Backend>) -> Self {

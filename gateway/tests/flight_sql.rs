@@ -1,6 +1,8 @@
 //! The front door from outside: a real server on a real port in front of a small engine, asked by arrow-flight's client
 //! (as other people's programs do) and by our own.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod small_engine;
 
 use std::future::Future;

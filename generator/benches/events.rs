@@ -28,7 +28,7 @@ fn tables(criterion: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(clean.review_rows(0)));
     group.bench_function("reviews", |bencher| {
-        bencher.iter(|| clean.reviews(0).for_each(|batch| drop(black_box(batch))))
+        bencher.iter(|| clean.reviews(0).for_each(|batch| drop(black_box(batch))));
     });
     group.finish();
 }

@@ -41,7 +41,7 @@ impl Fnv {
                 self.bytes(&array.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
             }
             DataType::Struct(_) => {
-                array.as_struct().columns().iter().for_each(|column| self.value(column.as_ref(), row))
+                array.as_struct().columns().iter().for_each(|column| self.value(column.as_ref(), row));
             }
             DataType::List(_) => {
                 let items = array.as_list::<i32>().value(row);

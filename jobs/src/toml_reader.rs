@@ -99,7 +99,7 @@ impl<'s> Reader<'s> {
             return Vec::new();
         };
         let mut texts = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref().as_str() {
                 Some(text) => texts.push(At { value: text.to_owned(), line: self.line(item.span().start) }),
                 None => self.wrong(section, key, item, "a list of strings"),
@@ -131,7 +131,7 @@ impl<'s> Reader<'s> {
             return Vec::new();
         };
         let mut sections = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref().as_table() {
                 Some(entries) => {
                     let name = entries.get("name").and_then(|name| name.get_ref().as_str());

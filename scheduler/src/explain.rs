@@ -93,9 +93,8 @@ async fn drain(mut rows: SendableRecordBatchStream) -> Result<()> {
 fn stage(stage: &JobStageMetrics) -> Result<String> {
     let mut text = format!("stage {} ({} partitions)\n", stage.stage_id, stage.partitions);
     for operator in &stage.operators {
-        let metrics: MetricsSet = OperatorMetricsSet { metrics: operator.metrics.clone() }
-            .try_into()
-            .map_err(crate::error::from_ballista)?;
+        let metrics: MetricsSet =
+            OperatorMetricsSet { metrics: operator.metrics.clone() }.try_into().map_err(crate::error::from_ballista)?;
         let metrics = metrics.aggregate_by_name().sorted_for_display().timestamps_removed();
         let indent = "  ".repeat(operator.depth as usize + 1);
         let _ = writeln!(text, "{indent}{}, metrics=[{metrics}]", operator.operator_desc);

@@ -84,6 +84,13 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cluster_addr, listen, .. } = self;
+        f.debug_struct("Running").field("cluster_addr", cluster_addr).field("listen", listen).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         for task in &self.tasks {

@@ -38,7 +38,11 @@ pub(crate) struct ClusterAnswer {
 
 impl Scheduler {
     /// Runs an optimised plan where it belongs, and streams its rows.
-    pub(crate) async fn run(&self, plan: &LogicalPlan, session: &StatementSession) -> Result<SendableRecordBatchStream> {
+    pub(crate) async fn run(
+        &self,
+        plan: &LogicalPlan,
+        session: &StatementSession,
+    ) -> Result<SendableRecordBatchStream> {
         let local = session.local.create_physical_plan(plan).await.map_err(from_datafusion)?;
         if bytes_read(&local) <= self.local_query_bytes {
             let rows = execute_stream(local, session.local.task_ctx()).map_err(from_datafusion)?;
@@ -114,7 +118,8 @@ pub(crate) fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 /// The schema that clients are told: every column nullable. Logical and physical plans disagree about nullability
 /// often enough that a promise of NOT NULL would break, and clients that were promised one schema reject another.
 pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
-    let fields: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -125,7 +130,10 @@ pub(crate) fn all_nullable(rows: SendableRecordBatchStream) -> SendableRecordBat
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-fn relabel(schema: &SchemaRef, batch: arrow::array::RecordBatch) -> datafusion::error::Result<arrow::array::RecordBatch> {
+fn relabel(
+    schema: &SchemaRef,
+    batch: arrow::array::RecordBatch,
+) -> datafusion::error::Result<arrow::array::RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     arrow::array::RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
         .map_err(DataFusionError::from)

@@ -2,11 +2,11 @@
 
 use bergmill_catalog::{Parsed, TableClauses, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement as SqlStatement};
 
@@ -126,7 +126,10 @@ fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
 fn namespace_name(text: &str) -> Result<String> {
     match text.split('.').collect::<Vec<_>>().as_slice() {
         [name] | [bergmill_engine::CATALOG, name] if !name.is_empty() => Ok((*name).to_string()),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("{text} is not a namespace; nested ones are not supported"))),
+        _ => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{text} is not a namespace; nested ones are not supported"),
+        )),
     }
 }
 

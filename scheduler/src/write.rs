@@ -9,12 +9,12 @@ use bergmill_catalog::{Base, Commit, CommitKey, IcebergTable, Operation, Replace
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode};
 use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
 use datafusion::common::ScalarValue;
+use datafusion::common::TableReference;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, SendableRecordBatchStream, execute_stream_partitioned};
-use datafusion::common::TableReference;
 use futures::TryStreamExt;
 
 use crate::error::{from_catalog, from_datafusion};
@@ -274,7 +274,10 @@ impl PartitionStream for OneStream {
             None => {
                 let e = datafusion::error::DataFusionError::Internal("an input stream is read once".to_string());
                 let once = futures::stream::once(std::future::ready(Err(e)));
-                Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(Arc::clone(&self.schema), once))
+                Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(
+                    Arc::clone(&self.schema),
+                    once,
+                ))
             }
         }
     }

@@ -104,11 +104,15 @@ pub enum Operation {
 /// A change to a table.
 #[derive(Debug, Clone)]
 pub struct Commit {
+    /// The table to change.
     pub table: TableIdent,
+    /// What the writer relied on.
     pub base: Base,
+    /// What happens to the rows that are there.
     pub operation: Operation,
     /// Data files of the base's schema and partition spec.
     pub added: Vec<DataFile>,
+    /// Names the work; see [`CommitKey`].
     pub key: CommitKey,
     /// Further entries of the snapshot's summary.
     pub summary: BTreeMap<String, String>,
@@ -123,7 +127,9 @@ pub struct Committed {
     pub already: bool,
     /// How often another writer was quicker.
     pub retries: u32,
+    /// What came.
     pub added: Tally,
+    /// What went.
     pub removed: Tally,
 }
 

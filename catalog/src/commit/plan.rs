@@ -172,9 +172,13 @@ pub struct Tally {
     pub rows: u64,
     /// Bytes of data and delete files.
     pub bytes: u64,
+    /// Files of position deletes.
     pub position_delete_files: u64,
+    /// Rows in them.
     pub position_deletes: u64,
+    /// Files of equality deletes.
     pub equality_delete_files: u64,
+    /// Rows in them.
     pub equality_deletes: u64,
 }
 

@@ -269,7 +269,7 @@ async fn write_snapshot(
     if let Err(e) = write.await {
         for path in [&list, &location.to_string()] {
             // The disk is full, or worse; what is left over is maintenance's.
-            table.file_io().delete(path).await.ok();
+            let _ = table.file_io().delete(path).await;
         }
         return Err(e);
     }

@@ -43,10 +43,8 @@ pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata) -> bool {
                 })
             })
         }
-        Expr::InList(InList { expr, list, negated: false }) => {
-            column_of(expr, schema)
-                .is_some_and(|c| list.iter().all(|v| literal(v, &c, schema).is_some()) && is_identity(&c, metadata))
-        }
+        Expr::InList(InList { expr, list, negated: false }) => column_of(expr, schema)
+            .is_some_and(|c| list.iter().all(|v| literal(v, &c, schema).is_some()) && is_identity(&c, metadata)),
         Expr::IsNull(e) | Expr::IsNotNull(e) => column_of(e, schema).is_some_and(|c| is_identity(&c, metadata)),
         _ => false,
     }
@@ -141,7 +139,9 @@ fn comparison(left: &Expr, op: Operator, right: &Expr, schema: &Schema) -> Optio
 /// (another unit of the same timestamp, another string type).
 fn column_of(expr: &Expr, schema: &Schema) -> Option<String> {
     match expr {
-        Expr::Column(c) => schema.field_by_name(&c.name).filter(|f| f.field_type.is_primitive()).map(|f| f.name.clone()),
+        Expr::Column(c) => {
+            schema.field_by_name(&c.name).filter(|f| f.field_type.is_primitive()).map(|f| f.name.clone())
+        }
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
             let column = column_of(expr, schema)?;
             let own = column_type(&column, schema)?;

@@ -32,7 +32,7 @@ impl IcebergTable {
     /// Pins `table` to its current snapshot.
     pub fn current(table: Table) -> Result<Self> {
         let snapshot = table.metadata().current_snapshot().cloned();
-        let schema = Arc::new(bridge::arrow_schema(table.metadata().current_schema())?);
+        let schema = Arc::new(bridge::plain_arrow_schema(table.metadata().current_schema())?);
         Ok(Self { table, snapshot, schema, files: OnceCell::new() })
     }
 

@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn folders_are_encoded_as_by_java() {
         let check = |value: &str, folder: &str| {
-            assert_eq!(partition_folder("종류", value), format!("%EC%A2%85%EB%A5%98={folder}"))
+            assert_eq!(partition_folder("종류", value), format!("%EC%A2%85%EB%A5%98={folder}"));
         };
         check("view", "view");
         check("a b/c+d%e*", "a+b%2Fc%2Bd%25e%2A");

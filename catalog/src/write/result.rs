@@ -155,9 +155,8 @@ pub(super) fn result_batch(files: &[WrittenFile]) -> Result<RecordBatch> {
 pub fn data_files(batches: &[RecordBatch], metadata: &TableMetadata) -> Result<Vec<DataFile>> {
     let mut files = Vec::new();
     for batch in batches {
-        let rows = match batch.column_by_name(DATA_FILE_COLUMN).and_then(|c| c.as_string_opt::<i32>()) {
-            Some(rows) => rows,
-            None => return Err(Error::new(ErrorKind::Internal, "these rows are not the result of a write")),
+        let Some(rows) = batch.column_by_name(DATA_FILE_COLUMN).and_then(|c| c.as_string_opt::<i32>()) else {
+            return Err(Error::new(ErrorKind::Internal, "these rows are not the result of a write"));
         };
         for row in rows.iter().flatten() {
             let file: WrittenFile = serde_json::from_str(row)

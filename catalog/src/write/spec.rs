@@ -16,11 +16,15 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct WriteSpec {
     /// Location of the folder for data files, without a trailing slash.
     pub data_location: String,
+    /// The columns that are written.
     pub schema: Schema,
+    /// How rows are divided into files.
     pub partition_spec: PartitionSpec,
+    /// How rows lie in a file.
     pub sort_order: SortOrder,
     /// The table's properties that begin with `write.`.
     pub properties: HashMap<String, String>,
+    /// Version of the table's format.
     pub format_version: FormatVersion,
     /// In the name of every file of this write; fresh for each statement.
     pub write_id: Uuid,

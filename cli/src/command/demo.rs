@@ -68,7 +68,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let connected = arguments.target.open().await?;
     let client = &connected.client;
     starting.done("scheduler and executors ready");
-    for statement in ["CREATE SCHEMA IF NOT EXISTS raw", LOGS_TABLE].iter().copied().chain(TABLES.iter().map(|t| t.ddl)) {
+    for statement in ["CREATE SCHEMA IF NOT EXISTS raw", LOGS_TABLE].iter().copied().chain(TABLES.iter().map(|t| t.ddl))
+    {
         client.update(statement, None).await?;
     }
     fill(&shop, client, &display).await?;
@@ -127,17 +128,14 @@ async fn fill(shop: &Shop, client: &Client, display: &Display) -> Result<()> {
         stream(bergmill_generator::users_schema(), move || shop.users())
     };
     let one = |batch: RecordBatch| stream(batch.schema(), move || std::iter::once(batch));
-    tokio::try_join!(
-        replace(client, display, "shopping_events", rows(Shop::event_rows), events),
-        async {
-            replace(client, display, "reviews", rows(Shop::review_rows), reviews).await?;
-            replace(client, display, "products", u64::from(shop.params().products), products).await?;
-            replace(client, display, "users", u64::from(shop.params().users), users).await?;
-            replace(client, display, "categories", 0, one(shop.categories())).await?;
-            replace(client, display, "brands", 0, one(shop.brands())).await?;
-            replace(client, display, "ecommerce_logs", 0, logs()?).await
-        }
-    )?;
+    tokio::try_join!(replace(client, display, "shopping_events", rows(Shop::event_rows), events), async {
+        replace(client, display, "reviews", rows(Shop::review_rows), reviews).await?;
+        replace(client, display, "products", u64::from(shop.params().products), products).await?;
+        replace(client, display, "users", u64::from(shop.params().users), users).await?;
+        replace(client, display, "categories", 0, one(shop.categories())).await?;
+        replace(client, display, "brands", 0, one(shop.brands())).await?;
+        replace(client, display, "ecommerce_logs", 0, logs()?).await
+    })?;
     Ok(())
 }
 

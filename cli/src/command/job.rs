@@ -92,7 +92,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
                 Some(name) => vec![named(&pipelines, name)?],
                 None => pipelines.iter().collect(),
             };
-            let query = FrontDoor(target.open().await?.client.clone());
+            let connected = target.open().await?;
+            let query = FrontDoor(connected.client.clone());
             for pipeline in asked {
                 println!("{}", pipeline.name);
                 for table in status(pipeline, &query).await? {
@@ -127,7 +128,8 @@ fn named<'a>(pipelines: &'a [Pipeline], name: &str) -> Result<&'a Pipeline> {
 
 /// A date as `YYYY-MM-DD`.
 pub fn date(text: &str) -> Result<NaiveDate, String> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|e| format!("{text} is no date like 2026-02-14: {e}"))
+    let interval = text.parse::<Interval>().map_err(|e| format!("{text} is no date like 2026-02-14: {e}"))?;
+    Ok(interval.date())
 }
 
 /// `name=value` pairs; a value that is no TOML is text.

@@ -66,6 +66,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let rows = loaded.with_context(|| format!("nothing was loaded into {into}"))?;
     let rejected = match progress.rejected() {
         0 => String::new(),
+        1 => ", 1 line rejected".to_string(),
         n => format!(", {n} lines rejected"),
     };
     task.done(&format!("{rows} rows{rejected}"));

@@ -63,7 +63,9 @@ async fn execute(client: &Client, statement: &str, format: Format) -> Result<()>
                 eprintln!("{n} rows in {}", seconds(started.elapsed()));
             }
         }
-        Answer::Updated(rows) if on_terminal => eprintln!("done, {rows} rows written in {}", seconds(started.elapsed())),
+        Answer::Updated(rows) if on_terminal => {
+            eprintln!("done, {rows} rows written in {}", seconds(started.elapsed()));
+        }
         Answer::Updated(_) => {}
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use bergmill_gateway::{Client, IngestMode, IngestTarget};
 use bergmill_generator::{Shop, ShopParams};
@@ -113,8 +113,17 @@ async fn a_query_survives_the_death_of_an_executor() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let scheduler = Process::start(&[
-        "scheduler", "--data", data, "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
-        "--executor-timeout", "5", "--local-query-bytes", "0",
+        "scheduler",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--cluster-listen",
+        "127.0.0.1:0",
+        "--executor-timeout",
+        "5",
+        "--local-query-bytes",
+        "0",
     ]);
     let cluster = scheduler.wait_for("executors register at ");
     let door = scheduler.wait_for("front door ");

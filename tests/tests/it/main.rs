@@ -2,6 +2,8 @@
 //!
 //! One binary, because each links what it tests. Every test starts what it needs on free loopback ports and stops it by
 //! process id.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod cluster;
 mod command_line;
 mod process;

@@ -10,7 +10,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use bergmill_gateway::{Answer, Client, Error};
 use futures::TryStreamExt;
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer, default_validator};
+use sqllogictest::{
+    AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer, default_validator,
+};
 
 use crate::process::serve;
 
