@@ -37,14 +37,14 @@ fn without_metadata(field: &FieldRef) -> FieldRef {
 }
 
 /// The field without metadata, and all fields in it as `nested` makes them.
-fn rebuilt(field: &FieldRef, nullable: bool, nested: impl Fn(&FieldRef) -> FieldRef) -> FieldRef {
+fn rebuilt(field: &FieldRef, nullable: bool, nested: fn(&FieldRef) -> FieldRef) -> FieldRef {
     let ty = match field.data_type() {
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(&nested).collect()),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(nested).collect()),
         DataType::List(element) => DataType::List(nested(element)),
         DataType::LargeList(element) => DataType::LargeList(nested(element)),
         DataType::Map(entries, sorted) => {
             let DataType::Struct(pair) = entries.data_type() else { return Arc::clone(field) };
-            let pair = DataType::Struct(pair.iter().map(|f| rebuilt(f, f.is_nullable(), &nested)).collect());
+            let pair = DataType::Struct(pair.iter().map(|f| rebuilt(f, f.is_nullable(), nested)).collect());
             DataType::Map(Arc::new(Field::new(entries.name(), pair, false)), *sorted)
         }
         other => other.clone(),

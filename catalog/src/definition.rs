@@ -16,7 +16,7 @@ use datafusion::sql::parser::{DFParser, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr, Value};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec};
 
@@ -157,9 +157,20 @@ fn parenthesis(tokens: &mut impl Iterator<Item = TokenWithSpan>, after: &TokenWi
     Err(missing("closing parenthesis"))
 }
 
-fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
-    static DIALECT: GenericDialect = GenericDialect {};
-    Parser::new(&DIALECT).with_tokens_with_locations(tokens)
+static DIALECT: GenericDialect = GenericDialect {};
+
+/// The comma-separated items of a clause: all of its tokens, or an error.
+fn items<T>(
+    clause: &str,
+    tokens: Vec<TokenWithSpan>,
+    item: fn(&mut Parser<'static>) -> std::result::Result<T, ParserError>,
+) -> Result<Vec<T>> {
+    let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+    let items = parser.parse_comma_separated(item).map_err(|e| bad(format!("{clause}: {e}")))?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(items),
+        rest => Err(bad(format!("{clause}: unexpected `{rest}`"))),
+    }
 }
 
 fn bad(what: impl std::fmt::Display) -> Error {
@@ -167,7 +178,7 @@ fn bad(what: impl std::fmt::Display) -> Error {
 }
 
 fn partition_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, Transform)>> {
-    let fields = parser(tokens).parse_comma_separated(Parser::parse_expr).map_err(bad)?;
+    let fields = items("PARTITIONED BY", tokens, Parser::parse_expr)?;
     fields.iter().map(partition_field).collect()
 }
 
@@ -224,7 +235,7 @@ fn column_name(expr: &Expr) -> Option<String> {
 }
 
 fn sort_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, SortDirection, NullOrder)>> {
-    let fields = parser(tokens).parse_comma_separated(Parser::parse_order_by_expr).map_err(bad)?;
+    let fields = items("SORTED BY", tokens, Parser::parse_order_by_expr)?;
     fields
         .iter()
         .map(|field: &OrderByExpr| {
@@ -240,13 +251,12 @@ fn sort_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, SortDirection,
 }
 
 fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
-    let mut parser = parser(tokens);
-    let pair = |p: &mut Parser| {
+    let pair = |p: &mut Parser<'static>| {
         let key = p.parse_literal_string()?;
         p.expect_token(&Token::Eq)?;
         Ok((key, p.parse_literal_string()?))
     };
-    Ok(parser.parse_comma_separated(pair).map_err(|e| bad(format!("TBLPROPERTIES: {e}")))?.into_iter().collect())
+    Ok(items("TBLPROPERTIES", tokens, pair)?.into_iter().collect())
 }
 
 impl TableClauses {
@@ -339,7 +349,8 @@ mod tests {
         check("CREATE TABLE t (a INT) PARTITIONED BY a", "opening parenthesis");
         check("CREATE TABLE t (a INT) PARTITIONED BY (a", "closing parenthesis");
         check("CREATE TABLE t (a INT) SORTED BY (a + 1)", "use a column");
-        check("CREATE TABLE t (a INT) TBLPROPERTIES (a = b)", "TBLPROPERTIES");
+        check("CREATE TABLE t (a INT) TBLPROPERTIES ('a' 'b')", "TBLPROPERTIES");
+        check("CREATE TABLE t (a INT) SORTED BY (a b)", "unexpected `b`");
         check("CREATE TABLE t (a INT) LOCATION x", "quoted URI");
         check("SELEC 1", "SQL");
         check("SELECT 1; SELECT 2", "one statement");

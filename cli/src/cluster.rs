@@ -17,6 +17,8 @@ use crate::settings::{Data, Embedded};
 
 /// How long executors of this process may take to register.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long executors may go on with their tasks when the process is told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 
 /// Which cluster a command is for.
@@ -110,12 +112,19 @@ impl Cluster {
         self.scheduler.listen
     }
 
-    /// Waits until every executor has stopped, which they do at Ctrl-C and at SIGTERM.
+    /// Waits until the executors stop, which they do at Ctrl-C and at SIGTERM. When the first has stopped the others have
+    /// a moment to end their tasks; one that had not begun to listen for signals is stopped then.
     pub async fn stopped(&mut self) -> Result<()> {
-        while let Some(stopped) = self.executors.join_next().await {
+        if let Some(stopped) = self.executors.join_next().await {
             stopped??;
         }
-        Ok(())
+        let others = async {
+            while let Some(stopped) = self.executors.join_next().await {
+                stopped??;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(STOP_GRACE, others).await.unwrap_or(Ok(()))
     }
 }
 

@@ -7,6 +7,7 @@ mod codec;
 mod functions;
 mod runtime;
 mod session;
+mod union_leaves;
 mod write_node;
 
 pub use codec::PlanCodec;

@@ -16,6 +16,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::Expr;
 
+use crate::union_leaves;
+
 /// Writes its input's rows into data files of one table; its own rows name the files.
 #[derive(Debug, Clone)]
 pub struct WriteNode {
@@ -96,7 +98,8 @@ pub(crate) struct WritePlanner;
 #[async_trait]
 impl QueryPlanner for WritePlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]).create_physical_plan(plan, session).await
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
+        union_leaves::with_metrics(planner.create_physical_plan(plan, session).await?)
     }
 }
 

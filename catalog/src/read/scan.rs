@@ -7,6 +7,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -14,7 +15,6 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFileFormat, TableMetadata};
 
@@ -90,7 +90,9 @@ pub(super) async fn plan(
             Some(columns) => Arc::new(schema.project(columns)?),
             None => schema,
         };
-        return Ok(Arc::new(EmptyExec::new(projected)));
+        // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `engine`'s `union_leaves`).
+        let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
+        return Ok(DataSourceExec::from_data_source(nothing));
     }
     let location = Location::parse(metadata.location())?;
     check_names(metadata, &planned)?;
