@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use ballista_core::extension::ballista_scalar_functions;
 use ballista_core::registry::BallistaFunctionRegistry;
 use bergmill_catalog::write::partition_udf;
 use datafusion::logical_expr::ScalarUDF;
 
-/// The functions that our own plans call and that are not DataFusion's.
-pub(crate) fn own_scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![Arc::new(partition_udf())]
+/// All scalar functions: DataFusion's, those on nested values among them, and those that our own plans call.
+pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let mut functions = ballista_scalar_functions();
+    functions.push(Arc::new(partition_udf()));
+    functions
 }
 
 /// All functions, for an executor.
 pub fn function_registry() -> BallistaFunctionRegistry {
     let mut registry = BallistaFunctionRegistry::default();
-    for f in own_scalar_functions() {
-        registry.scalar_functions.insert(f.name().to_string(), f);
-    }
+    // Ballista's default registry lacks the functions on nested values, such as `make_array`.
+    registry.scalar_functions.extend(scalar_functions().into_iter().map(|f| (f.name().to_string(), f)));
     registry
 }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use ballista_core::extension::{
-    SessionConfigExt, ballista_aggregate_functions, ballista_scalar_functions, ballista_window_functions,
-};
+use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions, ballista_window_functions};
 use datafusion::catalog::CatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
-use crate::functions::own_scalar_functions;
+use crate::functions::scalar_functions;
 use crate::write_node::WritePlanner;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
@@ -53,14 +51,12 @@ pub fn session_state(
     runtime: Arc<RuntimeEnv>,
     catalogs: Arc<dyn CatalogProviderList>,
 ) -> SessionState {
-    let mut scalar = ballista_scalar_functions();
-    scalar.extend(own_scalar_functions());
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_catalog_list(catalogs)
         .with_default_features()
-        .with_scalar_functions(scalar)
+        .with_scalar_functions(scalar_functions())
         .with_aggregate_functions(ballista_aggregate_functions())
         .with_window_functions(ballista_window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
