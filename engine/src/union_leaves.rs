@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
@@ -37,7 +38,9 @@ fn leaf(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPla
     } else {
         return Ok(Transformed::no(node));
     };
-    let schema = node.schema();
+    // A placeholder's columns hold NULL whatever its schema says of them; nothing above it reads them.
+    let fields = node.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    let schema = Arc::new(Schema::new(fields));
     let columns = schema.fields().iter().map(|f| new_null_array(f.data_type(), rows)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?;

@@ -21,7 +21,7 @@ from pyiceberg.types import (
     StringType, StructType, TimestampType, TimestamptzType, TimeType,
 )
 
-from harness import arrow, catalog, equal, equal_rows, live_files, local_path, main, serving, sql
+from harness import arrow, catalog, contains, equal, equal_rows, live_files, local_path, main, serving, sql
 
 UTC = datetime.timezone.utc
 
