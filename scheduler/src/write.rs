@@ -33,10 +33,6 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let target = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
-        let write = WriteNode::plan(spec.clone(), input).map_err(from_datafusion)?;
-        let rows = self.run(&write, session).await?;
-        let written: Vec<RecordBatch> = rows.try_collect().await.map_err(from_datafusion)?;
         let operation = match mode {
             InsertMode::Append => Operation::Append,
             InsertMode::Overwrite if target.table().metadata().default_partition_spec().is_unpartitioned() => {
@@ -47,7 +43,7 @@ impl Scheduler {
                 Operation::Replace(Replaced::Where(values.iter().map(partition_value).collect::<Result<_>>()?))
             }
         };
-        self.commit(&target, spec, &written, operation, tag).await
+        self.fill(&target, input, operation, tag, session).await
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -78,17 +74,19 @@ impl Scheduler {
             return Ok(0);
         }
         let target = IcebergTable::current(created).map_err(|e| from_catalog(&e))?;
-        let filled = self.fill(&target, create.input, tag, session).await;
+        let filled = self.fill(&target, create.input, Operation::Append, tag, session).await;
         if filled.is_err() {
             self.forget(&ident).await;
         }
         filled
     }
 
+    /// Writes the input's rows and commits them.
     async fn fill(
         &self,
         target: &IcebergTable,
         input: LogicalPlan,
+        operation: Operation,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
@@ -96,7 +94,7 @@ impl Scheduler {
         let write = WriteNode::plan(spec.clone(), input).map_err(from_datafusion)?;
         let rows = self.run(&write, session).await?;
         let written: Vec<RecordBatch> = rows.try_collect().await.map_err(from_datafusion)?;
-        self.commit(target, spec, &written, Operation::Append, tag).await
+        self.commit(target, spec, &written, operation, tag).await
     }
 
     async fn forget(&self, ident: &TableIdent) {
