@@ -20,9 +20,11 @@ pub use commit::{Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Repl
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{LiveFile, SnapshotFiles};
+pub use iceberg::spec::DataFile;
+pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
-pub use read::{IcebergTable, ScanLog, ScanReport};
+pub use read::{IcebergTable, ScanLog, ScanReport, TextType};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};

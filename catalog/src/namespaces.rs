@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, metadata_table};
-use crate::read::IcebergTable;
+use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
 use crate::store::missing;
 use crate::table::Warehouse;
@@ -33,8 +33,8 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    /// Lists the namespaces and their tables.
-    pub async fn load(warehouse: Warehouse) -> Result<Self> {
+    /// Lists the namespaces and their tables, whose text is to be read `text`.
+    pub async fn load(warehouse: Warehouse, text: TextType) -> Result<Self> {
         let misses = Misses::default();
         let mut namespaces = BTreeMap::new();
         for ident in warehouse.catalog().namespaces().await? {
@@ -45,6 +45,7 @@ impl NamespaceCatalog {
                 names: tables.into_iter().map(|t| t.name).collect(),
                 pinned: Mutex::default(),
                 misses: Arc::clone(&misses),
+                text,
             };
             namespaces.insert(ident.to_string(), Arc::new(namespace));
         }
@@ -94,13 +95,14 @@ impl NamespaceCatalog {
     }
 }
 
-/// Catalog name in the SQL catalog's rows; other engines name it when they open the same file.
+/// Our catalog name in the SQL catalog's rows; other engines name it when they open the same file.
 pub const CATALOG_NAME: &str = "bergmill";
 
 impl Warehouse {
-    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path.
-    pub async fn open_local(folder: &Path) -> Result<Self> {
-        let catalog = SqlCatalog::open(folder.join("catalog.db"), CATALOG_NAME).await?;
+    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path. `catalog_name`
+    /// is [`CATALOG_NAME`], unless another engine made the file and keeps its tables under a name of its own.
+    pub async fn open_local(folder: &Path, catalog_name: &str) -> Result<Self> {
+        let catalog = SqlCatalog::open(folder.join("catalog.db"), catalog_name).await?;
         let location = format!("file://{}", folder.join("warehouse").display());
         Ok(Self::new(Arc::new(catalog), FileIO::new_with_fs(), location))
     }
@@ -129,6 +131,7 @@ struct Namespace {
     names: Vec<String>,
     pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
     misses: Misses,
+    text: TextType,
 }
 
 fn lock(misses: &Misses) -> std::sync::MutexGuard<'_, Vec<Error>> {
@@ -142,7 +145,7 @@ impl Namespace {
             return Ok(Arc::clone(table));
         }
         let table = self.warehouse.load(&TableIdent::new(self.ident.clone(), name.to_string())).await?;
-        let table = Arc::new(IcebergTable::current(table)?);
+        let table = Arc::new(IcebergTable::current(table)?.with_text(self.text));
         pinned.insert(name.to_string(), Arc::clone(&table));
         Ok(table)
     }

@@ -112,6 +112,15 @@ impl Warehouse {
 
     /// Creates a table of format version 2 without a snapshot. `AlreadyExists` if there is one of that name.
     pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
+        let draft = self.draft(table, new).await?;
+        self.write_draft(&draft).await?;
+        self.publish_draft(&draft, draft.metadata_location_result()?).await?;
+        Ok(draft)
+    }
+
+    /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
+    /// [`Warehouse::create_with`] then makes it and them visible at once.
+    pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
         if !self.catalog.namespace_exists(table.namespace()).await? {
@@ -128,21 +137,32 @@ impl Warehouse {
                 .map_err(|e| Error::new(ErrorKind::Invalid, format!("creating table {table}")).with_source(e))?
                 .metadata;
         let file = MetadataLocation::new_with_metadata(&location, &metadata);
-        let path = file.to_string();
-        let inserted = match write_metadata(&self.file_io, &metadata, &file).await {
-            Ok(()) => self.catalog.insert(table, &path).await,
-            Err(e) => Err(e),
-        };
-        match inserted {
-            Ok(()) => self.table(table, &path, metadata),
-            Err(e) => {
-                // Unless the row was written after all: then the file is needed, and the table exists.
-                if !matches!(self.catalog.pointer(table).await, Ok(Some(at)) if at == path) {
-                    self.discard([path]).await;
-                }
-                Err(e)
-            }
+        self.table(table, &file.to_string(), metadata)
+    }
+
+    /// Writes the draft's metadata file.
+    pub(crate) async fn write_draft(&self, draft: &Table) -> Result<()> {
+        let at = draft.metadata_location_result()?;
+        let file = at.parse::<MetadataLocation>()?;
+        let written = write_metadata(&self.file_io, draft.metadata(), &file).await;
+        if written.is_err() {
+            self.discard([at.to_string()]).await;
         }
+        written
+    }
+
+    /// Makes the draft a table whose current metadata is at `location`.
+    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str) -> Result<()> {
+        let table = draft.identifier();
+        let Err(e) = self.catalog.insert(table, location).await else { return Ok(()) };
+        match self.catalog.pointer(table).await {
+            // The row was written after all.
+            Ok(Some(at)) if at == location => return Ok(()),
+            // It may still be written, and then the file is needed.
+            _ if e.kind() == ErrorKind::Unknown => {}
+            _ => self.discard([location.to_string()]).await,
+        }
+        Err(e)
     }
 
     /// Takes the table out of the catalog; its files stay.

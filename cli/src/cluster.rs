@@ -1,11 +1,10 @@
 //! The cluster that a command works with: one in this process, or one that runs elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::Warehouse;
 use bergmill_executor::ExecutorConfig;
 use bergmill_gateway::Client;
 use bergmill_scheduler::{Running, SchedulerConfig};
@@ -48,7 +47,7 @@ impl Target {
             return Ok(Connected { client: Client::connect(address).await?, folder, _cluster: None });
         }
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let cluster = Cluster::start(&folder, &self.embedded, listen).await?;
+        let cluster = Cluster::start(&self.data, &self.embedded, listen).await?;
         let client = Client::connect(&cluster.listen().to_string()).await?;
         Ok(Connected { client, folder, _cluster: Some(cluster) })
     }
@@ -62,9 +61,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster over the warehouse in `folder`, which is made if it is not there.
-    pub async fn start(folder: &Path, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
-        let warehouse = open_warehouse(folder).await?;
+    /// Starts a cluster over the warehouse, which is made if it is not there.
+    pub async fn start(data: &Data, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
+        let warehouse = data.open().await?;
         let work = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executors = settings.executors.unwrap_or(2).max(1);
@@ -126,11 +125,4 @@ impl Cluster {
         };
         tokio::time::timeout(STOP_GRACE, others).await.unwrap_or(Ok(()))
     }
-}
-
-/// Opens the warehouse in a folder of this machine, and makes what is missing.
-pub async fn open_warehouse(folder: &Path) -> Result<Warehouse> {
-    std::fs::create_dir_all(folder).with_context(|| format!("data folder {}", folder.display()))?;
-    let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
-    Ok(Warehouse::open_local(&folder).await?)
 }

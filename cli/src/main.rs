@@ -2,6 +2,7 @@
 
 mod cluster;
 mod command;
+mod memory;
 mod output;
 mod progress;
 mod query;
@@ -40,6 +41,8 @@ enum Command {
     Load(command::load::Arguments),
     /// List, run and look at pipelines
     Job(command::job::Arguments),
+    /// Measure the cluster against plain DataFusion on the same files
+    Bench(command::bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
             Command::Sql(a) => command::sql::run(a).await,
             Command::Load(a) => command::load::run(a).await,
             Command::Job(a) => command::job::run(a).await,
+            Command::Bench(a) => command::bench::run(a).await,
         }
     });
     // What still runs are servers that nobody waits for.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bergmill_catalog::{CATALOG_NAME, Warehouse};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,9 @@ settings! {
         /// Folder of the warehouse: catalog, tables, reports [default: ./bergmill-data]
         #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
         data: PathBuf,
+        /// Name under which the catalog file keeps our tables: that of another engine opens its catalog [default: bergmill]
+        #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
+        catalog_name: String,
     }
 }
 
@@ -133,6 +137,14 @@ impl Data {
     /// The folder of the warehouse.
     pub fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| PathBuf::from("bergmill-data"))
+    }
+
+    /// Opens the warehouse in that folder, and makes what is missing.
+    pub async fn open(&self) -> Result<Warehouse> {
+        let folder = self.folder();
+        std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
+        let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
+        Ok(Warehouse::open_local(&folder, self.catalog_name.as_deref().unwrap_or(CATALOG_NAME)).await?)
     }
 }
 

@@ -10,11 +10,17 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
-/// Begins the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of
+use crate::first_row::FirstRowExec;
+use crate::whole_query::WholeQueryExec;
+
+/// Begin the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of
 /// Ballista's, which take what does not begin with it.
 const WRITE_TAG: &[u8] = b"BERGMILL/write/1:";
 
-/// Ballista's codec plus our write node.
+const WHOLE_TAG: &[u8] = b"BERGMILL/whole/1:";
+const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
+
+/// Ballista's codec plus our nodes.
 #[derive(Debug, Default)]
 pub struct PlanCodec {
     ballista: BallistaPhysicalExtensionCodec,
@@ -28,10 +34,15 @@ impl PhysicalExtensionCodec for PlanCodec {
         ctx: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (buf.strip_prefix(WRITE_TAG), inputs) {
-            (Some(node), [input]) => Ok(write::decode(node, Arc::clone(input))?),
-            (Some(_), _) => Err(DataFusionError::Internal(format!("a write has one input, not {}", inputs.len()))),
-            (None, _) => self.ballista.try_decode(buf, inputs, ctx, converter),
+        if let Some(whole) = buf.strip_prefix(WHOLE_TAG) {
+            return Ok(Arc::new(WholeQueryExec::decode(whole, ctx, self)?));
+        }
+        if let Some(first) = buf.strip_prefix(FIRST_TAG) {
+            return Ok(Arc::new(FirstRowExec::decode(first, only(inputs)?)?));
+        }
+        match buf.strip_prefix(WRITE_TAG) {
+            Some(node) => Ok(write::decode(node, only(inputs)?)?),
+            None => self.ballista.try_decode(buf, inputs, ctx, converter),
         }
     }
 
@@ -41,6 +52,16 @@ impl PhysicalExtensionCodec for PlanCodec {
         buf: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
+        if let Some(whole) = node.downcast_ref::<WholeQueryExec>() {
+            buf.extend_from_slice(WHOLE_TAG);
+            buf.extend_from_slice(&whole.encode(self)?);
+            return Ok(());
+        }
+        if let Some(first) = node.downcast_ref::<FirstRowExec>() {
+            buf.extend_from_slice(FIRST_TAG);
+            buf.extend_from_slice(&first.encode()?);
+            return Ok(());
+        }
         match node.downcast_ref::<write::IcebergWriteExec>() {
             Some(exec) => {
                 buf.extend_from_slice(WRITE_TAG);
@@ -73,5 +94,12 @@ impl PhysicalExtensionCodec for PlanCodec {
 
     fn try_encode_udwf(&self, node: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
         self.ballista.try_encode_udwf(node, buf)
+    }
+}
+
+fn only(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
+    match inputs {
+        [input] => Ok(Arc::clone(input)),
+        _ => Err(DataFusionError::Internal(format!("a node of ours has one input, not {}", inputs.len()))),
     }
 }

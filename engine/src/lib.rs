@@ -4,14 +4,21 @@
 //! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
 //! definition, here, that both call.
 mod codec;
+mod first_row;
 mod functions;
+mod one_stream;
 mod runtime;
 mod session;
 mod union_leaves;
+mod whole_query;
 mod write_node;
 
 pub use codec::PlanCodec;
 pub use functions::function_registry;
+pub use one_stream::one_stream;
 pub use runtime::{MemoryLimit, runtime_env};
-pub use session::{CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state};
+pub use session::{
+    CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
+};
+pub use whole_query::WholeQueryExec;
 pub use write_node::WriteNode;

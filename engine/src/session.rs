@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use ballista_core::config::BallistaConfig;
 use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions, ballista_window_functions};
+use ballista_core::optimizer::ballista_default_optimizer_rules;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
+use crate::first_row::KeepFirstRow;
 use crate::functions::scalar_functions;
-use crate::write_node::WritePlanner;
+use crate::write_node::NodePlanner;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
@@ -29,6 +32,16 @@ pub fn cluster_config(vcores: usize) -> SessionConfig {
         .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
 }
 
+/// Settings of a query that one executor runs whole, on `vcores` task slots: all that DataFusion can do in one process.
+pub fn whole_config(vcores: usize) -> SessionConfig {
+    let plain = SessionConfig::new().with_option_extension(BallistaConfig::default());
+    common(plain)
+        .with_target_partitions(vcores.max(1))
+        .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
+        // Its other plan for NOT IN is for joins that cross tasks.
+        .set_bool("ballista.optimizer.not_in_subquery_rewrite", false)
+}
+
 /// Settings of a query that runs in the scheduler's own process: one task, because it is small.
 pub fn local_config() -> SessionConfig {
     common(SessionConfig::new()).with_target_partitions(1)
@@ -39,13 +52,12 @@ fn common(config: SessionConfig) -> SessionConfig {
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, DEFAULT_NAMESPACE)
         .with_information_schema(true)
-        .set_bool("datafusion.execution.parquet.pushdown_filters", true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.execution.time_zone", "UTC")
 }
 
-/// A session over these settings: our functions, our write node's planner, the given catalogs.
+/// A session over these settings: our functions, our plan nodes, the given catalogs.
 pub fn session_state(
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
@@ -60,6 +72,8 @@ pub fn session_state(
         .with_aggregate_functions(ballista_aggregate_functions())
         .with_window_functions(ballista_window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_query_planner(Arc::new(WritePlanner))
+        .with_optimizer_rules(ballista_default_optimizer_rules())
+        .with_optimizer_rule(Arc::new(KeepFirstRow))
+        .with_query_planner(Arc::new(NodePlanner))
         .build()
 }

@@ -16,6 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::Expr;
 
+use crate::first_row::FirstRow;
 use crate::union_leaves;
 
 /// Writes its input's rows into data files of one table; its own rows name the files.
@@ -91,12 +92,12 @@ impl UserDefinedLogicalNodeCore for WriteNode {
     }
 }
 
-/// DataFusion's planner, taught the write node.
+/// DataFusion's planner, taught our nodes.
 #[derive(Debug)]
-pub(crate) struct WritePlanner;
+pub(crate) struct NodePlanner;
 
 #[async_trait]
-impl QueryPlanner for WritePlanner {
+impl QueryPlanner for NodePlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
         union_leaves::with_metrics(planner.create_physical_plan(plan, session).await?)
@@ -104,7 +105,7 @@ impl QueryPlanner for WritePlanner {
 }
 
 #[async_trait]
-impl ExtensionPlanner for WritePlanner {
+impl ExtensionPlanner for NodePlanner {
     async fn plan_extension(
         &self,
         _: &dyn PhysicalPlanner,
@@ -114,7 +115,10 @@ impl ExtensionPlanner for WritePlanner {
         session: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(write), [input]) = (node.as_any().downcast_ref::<WriteNode>(), inputs) else { return Ok(None) };
-        Ok(Some(write::plan_write(Arc::clone(input), &write.spec, session.config_options())?))
+        let [input] = inputs else { return Ok(None) };
+        if let Some(write) = node.as_any().downcast_ref::<WriteNode>() {
+            return Ok(Some(write::plan_write(Arc::clone(input), &write.spec, session.config_options())?));
+        }
+        node.as_any().downcast_ref::<FirstRow>().map(|first| first.plan(Arc::clone(input))).transpose()
     }
 }

@@ -11,7 +11,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use crate::error::{from_catalog, from_datafusion};
 use crate::explain;
 use crate::process::Scheduler;
-use crate::query::nullable;
+use crate::query::{nullable, told};
 use crate::statement::{Planned, plan};
 
 #[async_trait]
@@ -77,7 +77,7 @@ impl Backend for Scheduler {
                 };
                 if let Some(table) = found {
                     let (namespace, name) = (namespace.to_string(), name.clone());
-                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: table.schema() });
+                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: told(&table.schema()) });
                 }
             }
         }

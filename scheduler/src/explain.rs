@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpc;
@@ -12,7 +12,8 @@ use ballista_core::serde::protobuf::{GetJobMetricsParams, JobStageMetrics, Opera
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use bergmill_catalog::ScanReport;
 use bergmill_gateway::{Error, ErrorKind, Result};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
@@ -36,23 +37,29 @@ impl Scheduler {
         plan: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<SendableRecordBatchStream> {
-        let local = session.local.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
         let mut rows = Vec::new();
-        if bytes_read(&local) <= self.local_query_bytes {
-            drain(execute_stream(Arc::clone(&local), session.local.task_ctx()).map_err(from_datafusion)?).await?;
-            let text = DisplayableExecutionPlan::with_metrics(local.as_ref()).indent(false).to_string();
+        if bytes_read(&single) <= self.local_query_bytes {
+            drain(execute_stream(Arc::clone(&single), session.single.task_ctx()).map_err(from_datafusion)?).await?;
+            let text = DisplayableExecutionPlan::with_metrics(single.as_ref()).indent(false).to_string();
             rows.push(("plan_with_metrics", text));
             rows.push(("scans", scans(&session.scans.take())));
             rows.push(("executors", "none: answered in the scheduler's process".to_string()));
         } else {
-            // The local plan's scans were planned to find out how much there is to read; count the query's own only.
+            // Scans were planned once to find out how much there is to read; count the query's own only.
             session.scans.take();
-            let answer = self.run_on_cluster(plan, &session.cluster).await?;
-            let reports = session.scans.take();
-            drain(answer.rows).await?;
-            rows.push(("plan_with_metrics", self.stages(&answer.id).await?));
-            rows.push(("scans", scans(&reports)));
-            rows.push(("executors", executors(&self.tasks_by_executor(&answer.id).await?)));
+            let (id, text) = match session.one_executor {
+                true => self.analyze_whole(plan, &session.single).await?,
+                false => {
+                    let answer = self.run_in_stages(plan, &single, session).await?;
+                    drain(answer.rows).await?;
+                    let text = self.stages(&answer.id).await?;
+                    (answer.id, text)
+                }
+            };
+            rows.push(("plan_with_metrics", text));
+            rows.push(("scans", scans(&session.scans.take())));
+            rows.push(("executors", executors(&self.tasks_by_executor(&id).await?)));
         }
         let (types, texts): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let columns: Vec<arrow::array::ArrayRef> =
@@ -60,6 +67,16 @@ impl Scheduler {
         let batch = RecordBatch::try_new(schema(), columns).map_err(|e| from_datafusion(e.into()))?;
         let rows = datafusion::physical_plan::memory::MemoryStream::try_new(vec![batch], schema(), None);
         Ok(all_nullable(Box::pin(rows.map_err(from_datafusion)?)))
+    }
+
+    /// A whole query is one task, inside of which DataFusion itself takes the figures.
+    async fn analyze_whole(&self, plan: &LogicalPlan, state: &SessionState) -> Result<(JobId, String)> {
+        let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
+        let analyze = state.create_physical_plan(&analyze.map_err(from_datafusion)?).await.map_err(from_datafusion)?;
+        let answer = self.run_whole(analyze, state).await?;
+        let texts: Vec<RecordBatch> = answer.rows.try_collect().await.map_err(from_datafusion)?;
+        let texts = texts.iter().filter_map(|b| b.columns().last()?.as_string_opt::<i32>());
+        Ok((answer.id, texts.flat_map(|t| t.iter().flatten()).collect()))
     }
 
     /// Tasks that each executor finished for a query.

@@ -50,10 +50,10 @@ impl Scheduler {
         &self.warehouse
     }
 
-    /// Task slots of all executors that are registered now.
-    pub async fn vcores(&self) -> Result<usize> {
+    /// Task slots of each executor that is registered now.
+    pub async fn executors(&self) -> Result<Vec<usize>> {
         let executors = self.server.state.executor_manager.get_executors_state().await.map_err(from_ballista)?;
-        Ok(executors.iter().map(|(e, ..)| e.specification.vcores as usize).sum())
+        Ok(executors.iter().map(|(e, ..)| e.specification.vcores as usize).collect())
     }
 
     /// Waits until `n` executors have registered.

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::MAX_MESSAGE_BYTES;
+use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -16,7 +18,9 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use datafusion::physical_plan::{
+    ExecutionPlan, SendableRecordBatchStream, StatisticsArgs, StatisticsContext, execute_stream,
+};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
@@ -27,6 +31,10 @@ use crate::session::StatementSession;
 
 /// Statuses of one query that may wait; they are read as they come.
 const STATUS_BUFFER: usize = 16;
+/// Rows of a partition take about so much memory, by the estimate of the scans.
+const PARTITION_BYTES: usize = 128 * 1024 * 1024;
+/// Tasks that a vcore runs for one stage, at most.
+const MAX_ROUNDS: usize = 8;
 /// Result partitions that are fetched ahead of the one being read.
 const FETCH_AHEAD: usize = 2;
 
@@ -37,32 +45,76 @@ pub(crate) struct ClusterAnswer {
 }
 
 impl Scheduler {
-    /// Runs an optimised plan where it belongs, and streams its rows.
+    /// Runs a plan where it belongs, and streams its rows.
     pub(crate) async fn run(
         &self,
         plan: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<SendableRecordBatchStream> {
-        let local = session.local.create_physical_plan(plan).await.map_err(from_datafusion)?;
-        if bytes_read(&local) <= self.local_query_bytes {
-            let rows = execute_stream(local, session.local.task_ctx()).map_err(from_datafusion)?;
+        let began = Instant::now();
+        let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
+        if bytes_read(&single) <= self.local_query_bytes {
+            let rows = execute_stream(single, session.single.task_ctx()).map_err(from_datafusion)?;
             return Ok(all_nullable(rows));
         }
-        Ok(self.run_on_cluster(plan, &session.cluster).await?.rows)
+        if session.one_executor {
+            match self.run_whole(Arc::clone(&single), &session.single).await {
+                Err(e) if e.kind() == ErrorKind::Unavailable => {
+                    tracing::info!("a query does not fit the memory of one task and is run in stages: {e}");
+                    // What the second plan's scans report is the same again.
+                    session.scans.take();
+                }
+                done => return Ok(done?.rows),
+            }
+        }
+        Ok(self.run_in_stages(plan, &single, session).await?.rows)
     }
 
-    /// Runs an optimised plan on the executors.
-    pub(crate) async fn run_on_cluster(&self, plan: &LogicalPlan, state: &SessionState) -> Result<ClusterAnswer> {
+    /// Runs a physical plan on one executor, uncut.
+    pub(crate) async fn run_whole(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+    ) -> Result<ClusterAnswer> {
+        let schema = nullable(&plan.schema());
+        let plan = Arc::new(WholeQueryExec::new(plan, state.config().target_partitions()));
         let context = Arc::new(SessionContext::new_with_state(state.clone()));
         // Subscribe before submitting, so that no status can be missed.
-        let (subscriber, mut statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
+        let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
+        let id = self.server.submit_physical_plan("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
+        self.answer(id, statuses, schema).await
+    }
+
+    /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
+    pub(crate) async fn run_in_stages(
+        &self,
+        plan: &LogicalPlan,
+        single: &Arc<dyn ExecutionPlan>,
+        session: &StatementSession,
+    ) -> Result<ClusterAnswer> {
+        let mut state = session.cluster.clone();
+        let vcores = state.config().target_partitions();
+        state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
+        let context = Arc::new(SessionContext::new_with_state(state));
+        // Subscribe before submitting, so that no status can be missed.
+        let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
         let id = self.server.submit_job("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
+        self.answer(id, statuses, nullable(plan.schema().inner())).await
+    }
+
+    /// The rows of a query that was submitted, once it has succeeded.
+    async fn answer(
+        &self,
+        id: JobId,
+        mut statuses: mpsc::Receiver<JobStatus>,
+        schema: SchemaRef,
+    ) -> Result<ClusterAnswer> {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
         while let Some(status) = statuses.recv().await {
             match status.status {
                 Some(job_status::Status::Successful(SuccessfulJob { partition_location, .. })) => {
                     guard.scheduler = None;
-                    let schema = nullable(plan.schema().inner());
                     let rows = self.results.stream(partition_location, schema);
                     return Ok(ClusterAnswer { id, rows });
                 }
@@ -115,12 +167,46 @@ pub(crate) fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     if counted.is_ok() { bytes } else { u64::MAX }
 }
 
+/// Bytes of the rows that a plan's scans give, as far as statistics tell.
+fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let mut bytes = 0usize;
+    let counted = plan.apply(|node| {
+        if node.is::<DataSourceExec>() {
+            let scanned = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
+            let scanned = scanned.total_byte_size.get_value().copied();
+            bytes = bytes.saturating_add(scanned.unwrap_or(0));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if counted.is_ok() { bytes } else { 0 }
+}
+
+/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
+/// task then needs less memory for its hash tables.
+fn partitions(bytes: usize, vcores: usize) -> usize {
+    let vcores = vcores.max(1);
+    bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
+}
+
 /// The schema that clients are told: every column nullable. Logical and physical plans disagree about nullability
 /// often enough that a promise of NOT NULL would break, and clients that were promised one schema reject another.
 pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
-    let fields: Vec<Field> =
-        schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
-    Arc::new(Schema::new(fields))
+    let told = |f: &Arc<Field>| Field::new(f.name(), without_views(f.data_type()), true);
+    Arc::new(Schema::new(schema.fields().iter().map(told).collect::<Vec<_>>()))
+}
+
+/// The schema without views of text: clients know text itself better.
+pub(crate) fn told(schema: &Schema) -> SchemaRef {
+    let told = |f: &Arc<Field>| f.as_ref().clone().with_data_type(without_views(f.data_type()));
+    Arc::new(Schema::new(schema.fields().iter().map(told).collect::<Vec<_>>()))
+}
+
+fn without_views(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        other => other.clone(),
+    }
 }
 
 pub(crate) fn all_nullable(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
@@ -130,13 +216,14 @@ pub(crate) fn all_nullable(rows: SendableRecordBatchStream) -> SendableRecordBat
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-fn relabel(
-    schema: &SchemaRef,
-    batch: arrow::array::RecordBatch,
-) -> datafusion::error::Result<arrow::array::RecordBatch> {
+fn relabel(schema: &SchemaRef, batch: RecordBatch) -> datafusion::error::Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    arrow::array::RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
-        .map_err(DataFusionError::from)
+    let told = |(column, field): (&ArrayRef, &Arc<Field>)| match column.data_type() {
+        DataType::Utf8View | DataType::BinaryView => arrow::compute::cast(column, field.data_type()),
+        _ => Ok(Arc::clone(column)),
+    };
+    let columns = batch.columns().iter().zip(schema.fields()).map(told).collect::<std::result::Result<Vec<_>, _>>()?;
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(DataFusionError::from)
 }
 
 /// Connections to executors, kept for the next query.

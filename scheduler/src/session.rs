@@ -1,9 +1,10 @@
 //! The session of one statement: settings for where it runs, and the tables as they are now.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use bergmill_catalog::{NamespaceCatalog, ScanLog};
-use bergmill_engine::{CATALOG, cluster_config, local_config, session_state};
+use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType};
+use bergmill_engine::{CATALOG, cluster_config, local_config, session_state, whole_config};
 use bergmill_gateway::Result;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
@@ -12,11 +13,13 @@ use datafusion::prelude::SessionConfig;
 use crate::error::from_catalog;
 use crate::process::Scheduler;
 
-/// The two ways to plan the same statement, over one view of the catalog.
+/// The ways to plan the same statement, over one view of the catalog.
 pub(crate) struct StatementSession {
-    /// Plans for this process.
-    pub local: SessionState,
-    /// Plans for the executors.
+    /// Plans for one process: the scheduler's own, or the only executor's.
+    pub single: SessionState,
+    /// Whether there is just one executor, which then runs a query whole.
+    pub one_executor: bool,
+    /// Plans for several executors.
     pub cluster: SessionState,
     /// What scans were planned to read.
     pub scans: Arc<ScanLog>,
@@ -26,7 +29,10 @@ pub(crate) struct StatementSession {
 
 impl Scheduler {
     pub(crate) async fn session(&self) -> Result<StatementSession> {
-        let tables = NamespaceCatalog::load(self.warehouse.clone()).await.map_err(|e| from_catalog(&e))?;
+        let began = Instant::now();
+        let executors = self.executors().await?;
+        let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
+        let tables = NamespaceCatalog::load(self.warehouse.clone(), text).await.map_err(|e| from_catalog(&e))?;
         let tables = Arc::new(tables);
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
@@ -35,7 +41,12 @@ impl Scheduler {
             let config = config.with_extension(Arc::clone(&scans));
             session_state(config, Arc::clone(&self.runtime), Arc::clone(&catalogs) as _)
         };
-        let vcores = self.vcores().await?;
-        Ok(StatementSession { local: state(local_config()), cluster: state(cluster_config(vcores)), scans, tables })
+        let single = match executors.as_slice() {
+            [vcores] => state(whole_config(*vcores)),
+            _ => state(local_config()),
+        };
+        let cluster = state(cluster_config(executors.iter().sum()));
+        tracing::debug!(elapsed = ?began.elapsed(), "made a session");
+        Ok(StatementSession { single, one_executor: executors.len() == 1, cluster, scans, tables })
     }
 }

@@ -1,5 +1,7 @@
 //! From SQL text to what is to be done about it.
 
+use std::time::Instant;
+
 use bergmill_catalog::{Parsed, TableClauses, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::TableReference;
@@ -56,6 +58,7 @@ pub(crate) enum InsertMode {
 
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
+    let began = Instant::now();
     let state = &session.cluster;
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
     let (statement, partitions) = take_partitions(statement);
@@ -64,6 +67,12 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
     })?;
+    // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
+    let plan = state
+        .analyzer()
+        .execute_and_check(plan, state.config_options(), |_, _| {})
+        .map_err(from_datafusion)?;
+    tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
         LogicalPlan::Dml(dml) => {
             let overwrite = match dml.op {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
-use bergmill_catalog::{Base, Commit, CommitKey, IcebergTable, Operation, Replaced, TableIdent, bridge};
-use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode};
+use bergmill_catalog::{
+    Base, Commit, CommitKey, DataFile, IcebergTable, NewTable, Operation, Replaced, Table, TableIdent, bridge,
+};
+use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
 use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
-use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use datafusion::physical_plan::{ExecutionPlan, Partitioning, SendableRecordBatchStream, execute_stream_partitioned};
+use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream, execute_stream_partitioned};
 use futures::TryStreamExt;
 
 use crate::error::{from_catalog, from_datafusion};
@@ -43,7 +44,7 @@ impl Scheduler {
                 Operation::Replace(Replaced::Where(values.iter().map(partition_value).collect::<Result<_>>()?))
             }
         };
-        self.fill(&target, input, operation, tag, session).await
+        self.fill(Target::Table(&target), input, operation, tag, session).await
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -66,25 +67,34 @@ impl Scheduler {
             false => create.input.schema().inner().as_ref().clone(),
         };
         let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
-        let created = match self.warehouse.create(&ident, new).await {
-            Err(e) if create.if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => return Ok(0),
-            other => other.map_err(|e| from_catalog(&e))?,
+        let created = match create.has_rows {
+            true => self.create_filled(&ident, new, create.input, tag, session).await,
+            false => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
         };
-        if !create.has_rows {
-            return Ok(0);
+        match created {
+            Err(e) if create.if_not_exists && e.kind() == ErrorKind::AlreadyExists => Ok(0),
+            other => other,
         }
-        let target = IcebergTable::current(created).map_err(|e| from_catalog(&e))?;
-        let filled = self.fill(&target, create.input, Operation::Append, tag, session).await;
-        if filled.is_err() {
-            self.forget(&ident).await;
-        }
-        filled
+    }
+
+    /// `CREATE TABLE AS`: the table appears together with its rows.
+    async fn create_filled(
+        &self,
+        ident: &TableIdent,
+        new: NewTable,
+        input: LogicalPlan,
+        tag: Option<&CommitTag>,
+        session: &StatementSession,
+    ) -> Result<u64> {
+        let draft = self.warehouse.draft(ident, new).await.map_err(|e| from_catalog(&e))?;
+        let target = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
+        self.fill(Target::Draft(&target), input, Operation::Append, tag, session).await
     }
 
     /// Writes the input's rows and commits them.
     async fn fill(
         &self,
-        target: &IcebergTable,
+        target: Target<'_>,
         input: LogicalPlan,
         operation: Operation,
         tag: Option<&CommitTag>,
@@ -92,15 +102,9 @@ impl Scheduler {
     ) -> Result<u64> {
         let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
         let write = WriteNode::plan(spec.clone(), input).map_err(from_datafusion)?;
-        let rows = self.run(&write, session).await?;
-        let written: Vec<RecordBatch> = rows.try_collect().await.map_err(from_datafusion)?;
-        self.commit(target, spec, &written, operation, tag).await
-    }
-
-    async fn forget(&self, ident: &TableIdent) {
-        if let Err(e) = self.warehouse.drop_table(ident).await {
-            tracing::warn!("table {ident}, whose query failed, could not be dropped: {e}");
-        }
+        let written = async { self.run(&write, session).await?.try_collect().await.map_err(from_datafusion) };
+        let written: Result<Vec<RecordBatch>> = written.await;
+        self.land(target, spec, written, operation, tag).await
     }
 
     pub(crate) async fn drop_table(&self, name: &TableReference, if_exists: bool) -> Result<u64> {
@@ -115,99 +119,136 @@ impl Scheduler {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let ident = TableIdent::from_strs([namespace, &target.table]).map_err(|e| from_catalog(&e.into()))?;
         let found = self.warehouse.find(&ident).await.map_err(|e| from_catalog(&e))?;
-        let created = found.is_none();
-        let table = match (found, target.mode) {
+        let (table, is_new) = match (found, target.mode) {
             (Some(_), IngestMode::Create) => {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
             }
-            (Some(table), _) => table,
-            (None, IngestMode::Append) => self.warehouse.load(&ident).await.map_err(|e| from_catalog(&e))?,
+            (Some(table), _) => (table, false),
+            (None, IngestMode::Append) => (self.warehouse.load(&ident).await.map_err(|e| from_catalog(&e))?, false),
             (None, _) => {
                 let new = bergmill_catalog::TableClauses::default().new_table(&input.schema());
-                self.warehouse.create(&ident, new.map_err(|e| from_catalog(&e))?).await.map_err(|e| from_catalog(&e))?
+                let new = new.map_err(|e| from_catalog(&e))?;
+                (self.warehouse.draft(&ident, new).await.map_err(|e| from_catalog(&e))?, true)
             }
         };
         let pinned = IcebergTable::current(table).map_err(|e| from_catalog(&e))?;
-        let done = self.ingest_into(&pinned, target, input).await;
-        if done.is_err() && created {
-            self.forget(&ident).await;
-        }
-        done
-    }
-
-    async fn ingest_into(
-        &self,
-        table: &IcebergTable,
-        target: &IngestTarget,
-        input: SendableRecordBatchStream,
-    ) -> Result<u64> {
+        let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned) };
         let session = self.session().await?;
-        let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let input = one_stream(input).map_err(from_datafusion)?;
-        let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores)).map_err(from_datafusion)?;
-        let plan = plan_write(Arc::new(spread), &spec, session.local.config_options()).map_err(|e| from_catalog(&e))?;
-        let parts = execute_stream_partitioned(plan, session.local.task_ctx()).map_err(from_datafusion)?;
-        let tasks: Vec<_> = parts
-            .into_iter()
-            .map(|part| tokio::spawn(async move { part.try_collect::<Vec<RecordBatch>>().await }))
-            .map(AbortOnDrop)
-            .collect();
-        let mut written = Vec::new();
-        for mut task in tasks {
-            let done = (&mut task.0).await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-            written.extend(done.map_err(from_datafusion)?);
-        }
-        let operation = match target.mode {
-            IngestMode::Replace => Operation::Replace(Replaced::All),
+        let spec = WriteSpec::from_metadata(pinned.table().metadata()).map_err(|e| from_catalog(&e))?;
+        let written = write_here(&spec, input, &session).await;
+        let operation = match (table, target.mode) {
+            (Target::Table(_), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
         };
-        self.commit(table, spec, &written, operation, target.tag.as_ref()).await
+        self.land(table, spec, written, operation, target.tag.as_ref()).await
     }
 
     /// Commits the files of a write, and removes those that did not become part of the table.
-    async fn commit(
+    async fn land(
         &self,
-        table: &IcebergTable,
+        target: Target<'_>,
         spec: WriteSpec,
-        written: &[RecordBatch],
+        written: Result<Vec<RecordBatch>>,
         operation: Operation,
         tag: Option<&CommitTag>,
     ) -> Result<u64> {
-        let metadata = table.table().metadata();
-        let added = data_files(written, metadata).map_err(|e| from_catalog(&e))?;
+        let metadata = target.table().metadata();
+        let added = written.and_then(|batches| data_files(&batches, metadata).map_err(|e| from_catalog(&e)));
+        let added = match added {
+            Ok(added) => added,
+            Err(e) => {
+                // Tasks that had ended well have left whole files.
+                remove_leftovers(&self.runtime, &spec, &[]).await;
+                return Err(e);
+            }
+        };
         let rows = added.iter().map(|f| f.record_count()).sum();
         let (key, summary) = match tag {
             Some(tag) => (CommitKey::new(&tag.key), tag.summary.clone()),
             None => (CommitKey::unique(), BTreeMap::new()),
         };
         let commit = Commit {
-            table: table.table().identifier().clone(),
-            base: Base::of(table.table()),
+            table: target.table().identifier().clone(),
+            base: Base::of(target.table()),
             added: added.clone(),
             operation,
             key,
             summary,
         };
+        let draft = match target {
+            Target::Draft(draft) => Some(draft.table().clone()),
+            Target::Table(_) => None,
+        };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
         // A task of its own, so that a client that goes away leaves neither a half-done commit nor files of nobody.
         let committing = tokio::spawn(async move {
-            let done = warehouse.commit(commit).await;
+            let done = match draft {
+                Some(draft) => warehouse.create_with(draft, commit).await,
+                None => warehouse.commit(commit).await,
+            };
             let kept = match &done {
                 Ok(done) if !done.already => added.as_slice(),
                 // Whether the files are part of the table cannot be known, so they must stay.
                 Err(e) if e.kind() == bergmill_catalog::ErrorKind::Unknown => added.as_slice(),
                 _ => &[],
             };
-            if let Err(e) = delete_leftovers(&runtime, &spec, kept).await {
-                tracing::warn!("files that no snapshot names could not be removed: {e}");
-            }
+            remove_leftovers(&runtime, &spec, kept).await;
             done
         });
         let done = committing.await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let done = done.map_err(|e| from_catalog(&e))?;
         Ok(if done.already { 0 } else { rows })
     }
+}
+
+/// What a write is for.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// A table that is there.
+    Table(&'a IcebergTable),
+    /// One that nobody sees until its rows are there.
+    Draft(&'a IcebergTable),
+}
+
+impl Target<'_> {
+    fn table(&self) -> &Table {
+        match self {
+            Self::Table(table) | Self::Draft(table) => table.table(),
+        }
+    }
+}
+
+/// Removes the files of a write that no snapshot names. What cannot be removed is in nobody's way.
+async fn remove_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) {
+    if let Err(e) = delete_leftovers(runtime, spec, kept).await {
+        tracing::warn!("files that no snapshot names could not be removed: {e}");
+    }
+}
+
+/// Writes a stream of batches in this process, on all its cores.
+async fn write_here(
+    spec: &WriteSpec,
+    input: SendableRecordBatchStream,
+    session: &StatementSession,
+) -> Result<Vec<RecordBatch>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let input = one_stream(input).map_err(from_datafusion)?;
+    let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores)).map_err(from_datafusion)?;
+    let mut options = session.single.config_options().as_ref().clone();
+    options.execution.target_partitions = cores;
+    let plan = plan_write(Arc::new(spread), spec, &options).map_err(|e| from_catalog(&e))?;
+    let parts = execute_stream_partitioned(plan, session.single.task_ctx()).map_err(from_datafusion)?;
+    let tasks: Vec<_> = parts
+        .into_iter()
+        .map(|part| tokio::spawn(async move { part.try_collect::<Vec<RecordBatch>>().await }))
+        .map(AbortOnDrop)
+        .collect();
+    let mut written = Vec::new();
+    for mut task in tasks {
+        let done = (&mut task.0).await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+        written.extend(done.map_err(from_datafusion)?);
+    }
+    Ok(written)
 }
 
 /// The table that a name in SQL stands for.
@@ -239,44 +280,5 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// A plan that gives the batches of one stream, once.
-fn one_stream(input: SendableRecordBatchStream) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-    let schema = input.schema();
-    let stream = Arc::new(OneStream { schema: Arc::clone(&schema), input: std::sync::Mutex::new(Some(input)) });
-    Ok(Arc::new(StreamingTableExec::try_new(schema, vec![stream], None, Vec::new(), false, None)?))
-}
-
-struct OneStream {
-    schema: arrow::datatypes::SchemaRef,
-    input: std::sync::Mutex<Option<SendableRecordBatchStream>>,
-}
-
-impl std::fmt::Debug for OneStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OneStream")
-    }
-}
-
-impl PartitionStream for OneStream {
-    fn schema(&self) -> &arrow::datatypes::SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let taken = self.input.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        match taken {
-            Some(input) => input,
-            None => {
-                let e = datafusion::error::DataFusionError::Internal("an input stream is read once".to_string());
-                let once = futures::stream::once(std::future::ready(Err(e)));
-                Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(
-                    Arc::clone(&self.schema),
-                    once,
-                ))
-            }
-        }
     }
 }

@@ -146,6 +146,48 @@ impl Warehouse {
             .map_err(|e| Error::new(ErrorKind::Unknown, "a task that commits died").with_source(e))?
     }
 
+    /// Makes a drafted table visible together with its first rows: `commit` is an append to `draft`.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if another has made a table of that name since. After any error other than `Unknown` the added files
+    /// belong to nobody and the caller deletes them.
+    pub async fn create_with(&self, draft: Table, commit: Commit) -> Result<Committed> {
+        let warehouse = self.clone();
+        tokio::spawn(async move { warehouse.create_here(&draft, &commit).await })
+            .await
+            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that creates a table died").with_source(e))?
+    }
+
+    async fn create_here(&self, draft: &Table, commit: &Commit) -> Result<Committed> {
+        let first = draft.metadata_location_result()?;
+        self.write_draft(draft).await?;
+        let mut staged = Staged::new();
+        let made = match snapshot::prepare(draft, commit, &mut staged).await {
+            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first).await.map(|()| committed),
+            Ok(Attempt::Ready(ready)) => match self.publish_draft(draft, &ready.metadata_location).await {
+                Ok(()) => {
+                    staged.in_use(ready.manifests);
+                    Ok(ready.committed)
+                }
+                Err(e) => {
+                    if e.kind() != ErrorKind::Unknown {
+                        self.discard([ready.manifest_list, first.to_string()]).await;
+                    }
+                    Err(e)
+                }
+            },
+            Err(e) => {
+                self.discard([first.to_string()]).await;
+                Err(e)
+            }
+        };
+        let may_be_in_use = matches!(&made, Err(e) if e.kind() == ErrorKind::Unknown);
+        if !may_be_in_use {
+            self.discard(staged.unused()).await;
+        }
+        made
+    }
+
     async fn commit_here(&self, commit: Commit) -> Result<Committed> {
         let mut staged = Staged::new();
         let outcome =

@@ -175,6 +175,45 @@ async fn appends_add_up() {
 }
 
 #[tokio::test]
+async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
+    let shop = Shop::open().await;
+    let name = TableIdent::from_strs(["raw", "copy"]).unwrap();
+    let commit = |draft: &Table, files: Vec<DataFile>| Commit {
+        table: name.clone(),
+        base: Base::of(draft),
+        ..commit_to(draft.metadata(), Operation::Append, files)
+    };
+    let litter = || {
+        let folders = std::fs::read_dir(shop.folder.path().join("wh/raw")).unwrap().map(|f| f.unwrap().path());
+        let copies = folders.filter(|f| f.file_name().unwrap().to_string_lossy().starts_with("copy"));
+        copies.flat_map(|f| std::fs::read_dir(f.join("metadata")).into_iter().flatten()).count()
+    };
+
+    let first = shop.warehouse.draft(&name, events_table()).await.unwrap();
+    let second = shop.warehouse.draft(&name, events_table()).await.unwrap();
+    assert_eq!(shop.warehouse.find(&name).await.unwrap().map(|t| t.identifier().clone()), None);
+    assert_eq!(litter(), 0);
+
+    let of_first = commit(&first, vec![event_file("a", DAY, "view", 3)]);
+    let made = shop.warehouse.create_with(first, of_first).await.unwrap();
+    let table = shop.warehouse.load(&name).await.unwrap();
+    assert_eq!(table.metadata().current_snapshot_id(), made.snapshot_id);
+    assert_eq!((table.metadata().snapshots().count(), made.added.rows), (1, 3));
+    let written = litter();
+
+    let of_second = commit(&second, vec![event_file("b", DAY, "view", 3)]);
+    let e = shop.warehouse.create_with(second, of_second).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
+    assert_eq!(litter(), written, "a table that came too late leaves no file");
+
+    shop.warehouse.drop_table(&name).await.unwrap();
+    let empty = shop.warehouse.draft(&name, events_table()).await.unwrap();
+    let nothing = commit(&empty, vec![]);
+    assert_eq!(shop.warehouse.create_with(empty, nothing).await.unwrap().snapshot_id, None);
+    assert_eq!(shop.warehouse.load(&name).await.unwrap().metadata().snapshots().count(), 0);
+}
+
+#[tokio::test]
 async fn an_append_of_nothing_leaves_the_table_as_it_is() {
     let shop = Shop::open().await;
     assert_eq!(shop.commit(Operation::Append, vec![]).await.snapshot_id, None);

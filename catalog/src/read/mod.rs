@@ -4,5 +4,5 @@ mod provider;
 mod scan;
 mod statistics;
 
-pub use provider::IcebergTable;
+pub use provider::{IcebergTable, TextType};
 pub use scan::{ScanLog, ScanReport};

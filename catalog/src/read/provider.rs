@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
@@ -19,6 +19,17 @@ use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::SnapshotFiles;
 
+/// The Arrow type that text is read as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TextType {
+    /// Each value with its bytes: what travels well between processes.
+    #[default]
+    Utf8,
+    /// Views of bytes that rows share: joins, sorts and aggregates pass on 16 bytes a value. A batch keeps all the bytes
+    /// alive that its views are of, and would send them all.
+    Utf8View,
+}
+
 /// An Iceberg table at the snapshot it had when the statement was planned. Commits made meanwhile are not seen.
 #[derive(Debug)]
 pub struct IcebergTable {
@@ -34,6 +45,19 @@ impl IcebergTable {
         let snapshot = table.metadata().current_snapshot().cloned();
         let schema = Arc::new(bridge::plain_arrow_schema(table.metadata().current_schema())?);
         Ok(Self { table, snapshot, schema, files: OnceCell::new() })
+    }
+
+    /// Reads the columns of text as `text` says; those inside nested columns are `Utf8` always.
+    pub fn with_text(self, text: TextType) -> Self {
+        if text == TextType::Utf8 {
+            return self;
+        }
+        let view = |f: &Arc<Field>| match f.data_type() {
+            DataType::Utf8 => Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8View)),
+            _ => Arc::clone(f),
+        };
+        let schema = Schema::new(self.schema.fields().iter().map(view).collect::<Vec<_>>());
+        Self { schema: Arc::new(schema), ..self }
     }
 
     /// The table's metadata and location.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
+use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::config::TableParquetOptions;
@@ -98,7 +99,7 @@ pub(super) async fn plan(
     check_names(metadata, &planned)?;
     let mut files = Vec::with_capacity(planned.len());
     for file in &planned {
-        files.push(partitioned_file(table, file)?);
+        files.push(partitioned_file(table, file, &schema)?);
     }
     let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
     let store = ObjectStoreUrl::parse(location.store_url())?;
@@ -150,7 +151,7 @@ fn check_names(metadata: &TableMetadata, files: &[Arc<LiveFile>]) -> Result<()> 
     Ok(())
 }
 
-fn partitioned_file(table: &IcebergTable, file: &LiveFile) -> Result<PartitionedFile> {
+fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> Result<PartitionedFile> {
     let data = &file.data_file;
     if data.file_format() != DataFileFormat::Parquet {
         let what = format!("{} is a {} file; only Parquet is read", data.file_path(), data.file_format());
@@ -158,7 +159,7 @@ fn partitioned_file(table: &IcebergTable, file: &LiveFile) -> Result<Partitioned
     }
     let metadata = table.table().metadata();
     let spec = metadata.partition_spec_by_id(file.spec_id);
-    let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref));
+    let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref), schema);
     let path = Location::parse(data.file_path())?.path()?;
     let meta = object_store::ObjectMeta {
         location: path,

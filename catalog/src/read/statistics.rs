@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use arrow::datatypes::DataType;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use iceberg::spec::{DataFile, Datum, NestedField, PartitionSpec, PrimitiveType, Schema, Transform, Type};
@@ -15,11 +16,16 @@ use crate::bridge;
 /// Bytes that text takes in memory for one byte in the file: between dictionary (much) and plain (one).
 const TEXT_EXPANSION: usize = 4;
 
-/// The statistics of one data file, one entry a column of `schema`.
-pub fn file_statistics(file: &DataFile, schema: &Schema, spec: Option<&PartitionSpec>) -> Statistics {
+/// The statistics of one data file, one entry a column of `schema`, with bounds of the types in `read_as`.
+pub fn file_statistics(
+    file: &DataFile,
+    schema: &Schema,
+    spec: Option<&PartitionSpec>,
+    read_as: &arrow::datatypes::Schema,
+) -> Statistics {
     let rows = usize::try_from(file.record_count()).unwrap_or(usize::MAX);
     let constants = spec.map(|s| constants(file, s)).unwrap_or_default();
-    let columns: Vec<_> = schema
+    let mut columns: Vec<_> = schema
         .as_struct()
         .fields()
         .iter()
@@ -31,6 +37,12 @@ pub fn file_statistics(file: &DataFile, schema: &Schema, spec: Option<&Partition
             _ => column(file, field, rows),
         })
         .collect();
+    for (column, field) in columns.iter_mut().zip(read_as.fields()) {
+        if *field.data_type() == DataType::Utf8View {
+            let view = |bound: &Precision<ScalarValue>| bound.cast_to(&DataType::Utf8View).unwrap_or(Precision::Absent);
+            (column.min_value, column.max_value) = (view(&column.min_value), view(&column.max_value));
+        }
+    }
     let bytes = columns.iter().map(|c| c.byte_size.get_value().copied().unwrap_or(rows)).sum();
     Statistics {
         num_rows: Precision::Exact(rows),

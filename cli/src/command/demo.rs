@@ -16,6 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 
 use super::job::date;
 use crate::cluster::Target;
+use crate::memory;
 use crate::progress::{Display, seconds};
 use crate::query::FrontDoor;
 
@@ -92,7 +93,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let folder = connected.folder.display();
     println!("\ntables:  {folder}/catalog.db (Iceberg SQL catalog) and {folder}/warehouse");
     println!("reports: {folder}/reports    exports: {folder}/exports");
-    println!("\nThe whole demo took {}. Type next:", seconds(started.elapsed()));
+    let memory = memory::peak_rss().map_or(String::new(), |peak| format!(" and at most {peak} of memory"));
+    println!("\nThe whole demo took {}{memory}. Type next:", seconds(started.elapsed()));
     println!("  bergmill sql --data {folder} -e \"SELECT * FROM aggregated.daily_sales\"");
     println!("  bergmill job status --data {folder}");
     println!("  bergmill serve --data {folder}");

@@ -1,4 +1,5 @@
 //! One file a verb; each is a plain function that takes its arguments and returns an exit status.
+pub mod bench;
 pub mod demo;
 pub mod executor;
 pub mod job;

@@ -10,7 +10,6 @@ use bergmill_scheduler::SchedulerConfig;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cluster::open_warehouse;
 use crate::settings::{Data, Scheduler, with_file};
 
 /// Arguments of `scheduler`.
@@ -43,9 +42,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };
-    let folder = data.folder();
-    let running = bergmill_scheduler::start(config, open_warehouse(&folder).await?).await?;
-    println!("warehouse {}", folder.display());
+    let running = bergmill_scheduler::start(config, data.open().await?).await?;
+    println!("warehouse {}", data.folder().display());
     println!("executors register at {}", running.cluster_addr);
     println!("front door {}", running.listen);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

@@ -29,9 +29,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     super::scheduler::only_loopback(arguments.listen)?;
     let data = with_file(arguments.data, arguments.config.as_deref(), "data")?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
-    let folder = data.folder();
-    let mut cluster = Cluster::start(&folder, &embedded, arguments.listen).await?;
-    println!("warehouse {}", folder.display());
+    let mut cluster = Cluster::start(&data, &embedded, arguments.listen).await?;
+    println!("warehouse {}", data.folder().display());
     println!("front door {}", cluster.listen());
     println!("try: bergmill sql --connect {}", cluster.listen());
     cluster.stopped().await?;

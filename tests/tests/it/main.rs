@@ -6,5 +6,6 @@
 
 mod cluster;
 mod command_line;
+mod failures;
 mod process;
 mod sql;

@@ -13,8 +13,9 @@ use futures::TryStreamExt;
 use sqllogictest::{
     AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer, default_validator,
 };
+use tempfile::TempDir;
 
-use crate::process::serve;
+use crate::process::{Process, serve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_give_the_answers_in_the_files() {
@@ -24,20 +25,33 @@ async fn statements_give_the_answers_in_the_files() {
     files.sort();
     assert!(!files.is_empty());
     for file in files {
-        let warehouse = tempfile::tempdir().unwrap();
-        // No query is small here: all of them go to the executors.
-        let (_server, door) = serve(warehouse.path(), &["--executors", "2", "--local-query-bytes", "0"]);
-        let client = Client::connect(&door).await.unwrap();
-        let mut runner = Runner::new(|| async { Ok(Door(client.clone())) });
         if std::env::var_os("BERGMILL_COMPLETE").is_some() {
-            runner
+            let (_cluster, client) = cluster(&SHAPES[0]).await;
+            Runner::new(|| async { Ok(Door(client.clone())) })
                 .update_test_file(&file, " ", default_validator, default_normalizer, default_column_validator)
                 .await
                 .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        } else {
-            runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            continue;
+        }
+        for shape in &SHAPES {
+            let (_cluster, client) = cluster(shape).await;
+            Runner::new(|| async { Ok(Door(client.clone())) })
+                .run_file_async(&file)
+                .await
+                .unwrap_or_else(|e| panic!("{} with {shape:?}: {e}", file.display()));
         }
     }
+}
+
+/// Plans are cut into stages for two executors, and go whole to one.
+const SHAPES: [[&str; 4]; 2] = [["--executors", "2", "--vcores", "1"], ["--executors", "1", "--vcores", "2"]];
+
+/// A cluster with an empty warehouse. No query is small here: all of them go to the executors.
+async fn cluster(shape: &[&str]) -> ((Process, TempDir), Client) {
+    let warehouse = tempfile::tempdir().unwrap();
+    let (server, door) = serve(warehouse.path(), &[shape, &["--local-query-bytes", "0"]].concat());
+    let client = Client::connect(&door).await.unwrap();
+    ((server, warehouse), client)
 }
 
 struct Door(Client);

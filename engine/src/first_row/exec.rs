@@ -1,0 +1,373 @@
+//! The operator: a hash table of the best row of each key.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{SortOptions, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::row::{OwnedRow, RowConverter, Rows, SortField};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
+    PlanProperties, SendableRecordBatchStream,
+};
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::one_stream::one_stream;
+
+/// Keeps, of the rows that agree in their key columns, the first in an order; of equals the one that came first. Adds a
+/// column with the row number, which is always 1. Rows of one key must come in one partition.
+#[derive(Debug)]
+pub(crate) struct FirstRowExec {
+    input: Arc<dyn ExecutionPlan>,
+    keys: Vec<usize>,
+    order: Vec<(usize, SortOptions)>,
+    number: String,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// How the operator travels, without its input. Columns are given by their positions.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    keys: Vec<usize>,
+    /// Column, descending, nulls first.
+    order: Vec<(usize, bool, bool)>,
+    number: String,
+}
+
+impl FirstRowExec {
+    pub(crate) fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<usize>,
+        order: Vec<(usize, SortOptions)>,
+        number: String,
+    ) -> Result<Self> {
+        let from = input.schema();
+        let width = from.fields().len();
+        if keys.is_empty() || keys.iter().chain(order.iter().map(|(at, _)| at)).any(|at| *at >= width) {
+            return Err(DataFusionError::Internal("the first row is by columns of its input".to_string()));
+        }
+        let mut fields = from.fields().to_vec();
+        fields.push(Arc::new(Field::new(&number, DataType::UInt64, false)));
+        let schema = Arc::new(Schema::new_with_metadata(fields, from.metadata().clone()));
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            input.output_partitioning().clone(),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, keys, order, number, properties: Arc::new(properties), metrics })
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let order = self.order.iter().map(|(at, o)| (*at, o.descending, o.nulls_first)).collect();
+        let wire = Wire { keys: self.keys.clone(), order, number: self.number.clone() };
+        serde_json::to_vec(&wire).map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+
+    pub(crate) fn decode(bytes: &[u8], input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let Wire { keys, order, number } =
+            serde_json::from_slice(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let options = |(at, descending, nulls_first)| (at, SortOptions { descending, nulls_first });
+        Self::try_new(input, keys, order.into_iter().map(options).collect(), number)
+    }
+
+    fn key_columns(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let schema = self.input.schema();
+        self.keys.iter().map(|at| Arc::new(Column::new(schema.field(*at).name(), *at)) as _).collect()
+    }
+
+    /// By key, then in the order that says which row is first.
+    fn ordering(&self) -> Option<LexOrdering> {
+        let schema = self.input.schema();
+        let order = self.order.iter().map(|(at, options)| {
+            PhysicalSortExpr::new(Arc::new(Column::new(schema.field(*at).name(), *at)), *options)
+        });
+        LexOrdering::new(self.key_columns().into_iter().map(PhysicalSortExpr::new_default).chain(order))
+    }
+}
+
+impl DisplayAs for FirstRowExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let schema = self.input.schema();
+        let name = |at: &usize| format!("{}@{at}", schema.field(*at).name());
+        let keys = self.keys.iter().map(name).collect::<Vec<_>>().join(", ");
+        let order = self.order.iter().map(|(at, options)| format!("{} {options}", name(at)));
+        write!(f, "FirstRowExec: keys=[{keys}], order=[{}]", order.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl ExecutionPlan for FirstRowExec {
+    fn name(&self) -> &str {
+        "FirstRowExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(self.key_columns())])
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(input) = children.pop() else {
+            return Err(DataFusionError::Internal("the first row needs an input".to_string()));
+        };
+        Ok(Arc::new(Self::try_new(input, self.keys.clone(), self.order.clone(), self.number.clone())?))
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let reservation = MemoryConsumer::new(format!("FirstRowExec[{partition}]"))
+            .with_can_spill(true)
+            .register(context.memory_pool());
+        let sorted = Sorted {
+            ordering: self.ordering(),
+            keys: self.keys.clone(),
+            used: MetricBuilder::new(&self.metrics).counter("sorted_instead", partition),
+            partition,
+            context,
+        };
+        let firsts = Firsts::try_new(&input.schema(), &self.keys, &self.order, reservation)?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let schema = self.schema();
+        let numbered = Arc::clone(&schema);
+        let rows = futures::stream::once(first_rows(input, firsts, sorted, metrics.clone())).try_flatten();
+        let rows = rows.map(move |batch| {
+            let batch = batch?;
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(UInt64Array::from_value(1, batch.num_rows())));
+            metrics.record_output(batch.num_rows());
+            Ok(RecordBatch::try_new(Arc::clone(&numbered), columns)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+async fn first_rows(
+    mut input: SendableRecordBatchStream,
+    mut firsts: Firsts,
+    sorted: Sorted,
+    metrics: BaselineMetrics,
+) -> Result<SendableRecordBatchStream> {
+    let schema = input.schema();
+    while let Some(batch) = input.try_next().await? {
+        let _timer = metrics.elapsed_compute().timer();
+        match firsts.push(batch) {
+            Err(DataFusionError::ResourcesExhausted(_)) => {
+                return sorted.rows(firsts.into_batches(), input);
+            }
+            other => other?,
+        }
+    }
+    // Neither batches that have been passed on nor the table are needed any more.
+    let rows = futures::stream::iter(firsts.into_first_rows());
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
+/// Where a row stands: batch, row in the batch.
+type Place = (u32, u32);
+
+/// All batches so far, and where the best row of each key stands.
+struct Firsts {
+    keys: Vec<usize>,
+    order: Vec<usize>,
+    converter: Option<RowConverter>,
+    table: Box<dyn GroupValues>,
+    /// By the number that `table` gave to the key.
+    best: Vec<Place>,
+    batches: Vec<RecordBatch>,
+    /// The order's columns of each batch, in a form that compares; none when the first that comes is the best.
+    ranks: Vec<Rows>,
+    /// Buffers that are counted: batches often share them.
+    counted: HashSet<usize>,
+    bytes: usize,
+    reservation: MemoryReservation,
+    scratch: Vec<usize>,
+}
+
+impl Firsts {
+    fn try_new(
+        schema: &Schema,
+        keys: &[usize],
+        order: &[(usize, SortOptions)],
+        reservation: MemoryReservation,
+    ) -> Result<Self> {
+        let field = |at: usize| schema.field(at);
+        let ranks = order.iter().map(|(at, o)| SortField::new_with_options(field(*at).data_type().clone(), *o));
+        let converter = if order.is_empty() { None } else { Some(RowConverter::new(ranks.collect())?) };
+        Ok(Self {
+            keys: keys.to_vec(),
+            order: order.iter().map(|(at, _)| *at).collect(),
+            converter,
+            table: new_group_values(Arc::new(schema.project(keys)?), &GroupOrdering::None)?,
+            best: Vec::new(),
+            batches: Vec::new(),
+            ranks: Vec::new(),
+            counted: HashSet::new(),
+            bytes: 0,
+            reservation,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Takes a batch. When memory for it is refused it has been taken nevertheless: see `into_batches`.
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let columns = |of: &[usize]| of.iter().map(|at| Arc::clone(batch.column(*at))).collect::<Vec<ArrayRef>>();
+        let (keys, order) = (columns(&self.keys), columns(&self.order));
+        let at = u32::try_from(self.batches.len()).map_err(too_many)?;
+        let rows = u32::try_from(batch.num_rows()).map_err(too_many)?;
+        for column in batch.columns() {
+            self.bytes += new_bytes(&column.to_data(), &mut self.counted);
+        }
+        self.batches.push(batch);
+        self.reservation.try_resize(self.size())?;
+
+        if let Some(converter) = &self.converter {
+            let ranks = converter.convert_columns(&order)?;
+            self.bytes += ranks.size();
+            self.ranks.push(ranks);
+        }
+        self.table.intern(&keys, &mut self.scratch)?;
+        for (row, key) in (0..rows).zip(&self.scratch) {
+            match self.best.get_mut(*key) {
+                None => self.best.push((at, row)),
+                Some(best) if !self.ranks.is_empty() => {
+                    let rank = |(batch, row): Place| self.ranks[batch as usize].row(row as usize);
+                    if rank((at, row)) < rank(*best) {
+                        *best = (at, row);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        self.reservation.try_resize(self.size())
+    }
+
+    fn size(&self) -> usize {
+        self.bytes + self.table.size() + self.best.capacity() * size_of::<Place>()
+    }
+
+    fn into_batches(self) -> Vec<RecordBatch> {
+        self.batches
+    }
+
+    /// The best rows, in the order in which they came.
+    fn into_first_rows(self) -> impl Iterator<Item = Result<RecordBatch>> {
+        let Self { best, batches, table, ranks, reservation, .. } = self;
+        drop((table, ranks));
+        let empty = |batch: &RecordBatch| {
+            let mut kept = BooleanBufferBuilder::new(batch.num_rows());
+            kept.append_n(batch.num_rows(), false);
+            kept
+        };
+        let mut kept: Vec<BooleanBufferBuilder> = batches.iter().map(empty).collect();
+        for (batch, row) in best {
+            kept[batch as usize].set_bit(row as usize, true);
+        }
+        batches.into_iter().zip(kept).map(move |(batch, mut kept)| {
+            // Held until the last batch has gone.
+            let _reservation = &reservation;
+            Ok(filter_record_batch(&batch, &BooleanArray::new(kept.finish(), None))?)
+        })
+    }
+}
+
+fn too_many<E>(_: E) -> DataFusionError {
+    DataFusionError::Execution("more than 4 billion rows in one partition of a deduplication".to_string())
+}
+
+/// Bytes of the buffers under an array that were not counted before.
+fn new_bytes(data: &ArrayData, counted: &mut HashSet<usize>) -> usize {
+    let buffers = data.buffers().iter().chain(data.nulls().map(|n| n.buffer()));
+    let own = buffers.filter(|b| counted.insert(b.data_ptr().as_ptr() as usize)).map(|b| b.capacity()).sum::<usize>();
+    own + data.child_data().iter().map(|child| new_bytes(child, counted)).sum::<usize>()
+}
+
+/// The same answer by sorting, which spills.
+struct Sorted {
+    ordering: Option<LexOrdering>,
+    keys: Vec<usize>,
+    used: Count,
+    partition: usize,
+    context: Arc<TaskContext>,
+}
+
+impl Sorted {
+    fn rows(self, taken: Vec<RecordBatch>, rest: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+        self.used.add(1);
+        tracing::debug!(partition = self.partition, "too little memory for a table of keys; sorting instead");
+        let schema = rest.schema();
+        let all = futures::stream::iter(taken.into_iter().map(Ok)).chain(rest);
+        let mut plan = one_stream(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all)))?;
+        if let Some(ordering) = self.ordering {
+            plan = Arc::new(SortExec::new(ordering, plan));
+        }
+        let sorted = plan.execute(0, self.context)?;
+        let fields = self.keys.iter().map(|at| SortField::new(schema.field(*at).data_type().clone()));
+        let converter = RowConverter::new(fields.collect())?;
+        let (keys, mut last) = (self.keys, None::<OwnedRow>);
+        let rows = sorted.map(move |batch| {
+            let batch = batch?;
+            let columns: Vec<ArrayRef> = keys.iter().map(|at| Arc::clone(batch.column(*at))).collect();
+            let keys = converter.convert_columns(&columns)?;
+            let mut kept = BooleanBufferBuilder::new(batch.num_rows());
+            for row in 0..keys.num_rows() {
+                let is_new = match (row.checked_sub(1), &last) {
+                    (Some(before), _) => keys.row(row) != keys.row(before),
+                    (None, Some(last)) => keys.row(row) != last.row(),
+                    (None, None) => true,
+                };
+                kept.append(is_new);
+            }
+            if let Some(end) = keys.num_rows().checked_sub(1) {
+                last = Some(keys.row(end).owned());
+            }
+            Ok(filter_record_batch(&batch, &BooleanArray::new(kept.finish(), None))?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+}

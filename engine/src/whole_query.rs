@@ -1,0 +1,156 @@
+//! A query that one executor answers by itself, in one task.
+//!
+//! Ballista cuts a plan wherever rows change partitions, and what crosses a cut is written to disk. In a cluster of one
+//! executor nobody else needs those rows, so the plan stays whole: its exchanges are DataFusion's own, in memory, and
+//! what works only inside one process works again: filters that a join or a top-k hands down to a scan while it runs.
+//! To the planner the query is a leaf, so nothing looks into it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
+    SendableRecordBatchStream, execute_stream,
+};
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
+};
+use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
+
+use crate::runtime::NAMED_CONSUMERS;
+
+/// A whole plan as one leaf. Its first partition has all rows; the others are empty, and there are as many as the plan
+/// uses vcores, because Ballista gives a task the memory and the slots of its partitions.
+#[derive(Debug)]
+pub struct WholeQueryExec {
+    plan: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl WholeQueryExec {
+    /// `plan`, to be run by one executor on `vcores` of its task slots.
+    pub fn new(plan: Arc<dyn ExecutionPlan>, vcores: usize) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(plan.schema()),
+            Partitioning::UnknownPartitioning(vcores.max(1)),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { plan, properties: Arc::new(properties) }
+    }
+
+    pub(crate) fn encode(&self, codec: &dyn PhysicalExtensionCodec) -> Result<Vec<u8>> {
+        let vcores = u32::try_from(self.properties.partitioning.partition_count()).unwrap_or(u32::MAX);
+        // Both ends of a filter that is handed down at run time must find each other again.
+        let converter = DeduplicatingProtoConverter {};
+        let plan = physical_plan_to_bytes_with_proto_converter(Arc::clone(&self.plan), codec, &converter)?;
+        Ok([vcores.to_le_bytes().as_slice(), &plan].concat())
+    }
+
+    pub(crate) fn decode(bytes: &[u8], context: &TaskContext, codec: &dyn PhysicalExtensionCodec) -> Result<Self> {
+        let Some((vcores, plan)) = bytes.split_first_chunk() else {
+            return Err(DataFusionError::Internal("a whole query's bytes are too few".to_string()));
+        };
+        let converter = DeduplicatingProtoConverter {};
+        let plan = physical_plan_from_bytes_with_proto_converter(plan, context, codec, &converter)?;
+        Ok(Self::new(with_footer_cache(plan, context)?, u32::from_le_bytes(*vcores) as usize))
+    }
+}
+
+/// The task's memory in one pool for all operators of the plan. Ballista's pool gives each operator that can spill an equal
+/// share from the start: right for the few operators of a stage, but a whole plan has many that are not busy at a time.
+fn with_shared_memory(context: &TaskContext) -> Result<TaskContext> {
+    let runtime = context.runtime_env();
+    let runtime = match runtime.memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => {
+            let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), NAMED_CONSUMERS);
+            RuntimeEnvBuilder::from_runtime_env(&runtime).with_memory_pool(Arc::new(pool)).build_arc()?
+        }
+        _ => runtime,
+    };
+    Ok(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone(),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        runtime,
+    ))
+}
+
+/// Lets scans find the footers that earlier queries of this process have read: the cache does not travel with a plan.
+fn with_footer_cache(plan: Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+    let runtime = context.runtime_env();
+    let cached = |node: Arc<dyn ExecutionPlan>| {
+        let Some(config) =
+            node.downcast_ref::<DataSourceExec>().and_then(|s| s.data_source().downcast_ref::<FileScanConfig>())
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let Some(parquet) = config.file_source().downcast_ref::<ParquetSource>() else {
+            return Ok(Transformed::no(node));
+        };
+        let store = runtime.object_store(&config.object_store_url)?;
+        let cache = runtime.cache_manager.get_file_metadata_cache();
+        let factory = Arc::new(CachedParquetFileReaderFactory::new(store, cache));
+        let source = parquet.clone().with_parquet_file_reader_factory(factory);
+        let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
+        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
+    };
+    plan.transform_up(cached).data()
+}
+
+impl DisplayAs for WholeQueryExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "WholeQueryExec: vcores={}", self.properties.partitioning.partition_count())
+    }
+}
+
+impl ExecutionPlan for WholeQueryExec {
+    fn name(&self) -> &str {
+        "WholeQueryExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        match partition {
+            0 => execute_stream(Arc::clone(&self.plan), Arc::new(with_shared_memory(&context)?)),
+            _ => Ok(Box::pin(EmptyRecordBatchStream::new(self.plan.schema()))),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One row per key, by table and by sorting.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::physical_plan::displayable;
+use datafusion::prelude::SessionContext;
+
+use crate::{lines, ours, plain};
+
+/// 40,000 rows of 7,000 keys; no two rows of a key are equal in (at, id), and every tenth key is NULL.
+fn table() -> Vec<RecordBatch> {
+    let batch = |n: i64| {
+        let rows = n * 4_000..(n + 1) * 4_000;
+        let key = |i: i64| (i * 7_919) % 7_000;
+        let keys: ArrayRef =
+            Arc::new(rows.clone().map(|i| (key(i) % 10 != 0).then(|| format!("key-{:06}", key(i)))).collect::<StringArray>());
+        let at: ArrayRef = Arc::new(rows.clone().map(|i| (i % 13 != 0).then_some((i * 31) % 977)).collect::<Int64Array>());
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
+        RecordBatch::try_from_iter([("key", keys), ("at", at), ("id", ids)]).unwrap()
+    };
+    (0..10).map(batch).collect()
+}
+
+const ALL: usize = 1 << 30;
+
+async fn plan(sql: &str) -> String {
+    let spill = tempfile::tempdir().unwrap();
+    let state = ours(&table(), ALL, spill.path());
+    let plan = SessionContext::new_with_state(state).sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    displayable(plan.as_ref()).indent(false).to_string()
+}
+
+fn numbered(keep: &str, order: &str) -> String {
+    format!(
+        "SELECT key, at, id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY {order}) AS n FROM t) \
+         WHERE {keep}"
+    )
+}
+
+#[tokio::test]
+async fn the_first_row_of_each_key_is_kept_without_sorting() {
+    let spill = tempfile::tempdir().unwrap();
+    for keep in ["n = 1", "n <= 1", "1 > n - 1 AND n < 2", "n = 1 AND id % 3 = 0"] {
+        for order in ["at, id", "at DESC NULLS LAST, id DESC", "id"] {
+            let sql = numbered(keep, order);
+            let ours = lines(ours(&table(), ALL, spill.path()), &sql).await;
+            assert_eq!(ours, lines(plain(&table()), &sql).await, "{sql}");
+            assert!(ours.len() > 1_000, "{sql}");
+        }
+    }
+    let shown = plan(&numbered("n = 1", "at, id")).await;
+    assert!(shown.contains("FirstRowExec: keys=[key@0], order=[at@1 ASC NULLS LAST, id@2 ASC NULLS LAST]"), "{shown}");
+    assert!(!shown.contains("SortExec") && !shown.contains("WindowAggExec"), "{shown}");
+}
+
+#[tokio::test]
+async fn other_numbers_and_other_functions_are_left_alone() {
+    for sql in [
+        numbered("n = 2", "id"),
+        numbered("n <= 3", "id"),
+        numbered("n >= 1", "id"),
+        "SELECT id FROM (SELECT id, RANK() OVER (PARTITION BY key ORDER BY at) AS n FROM t) WHERE n = 1".to_string(),
+        "SELECT id FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY at) AS n FROM t) WHERE n = 1".to_string(),
+        "SELECT id FROM (SELECT id, key, ROW_NUMBER() OVER (PARTITION BY key ORDER BY at) AS n, \
+         SUM(id) OVER (PARTITION BY key) AS s FROM t) WHERE n = 1 AND s > 0"
+            .to_string(),
+    ] {
+        assert!(!plan(&sql).await.contains("FirstRowExec"), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn too_little_memory_for_the_table_of_keys_means_sorting() {
+    let spill = tempfile::tempdir().unwrap();
+    let sql = numbered("n = 1", "at, id");
+    let explain = format!("EXPLAIN ANALYZE {sql}");
+    // Less than the rows take.
+    let little = 1_200_000;
+    let analyzed = lines(ours(&table(), little, spill.path()), &explain).await.join("\n");
+    let sorted = analyzed.lines().find(|l| l.contains("FirstRowExec")).unwrap().to_string();
+    assert!(sorted.contains("sorted_instead=2"), "{sorted}");
+    assert_eq!(lines(ours(&table(), little, spill.path()), &sql).await, lines(plain(&table()), &sql).await);
+
+    let analyzed = lines(ours(&table(), ALL, spill.path()), &explain).await.join("\n");
+    assert!(analyzed.contains("sorted_instead=0") || !analyzed.contains("sorted_instead"), "{analyzed}");
+}

@@ -1,0 +1,107 @@
+//! Two answers to one question, and whether they say the same.
+
+use std::cmp::Ordering;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// Floating-point sums depend on the order of their terms; beyond this they differ.
+const RELATIVE_TOLERANCE: f64 = 1e-9;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Number(f64),
+    Text(String),
+}
+
+/// Where `a` and `b` differ, or `None` when they hold the same rows, in any order. Text types count as one type.
+pub(crate) fn difference(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
+    let (mut a, mut b) = (rows(a)?, rows(b)?);
+    if a.len() != b.len() {
+        return Ok(Some(format!("{} rows and {}", a.len(), b.len())));
+    }
+    a.sort_by(|x, y| order(x, y));
+    b.sort_by(|x, y| order(x, y));
+    let differing = a.iter().zip(&b).find(|(x, y)| !same(x, y));
+    Ok(differing.map(|(x, y)| format!("{x:?} and {y:?}")))
+}
+
+fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, ArrowError> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let first = rows.len();
+        rows.resize_with(first + batch.num_rows(), || Vec::with_capacity(batch.num_columns()));
+        for column in batch.columns() {
+            match column.data_type() {
+                DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+                    let numbers = cast(column, &DataType::Float64)?;
+                    let numbers = numbers.as_primitive::<Float64Type>();
+                    for (row, number) in rows[first..].iter_mut().zip(numbers) {
+                        row.push(number.map_or(Value::Text(String::new()), Value::Number));
+                    }
+                }
+                _ => {
+                    let text = ArrayFormatter::try_new(column, &FormatOptions::new())?;
+                    for (n, row) in rows[first..].iter_mut().enumerate() {
+                        row.push(Value::Text(text.value(n).try_to_string()?));
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Exact columns first, so that rows stand opposite each other even when their floats differ a little.
+fn order(a: &[Value], b: &[Value]) -> Ordering {
+    let exact = a.iter().zip(b).map(|(x, y)| match (x, y) {
+        (Value::Text(x), Value::Text(y)) => x.cmp(y),
+        (Value::Number(_), Value::Number(_)) => Ordering::Equal,
+        (Value::Number(_), Value::Text(_)) => Ordering::Less,
+        (Value::Text(_), Value::Number(_)) => Ordering::Greater,
+    });
+    let floats = a.iter().zip(b).map(|(x, y)| match (x, y) {
+        (Value::Number(x), Value::Number(y)) => x.total_cmp(y),
+        _ => Ordering::Equal,
+    });
+    exact.chain(floats).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+fn same(a: &[Value], b: &[Value]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|pair| match pair {
+            (Value::Number(x), Value::Number(y)) => {
+                x.total_cmp(y).is_eq() || (x - y).abs() <= RELATIVE_TOLERANCE * x.abs().max(y.abs())
+            }
+            (x, y) => x == y,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, StringArray, StringViewArray};
+
+    use super::*;
+
+    fn batch(names: ArrayRef, values: &[Option<f64>]) -> RecordBatch {
+        let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter_with_nullable([("n", names, true), ("v", values, true)]).unwrap()
+    }
+
+    #[test]
+    fn order_text_type_and_the_last_digits_do_not_matter_but_rows_do() {
+        let a = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.1 + 0.2), None]);
+        let b = batch(Arc::new(StringViewArray::from(vec!["b", "a"])), &[None, Some(0.3)]);
+        assert_eq!(difference(&[a.clone()], &[b.clone()]).unwrap(), None);
+        let c = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.300001), None]);
+        assert!(difference(&[a.clone()], &[c]).unwrap().is_some());
+        assert!(difference(&[a.clone()], &[a.slice(0, 1)]).unwrap().unwrap().contains("2 rows and 1"));
+        let d = batch(Arc::new(StringArray::from(vec!["a", "c"])), &[Some(0.3), None]);
+        assert!(difference(&[a], &[d]).unwrap().is_some());
+    }
+}
