@@ -9,6 +9,7 @@ mod functions;
 mod one_stream;
 mod runtime;
 mod session;
+mod text;
 mod union_leaves;
 mod whole_query;
 mod write_node;
@@ -20,5 +21,6 @@ pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
 };
+pub use text::{plain_text, without_views};
 pub use whole_query::WholeQueryExec;
 pub use write_node::WriteNode;

@@ -19,6 +19,7 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, TrackCon
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
     SendableRecordBatchStream, execute_stream,
@@ -27,27 +28,32 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
+use futures::StreamExt;
 
 use crate::runtime::NAMED_CONSUMERS;
+use crate::text::{plain_text, without_views};
 
 /// A whole plan as one leaf. Its first partition has all rows; the others are empty, and there are as many as the plan
 /// uses vcores, because Ballista gives a task the memory and the slots of its partitions.
 #[derive(Debug)]
 pub struct WholeQueryExec {
     plan: Arc<dyn ExecutionPlan>,
+    /// The plan's, with text as it travels.
+    schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
 impl WholeQueryExec {
     /// `plan`, to be run by one executor on `vcores` of its task slots.
     pub fn new(plan: Arc<dyn ExecutionPlan>, vcores: usize) -> Self {
+        let schema = without_views(&plan.schema());
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(plan.schema()),
+            EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(vcores.max(1)),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { plan, properties: Arc::new(properties) }
+        Self { plan, schema, properties: Arc::new(properties) }
     }
 
     pub(crate) fn encode(&self, codec: &dyn PhysicalExtensionCodec) -> Result<Vec<u8>> {
@@ -129,7 +135,7 @@ impl ExecutionPlan for WholeQueryExec {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.plan.schema()
+        Arc::clone(&self.schema)
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -148,9 +154,13 @@ impl ExecutionPlan for WholeQueryExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        match partition {
-            0 => execute_stream(Arc::clone(&self.plan), Arc::new(with_shared_memory(&context)?)),
-            _ => Ok(Box::pin(EmptyRecordBatchStream::new(self.plan.schema()))),
+        let schema = self.schema();
+        if partition > 0 {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(schema)));
         }
+        let rows = execute_stream(Arc::clone(&self.plan), Arc::new(with_shared_memory(&context)?))?;
+        let told = Arc::clone(&schema);
+        let rows = rows.map(move |batch| plain_text(&told, &batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 }

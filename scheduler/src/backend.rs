@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bergmill_engine::CATALOG;
+use bergmill_engine::{CATALOG, without_views};
 use bergmill_gateway::{Backend, Error, ErrorKind, IngestTarget, Prepared, Result, Statement, TableInfo};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -11,7 +11,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use crate::error::{from_catalog, from_datafusion};
 use crate::explain;
 use crate::process::Scheduler;
-use crate::query::{nullable, told};
+use crate::query::nullable;
 use crate::statement::{Planned, plan};
 
 #[async_trait]
@@ -77,7 +77,7 @@ impl Backend for Scheduler {
                 };
                 if let Some(table) = found {
                     let (namespace, name) = (namespace.to_string(), name.clone());
-                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: told(&table.schema()) });
+                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: without_views(&table.schema()) });
                 }
             }
         }

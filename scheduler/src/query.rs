@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec};
+use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec, plain_text, without_views};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -191,39 +190,16 @@ fn partitions(bytes: usize, vcores: usize) -> usize {
 /// The schema that clients are told: every column nullable. Logical and physical plans disagree about nullability
 /// often enough that a promise of NOT NULL would break, and clients that were promised one schema reject another.
 pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
-    let told = |f: &Arc<Field>| Field::new(f.name(), without_views(f.data_type()), true);
-    Arc::new(Schema::new(schema.fields().iter().map(told).collect::<Vec<_>>()))
-}
-
-/// The schema without views of text: clients know text itself better.
-pub(crate) fn told(schema: &Schema) -> SchemaRef {
-    let told = |f: &Arc<Field>| f.as_ref().clone().with_data_type(without_views(f.data_type()));
-    Arc::new(Schema::new(schema.fields().iter().map(told).collect::<Vec<_>>()))
-}
-
-fn without_views(ty: &DataType) -> DataType {
-    match ty {
-        DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView => DataType::Binary,
-        other => other.clone(),
-    }
+    let plain = without_views(schema);
+    let told = |f: &Arc<Field>| Field::new(f.name(), f.data_type().clone(), true);
+    Arc::new(Schema::new(plain.fields().iter().map(told).collect::<Vec<_>>()))
 }
 
 pub(crate) fn all_nullable(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = nullable(&rows.schema());
     let told = Arc::clone(&schema);
-    let rows = rows.map(move |batch| batch.and_then(|b| relabel(&told, b)));
+    let rows = rows.map(move |batch| batch.and_then(|b| plain_text(&told, &b)));
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
-}
-
-fn relabel(schema: &SchemaRef, batch: RecordBatch) -> datafusion::error::Result<RecordBatch> {
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let told = |(column, field): (&ArrayRef, &Arc<Field>)| match column.data_type() {
-        DataType::Utf8View | DataType::BinaryView => arrow::compute::cast(column, field.data_type()),
-        _ => Ok(Arc::clone(column)),
-    };
-    let columns = batch.columns().iter().zip(schema.fields()).map(told).collect::<std::result::Result<Vec<_>, _>>()?;
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(DataFusionError::from)
 }
 
 /// Connections to executors, kept for the next query.
@@ -242,7 +218,7 @@ impl ResultClients {
             })
             .buffered(FETCH_AHEAD)
             .try_flatten()
-            .map(move |batch| batch.and_then(|b| relabel(&told, b)));
+            .map(move |batch| batch.and_then(|b| plain_text(&told, &b)));
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 
