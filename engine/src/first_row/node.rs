@@ -12,8 +12,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Extension, Filter, LogicalPlan, Operator, SortExpr, UserDefinedLogicalNodeCore, Window,
-    WindowFunctionDefinition,
+    BinaryExpr, Expr, Extension, Filter, LogicalPlan, Operator, Projection, SortExpr, UserDefinedLogicalNodeCore,
+    Window, WindowFunctionDefinition,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
@@ -138,7 +138,12 @@ impl OptimizerRule for KeepFirstRow {
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
-        let LogicalPlan::Window(window) = filter.input.as_ref() else { return Ok(Transformed::no(plan)) };
+        // Columns that nobody wants are left out between the two.
+        let (chosen, numbered) = match filter.input.as_ref() {
+            LogicalPlan::Projection(p) if p.expr.iter().all(|e| column(e).is_some()) => (Some(&p.expr), p.input.as_ref()),
+            other => (None, other),
+        };
+        let LogicalPlan::Window(window) = numbered else { return Ok(Transformed::no(plan)) };
         let Some((keys, order)) = row_number(window) else { return Ok(Transformed::no(plan)) };
         let Some((qualifier, number)) = window.schema.iter().last() else { return Ok(Transformed::no(plan)) };
         let number = (qualifier.cloned(), Arc::clone(number));
@@ -149,10 +154,13 @@ impl OptimizerRule for KeepFirstRow {
             return Ok(Transformed::no(plan));
         }
         let node = FirstRow::try_new(keys, order, number, Arc::clone(&window.input))?;
-        let node = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let mut kept = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        if let Some(columns) = chosen {
+            kept = LogicalPlan::Projection(Projection::try_new(columns.clone(), Arc::new(kept))?);
+        }
         Ok(Transformed::yes(match conjunction(rest.into_iter().cloned()) {
-            Some(rest) => LogicalPlan::Filter(Filter::try_new(rest, Arc::new(node))?),
-            None => node,
+            Some(rest) => LogicalPlan::Filter(Filter::try_new(rest, Arc::new(kept))?),
+            None => kept,
         }))
     }
 }

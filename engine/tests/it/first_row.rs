@@ -49,6 +49,11 @@ async fn the_first_row_of_each_key_is_kept_without_sorting() {
             assert!(ours.len() > 1_000, "{sql}");
         }
     }
+    // The key is not among the columns that are wanted.
+    let dropped = "SELECT id % 7 AS m, COUNT(*) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY id) AS n FROM t) \
+                   WHERE n = 1 GROUP BY id % 7";
+    assert!(plan(dropped).await.contains("FirstRowExec"));
+    assert_eq!(lines(ours(&table(), ALL, spill.path()), dropped).await, lines(plain(&table()), dropped).await);
     let shown = plan(&numbered("n = 1", "at, id")).await;
     assert!(shown.contains("FirstRowExec: keys=[key@0], order=[at@1 ASC NULLS LAST, id@2 ASC NULLS LAST]"), "{shown}");
     assert!(!shown.contains("SortExec") && !shown.contains("WindowAggExec"), "{shown}");
