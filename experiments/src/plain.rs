@@ -73,8 +73,7 @@ async fn files(client: &Client, namespace: &str, table: &str) -> Result<Vec<Stri
     let what = format!("the files of {namespace}.{table}");
     let failed = |source| Error::Cluster { what: what.clone(), source };
     let sql = format!("SELECT file_path FROM \"{namespace}\".\"{table}$files\" ORDER BY file_path");
-    let batches: Vec<RecordBatch> =
-        client.query(&sql).await.map_err(failed)?.try_collect().await.map_err(failed)?;
+    let batches: Vec<RecordBatch> = client.query(&sql).await.map_err(failed)?.try_collect().await.map_err(failed)?;
     let mut paths = Vec::new();
     for batch in &batches {
         let column = batch.column(0).as_string_opt::<i32>().ok_or_else(|| Error::NoData(format!("{what}: no text")))?;

@@ -101,7 +101,12 @@ fn quantile(times: &[f64], q: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().saturating_sub(1);
     // Quantiles of a few hundred numbers: the index is small and not negative.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "see above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "see above"
+    )]
     let at = (last as f64 * q).round() as usize;
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }

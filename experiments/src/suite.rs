@@ -34,8 +34,8 @@ impl Suite {
     /// validation at scale factor 1.
     pub fn tpch() -> Self {
         let questions = tpch_questions!(
-            "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14", "q15", "q16",
-            "q17", "q18", "q19", "q20", "q21", "q22"
+            "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14", "q15",
+            "q16", "q17", "q18", "q19", "q20", "q21", "q22"
         );
         Self { name: "tpch".to_string(), questions }
     }

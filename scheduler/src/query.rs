@@ -71,11 +71,7 @@ impl Scheduler {
     }
 
     /// Runs a physical plan on one executor, uncut.
-    pub(crate) async fn run_whole(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        state: &SessionState,
-    ) -> Result<ClusterAnswer> {
+    pub(crate) async fn run_whole(&self, plan: Arc<dyn ExecutionPlan>, state: &SessionState) -> Result<ClusterAnswer> {
         let schema = nullable(&plan.schema());
         let plan = Arc::new(WholeQueryExec::new(plan, state.config().target_partitions()));
         let context = Arc::new(SessionContext::new_with_state(state.clone()));

@@ -68,10 +68,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         _ => from_datafusion(e),
     })?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
-    let plan = state
-        .analyzer()
-        .execute_and_check(plan, state.config_options(), |_, _| {})
-        .map_err(from_datafusion)?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
         LogicalPlan::Dml(dml) => {

@@ -5,7 +5,9 @@ use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{
+    Array, ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array,
+};
 use datafusion::arrow::compute::{SortOptions, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::row::{OwnedRow, RowConverter, Rows, SortField};
@@ -99,9 +101,10 @@ impl FirstRowExec {
     /// By key, then in the order that says which row is first.
     fn ordering(&self) -> Option<LexOrdering> {
         let schema = self.input.schema();
-        let order = self.order.iter().map(|(at, options)| {
-            PhysicalSortExpr::new(Arc::new(Column::new(schema.field(*at).name(), *at)), *options)
-        });
+        let order = self
+            .order
+            .iter()
+            .map(|(at, options)| PhysicalSortExpr::new(Arc::new(Column::new(schema.field(*at).name(), *at)), *options));
         LexOrdering::new(self.key_columns().into_iter().map(PhysicalSortExpr::new_default).chain(order))
     }
 }

@@ -140,7 +140,9 @@ impl OptimizerRule for KeepFirstRow {
         let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
         // Columns that nobody wants are left out between the two.
         let (chosen, numbered) = match filter.input.as_ref() {
-            LogicalPlan::Projection(p) if p.expr.iter().all(|e| column(e).is_some()) => (Some(&p.expr), p.input.as_ref()),
+            LogicalPlan::Projection(p) if p.expr.iter().all(|e| column(e).is_some()) => {
+                (Some(&p.expr), p.input.as_ref())
+            }
             other => (None, other),
         };
         let LogicalPlan::Window(window) = numbered else { return Ok(Transformed::no(plan)) };

@@ -42,8 +42,10 @@ pub async fn lines(state: SessionState, sql: &str) -> Vec<String> {
     sorted_lines(&batches)
 }
 
+/// Batches as sorted lines.
 pub fn sorted_lines(batches: &[RecordBatch]) -> Vec<String> {
-    let mut lines: Vec<String> = pretty_format_batches(batches).unwrap().to_string().lines().map(str::to_string).collect();
+    let mut lines: Vec<String> =
+        pretty_format_batches(batches).unwrap().to_string().lines().map(str::to_string).collect();
     lines.sort();
     lines
 }

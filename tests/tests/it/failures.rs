@@ -70,7 +70,10 @@ async fn a_writer_killed_at_any_moment_leaves_whole_commits() {
     let (_server, door) = serve(folder.path(), &[]);
     let client = Client::connect(&door).await.unwrap();
     let rows = count(&client, "raw.t").await;
-    assert!(rows == acknowledged * ROWS || rows == (acknowledged + 1) * ROWS, "{rows} rows, {acknowledged} acknowledged");
+    assert!(
+        rows == acknowledged * ROWS || rows == (acknowledged + 1) * ROWS,
+        "{rows} rows, {acknowledged} acknowledged"
+    );
     // And the next writer finds nothing in its way.
     client.update(&insert("raw.t"), None).await.unwrap();
     assert_eq!(count(&client, "raw.t").await, rows + ROWS);
@@ -139,15 +142,15 @@ async fn a_damaged_data_file_is_an_error_and_other_tables_are_unharmed() {
         let [file] = &data_files(&folder.path().join("warehouse/raw/a"))[..] else { panic!("one data file") };
         let bytes = std::fs::read(file).unwrap();
         let half = &bytes[..bytes.len() / 2];
-        let garbled: Vec<u8> = bytes.iter().enumerate().map(|(i, b)| if i > 4 && i < 400 { b ^ 0x5a } else { *b }).collect();
+        let garbled: Vec<u8> =
+            bytes.iter().enumerate().map(|(i, b)| if i > 4 && i < 400 { b ^ 0x5a } else { *b }).collect();
         for damaged in [&[][..], half, &garbled] {
             std::fs::write(file, damaged).unwrap();
             // A server that has not read the file before.
             let (_fresh, door) = serve(folder.path(), more);
             let client = Client::connect(&door).await.unwrap();
-            let asked = async {
-                client.query("SELECT sum(x) FROM raw.a").await?.try_collect::<Vec<RecordBatch>>().await
-            };
+            let asked =
+                async { client.query("SELECT sum(x) FROM raw.a").await?.try_collect::<Vec<RecordBatch>>().await };
             let e = asked.await.unwrap_err();
             assert!(!e.to_string().is_empty());
             assert_eq!(count(&client, "raw.b").await, ROWS);
@@ -239,8 +242,11 @@ fn the_prompt_answers_goes_on_after_a_mistake_and_remembers() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let command = format!("'{}' sql --data '{data}'", binary().display());
-    let started =
-        Command::new("script").args(["-qefc", &command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let started = Command::new("script")
+        .args(["-qefc", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let Ok(mut terminal) = started else {
         eprintln!("SKIPPED: there is no `script` to make a terminal");
         return;
