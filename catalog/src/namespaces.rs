@@ -33,7 +33,7 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    /// Lists the namespaces and their tables, whose text is to be read `text`.
+    /// Lists the namespaces and their tables, whose text is to be read as `text`.
     pub async fn load(warehouse: Warehouse, text: TextType) -> Result<Self> {
         let misses = Misses::default();
         let mut namespaces = BTreeMap::new();
@@ -50,6 +50,22 @@ impl NamespaceCatalog {
             namespaces.insert(ident.to_string(), Arc::new(namespace));
         }
         Ok(Self { misses, namespaces })
+    }
+
+    /// The same namespaces, whose text is to be read as `text`.
+    pub fn with_text(&self, text: TextType) -> Self {
+        let namespace = |(name, ns): (&String, &Arc<Namespace>)| {
+            let ns = Namespace {
+                warehouse: ns.warehouse.clone(),
+                ident: ns.ident.clone(),
+                names: ns.names.clone(),
+                pinned: Mutex::default(),
+                misses: Arc::clone(&self.misses),
+                text,
+            };
+            (name.clone(), Arc::new(ns))
+        };
+        Self { misses: Arc::clone(&self.misses), namespaces: self.namespaces.iter().map(namespace).collect() }
     }
 
     /// All tables, by namespace.

@@ -27,6 +27,16 @@ pub(crate) struct StatementSession {
     pub tables: Arc<NamespaceCatalog>,
 }
 
+impl StatementSession {
+    /// For statements about tables rather than over their rows: the types they show must not depend on where rows are
+    /// read.
+    pub(crate) fn describing(&self) -> SessionState {
+        let catalogs = Arc::new(MemoryCatalogProviderList::new());
+        catalogs.register_catalog(CATALOG.to_string(), Arc::new(self.tables.with_text(TextType::Utf8)) as _);
+        session_state(local_config(), Arc::clone(self.single.runtime_env()), catalogs as _)
+    }
+}
+
 impl Scheduler {
     pub(crate) async fn session(&self) -> Result<StatementSession> {
         let began = Instant::now();

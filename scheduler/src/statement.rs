@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bergmill_catalog::{Parsed, TableClauses, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -59,9 +60,10 @@ pub(crate) enum InsertMode {
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
-    let state = &session.cluster;
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
     let (statement, partitions) = take_partitions(statement);
+    let describing = describes(&statement, &session.cluster).then(|| session.describing());
+    let state = describing.as_ref().unwrap_or(&session.cluster);
     let plan = state.statement_to_plan(statement).await.map_err(|e| match session.tables.take_miss() {
         // Who names a table that is not there is told of it, not of what followed.
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
@@ -95,6 +97,15 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         query => Planned::Query(query),
     };
     Ok(planned)
+}
+
+/// Whether the answer is about tables: `DESCRIBE`, `SHOW`, and all that reads `information_schema`.
+fn describes(statement: &ParsedStatement, state: &SessionState) -> bool {
+    if matches!(statement, ParsedStatement::Statement(s) if matches!(s.as_ref(), SqlStatement::ExplainTable { .. })) {
+        return true;
+    }
+    let named = state.resolve_table_references(statement).unwrap_or_default();
+    named.iter().any(|table| table.schema() == Some(INFORMATION_SCHEMA))
 }
 
 /// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.

@@ -202,22 +202,31 @@ impl Uncommitted {
 /// A streaming upload that can be abandoned at any moment.
 struct Upload {
     buffer: BufWriter,
-    completing: bool,
+    progress: Progress,
+}
+
+#[derive(PartialEq)]
+enum Progress {
+    Writing,
+    /// A request that creates the object may be on its way.
+    Completing,
+    /// The object exists, or creating it has failed. `BufWriter` must not be asked again: it would panic.
+    Ended,
 }
 
 impl Upload {
     fn new(store: Arc<dyn ObjectStore>, path: Path) -> Self {
         let buffer = BufWriter::with_capacity(store, path, PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
-        Self { buffer, completing: false }
+        Self { buffer, progress: Progress::Writing }
     }
 
     async fn abort(mut self) {
         // A request that has begun to create the object is seen through; otherwise the object could appear after it
         // was deleted. Either outcome is fine then, and an object that exists is deleted next.
-        let result = if self.completing {
-            self.buffer.shutdown().await
-        } else {
-            self.buffer.abort().await.map_err(std::io::Error::other)
+        let result = match self.progress {
+            Progress::Writing => self.buffer.abort().await.map_err(std::io::Error::other),
+            Progress::Completing => self.buffer.shutdown().await,
+            Progress::Ended => Ok(()),
         };
         if let Err(e) = result {
             tracing::debug!(error = %e, "abandoning an upload");
@@ -232,8 +241,10 @@ impl AsyncFileWriter for Upload {
 
     fn complete(&mut self) -> BoxFuture<'_, parquet::errors::Result<()>> {
         async move {
-            self.completing = true;
-            self.buffer.shutdown().await.map_err(|e| ParquetError::External(Box::new(e)))
+            self.progress = Progress::Completing;
+            let result = self.buffer.shutdown().await;
+            self.progress = Progress::Ended;
+            result.map_err(|e| ParquetError::External(Box::new(e)))
         }
         .boxed()
     }

@@ -60,7 +60,7 @@ async fn execute(client: &Client, statement: &str, format: Format) -> Result<()>
         Answer::Rows(rows) => {
             let n = output::print(rows, format, &mut output::stdout()).await?;
             if on_terminal {
-                eprintln!("{n} rows in {}", seconds(started.elapsed()));
+                eprintln!("{n} row{} in {}", if n == 1 { "" } else { "s" }, seconds(started.elapsed()));
             }
         }
         Answer::Updated(rows) if on_terminal => {

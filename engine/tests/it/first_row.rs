@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
@@ -16,7 +17,7 @@ fn table() -> Vec<RecordBatch> {
 /// `pad` bytes.
 fn padded(pad: usize) -> Vec<RecordBatch> {
     let batch = |n: i64| {
-        let rows = n * 4_000..(n + 1) * 4_000;
+        let rows = n * 500..(n + 1) * 500;
         let key = |i: i64| (i * 7_919) % 7_000;
         let keys: ArrayRef = Arc::new(
             rows.clone().map(|i| (key(i) % 10 != 0).then(|| format!("key-{:06}", key(i)))).collect::<StringArray>(),
@@ -24,10 +25,10 @@ fn padded(pad: usize) -> Vec<RecordBatch> {
         let at: ArrayRef =
             Arc::new(rows.clone().map(|i| (i % 13 != 0).then_some((i * 31) % 977)).collect::<Int64Array>());
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows));
-        let pads: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n("x".repeat(pad), 4_000)));
+        let pads: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n("x".repeat(pad), 500)));
         RecordBatch::try_from_iter([("key", keys), ("at", at), ("id", ids), ("pad", pads)]).unwrap()
     };
-    (0..10).map(batch).collect()
+    (0..80).map(batch).collect()
 }
 
 const ALL: usize = 1 << 30;
@@ -85,16 +86,20 @@ async fn other_numbers_and_other_functions_are_left_alone() {
 
 #[tokio::test]
 async fn too_little_memory_for_the_table_of_keys_means_sorting() {
-    let spill = tempfile::tempdir().unwrap();
+    let (rows, spill) = (padded(2_000), tempfile::tempdir().unwrap());
     let sql = numbered("n = 1", "at, id").replace("SELECT key", "SELECT length(pad), key");
     let explain = format!("EXPLAIN ANALYZE {sql}");
-    // Less than the rows take, which is 80 MB, and enough for sorts, which set aside 10 MB each for merging.
-    let little = 64_000_000;
-    let rows = padded(2_000);
-    let analyzed = lines(ours(&rows, little, spill.path()), &explain).await.join("\n");
+    // Less than the rows take, which is 80 MB, and enough for sorts, which set aside 10 MB each for merging and twice
+    // what a batch takes.
+    let little = || {
+        let state = ours(&rows, 64_000_000, spill.path());
+        let config = state.config().clone().with_batch_size(512);
+        SessionStateBuilder::new_from_existing(state).with_config(config).build()
+    };
+    let analyzed = lines(little(), &explain).await.join("\n");
     let sorted = analyzed.lines().find(|l| l.contains("FirstRowExec")).unwrap().to_string();
     assert!(sorted.contains("sorted_instead=2"), "{sorted}");
-    assert_eq!(lines(ours(&rows, little, spill.path()), &sql).await, lines(plain(&rows), &sql).await);
+    assert_eq!(lines(little(), &sql).await, lines(plain(&rows), &sql).await);
 
     let analyzed = lines(ours(&rows, ALL, spill.path()), &explain).await.join("\n");
     assert!(analyzed.contains("sorted_instead=0") || !analyzed.contains("sorted_instead"), "{analyzed}");

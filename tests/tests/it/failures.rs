@@ -232,35 +232,3 @@ fn a_full_disk_is_an_error_and_the_table_stays_as_it_was() {
     assert!(told.contains("n,last\n100,99\n"), "{told}");
     assert_eq!(told.lines().last().map(str::trim), Some("1"), "the files of the load that failed are gone: {told}");
 }
-
-/// The prompt as a person uses it, on a terminal that `script` makes.
-#[cfg(target_os = "linux")]
-#[test]
-fn the_prompt_answers_goes_on_after_a_mistake_and_remembers() {
-    use std::io::Write as _;
-
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().to_str().unwrap();
-    let command = format!("'{}' sql --data '{data}'", binary().display());
-    let started = Command::new("script")
-        .args(["-qefc", &command, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut terminal) = started else {
-        eprintln!("SKIPPED: there is no `script` to make a terminal");
-        return;
-    };
-    let mut keys = terminal.stdin.take().unwrap();
-    // The terminal holds what is typed until the prompt reads it.
-    keys.write_all(b"SELECT 40 +\n2 AS answer;\nSELECT nonsense;\nSELECT 'after' AS word;\nquit\n").unwrap();
-    let out = terminal.wait_with_output().unwrap();
-    drop(keys);
-    let shown = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success(), "{shown}");
-    for part in ["answer", "42", "nonsense", "after"] {
-        assert!(shown.contains(part), "{part} is not in {shown}");
-    }
-    let history = std::fs::read_to_string(folder.path().join(".sql_history")).unwrap();
-    assert!(history.contains("AS answer") && history.contains("'after'"), "{history}");
-}

@@ -8,4 +8,5 @@ mod cluster;
 mod command_line;
 mod failures;
 mod process;
+mod prompt;
 mod sql;

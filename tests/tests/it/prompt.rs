@@ -1,0 +1,97 @@
+//! The prompt as a person uses it, on a terminal that `script` makes.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::process::binary;
+
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    shown: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Terminal {
+    /// `None` where there is no `script`.
+    fn open(command: &str) -> Option<Self> {
+        let mut child = Command::new("script")
+            .args(["-qefc", command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let (keys, mut out) = (child.stdin.take()?, child.stdout.take()?);
+        let (sender, shown) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = out.read(&mut bytes) {
+                if sender.send(bytes[..n].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Some(Self { child, keys, shown })
+    }
+
+    /// Waits until `text` is shown, and returns all that was shown until then. What is typed earlier can be lost: a line
+    /// editor takes the terminal over for each line.
+    fn wait_for(&self, text: &str) -> String {
+        let (mut shown, deadline) = (String::new(), Instant::now() + Duration::from_secs(60));
+        while !shown.contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(bytes) = self.shown.recv_timeout(left) else { panic!("{text:?} did not come; shown is {shown}") };
+            shown.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        shown
+    }
+
+    fn type_line(&mut self, line: &str) {
+        writeln!(self.keys, "{line}").expect("the terminal takes keys");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Shown when the prompt waits for a line, after all of the last answer.
+const READY: &str = "bergmill> \r\u{1b}[10C\u{1b}[?2026l";
+const GO_ON: &str = "...> \r\u{1b}[10C\u{1b}[?2026l";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_answers_goes_on_after_a_mistake_and_remembers() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = format!("'{}' sql --data '{}'", binary().display(), folder.path().display());
+    let Some(mut terminal) = Terminal::open(&command) else {
+        eprintln!("SKIPPED: there is no `script` to make a terminal");
+        return;
+    };
+    terminal.wait_for(READY);
+    terminal.type_line("SELECT 40 +");
+    terminal.wait_for(GO_ON);
+    terminal.type_line("2 AS answer;");
+    let answer = terminal.wait_for(READY);
+    assert!(answer.contains("| answer |") && answer.contains("| 42     |") && answer.contains("1 row in"), "{answer}");
+    terminal.type_line("SELECT nonsense;");
+    assert!(terminal.wait_for(READY).contains("error: "));
+    terminal.type_line("SELECT 'after' AS word;");
+    assert!(terminal.wait_for(READY).contains("| after |"));
+    terminal.type_line("\\q");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = terminal.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the prompt does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success());
+    let history = std::fs::read_to_string(folder.path().join(".sql_history")).unwrap();
+    assert!(history.contains("AS answer") && history.contains("'after'"), "{history}");
+}
