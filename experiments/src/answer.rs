@@ -97,10 +97,10 @@ mod tests {
     fn order_text_type_and_the_last_digits_do_not_matter_but_rows_do() {
         let a = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.1 + 0.2), None]);
         let b = batch(Arc::new(StringViewArray::from(vec!["b", "a"])), &[None, Some(0.3)]);
-        assert_eq!(difference(&[a.clone()], &[b.clone()]).unwrap(), None);
+        assert_eq!(difference(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), None);
         let c = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.300001), None]);
-        assert!(difference(&[a.clone()], &[c]).unwrap().is_some());
-        assert!(difference(&[a.clone()], &[a.slice(0, 1)]).unwrap().unwrap().contains("2 rows and 1"));
+        assert!(difference(std::slice::from_ref(&a), &[c]).unwrap().is_some());
+        assert!(difference(std::slice::from_ref(&a), &[a.slice(0, 1)]).unwrap().unwrap().contains("2 rows and 1"));
         let d = batch(Arc::new(StringArray::from(vec!["a", "c"])), &[Some(0.3), None]);
         assert!(difference(&[a], &[d]).unwrap().is_some());
     }
