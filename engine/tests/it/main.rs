@@ -1,6 +1,7 @@
 //! The session that scheduler and executors share, against plain DataFusion.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod exchange;
 mod first_row;
 mod whole_query;
 
