@@ -2,7 +2,8 @@
 //!
 //! Manifests are immutable and are read side by side, a bounded number at a time. Nothing is pruned here.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
@@ -13,6 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How many manifests are fetched and decoded at a time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
+
+/// How many files of snapshots are remembered in all. One with statistics of a dozen columns takes about 4 KiB.
+const KEPT_FILES: usize = 20_000;
 
 /// All live files of one snapshot, in the order of the manifest list.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +57,43 @@ impl SnapshotFiles {
             }
         }
         Ok(files)
+    }
+}
+
+/// The files of snapshots that were read before, by manifest list, which never changes once written. Those read last are
+/// kept.
+#[derive(Debug, Default)]
+pub(crate) struct SeenFiles(Mutex<VecDeque<(String, Arc<SnapshotFiles>)>>);
+
+impl SeenFiles {
+    /// The files of `snapshot`, read from its manifests at most once while they are remembered.
+    pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
+        let list = snapshot.manifest_list();
+        if let Some(seen) = self.take(list) {
+            self.put(list, &seen);
+            return Ok(seen);
+        }
+        let files = Arc::new(SnapshotFiles::load(table, snapshot).await?);
+        self.put(list, &files);
+        Ok(files)
+    }
+
+    fn take(&self, list: &str) -> Option<Arc<SnapshotFiles>> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = seen.iter().position(|(known, _)| known == list)?;
+        seen.remove(at).map(|(_, files)| files)
+    }
+
+    fn put(&self, list: &str, files: &Arc<SnapshotFiles>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|(known, _)| known != list);
+        seen.push_back((list.to_string(), Arc::clone(files)));
+        let mut kept: usize = seen.iter().map(|(_, files)| files.data.len() + files.deletes.len()).sum();
+        while kept > KEPT_FILES
+            && let Some((_, oldest)) = seen.pop_front()
+        {
+            kept -= oldest.data.len() + oldest.deletes.len();
+        }
     }
 }
 
@@ -107,4 +148,39 @@ pub(crate) async fn load_manifests(
         }
     };
     futures::stream::iter(manifests).map(read).buffered(MANIFESTS_IN_FLIGHT).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_snapshots_read_last_are_remembered() {
+        let seen = SeenFiles::default();
+        let of = |n: usize| Arc::new(SnapshotFiles { data: vec![file(); n], deletes: vec![] });
+        for (list, files) in [("a", 9_000), ("b", 9_000), ("a", 9_000), ("c", 9_000)] {
+            let known = seen.take(list);
+            seen.put(list, &known.unwrap_or_else(|| of(files)));
+        }
+        assert!(seen.take("b").is_none(), "a was read after b");
+        assert_eq!(seen.take("a").unwrap().data.len(), 9_000);
+        assert!(seen.take("c").is_some());
+        seen.put("large", &of(KEPT_FILES + 1));
+        assert!(seen.take("large").is_none(), "what does not fit is not kept");
+    }
+
+    fn file() -> Arc<LiveFile> {
+        let data_file = iceberg::spec::DataFileBuilder::default()
+            .content(iceberg::spec::DataContentType::Data)
+            .file_path("f".to_string())
+            .file_format(iceberg::spec::DataFileFormat::Parquet)
+            .record_count(1)
+            .file_size_in_bytes(1)
+            .partition(iceberg::spec::Struct::empty())
+            .partition_spec_id(0)
+            .build()
+            .unwrap();
+        let manifest_path = "m".into();
+        Arc::new(LiveFile { data_file, spec_id: 0, schema_id: 0, sequence_number: 1, snapshot_id: None, manifest_path })
+    }
 }

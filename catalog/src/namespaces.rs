@@ -161,7 +161,8 @@ impl Namespace {
             return Ok(Arc::clone(table));
         }
         let table = self.warehouse.load(&TableIdent::new(self.ident.clone(), name.to_string())).await?;
-        let table = Arc::new(IcebergTable::current(table)?.with_text(self.text));
+        let table = IcebergTable::current(table)?.with_text(self.text).with_seen_files(self.warehouse.seen_files());
+        let table = Arc::new(table);
         pinned.insert(name.to_string(), Arc::clone(&table));
         Ok(table)
     }

@@ -12,6 +12,7 @@ use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::SeenFiles;
 use crate::store::{Catalog, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
@@ -30,6 +31,7 @@ pub struct Warehouse {
     file_io: FileIO,
     location: String,
     loaded: Arc<LoadedTables>,
+    seen: Arc<SeenFiles>,
 }
 
 /// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
@@ -64,7 +66,7 @@ impl Warehouse {
     /// `location` is the folder, as a URI without percent-encoding, in which tables get their folders.
     pub fn new(catalog: Arc<dyn Catalog>, file_io: FileIO, location: impl Into<String>) -> Self {
         let location = location.into().trim_end_matches('/').to_string();
-        Self { catalog, file_io, location, loaded: Arc::default() }
+        Self { catalog, file_io, location, loaded: Arc::default(), seen: Arc::default() }
     }
 
     /// The catalog, for namespaces, listings, renaming.
@@ -75,6 +77,10 @@ impl Warehouse {
     /// The storage of metadata files.
     pub fn file_io(&self) -> &FileIO {
         &self.file_io
+    }
+
+    pub(crate) fn seen_files(&self) -> Arc<SeenFiles> {
+        Arc::clone(&self.seen)
     }
 
     /// The folder of new tables.

@@ -4,6 +4,7 @@
 //! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
 //! definition, here, that both call.
 mod codec;
+mod compact;
 mod first_row;
 mod functions;
 mod one_stream;

@@ -30,6 +30,7 @@ use datafusion_proto::bytes::{
 use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
 use futures::StreamExt;
 
+use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
 use crate::text::{plain_text, without_views};
 
@@ -70,7 +71,8 @@ impl WholeQueryExec {
         };
         let converter = DeduplicatingProtoConverter {};
         let plan = physical_plan_from_bytes_with_proto_converter(plan, context, codec, &converter)?;
-        Ok(Self::new(with_footer_cache(plan, context)?, u32::from_le_bytes(*vcores) as usize))
+        let plan = compact_before_sorts(with_footer_cache(plan, context)?)?;
+        Ok(Self::new(plan, u32::from_le_bytes(*vcores) as usize))
     }
 }
 

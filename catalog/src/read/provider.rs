@@ -17,7 +17,7 @@ use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::SnapshotFiles;
+use crate::files::{SeenFiles, SnapshotFiles};
 
 /// The Arrow type that text is read as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub struct IcebergTable {
     snapshot: Option<SnapshotRef>,
     schema: SchemaRef,
     files: OnceCell<Arc<SnapshotFiles>>,
+    seen: Arc<SeenFiles>,
 }
 
 impl IcebergTable {
@@ -44,7 +45,12 @@ impl IcebergTable {
     pub fn current(table: Table) -> Result<Self> {
         let snapshot = table.metadata().current_snapshot().cloned();
         let schema = Arc::new(bridge::plain_arrow_schema(table.metadata().current_schema())?);
-        Ok(Self { table, snapshot, schema, files: OnceCell::new() })
+        Ok(Self { table, snapshot, schema, files: OnceCell::new(), seen: Arc::default() })
+    }
+
+    /// Remembers the snapshot's files in `seen`, and finds them there.
+    pub(crate) fn with_seen_files(self, seen: Arc<SeenFiles>) -> Self {
+        Self { seen, ..self }
     }
 
     /// Reads the columns of text as `text` says; those inside nested columns are `Utf8` always.
@@ -70,12 +76,12 @@ impl IcebergTable {
         self.snapshot.as_ref()
     }
 
-    /// All live files of the snapshot, read from its manifests once.
+    /// All live files of the snapshot.
     pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
         let load = || async {
             match &self.snapshot {
-                Some(snapshot) => Ok::<_, Error>(Arc::new(SnapshotFiles::load(&self.table, snapshot).await?)),
-                None => Ok(Arc::new(SnapshotFiles::default())),
+                Some(snapshot) => self.seen.load(&self.table, snapshot).await,
+                None => Ok(Arc::default()),
             }
         };
         let files = self.files.get_or_try_init(load).await?;

@@ -1,0 +1,147 @@
+//! Batches that take no more memory than their rows, before an operator that keeps them all.
+//!
+//! An exchange gathers text in buffers of a megabyte and passes each on with the batch that began to fill it. A sort that
+//! keeps such batches is charged for, and holds, several times what its rows take, and spills to disk that much earlier.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+use futures::StreamExt;
+
+/// Buffers may be so many times as large as what is used of them.
+const TOLERATED: usize = 2;
+
+/// The plan with compact batches before each sort that keeps all its rows.
+pub(crate) fn compact_before_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let wrapped = |node: Arc<dyn ExecutionPlan>| {
+        let Some(sort) = node.downcast_ref::<SortExec>().filter(|s| s.fetch().is_none()) else {
+            return Ok(Transformed::no(node));
+        };
+        let input = Arc::clone(sort.input());
+        let has_views = input.schema().fields().iter().any(|f| is_view(f.data_type()));
+        if !has_views {
+            return Ok(Transformed::no(node));
+        }
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        Ok(Transformed::yes(node.replace_children(vec![Arc::new(CompactExec { input })], options)?))
+    };
+    plan.transform_up(wrapped).data()
+}
+
+fn is_view(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8View | DataType::BinaryView)
+}
+
+/// Copies text whose buffers hold little of it.
+#[derive(Debug)]
+struct CompactExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for CompactExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("CompactExec")
+    }
+}
+
+impl ExecutionPlan for CompactExec {
+    fn name(&self) -> &str {
+        "CompactExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) => Ok(Arc::new(Self { input })),
+            None => Err(DataFusionError::Internal("batches to compact need an input".to_string())),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.input.execute(partition, context)?.map(|batch| compact(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}
+
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(compact_column).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+fn compact_column(column: &ArrayRef) -> ArrayRef {
+    macro_rules! compacted {
+        ($views:expr) => {{
+            let views = $views;
+            let held: usize = views.data_buffers().iter().map(|b| b.capacity()).sum();
+            match held > TOLERATED * views.total_buffer_bytes_used() {
+                true => Arc::new(views.gc()),
+                false => Arc::clone(column),
+            }
+        }};
+    }
+    match column.data_type() {
+        DataType::Utf8View => compacted!(column.as_string_view()),
+        DataType::BinaryView => compacted!(column.as_binary_view()),
+        _ => Arc::clone(column),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::StringViewArray;
+
+    #[test]
+    fn text_of_few_rows_leaves_the_buffers_of_many() {
+        let word = |i: usize| (i % 3 > 0).then(|| format!("a word of more than twelve bytes {i}"));
+        let all = StringViewArray::from_iter((0..1_000).map(word));
+        let few: ArrayRef = Arc::new(all.slice(10, 50));
+        let numbers: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from_iter_values(0..50));
+        let batch = RecordBatch::try_from_iter([("few", few), ("n", numbers)]).unwrap();
+        let compacted = compact(&batch).unwrap();
+        assert_eq!(compacted, batch);
+        assert!(compacted.get_array_memory_size() < batch.get_array_memory_size() / 5);
+        let again = compact(&compacted).unwrap();
+        let buffer = |b: &RecordBatch| b.column(0).as_string_view().data_buffers()[0].as_ptr();
+        assert_eq!(buffer(&again), buffer(&compacted), "what is compact is not copied");
+    }
+}
