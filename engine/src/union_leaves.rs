@@ -4,7 +4,8 @@
 //! not run the literal row an empty `DataSourceExec` in its place. That node has metrics and `PlaceholderRowExec` has none,
 //! so the two tasks report a different number of metrics, the scheduler refuses the second report ("task metrics array
 //! size 7 does not equal with the stage metrics array size 8") and the query never ends. Leaves that have metrics from the
-//! start keep the numbers equal. `tests/slt/types.slt` has such a UNION.
+//! start keep the numbers equal. `tests/slt/types.slt` has such a UNION. Upstream has no issue of it that we know;
+//! apache/datafusion-ballista#763 told of the same message with another cause.
 
 use std::sync::Arc;
 
