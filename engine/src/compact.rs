@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn text_of_few_rows_leaves_the_buffers_of_many() {
-        let word = |i: usize| (i % 3 > 0).then(|| format!("a word of more than twelve bytes {i}"));
+        let word = |i: usize| (!i.is_multiple_of(3)).then(|| format!("a word of more than twelve bytes {i}"));
         let all = StringViewArray::from_iter((0..1_000).map(word));
         let few: ArrayRef = Arc::new(all.slice(10, 50));
         let numbers: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from_iter_values(0..50));
