@@ -13,6 +13,7 @@
 //!
 //! The iceberg crate's transactions are not used: they append only, and they cannot be retried with other decisions.
 
+mod alter;
 mod history;
 mod partitions;
 mod plan;
@@ -214,8 +215,9 @@ impl Warehouse {
                 }
                 Attempt::Ready(ready) => ready,
             };
-            let published = self.publish(&table, commit, &ready.metadata_location, staged.snapshot_id).await;
-            match published {
+            let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
+            let published = self.publish(&table, &ready.metadata_location, has_landed).await;
+            match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
                 Ok(true) => {
                     staged.in_use(ready.manifests);
                     self.discard(ready.expired).await;
@@ -230,37 +232,38 @@ impl Warehouse {
                 }
             }
             retries += 1;
-            if retries > policy.retries || began.elapsed() > policy.total {
-                let message = format!("other writers were quicker {retries} times; run the statement again");
-                return Err(Error::new(ErrorKind::Conflict, message));
-            }
-            tracing::debug!(table = %commit.table, retries, "another writer was quicker");
-            sleep(policy.wait(retries)).await;
+            policy.again(&commit.table, retries, began).await?;
         }
     }
 
     /// Moves the table's pointer to `new`; false if another writer was quicker.
     ///
-    /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold our snapshot
-    /// since. While it still points to the old metadata, our request may yet arrive, so the same request is repeated:
-    /// whichever arrives first makes the other void.
-    async fn publish(&self, table: &Table, commit: &Commit, new: &str, snapshot_id: i64) -> Result<bool> {
+    /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold what we did
+    /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the same
+    /// request is repeated: whichever arrives first makes the other void.
+    async fn publish(
+        &self,
+        table: &Table,
+        new: &str,
+        has_landed: impl Fn(&TableMetadata) -> bool,
+    ) -> std::result::Result<bool, Doubt> {
         const TRIES: u32 = 5;
-        let old = table.metadata_location_result()?;
+        let ident = table.identifier();
+        let old = table.metadata_location_result().map_err(|e| Doubt::Not(e.into()))?;
         let mut doubt = None;
         for attempt in 1..=TRIES {
-            match self.catalog().swap(&commit.table, old, new).await {
+            match self.catalog().swap(ident, old, new).await {
                 Ok(true) => return Ok(true),
                 Ok(false) if doubt.is_none() => return Ok(false),
-                Err(e) if doubt.is_none() && e.kind() != ErrorKind::Unknown => return Err(e),
+                Err(e) if doubt.is_none() && e.kind() != ErrorKind::Unknown => return Err(Doubt::Not(e)),
                 Ok(false) => {}
                 Err(e) => doubt = Some(e),
             }
-            match self.catalog().pointer(&commit.table).await {
+            match self.catalog().pointer(ident).await {
                 Ok(Some(at)) if at == new => return Ok(true),
                 Ok(Some(at)) if at != old => {
-                    let now = self.load_at(&commit.table, &at).await.map_err(|e| unknown(commit, snapshot_id, e))?;
-                    return Ok(now.metadata().snapshot_by_id(snapshot_id).is_some());
+                    let now = self.load_at(ident, &at).await.map_err(Doubt::Unknown)?;
+                    return Ok(has_landed(now.metadata()));
                 }
                 // A table that is gone may have been renamed after our commit.
                 Ok(_) | Err(_) => {}
@@ -269,18 +272,34 @@ impl Warehouse {
                 sleep(Duration::from_millis(20 << attempt)).await;
             }
         }
-        let cause = doubt.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone"));
-        Err(unknown(commit, snapshot_id, cause))
+        Err(Doubt::Unknown(doubt.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone"))))
     }
 }
 
-fn unknown(commit: &Commit, snapshot_id: i64, cause: Error) -> Error {
-    let message = format!(
+/// Why a pointer was not seen to move.
+enum Doubt {
+    /// It did not, and will not.
+    Not(Error),
+    /// It may have, for all that can be found out.
+    Unknown(Error),
+}
+
+impl Doubt {
+    /// The error to report: when nothing is known, what `how_to_find_out` says.
+    fn told(self, how_to_find_out: impl FnOnce() -> String) -> Error {
+        match self {
+            Self::Not(e) => e,
+            Self::Unknown(cause) => Error::new(ErrorKind::Unknown, how_to_find_out()).with_source(cause),
+        }
+    }
+}
+
+fn unknown(commit: &Commit, snapshot_id: i64) -> String {
+    format!(
         "it is unknown whether the commit happened; it did if the table's history has snapshot {snapshot_id}, whose \
          summary has {COMMIT_KEY}={}; committing again under this key is safe",
         commit.key
-    );
-    Error::new(ErrorKind::Unknown, message).with_source(cause)
+    )
 }
 
 /// How often and how patiently a lost race is run again. The table's `commit.retry.*` properties overrule the defaults,
@@ -305,6 +324,17 @@ impl Retry {
             max_wait: millis("commit.retry.max-wait-ms", 2_000),
             total: millis("commit.retry.total-timeout-ms", 300_000),
         }
+    }
+
+    /// Waits before the next attempt, or says that there have been enough.
+    async fn again(&self, table: &TableIdent, retries: u32, began: Instant) -> Result<()> {
+        if retries > self.retries || began.elapsed() > self.total {
+            let message = format!("other writers were quicker {retries} times; run the statement again");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        tracing::debug!(%table, retries, "another writer was quicker");
+        sleep(self.wait(retries)).await;
+        Ok(())
     }
 
     /// Grows with each retry and differs among writers, so that they do not meet again.

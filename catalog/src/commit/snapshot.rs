@@ -289,7 +289,7 @@ fn metadata_folder(metadata: &TableMetadata) -> String {
 }
 
 /// The file after `current`, whose name gives the number; names of other makers (`v3.metadata.json`) are understood.
-fn next_location(metadata: &TableMetadata, current: &str, next: &TableMetadata) -> Result<MetadataLocation> {
+pub(super) fn next_location(metadata: &TableMetadata, current: &str, next: &TableMetadata) -> Result<MetadataLocation> {
     let name = current.rsplit('/').next().unwrap_or(current);
     let digits: String = name.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
     let number = digits.parse::<u32>().map_or(metadata.metadata_log().len() + 1, |n| n as usize + 1);

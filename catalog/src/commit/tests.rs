@@ -533,6 +533,35 @@ async fn a_writer_that_dies_before_the_swap_leaves_the_old_snapshot() {
     assert_eq!(shop.files().await, ["new"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn alterations_and_commits_at_once_all_land() {
+    let shop = Shop::open().await;
+    let alterations = (0..8).map(|i| {
+        let warehouse = shop.warehouse.clone();
+        async move {
+            let key = format!("key-{i}");
+            let change = |_: &TableMetadata, builder: TableMetadataBuilder| {
+                Ok(Some(builder.set_properties(HashMap::from([(key.clone(), "set".to_string())]))?))
+            };
+            warehouse.alter(&events(), change).await.unwrap()
+        }
+    });
+    let commit = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 1)]);
+    let (altered, _) = futures::join!(futures::future::join_all(alterations), commit);
+    assert!(altered.iter().enumerate().all(|(i, t)| t.metadata().properties().contains_key(&format!("key-{i}"))));
+    let now = shop.warehouse.load(&events()).await.unwrap();
+    assert_eq!(now.metadata().properties().len(), 8);
+    assert_eq!(shop.files().await, ["a"]);
+    shop.assert_no_litter().await;
+
+    let at = now.metadata_location().unwrap();
+    let same = shop.warehouse.alter(&events(), |_, _| Ok(None)).await.unwrap();
+    assert_eq!(same.metadata_location().unwrap(), at, "nothing to change writes nothing");
+    let refused = |_: &TableMetadata, _| Err(Error::new(ErrorKind::Invalid, "no"));
+    let e = shop.warehouse.alter(&events(), refused).await.unwrap_err();
+    assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Invalid, "table raw.events: no"));
+}
+
 #[tokio::test]
 async fn other_format_versions_are_not_written() {
     let shop = Shop::open().await;
