@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bergmill_catalog::{Parsed, TableClauses, parse};
+use bergmill_catalog::{Ddl, Parsed, TableClauses, check_views, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
@@ -13,6 +13,7 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement as SqlStatement};
 
+use crate::describe;
 use crate::error::{from_catalog, from_datafusion};
 use crate::session::StatementSession;
 
@@ -33,6 +34,8 @@ pub(crate) enum Planned {
     DropTable { name: TableReference, if_exists: bool },
     /// `DROP SCHEMA`.
     DropNamespace { name: String, if_exists: bool },
+    /// `ALTER TABLE`, views, comments.
+    Define(Box<Ddl>),
 }
 
 /// `CREATE TABLE`.
@@ -40,6 +43,7 @@ pub(crate) enum Planned {
 pub(crate) struct CreateTable {
     pub name: TableReference,
     pub if_not_exists: bool,
+    pub or_replace: bool,
     pub clauses: TableClauses,
     /// The query after `AS`, or a plan without rows that has the declared columns.
     pub input: LogicalPlan,
@@ -60,6 +64,11 @@ pub(crate) enum InsertMode {
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
+    match Ddl::parse(sql).map_err(|e| from_catalog(&e))? {
+        Some(Ddl::Show(show)) => return describe::plan(show, session).await.map(Planned::Query),
+        Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
+        None => {}
+    }
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
@@ -69,6 +78,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
     })?;
+    check_views(&plan).map_err(|e| from_catalog(&e))?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
@@ -116,16 +126,20 @@ fn is_missing_table(e: &DataFusionError) -> bool {
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
     Ok(match ddl {
         DdlStatement::CreateMemoryTable(t) => {
-            if t.or_replace || t.temporary {
-                return Err(unsupported("CREATE OR REPLACE TABLE and CREATE TEMPORARY TABLE"));
+            if t.temporary {
+                return Err(unsupported("CREATE TEMPORARY TABLE"));
+            }
+            if t.or_replace && t.if_not_exists {
+                let what = "CREATE TABLE takes OR REPLACE or IF NOT EXISTS, not both";
+                return Err(Error::new(ErrorKind::InvalidInput, what));
             }
             if !t.constraints.is_empty() {
                 return Err(unsupported("a PRIMARY KEY or UNIQUE constraint, which Iceberg cannot enforce,"));
             }
             let has_rows = !matches!(t.input.as_ref(), LogicalPlan::EmptyRelation(e) if !e.produce_one_row);
             let input = LogicalPlan::clone(&t.input);
-            let (name, if_not_exists) = (t.name, t.if_not_exists);
-            Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, clauses, input, has_rows }))
+            let (name, if_not_exists, or_replace) = (t.name, t.if_not_exists, t.or_replace);
+            Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, or_replace, clauses, input, has_rows }))
         }
         DdlStatement::CreateCatalogSchema(s) => {
             Planned::CreateNamespace { name: namespace_name(&s.schema_name)?, if_not_exists: s.if_not_exists }

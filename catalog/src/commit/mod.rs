@@ -17,6 +17,7 @@ mod alter;
 mod history;
 mod partitions;
 mod plan;
+mod replace;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -120,7 +121,7 @@ pub struct Commit {
 }
 
 /// What became of a [`Commit`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The snapshot with the change; the current one, if any, when there was nothing to do.
     pub snapshot_id: Option<i64>,

@@ -13,6 +13,7 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
+use super::evolved::is_of_one_type;
 use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
@@ -114,7 +115,10 @@ impl TableProvider for IcebergTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        let decide = |f: &&Expr| match decided_by_partition(f, self.table.metadata()) {
+        let metadata = self.table.metadata();
+        let decided =
+            |f: &Expr| decided_by_partition(f, metadata) && is_of_one_type(f, metadata, metadata.current_schema());
+        let decide = |f: &&Expr| match decided(f) {
             true => TableProviderFilterPushDown::Exact,
             // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.
             false => TableProviderFilterPushDown::Inexact,

@@ -1,6 +1,6 @@
 //! From a query's filters to DataFusion's Parquet scan: which files, in which groups, with which statistics.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
@@ -15,10 +15,14 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
-use iceberg::spec::{DataFileFormat, TableMetadata};
+use iceberg::spec::DataFileFormat;
+use object_store::ObjectMeta;
 
+use super::evolved::{self, Group};
 use super::predicate::iceberg_predicate;
 use super::provider::IcebergTable;
 use super::statistics::file_statistics;
@@ -29,7 +33,7 @@ use crate::location::Location;
 /// Below this a byte range is not worth a task of its own.
 const MIN_SPLIT_BYTES: u64 = 4 * 1024 * 1024;
 /// Footers of our own files are a few KiB a row group; one read of this size gets them without a second request.
-const FOOTER_HINT_BYTES: usize = 256 * 1024;
+pub(super) const FOOTER_HINT_BYTES: usize = 256 * 1024;
 
 /// What one scan was planned to read, for `EXPLAIN ANALYZE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,25 +99,53 @@ pub(super) async fn plan(
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
         return Ok(DataSourceExec::from_data_source(nothing));
     }
-    let location = Location::parse(metadata.location())?;
-    check_names(metadata, &planned)?;
-    let mut files = Vec::with_capacity(planned.len());
-    for file in &planned {
-        files.push(partitioned_file(table, file, &schema)?);
+    let partitions = state.config().target_partitions();
+    let bytes = |files: &[Arc<LiveFile>]| files.iter().map(|f| f.data_file.file_size_in_bytes()).sum::<u64>();
+    let all_bytes = bytes(&planned).max(1);
+    let target = match projection {
+        Some(columns) => schema.project(columns)?,
+        None => schema.as_ref().clone(),
+    };
+    let mut scans = Vec::new();
+    for group in evolved::groups(metadata, metadata.current_schema(), &schema, &planned, state).await? {
+        let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
+        let share = usize::try_from(share).unwrap_or(partitions).max(1);
+        let scan = scan_group(table, state, &group, projection, limit, share)?;
+        scans.push(evolved::as_table(scan, &target)?);
     }
-    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
+    match <[_; 1]>::try_from(scans) {
+        Ok([scan]) => Ok(scan),
+        Err(scans) => UnionExec::try_new(scans),
+    }
+}
+
+/// The scan of files that have the same names for the table's columns, in about so many partitions.
+fn scan_group(
+    table: &IcebergTable,
+    state: &dyn Session,
+    group: &Group,
+    projection: Option<&Vec<usize>>,
+    limit: Option<usize>,
+    partitions: usize,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let schema = &group.schema;
+    let location = Location::parse(table.table().metadata().location())?;
+    let mut files = Vec::with_capacity(group.files.len());
+    for file in &group.files {
+        files.push(partitioned_file(table, file, schema)?);
+    }
+    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), schema)?;
     let store = ObjectStoreUrl::parse(location.store_url())?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let source = ParquetSource::new(Arc::clone(&schema))
+    let source = ParquetSource::new(Arc::clone(schema))
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
-    let groups = split(files, state.config().target_partitions());
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
-        .with_file_groups(groups)
+        .with_file_groups(split(files, partitions))
         .with_statistics(statistics)
         .with_projection_indices(projection.cloned())?
         .with_limit(limit)
@@ -123,32 +155,16 @@ pub(super) async fn plan(
 
 /// The files that the filters leave, in manifest order.
 async fn prune(table: &IcebergTable, all: &[Arc<LiveFile>], filters: &[Expr]) -> Result<Vec<Arc<LiveFile>>> {
-    let predicate = iceberg_predicate(filters, table.table().metadata().current_schema());
-    let (Some(predicate), Some(snapshot)) = (predicate, table.snapshot()) else { return Ok(all.to_vec()) };
-    let scan =
-        table.table().scan().snapshot_id(snapshot.snapshot_id()).with_filter(predicate).select_empty().build()?;
+    let Some(snapshot) = table.snapshot() else { return Ok(all.to_vec()) };
+    let (metadata, columns) = (table.table().metadata(), table.table().metadata().current_schema());
+    let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
+    let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
+    let Some(predicate) = iceberg_predicate(&filters, columns) else { return Ok(all.to_vec()) };
+    let (planned, snapshot_id) = evolved::with_columns(table.table(), snapshot, columns)?;
+    let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
     let keep: HashSet<String> =
         scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)?;
     Ok(all.iter().filter(|f| keep.contains(f.data_file.file_path())).cloned().collect())
-}
-
-/// Refuses files in which a column has another name than in the table now: columns are found by name in a file, so such a
-/// column would read as NULL.
-fn check_names(metadata: &TableMetadata, files: &[Arc<LiveFile>]) -> Result<()> {
-    let current = metadata.current_schema();
-    let written: BTreeSet<i32> = files.iter().map(|f| f.schema_id).filter(|id| *id != current.schema_id()).collect();
-    for schema in written.iter().filter_map(|id| metadata.schema_by_id(*id)) {
-        for (id, name) in current.field_id_to_name_map().iter().collect::<BTreeMap<_, _>>() {
-            let renamed = schema.name_by_field_id(*id).is_some_and(|old| old != name);
-            let reused = schema.field_id_by_name(name).is_some_and(|old| old != *id);
-            if renamed || reused {
-                let what =
-                    format!("column {name} was renamed, or replaced by another of its name, after files were written");
-                return Err(Error::new(ErrorKind::Unsupported, format!("{what}; such files cannot be read yet")));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> Result<PartitionedFile> {
@@ -160,16 +176,19 @@ fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> R
     let metadata = table.table().metadata();
     let spec = metadata.partition_spec_by_id(file.spec_id);
     let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref), schema);
-    let path = Location::parse(data.file_path())?.path()?;
-    let meta = object_store::ObjectMeta {
-        location: path,
+    Ok(PartitionedFile::new_from_meta(object_meta(file)?).with_statistics(Arc::new(statistics)))
+}
+
+/// A file as object stores know it.
+pub(super) fn object_meta(file: &LiveFile) -> Result<ObjectMeta> {
+    Ok(ObjectMeta {
+        location: Location::parse(file.data_file.file_path())?.path()?,
         // Data files never change, so any fixed time is a sound version for the footer cache.
         last_modified: chrono::DateTime::UNIX_EPOCH,
-        size: data.file_size_in_bytes(),
+        size: file.data_file.file_size_in_bytes(),
         e_tag: None,
         version: None,
-    };
-    Ok(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)))
+    })
 }
 
 /// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is needed.
