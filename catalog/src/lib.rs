@@ -16,7 +16,10 @@ mod store;
 mod table;
 pub mod write;
 
-pub use commit::{Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit};
+pub use commit::{
+    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
+    ancestors, find_commit,
+};
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{LiveFile, SnapshotFiles};
@@ -24,7 +27,10 @@ pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
-pub use read::{IcebergTable, ScanLog, ScanReport, TextType};
+pub use read::{
+    FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RowPositionExec, ScanLog, ScanReport,
+    TextType,
+};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};

@@ -5,22 +5,27 @@ use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
-use datafusion::common::Statistics;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use futures::TryStreamExt;
 use iceberg::spec::{DataFileFormat, TableMetadata};
 
+use super::hidden::{file_fields, file_values};
 use super::predicate::iceberg_predicate;
 use super::provider::IcebergTable;
+use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
@@ -65,6 +70,9 @@ impl ScanLog {
     }
 }
 
+/// A file with its number among those of the snapshot.
+type Numbered = (usize, Arc<LiveFile>);
+
 pub(super) async fn plan(
     table: &IcebergTable,
     state: &dyn Session,
@@ -73,15 +81,16 @@ pub(super) async fn plan(
     limit: Option<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let metadata = table.table().metadata();
-    let all = table.files().await?;
-    let planned = prune(table, &all.data, filters).await?;
+    let all = table.numbered_files().await?;
+    let count = all.len();
+    let planned = prune(table, all, filters).await?;
     if let Some(log) = state.config().get_extension::<ScanLog>() {
         log.push(ScanReport {
             table: table.table().identifier().to_string(),
             snapshot_id: table.snapshot().map(|s| s.snapshot_id()),
             files_planned: planned.len(),
-            files_pruned: all.data.len() - planned.len(),
-            bytes_planned: planned.iter().map(|f| f.data_file.file_size_in_bytes()).sum(),
+            files_pruned: count - planned.len(),
+            bytes_planned: planned.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum(),
         });
     }
 
@@ -97,46 +106,81 @@ pub(super) async fn plan(
     }
     let location = Location::parse(metadata.location())?;
     check_names(metadata, &planned)?;
+    let own = table.own_schema();
+    let has_hidden = schema.fields().len() > own.fields().len();
+    let of_files = if has_hidden { file_fields() } else { Vec::new() };
+    let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
     let mut files = Vec::with_capacity(planned.len());
-    for file in &planned {
-        files.push(partitioned_file(table, file, &schema)?);
+    for (number, file) in &planned {
+        let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
+        files.push(partitioned_file(table, file, values, own)?);
     }
-    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
+    let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
+    let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
     let store = ObjectStoreUrl::parse(location.store_url())?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let source = ParquetSource::new(Arc::clone(&schema))
+    let source = ParquetSource::new(columns.clone())
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
     let groups = split(files, state.config().target_partitions());
+    // The position is no column of the files: it is the last that the table offers, and added after the others.
+    let position = columns.table_schema().fields().len();
+    let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+    let read: Vec<usize> = asked.iter().copied().filter(|at| *at != position).collect();
+    let numbered = read.len() < asked.len();
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_file_groups(groups)
         .with_statistics(statistics)
-        .with_projection_indices(projection.cloned())?
+        .with_projection_indices(Some(read))?
         .with_limit(limit)
         .build();
-    Ok(DataSourceExec::from_data_source(config))
+    let scan = DataSourceExec::from_data_source(config);
+    match numbered {
+        true => in_order(Arc::new(RowPositionExec::try_new(scan)?), &schema, &asked),
+        false => Ok(scan),
+    }
+}
+
+/// The columns at `asked` of `schema`, in that order.
+fn in_order(
+    scan: Arc<dyn ExecutionPlan>,
+    schema: &Schema,
+    asked: &[usize],
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let has = scan.schema();
+    let is_so = asked.iter().zip(has.fields()).all(|(at, f)| schema.field(*at).name() == f.name());
+    if is_so {
+        return Ok(scan);
+    }
+    let column = |at: &usize| -> DataFusionResult<ProjectionExpr> {
+        let name = schema.field(*at).name();
+        Ok(ProjectionExpr::new(Arc::new(Column::new(name, has.index_of(name)?)), name.clone()))
+    };
+    let columns = asked.iter().map(column).collect::<DataFusionResult<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
 }
 
 /// The files that the filters leave, in manifest order.
-async fn prune(table: &IcebergTable, all: &[Arc<LiveFile>], filters: &[Expr]) -> Result<Vec<Arc<LiveFile>>> {
+async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
     let predicate = iceberg_predicate(filters, table.table().metadata().current_schema());
-    let (Some(predicate), Some(snapshot)) = (predicate, table.snapshot()) else { return Ok(all.to_vec()) };
+    let (Some(predicate), Some(snapshot)) = (predicate, table.snapshot()) else { return Ok(all) };
     let scan =
         table.table().scan().snapshot_id(snapshot.snapshot_id()).with_filter(predicate).select_empty().build()?;
     let keep: HashSet<String> =
         scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)?;
-    Ok(all.iter().filter(|f| keep.contains(f.data_file.file_path())).cloned().collect())
+    Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
 }
 
 /// Refuses files in which a column has another name than in the table now: columns are found by name in a file, so such a
 /// column would read as NULL.
-fn check_names(metadata: &TableMetadata, files: &[Arc<LiveFile>]) -> Result<()> {
+fn check_names(metadata: &TableMetadata, files: &[Numbered]) -> Result<()> {
     let current = metadata.current_schema();
-    let written: BTreeSet<i32> = files.iter().map(|f| f.schema_id).filter(|id| *id != current.schema_id()).collect();
+    let written: BTreeSet<i32> =
+        files.iter().map(|(_, f)| f.schema_id).filter(|id| *id != current.schema_id()).collect();
     for schema in written.iter().filter_map(|id| metadata.schema_by_id(*id)) {
         for (id, name) in current.field_id_to_name_map().iter().collect::<BTreeMap<_, _>>() {
             let renamed = schema.name_by_field_id(*id).is_some_and(|old| old != name);
@@ -151,7 +195,13 @@ fn check_names(metadata: &TableMetadata, files: &[Arc<LiveFile>]) -> Result<()> 
     Ok(())
 }
 
-fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> Result<PartitionedFile> {
+/// `values` are those of the columns that are the same in the whole file, and not in the file.
+fn partitioned_file(
+    table: &IcebergTable,
+    file: &LiveFile,
+    values: Vec<ScalarValue>,
+    schema: &Schema,
+) -> Result<PartitionedFile> {
     let data = &file.data_file;
     if data.file_format() != DataFileFormat::Parquet {
         let what = format!("{} is a {} file; only Parquet is read", data.file_path(), data.file_format());
@@ -169,7 +219,8 @@ fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> R
         e_tag: None,
         version: None,
     };
-    Ok(PartitionedFile::new_from_meta(meta).with_statistics(Arc::new(statistics)))
+    // In this order, because statistics of these values are added to those of the file's columns.
+    Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values).with_statistics(Arc::new(statistics)))
 }
 
 /// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is needed.
