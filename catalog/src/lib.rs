@@ -21,7 +21,10 @@ mod view_plan;
 mod views;
 pub mod write;
 
-pub use commit::{Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit};
+pub use commit::{
+    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
+    ancestors, find_commit,
+};
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};
@@ -31,7 +34,10 @@ pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
-pub use read::{IcebergTable, RELABEL_FUNCTION, ScanLog, ScanReport, TextType, relabel_udf};
+pub use read::{
+    FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
+    ScanLog, ScanReport, TextType, relabel_udf,
+};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};

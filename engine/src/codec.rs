@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use bergmill_catalog::write;
+use bergmill_catalog::{RowPositionExec, write};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
@@ -19,6 +19,7 @@ const WRITE_TAG: &[u8] = b"BERGMILL/write/1:";
 
 const WHOLE_TAG: &[u8] = b"BERGMILL/whole/1:";
 const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
+const POSITION_TAG: &[u8] = b"BERGMILL/position/1:";
 
 /// Ballista's codec plus our nodes.
 #[derive(Debug, Default)]
@@ -40,6 +41,9 @@ impl PhysicalExtensionCodec for PlanCodec {
         if let Some(first) = buf.strip_prefix(FIRST_TAG) {
             return Ok(Arc::new(FirstRowExec::decode(first, only(inputs)?)?));
         }
+        if buf == POSITION_TAG {
+            return Ok(Arc::new(RowPositionExec::try_new(only(inputs)?)?));
+        }
         match buf.strip_prefix(WRITE_TAG) {
             Some(node) => Ok(write::decode(node, only(inputs)?)?),
             None => self.ballista.try_decode(buf, inputs, ctx, converter),
@@ -60,6 +64,10 @@ impl PhysicalExtensionCodec for PlanCodec {
         if let Some(first) = node.downcast_ref::<FirstRowExec>() {
             buf.extend_from_slice(FIRST_TAG);
             buf.extend_from_slice(&first.encode()?);
+            return Ok(());
+        }
+        if node.is::<RowPositionExec>() {
+            buf.extend_from_slice(POSITION_TAG);
             return Ok(());
         }
         match node.downcast_ref::<write::IcebergWriteExec>() {

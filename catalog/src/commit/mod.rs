@@ -5,8 +5,9 @@
 //! made from to the new one. Whoever loses that race plans again on what the winner left. What is promised:
 //!
 //! - Readers see the old snapshot or the new one. A writer that dies leaves files that nothing refers to.
-//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base;
-//!   an append never does, unless the table's schema or partitioning changed.
+//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base, and one that
+//!   overwrites files if another changed what its statement read; an append never does, unless the table's schema or
+//!   partitioning changed.
 //! - The same [`CommitKey`] commits once, for as long as its snapshot is in the table's retained history.
 //! - An outcome that the catalog could not tell is looked up. If even that is not possible the error is of kind
 //!   `Unknown`, and no file is removed.
@@ -15,6 +16,7 @@
 
 mod alter;
 mod history;
+mod overwrite;
 mod partitions;
 mod plan;
 mod replace;
@@ -33,6 +35,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub use history::{COMMIT_KEY, ancestors, find_commit};
+pub use overwrite::{Isolation, Overwrite, ReadFilter};
 pub use partitions::Replaced;
 pub use plan::Tally;
 use snapshot::{Attempt, Staged};
@@ -101,6 +104,10 @@ pub enum Operation {
     /// Puts its files in the place of others. Makes a snapshot also when there is nothing to remove and nothing to add,
     /// so that the table tells that this has run.
     Replace(Replaced),
+    /// Puts its files in the place of certain files, because of what their rows are.
+    Overwrite(Overwrite),
+    /// Takes out all that is there when the commit happens, whoever wrote it.
+    Truncate,
 }
 
 /// A change to a table.

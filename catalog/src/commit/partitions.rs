@@ -1,4 +1,4 @@
-//! Which files a replacing commit replaces: those of some partitions, told by their partition values.
+//! Which files a commit takes out. Those that a replacing commit means are told by their partition values.
 //!
 //! A partition field is known by its source column and transform, not by its place in a spec, so that a table whose
 //! specs differ only in order or name is handled. A spec that lacks a field in question cannot tell which of its files
@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{
-    DataFile, Datum, FieldSummary, Literal, ManifestFile, PartitionField, PartitionSpec, PrimitiveLiteral,
-    PrimitiveType, Struct, TableMetadata, Transform, Type,
+    DataFile, Datum, FieldSummary, Literal, ManifestContentType, ManifestFile, PartitionField, PartitionSpec,
+    PrimitiveLiteral, PrimitiveType, Struct, TableMetadata, Transform, Type,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -26,12 +26,15 @@ pub enum Replaced {
     All,
 }
 
-/// A resolved [`Replaced`], or nothing at all for appends.
+/// Which of the files that are there a commit takes out.
 #[derive(Debug)]
 pub(super) enum Selection {
     Nothing,
     All,
+    /// All of some partitions: a resolved [`Replaced`].
     Some(Partitions),
+    /// These data files, by path.
+    Files(HashSet<String>),
 }
 
 #[derive(Debug)]
@@ -88,11 +91,12 @@ impl Selection {
         Self::Some(Partitions { keys, values, positions })
     }
 
-    /// Whether a file of the given spec and partition is replaced.
-    pub(super) fn covers(&self, spec_id: i32, partition: &Struct) -> Result<bool> {
+    /// Whether a file of the given spec is taken out.
+    pub(super) fn covers(&self, spec_id: i32, file: &DataFile) -> Result<bool> {
         let chosen = match self {
             Self::Nothing => return Ok(false),
             Self::All => return Ok(true),
+            Self::Files(paths) => return Ok(paths.contains(file.file_path())),
             Self::Some(chosen) if chosen.values.is_empty() => return Ok(false),
             Self::Some(chosen) => chosen,
         };
@@ -105,16 +109,17 @@ impl Selection {
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
-        let fields = partition.fields();
+        let fields = file.partition().fields();
         let tuple: Vec<Value> = positions.iter().map(|at| normal(fields.get(*at).and_then(Option::as_ref))).collect();
         Ok(chosen.values.contains(&tuple))
     }
 
-    /// Whether a manifest may list a replaced file, by what the manifest list says of it.
+    /// Whether a manifest may list a file that is taken out, by what the manifest list says of it.
     pub(super) fn may_touch(&self, manifest: &ManifestFile) -> bool {
         let chosen = match self {
             Self::Nothing => return false,
             Self::All => return true,
+            Self::Files(paths) => return !paths.is_empty() && manifest.content == ManifestContentType::Data,
             Self::Some(chosen) => chosen,
         };
         let positions = chosen.positions.get(&manifest.partition_spec_id).and_then(Option::as_ref);
@@ -227,7 +232,7 @@ pub(super) fn describe(metadata: &TableMetadata, spec_id: i32, partition: &Struc
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{DAY, event_file, events_metadata, partition};
+    use super::super::tests::{DAY, event_file, events_metadata, file_in, partition};
     use super::*;
 
     fn chosen(replaced: Replaced, added: &[DataFile]) -> Result<Selection> {
@@ -240,13 +245,13 @@ mod tests {
 
     #[test]
     fn conditions_choose_partitions_by_any_of_their_fields() {
-        let view_today = partition(Some(DAY), Some("view"));
-        let cart_today = partition(Some(DAY), Some("add_cart"));
-        let view_later = partition(Some(DAY + 1), Some("view"));
-        let null_today = partition(Some(DAY), None);
+        let view_today = file_in(partition(Some(DAY), Some("view")));
+        let cart_today = file_in(partition(Some(DAY), Some("add_cart")));
+        let view_later = file_in(partition(Some(DAY + 1), Some("view")));
+        let null_today = file_in(partition(Some(DAY), None));
         let check = |conditions: Vec<(String, Option<Datum>)>, expected: [bool; 4]| {
             let selection = chosen(Replaced::Where(conditions.clone()), &[]).unwrap();
-            let covered = [&view_today, &cart_today, &view_later, &null_today].map(|p| selection.covers(0, p).unwrap());
+            let covered = [&view_today, &cart_today, &view_later, &null_today].map(|f| selection.covers(0, f).unwrap());
             assert_eq!(covered, expected, "{conditions:?}");
         };
         let day = || condition("ts_day", Some(Datum::date(DAY)));
@@ -276,16 +281,16 @@ mod tests {
     #[test]
     fn touched_means_the_partitions_of_the_added_files() {
         let selection = chosen(Replaced::Touched, &[event_file("a", DAY, "view", 1)]).unwrap();
-        assert!(selection.covers(0, &partition(Some(DAY), Some("view"))).unwrap());
-        assert!(!selection.covers(0, &partition(Some(DAY), Some("purchase"))).unwrap());
+        assert!(selection.covers(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
+        assert!(!selection.covers(0, &file_in(partition(Some(DAY), Some("purchase")))).unwrap());
         let none = chosen(Replaced::Touched, &[]).unwrap();
-        assert!(!none.covers(0, &partition(Some(DAY), Some("view"))).unwrap());
+        assert!(!none.covers(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
     }
 
     #[test]
     fn a_spec_that_lacks_the_field_is_refused() {
         let selection = chosen(Replaced::Where(vec![condition("event_type", Some(Datum::string("view")))]), &[]);
-        let e = selection.unwrap().covers(7, &Struct::empty()).unwrap_err();
+        let e = selection.unwrap().covers(7, &file_in(Struct::empty())).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
     }
 

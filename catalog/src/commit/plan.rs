@@ -45,9 +45,12 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
     check_added(metadata, &commit.added)?;
     match commit.operation {
         Operation::Append if commit.added.is_empty() => Ok(Verdict::Nothing),
-        // Rows that are added take nothing away from what others did.
-        Operation::Append => Ok(Verdict::Go { since_base: Vec::new() }),
-        Operation::Replace(_) => {
+        // Rows that are added take nothing away from what others did, and what empties the table comes after them all.
+        Operation::Append | Operation::Truncate => Ok(Verdict::Go { since_base: Vec::new() }),
+        Operation::Overwrite(ref change) if change.removed.is_empty() && commit.added.is_empty() => {
+            Ok(Verdict::Nothing)
+        }
+        Operation::Replace(_) | Operation::Overwrite(_) => {
             let is_base = |s: &SnapshotRef| Some(s.snapshot_id()) == commit.base.snapshot_id;
             let since_base: Vec<_> = history::ancestors(metadata).take_while(|s| !is_base(s)).collect();
             let reached = match since_base.last() {
@@ -97,7 +100,7 @@ fn check_added(metadata: &TableMetadata, added: &[DataFile]) -> Result<()> {
 pub(super) fn check_within(metadata: &TableMetadata, selection: &Selection, added: &[DataFile]) -> Result<()> {
     let spec_id = metadata.default_partition_spec_id();
     for file in added {
-        if !selection.covers(spec_id, file.partition())? {
+        if !selection.covers(spec_id, file)? {
             let partition = describe(metadata, spec_id, file.partition());
             let message = format!("rows were written to {partition}, which is not among what is replaced");
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -123,7 +126,7 @@ pub(super) fn check_conflict(
         for entry in manifest.entries() {
             let is_change = entry.status() != ManifestStatus::Existing
                 && entry.snapshot_id().is_none_or(|id| id == snapshot.snapshot_id());
-            if is_change && selection.covers(file.partition_spec_id, entry.data_file().partition())? {
+            if is_change && selection.covers(file.partition_spec_id, entry.data_file())? {
                 let partition = describe(metadata, file.partition_spec_id, entry.data_file().partition());
                 let message = format!(
                     "another writer changed {partition} (snapshot {}, {}) since this write began; run the \
@@ -151,7 +154,7 @@ pub(super) enum Fate {
 pub(super) fn fate(selection: &Selection, file: &ManifestFile, manifest: &Manifest) -> Result<Fate> {
     let mut removed = Vec::new();
     for (at, entry) in manifest.entries().iter().enumerate() {
-        if entry.is_alive() && selection.covers(file.partition_spec_id, entry.data_file().partition())? {
+        if entry.is_alive() && selection.covers(file.partition_spec_id, entry.data_file())? {
             removed.push(at);
         }
     }
@@ -296,6 +299,13 @@ pub(super) fn summary(
     let operation = match operation {
         Operation::Append => SnapshotOperation::Append,
         Operation::Replace(_) => SnapshotOperation::Overwrite,
+        Operation::Truncate => SnapshotOperation::Delete,
+        // As the reference does: by what it came to.
+        Operation::Overwrite(_) => match (added.files, removed.files) {
+            (_, 0) => SnapshotOperation::Append,
+            (0, _) => SnapshotOperation::Delete,
+            _ => SnapshotOperation::Overwrite,
+        },
     };
     Summary { operation, additional_properties: properties }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::partitions::Selection;
 use super::plan::{self, Changes, Fate, Tally, Verdict};
-use super::{Commit, Committed, Operation};
+use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{load_manifests, manifest_list};
 use crate::table::write_metadata;
@@ -111,6 +111,13 @@ impl Staged {
         Ok(self.added.clone())
     }
 
+    /// Those of the files that none of the manifests, rewritten, has given up.
+    fn missing<'a>(&self, manifests: &[ManifestFile], paths: &'a HashSet<String>) -> Vec<&'a String> {
+        let rewritten = manifests.iter().filter_map(|m| self.rewritten.get(&m.manifest_path));
+        let found: HashSet<&str> = rewritten.flat_map(|(_, gone)| gone.iter().map(|(_, f)| f.file_path())).collect();
+        paths.iter().filter(|p| !found.contains(p.as_str())).collect()
+    }
+
     /// Writes a manifest anew, with the schema and spec that it had, and the entries at `removed` marked as deleted.
     async fn rewrite(&mut self, table: &Table, file: &ManifestFile, from: &Manifest, removed: &[usize]) -> Result<()> {
         let (schema, spec) = (from.metadata().schema().clone(), from.metadata().partition_spec().clone());
@@ -161,21 +168,32 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
     };
     let selection = match &commit.operation {
         Operation::Append => Selection::Nothing,
+        Operation::Truncate => Selection::All,
         Operation::Replace(replaced) => {
             let selection = Selection::resolve(metadata, replaced, &commit.added)?;
             plan::check_within(metadata, &selection, &commit.added)?;
+            for snapshot in since_base {
+                clear(table, &selection, snapshot, staged).await?;
+            }
             selection
         }
+        Operation::Overwrite(change) => {
+            change.check(table, &since_base).await?;
+            Selection::Files(change.paths())
+        }
     };
-    for snapshot in since_base {
-        clear(table, &selection, snapshot, staged).await?;
-    }
 
     let mut changes = Changes::default();
     for file in &commit.added {
         changes.add(commit.base.spec_id, file);
     }
-    let mut manifests = carried_over(table, &selection, staged, &mut changes).await?;
+    let mut manifests = match &commit.operation {
+        Operation::Overwrite(change) => {
+            let first = change.manifests();
+            carried_over(table, &selection, |m| first.contains(m.manifest_path.as_str()), staged, &mut changes).await?
+        }
+        _ => carried_over(table, &selection, |_| true, staged, &mut changes).await?,
+    };
     manifests.extend(staged.added_manifest(table, &commit.added).await?);
     let ready = write_snapshot(table, commit, staged, manifests, changes).await?;
     Ok(Attempt::Ready(Box::new(ready)))
@@ -195,26 +213,29 @@ async fn clear(table: &Table, selection: &Selection, snapshot: &SnapshotRef, sta
     Ok(())
 }
 
-/// The manifests of the current snapshot, without the replaced files.
+/// The manifests of the current snapshot, without the files that are taken out. `first` tells where to look for certain
+/// files: the other manifests are opened when they are not all there.
 async fn carried_over(
     table: &Table,
     selection: &Selection,
+    first: impl Fn(&ManifestFile) -> bool,
     staged: &mut Staged,
     changes: &mut Changes,
 ) -> Result<Vec<ManifestFile>> {
-    let Some(current) = table.metadata().current_snapshot() else { return Ok(Vec::new()) };
-    let mut manifests = manifest_list(table, current).await?;
+    let mut manifests = match table.metadata().current_snapshot() {
+        Some(current) => manifest_list(table, current).await?,
+        None => Vec::new(),
+    };
     manifests.retain(plan::has_live_files);
 
-    let is_open = |m: &&ManifestFile| {
-        let path = &m.manifest_path;
-        selection.may_touch(m) && !staged.untouched.contains(path) && !staged.rewritten.contains_key(path)
-    };
-    let open: Vec<ManifestFile> = manifests.iter().filter(is_open).cloned().collect();
-    for (file, manifest) in load_manifests(table.file_io(), open).await? {
-        match plan::fate(selection, &file, &manifest)? {
-            Fate::Keep => drop(staged.untouched.insert(file.manifest_path)),
-            Fate::Rewrite(removed) => staged.rewrite(table, &file, &manifest, &removed).await?,
+    take_out(table, selection, manifests.iter().filter(|m| first(m)), staged).await?;
+    if let Selection::Files(paths) = selection {
+        if !staged.missing(&manifests, paths).is_empty() {
+            take_out(table, selection, manifests.iter().filter(|m| !first(m)), staged).await?;
+        }
+        let missing = staged.missing(&manifests, paths);
+        if !missing.is_empty() {
+            return Err(overwrite::gone(missing));
         }
     }
     for manifest in &mut manifests {
@@ -224,6 +245,27 @@ async fn carried_over(
         }
     }
     Ok(manifests)
+}
+
+/// Rewrites those of the manifests that list files to be taken out.
+async fn take_out(
+    table: &Table,
+    selection: &Selection,
+    among: impl Iterator<Item = &ManifestFile>,
+    staged: &mut Staged,
+) -> Result<()> {
+    let is_open = |m: &&ManifestFile| {
+        let path = &m.manifest_path;
+        selection.may_touch(m) && !staged.untouched.contains(path) && !staged.rewritten.contains_key(path)
+    };
+    let open: Vec<ManifestFile> = among.filter(is_open).cloned().collect();
+    for (file, manifest) in load_manifests(table.file_io(), open).await? {
+        match plan::fate(selection, &file, &manifest)? {
+            Fate::Keep => drop(staged.untouched.insert(file.manifest_path)),
+            Fate::Rewrite(removed) => staged.rewrite(table, &file, &manifest, &removed).await?,
+        }
+    }
+    Ok(())
 }
 
 async fn write_snapshot(

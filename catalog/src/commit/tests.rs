@@ -49,11 +49,19 @@ pub(super) fn partition(day: Option<i32>, event_type: Option<&str>) -> Struct {
 }
 
 pub(super) fn event_file(path: &str, day: i32, event_type: &str, rows: u64) -> DataFile {
+    file(path, partition(Some(day), Some(event_type)), rows)
+}
+
+pub(super) fn file_in(partition: Struct) -> DataFile {
+    file("f", partition, 1)
+}
+
+fn file(path: &str, partition: Struct, rows: u64) -> DataFile {
     DataFileBuilder::default()
         .content(DataContentType::Data)
         .file_path(path.to_string())
         .file_format(DataFileFormat::Parquet)
-        .partition(partition(Some(day), Some(event_type)))
+        .partition(partition)
         .record_count(rows)
         .file_size_in_bytes(rows * 10)
         .build()

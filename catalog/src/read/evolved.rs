@@ -34,7 +34,7 @@ use iceberg::table::Table;
 use parquet::schema::types::Type as ParquetType;
 
 use super::relabel::relabel_udf;
-use super::scan::{FOOTER_HINT_BYTES, object_meta};
+use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::always_of_one_type;
 use crate::files::LiveFile;
@@ -51,7 +51,7 @@ const NAME_MAPPING: &str = "schema.name-mapping.default";
 pub(super) struct Group {
     /// The table's columns under the files' names.
     pub(super) schema: SchemaRef,
-    pub(super) files: Vec<Arc<LiveFile>>,
+    pub(super) files: Vec<Numbered>,
 }
 
 /// The files by their names for `columns`, which are read as the types of `schema`.
@@ -59,18 +59,18 @@ pub(super) async fn groups(
     metadata: &TableMetadata,
     columns: &Columns,
     schema: &SchemaRef,
-    files: &[Arc<LiveFile>],
+    files: &[Numbered],
     state: &dyn Session,
 ) -> Result<Vec<Group>> {
     if !was_renamed(metadata, columns) {
         return Ok(vec![Group { schema: Arc::clone(schema), files: files.to_vec() }]);
     }
     let mapping = name_mapping(metadata)?;
-    let read = files.iter().map(|file| async {
+    let read = files.iter().map(|(number, file)| async {
         let names = names_in(file, metadata, mapping.as_ref(), state).await?;
         let fields = names.fields(columns.as_struct().fields(), schema.fields());
         let fields = fields.map_err(|e| e.context(file.data_file.file_path()))?;
-        Ok::<_, Error>((Arc::clone(file), Schema::new(fields)))
+        Ok::<_, Error>(((*number, Arc::clone(file)), Schema::new(fields)))
     });
     let mut read = futures::stream::iter(read.collect::<Vec<_>>()).buffered(FOOTERS_IN_FLIGHT);
     let mut groups: Vec<Group> = Vec::new();

@@ -1,5 +1,6 @@
 //! A table pinned to one snapshot, as DataFusion sees it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,11 +15,12 @@ use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
 use super::evolved::is_of_one_type;
+use super::hidden;
 use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{SeenFiles, SnapshotFiles};
+use crate::files::{LiveFile, SeenFiles, SnapshotFiles};
 
 /// The Arrow type that text is read as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,11 +34,16 @@ pub enum TextType {
 }
 
 /// An Iceberg table at the snapshot it had when the statement was planned. Commits made meanwhile are not seen.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct IcebergTable {
     table: Table,
     snapshot: Option<SnapshotRef>,
+    /// The table's own columns.
+    own: SchemaRef,
+    /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
     schema: SchemaRef,
+    /// When only some files are read: their numbers.
+    only: Option<Arc<HashSet<usize>>>,
     files: OnceCell<Arc<SnapshotFiles>>,
     seen: Arc<SeenFiles>,
 }
@@ -46,7 +53,8 @@ impl IcebergTable {
     pub fn current(table: Table) -> Result<Self> {
         let snapshot = table.metadata().current_snapshot().cloned();
         let schema = Arc::new(bridge::plain_arrow_schema(table.metadata().current_schema())?);
-        Ok(Self { table, snapshot, schema, files: OnceCell::new(), seen: Arc::default() })
+        let own = Arc::clone(&schema);
+        Ok(Self { table, snapshot, own, schema, only: None, files: OnceCell::new(), seen: Arc::default() })
     }
 
     /// Remembers the snapshot's files in `seen`, and finds them there.
@@ -63,8 +71,32 @@ impl IcebergTable {
             DataType::Utf8 => Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8View)),
             _ => Arc::clone(f),
         };
-        let schema = Schema::new(self.schema.fields().iter().map(view).collect::<Vec<_>>());
-        Self { schema: Arc::new(schema), ..self }
+        let schema = |all: &Schema| Arc::new(Schema::new(all.fields().iter().map(view).collect::<Vec<_>>()));
+        Self { schema: schema(&self.schema), own: schema(&self.own), ..self }
+    }
+
+    /// The same table, which offers the hidden columns too, after its own.
+    pub fn with_hidden_columns(&self) -> Self {
+        let own = self.own.fields().iter().cloned();
+        let fields = own.chain(hidden::file_fields()).chain([hidden::position_field()]).collect::<Vec<_>>();
+        Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
+    }
+
+    /// The same table as if only these files were in it: by their numbers, as column `$file` tells them.
+    pub fn with_files(&self, numbers: HashSet<usize>) -> Self {
+        Self { only: Some(Arc::new(numbers)), ..self.clone() }
+    }
+
+    /// The table's own columns, as they are read.
+    pub(super) fn own_schema(&self) -> &SchemaRef {
+        &self.own
+    }
+
+    /// The live data files that are read, each with its number.
+    pub async fn numbered_files(&self) -> Result<Vec<(usize, Arc<LiveFile>)>> {
+        let all = self.files().await?;
+        let is_read = |number: &usize| self.only.as_ref().is_none_or(|only| only.contains(number));
+        Ok(all.data.iter().cloned().enumerate().filter(|(number, _)| is_read(number)).collect())
     }
 
     /// The table's metadata and location.

@@ -5,26 +5,31 @@ use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
-use datafusion::common::Statistics;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::spec::DataFileFormat;
 use object_store::ObjectMeta;
 
 use super::evolved::{self, Group};
+use super::hidden::{file_fields, file_values};
 use super::predicate::iceberg_predicate;
 use super::provider::IcebergTable;
+use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
@@ -69,6 +74,9 @@ impl ScanLog {
     }
 }
 
+/// A file with its number among those of the snapshot.
+pub(super) type Numbered = (usize, Arc<LiveFile>);
+
 pub(super) async fn plan(
     table: &IcebergTable,
     state: &dyn Session,
@@ -77,15 +85,16 @@ pub(super) async fn plan(
     limit: Option<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let metadata = table.table().metadata();
-    let all = table.files().await?;
-    let planned = prune(table, &all.data, filters).await?;
+    let all = table.numbered_files().await?;
+    let count = all.len();
+    let planned = prune(table, all, filters).await?;
     if let Some(log) = state.config().get_extension::<ScanLog>() {
         log.push(ScanReport {
             table: table.table().identifier().to_string(),
             snapshot_id: table.snapshot().map(|s| s.snapshot_id()),
             files_planned: planned.len(),
-            files_pruned: all.data.len() - planned.len(),
-            bytes_planned: planned.iter().map(|f| f.data_file.file_size_in_bytes()).sum(),
+            files_pruned: count - planned.len(),
+            bytes_planned: planned.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum(),
         });
     }
 
@@ -100,18 +109,14 @@ pub(super) async fn plan(
         return Ok(DataSourceExec::from_data_source(nothing));
     }
     let partitions = state.config().target_partitions();
-    let bytes = |files: &[Arc<LiveFile>]| files.iter().map(|f| f.data_file.file_size_in_bytes()).sum::<u64>();
+    let bytes = |files: &[Numbered]| files.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum::<u64>();
     let all_bytes = bytes(&planned).max(1);
-    let target = match projection {
-        Some(columns) => schema.project(columns)?,
-        None => schema.as_ref().clone(),
-    };
+    let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
-    for group in evolved::groups(metadata, metadata.current_schema(), &schema, &planned, state).await? {
+    for group in evolved::groups(metadata, metadata.current_schema(), table.own_schema(), &planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
-        let scan = scan_group(table, state, &group, projection, limit, share)?;
-        scans.push(evolved::as_table(scan, &target)?);
+        scans.push(scan_group(table, state, &group, &asked, limit, share)?);
     }
     match <[_; 1]>::try_from(scans) {
         Ok([scan]) => Ok(scan),
@@ -119,55 +124,96 @@ pub(super) async fn plan(
     }
 }
 
-/// The scan of files that have the same names for the table's columns, in about so many partitions.
+/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions.
 fn scan_group(
     table: &IcebergTable,
     state: &dyn Session,
     group: &Group,
-    projection: Option<&Vec<usize>>,
+    asked: &[usize],
     limit: Option<usize>,
     partitions: usize,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let schema = &group.schema;
-    let location = Location::parse(table.table().metadata().location())?;
+    let metadata = table.table().metadata();
+    let schema = datafusion::catalog::TableProvider::schema(table);
+    let own = &group.schema;
+    let location = Location::parse(metadata.location())?;
+    let has_hidden = schema.fields().len() > own.fields().len();
+    let of_files = if has_hidden { file_fields() } else { Vec::new() };
+    let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
     let mut files = Vec::with_capacity(group.files.len());
-    for file in &group.files {
-        files.push(partitioned_file(table, file, schema)?);
+    for (number, file) in &group.files {
+        let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
+        files.push(partitioned_file(table, file, values, own)?);
     }
-    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), schema)?;
+    let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
+    let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
     let store = ObjectStoreUrl::parse(location.store_url())?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let source = ParquetSource::new(Arc::clone(schema))
+    let source = ParquetSource::new(columns.clone())
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
+    // The position is no column of the files: it is the last that the table offers, and added after the others.
+    let position = columns.table_schema().fields().len();
+    let mut read: Vec<usize> = asked.iter().copied().filter(|at| *at != position).collect();
+    let numbered = read.len() < asked.len();
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_file_groups(split(files, partitions))
         .with_statistics(statistics)
-        .with_projection_indices(projection.cloned())?
+        .with_projection_indices(Some(read.clone()))?
         .with_limit(limit)
         .build();
-    Ok(DataSourceExec::from_data_source(config))
+    let mut scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+    if numbered {
+        scan = Arc::new(RowPositionExec::try_new(scan)?);
+        read.push(position);
+    }
+    in_order(evolved::as_table(scan, &schema.project(&read)?)?, &schema, asked)
+}
+
+/// The columns at `asked` of `schema`, in that order.
+fn in_order(
+    scan: Arc<dyn ExecutionPlan>,
+    schema: &Schema,
+    asked: &[usize],
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let has = scan.schema();
+    let is_so = asked.iter().zip(has.fields()).all(|(at, f)| schema.field(*at).name() == f.name());
+    if is_so {
+        return Ok(scan);
+    }
+    let column = |at: &usize| -> DataFusionResult<ProjectionExpr> {
+        let name = schema.field(*at).name();
+        Ok(ProjectionExpr::new(Arc::new(Column::new(name, has.index_of(name)?)), name.clone()))
+    };
+    let columns = asked.iter().map(column).collect::<DataFusionResult<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
 }
 
 /// The files that the filters leave, in manifest order.
-async fn prune(table: &IcebergTable, all: &[Arc<LiveFile>], filters: &[Expr]) -> Result<Vec<Arc<LiveFile>>> {
-    let Some(snapshot) = table.snapshot() else { return Ok(all.to_vec()) };
+async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
+    let Some(snapshot) = table.snapshot() else { return Ok(all) };
     let (metadata, columns) = (table.table().metadata(), table.table().metadata().current_schema());
     let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
     let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
-    let Some(predicate) = iceberg_predicate(&filters, columns) else { return Ok(all.to_vec()) };
+    let Some(predicate) = iceberg_predicate(&filters, columns) else { return Ok(all) };
     let (planned, snapshot_id) = evolved::with_columns(table.table(), snapshot, columns)?;
     let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
     let keep: HashSet<String> =
         scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)?;
-    Ok(all.iter().filter(|f| keep.contains(f.data_file.file_path())).cloned().collect())
+    Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
 }
 
-fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> Result<PartitionedFile> {
+/// `values` are those of the columns that are the same in the whole file, and not in the file.
+fn partitioned_file(
+    table: &IcebergTable,
+    file: &LiveFile,
+    values: Vec<ScalarValue>,
+    schema: &Schema,
+) -> Result<PartitionedFile> {
     let data = &file.data_file;
     if data.file_format() != DataFileFormat::Parquet {
         let what = format!("{} is a {} file; only Parquet is read", data.file_path(), data.file_format());
@@ -176,7 +222,9 @@ fn partitioned_file(table: &IcebergTable, file: &LiveFile, schema: &Schema) -> R
     let metadata = table.table().metadata();
     let spec = metadata.partition_spec_by_id(file.spec_id);
     let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref), schema);
-    Ok(PartitionedFile::new_from_meta(object_meta(file)?).with_statistics(Arc::new(statistics)))
+    // In this order, because statistics of these values are added to those of the file's columns.
+    let file = PartitionedFile::new_from_meta(object_meta(file)?).with_partition_values(values);
+    Ok(file.with_statistics(Arc::new(statistics)))
 }
 
 /// A file as object stores know it.

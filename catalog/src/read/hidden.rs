@@ -1,0 +1,46 @@
+//! Columns that no table has and every row does: which file it lies in, and where in it. A table carries them, after its
+//! own columns, only when it is asked to: `SELECT *` means the table's own.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use iceberg::spec::TableMetadata;
+
+use crate::bridge::UTC;
+use crate::files::LiveFile;
+
+/// Path of the data file: text.
+pub const PATH_COLUMN: &str = "$path";
+/// When the snapshot that added the data file was committed; NULL once that snapshot has expired.
+pub const MODIFIED_COLUMN: &str = "$file_modified_time";
+/// Place of the data file among those of the snapshot, from 0: a short name for it within one statement.
+pub const FILE_COLUMN: &str = "$file";
+/// Place of the row in its data file, from 0.
+pub const POSITION_COLUMN: &str = "$pos";
+
+/// The columns that are the same for all rows of a file, in the order of [`file_values`].
+pub(super) fn file_fields() -> Vec<FieldRef> {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+    vec![
+        Arc::new(Field::new(PATH_COLUMN, DataType::Utf8, false)),
+        Arc::new(Field::new(MODIFIED_COLUMN, time, true)),
+        Arc::new(Field::new(FILE_COLUMN, DataType::Int32, false)),
+    ]
+}
+
+/// The column that is another for each row of a file.
+pub(super) fn position_field() -> FieldRef {
+    Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false))
+}
+
+/// The values of [`file_fields`] for the `number`th file of a snapshot.
+pub(super) fn file_values(number: usize, file: &LiveFile, metadata: &TableMetadata) -> Vec<ScalarValue> {
+    let added_by = file.snapshot_id.and_then(|id| metadata.snapshot_by_id(id));
+    let committed = added_by.map(|s| s.timestamp_ms().saturating_mul(1000));
+    vec![
+        ScalarValue::Utf8(Some(file.data_file.file_path().to_string())),
+        ScalarValue::TimestampMicrosecond(committed, Some(UTC.into())),
+        ScalarValue::Int32(Some(i32::try_from(number).unwrap_or(i32::MAX))),
+    ]
+}

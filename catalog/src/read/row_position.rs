@@ -1,0 +1,152 @@
+//! Numbers the rows of each data file as they are read.
+//!
+//! DataFusion's Parquet source can do it, by a virtual column of its schema, but its wire format has no place for such a
+//! column. So the scan travels without it, under a node of ours that reads it with the column.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::functions::core::file_row_index;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use futures::StreamExt;
+
+use super::hidden::{POSITION_COLUMN, position_field};
+
+/// The rows of a scan of Parquet files, and after their columns the place of each row in its file.
+#[derive(Debug)]
+pub struct RowPositionExec {
+    scan: Arc<dyn ExecutionPlan>,
+    /// The same scan with the column. One for all partitions, because a scan's partitions share out its files.
+    numbered: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl RowPositionExec {
+    /// Numbers the rows of `scan`, which is a `DataSourceExec` over Parquet files.
+    pub fn try_new(scan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Self> {
+        let columns = scan.schema();
+        let mut with_position: Vec<_> = columns
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, f)| ProjectionExpr::new(Arc::new(Column::new(f.name(), at)), f.name().clone()))
+            .collect();
+        let position =
+            ScalarFunctionExpr::try_new(file_row_index(), vec![], &columns, Arc::new(ConfigOptions::default()))?;
+        with_position.push(ProjectionExpr::new(Arc::new(position), POSITION_COLUMN.to_string()));
+        let source = scan.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
+        let numbered = match source {
+            Some(source) => source.try_swapping_with_projection(&ProjectionExprs::new(with_position))?,
+            None => None,
+        };
+        let Some(numbered) = numbered else {
+            return Err(DataFusionError::Internal("rows are numbered by a scan of files only".to_string()));
+        };
+        let fields = columns.fields().iter().cloned().chain([position_field()]).collect::<Vec<_>>();
+        let schema = Arc::new(Schema::new(fields));
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            scan.output_partitioning().clone(),
+            scan.properties().emission_type,
+            scan.properties().boundedness,
+        );
+        let numbered = Arc::new(DataSourceExec::new(numbered));
+        Ok(Self { scan, numbered, properties: Arc::new(properties) })
+    }
+}
+
+impl DisplayAs for RowPositionExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl ExecutionPlan for RowPositionExec {
+    fn name(&self) -> &str {
+        Self::static_name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.scan]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(scan) => Ok(Arc::new(Self::try_new(scan)?)),
+            None => Err(DataFusionError::Internal("rows to number need a scan".to_string())),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+        // The column is told nullable by the source, and never is.
+        let schema = self.schema();
+        let told = Arc::clone(&schema);
+        let rows = self.numbered.execute(partition, context)?;
+        let rows = rows.map(move |batch| Ok(batch?.with_schema(Arc::clone(&told))?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.numbered.metrics()
+    }
+
+    /// Filters of the table's columns prune row groups as if the rows were not numbered.
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> DataFusionResult<FilterDescription> {
+        FilterDescription::from_children(filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> DataFusionResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}
