@@ -57,14 +57,14 @@ pub fn create_view_statement(view: &View) -> crate::error::Result<String> {
     Ok(sql)
 }
 
-fn tblproperties(properties: &BTreeMap<&String, &String>) -> String {
-    let pair = |(key, value): (&&String, &&String)| format!("  {} = {}", quoted(key), quoted(value));
+fn tblproperties(properties: &BTreeMap<&str, &str>) -> String {
+    let pair = |(key, value): (&&str, &&str)| format!("  {} = {}", quoted(key), quoted(value));
     let pairs: Vec<_> = properties.iter().filter(|(key, _)| **key != COMMENT).map(pair).collect();
     if pairs.is_empty() { String::new() } else { format!("\nTBLPROPERTIES (\n{}\n)", pairs.join(",\n")) }
 }
 
-fn ordered(properties: &HashMap<String, String>) -> BTreeMap<&String, &String> {
-    properties.iter().collect()
+fn ordered(properties: &HashMap<String, String>) -> BTreeMap<&str, &str> {
+    properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 /// The fields of the table's partition spec: names, and what they are made from.

@@ -289,7 +289,7 @@ fn narrowing(column: &ColumnPath, from: &Type, to: &Type) -> Error {
         Type::Primitive(P::Float) => "a float can become a DOUBLE".to_string(),
         Type::Primitive(P::Decimal { precision, scale }) => {
             format!(
-                "a decimal({precision},{scale}) can get more digits before the point, with the same {scale} behind it"
+                "a decimal({precision}, {scale}) can get more digits before the point, with the same {scale} behind it"
             )
         }
         other => format!("a {} keeps its type", kind(other)),
@@ -333,7 +333,7 @@ fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edi
         }
         Type::List(l) if l.element_field.name == *name => Type::List(ListType::new(changed(&l.element_field, edit)?)),
         Type::Map(m) if m.value_field.name == *name => {
-            if !rest.is_empty() {
+            if !rest.is_empty() || !m.value_field.field_type.is_primitive() {
                 let what = format!("column {column}: columns inside the values of a map cannot be changed yet");
                 return Err(Error::new(ErrorKind::Unsupported, what));
             }

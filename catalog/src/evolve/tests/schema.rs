@@ -4,13 +4,15 @@ fn optional(id: i32, name: &str, ty: PrimitiveType) -> NestedFieldRef {
     NestedField::optional(id, name, Type::Primitive(ty)).into()
 }
 
-/// `id` (required), `n`, `price`, `address` (struct), `lines` (list of structs), `prices` (map), `ratio`.
+/// `id` (required), `n`, `price`, `address` (struct), `lines` (list of structs), `prices` and `stock` (maps).
 fn schema() -> Schema {
     use PrimitiveType as P;
     let address = StructType::new(vec![optional(7, "city", P::String), optional(8, "zip", P::Int)]);
     let line = Type::Struct(StructType::new(vec![optional(10, "sku", P::String), optional(11, "quantity", P::Int)]));
     let lines = ListType::new(NestedField::list_element(9, line, false).into());
     let prices = MapType::optional(12, Type::Primitive(P::String), 13, Type::Primitive(P::Float));
+    let stock = Type::Struct(StructType::new(vec![optional(17, "n", P::Int)]));
+    let stock = MapType::optional(15, Type::Primitive(P::String), 16, stock);
     let fields = vec![
         NestedField::required(1, "id", Type::Primitive(P::Long)).into(),
         optional(2, "n", P::Int),
@@ -18,6 +20,7 @@ fn schema() -> Schema {
         NestedField::optional(4, "address", Type::Struct(address)).into(),
         NestedField::optional(5, "lines", Type::List(lines)).into(),
         NestedField::optional(6, "prices", Type::Map(prices)).into(),
+        NestedField::optional(14, "stock", Type::Map(stock)).into(),
     ];
     Schema::builder().with_fields(fields).with_identifier_field_ids([1]).build().unwrap()
 }
@@ -72,7 +75,7 @@ fn columns_change_and_ids_do_not() {
         assert_eq!(columns(&changed), expected, "{changes:?}");
         assert_eq!(changed.identifier_field_ids().collect::<Vec<_>>(), [1]);
     };
-    // Ids go on from the highest ever given, although the schema's own highest is 13.
+    // Ids go on from the highest ever given, although the schema's own highest is 17.
     check(&[add("x", DataType::Int64, None)], "", ", 21:x long");
     check(&[add("x", DataType::Utf8, Some(Place::First))], "1:id", "21:x string, 1:id");
     check(&[add("x", DataType::Utf8, Some(after("n")))], "2:n int", "2:n int, 21:x string");
@@ -92,7 +95,7 @@ fn columns_change_and_ids_do_not() {
     check(&[rename("n", "n")], "2:n", "2:n");
     check(&[widen("n", DataType::Int64)], "2:n int", "2:n long");
     check(&[widen("n", DataType::Int32)], "2:n int", "2:n int");
-    check(&[widen("price", DataType::Decimal128(20, 2))], "decimal(9,2)", "decimal(20,2)");
+    check(&[widen("price", DataType::Decimal128(20, 2))], "decimal(9, 2)", "decimal(20, 2)");
     check(&[widen("lines.element.quantity", DataType::Int64)], "11:quantity int", "11:quantity long");
     check(&[widen("prices.value", DataType::Float64)], "13:value float", "13:value double");
     check(&[move_column("address.zip", Place::First)], "7:city string, 8:zip int", "8:zip int, 7:city string");
@@ -115,8 +118,13 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
     check(add("x", DataType::Int32, Some(after("prize"))), NotFound, "column prize not found; did you mean price?");
     check(
         add("prices.value.x", DataType::Int32, None),
+        Invalid,
+        "column prices.value.x: prices.value is a float, not a struct",
+    );
+    check(
+        rename("stock.value.n", "m"),
         Unsupported,
-        "column prices.value: columns inside the values of a map cannot be changed yet",
+        "column stock.value: columns inside the values of a map cannot be changed yet",
     );
     let required = match add("x", DataType::Int32, None) {
         SchemaChange::Add { column, ty, doc, place, if_not_exists, .. } => {
@@ -137,13 +145,13 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
     check(
         widen("price", DataType::Decimal128(8, 2)),
         Invalid,
-        "column price cannot become a decimal(8,2): a decimal(9,2) can get more digits before the point, with the same 2 \
+        "column price cannot become a decimal(8, 2): a decimal(9, 2) can get more digits before the point, with the same 2 \
          behind it",
     );
     check(
         widen("price", DataType::Decimal128(12, 3)),
         Invalid,
-        "column price cannot become a decimal(12,3): a decimal(9,2) can get more digits before the point, with the same 2 \
+        "column price cannot become a decimal(12, 3): a decimal(9, 2) can get more digits before the point, with the same 2 \
          behind it",
     );
     check(widen("address", DataType::Utf8), Invalid, "column address cannot become a string: a struct keeps its type");
