@@ -41,5 +41,5 @@ pub use read::{
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};
-pub use view_plan::{ViewPlanner, check_views};
+pub use view_plan::{ViewPlanner, check_views, is_missing_table};
 pub use views::{NewView, View};

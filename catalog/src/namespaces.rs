@@ -25,7 +25,23 @@ use crate::view_plan::{ViewPlanner, Views};
 
 /// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
 /// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
-type Misses = Arc<std::sync::Mutex<Vec<Error>>>;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Misses(Arc<std::sync::Mutex<Vec<Error>>>);
+
+impl Misses {
+    fn push(&self, miss: Error) {
+        self.lock().push(miss);
+    }
+
+    /// The first that was missed since the last call.
+    pub(crate) fn take(&self) -> Option<Error> {
+        std::mem::take(&mut *self.lock()).into_iter().next()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Error>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
 
 /// The namespaces of a warehouse as they were when this was loaded.
 #[derive(Debug)]
@@ -38,7 +54,8 @@ pub struct NamespaceCatalog {
 impl NamespaceCatalog {
     /// Lists the namespaces and their tables, whose text is to be read as `text`.
     pub async fn load(warehouse: Warehouse, text: TextType) -> Result<Self> {
-        let (misses, views) = (Misses::default(), Arc::<Views>::default());
+        let misses = Misses::default();
+        let views = Arc::new(Views::new(misses.clone()));
         let mut namespaces = BTreeMap::new();
         for ident in warehouse.catalog().namespaces().await? {
             let tables = warehouse.catalog().tables(&ident).await?;
@@ -53,7 +70,7 @@ impl NamespaceCatalog {
                 names,
                 view_names,
                 pinned: Mutex::default(),
-                misses: Arc::clone(&misses),
+                misses: misses.clone(),
                 views: Arc::clone(&views),
                 text,
             };
@@ -65,7 +82,7 @@ impl NamespaceCatalog {
     /// The same namespaces, whose text is to be read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
         // Their plans are over the tables as they are read here.
-        let views = Arc::<Views>::default();
+        let views = Arc::new(Views::new(self.misses.clone()));
         let namespace = |(name, ns): (&String, &Arc<Namespace>)| {
             let ns = Namespace {
                 warehouse: ns.warehouse.clone(),
@@ -73,14 +90,14 @@ impl NamespaceCatalog {
                 names: ns.names.clone(),
                 view_names: ns.view_names.clone(),
                 pinned: Mutex::default(),
-                misses: Arc::clone(&self.misses),
+                misses: self.misses.clone(),
                 views: Arc::clone(&views),
                 text,
             };
             (name.clone(), Arc::new(ns))
         };
         let namespaces = self.namespaces.iter().map(namespace).collect();
-        Self { misses: Arc::clone(&self.misses), views, namespaces }
+        Self { misses: self.misses.clone(), views, namespaces }
     }
 
     /// How views are planned; without it they cannot be read.
@@ -122,7 +139,7 @@ impl CatalogProvider for NamespaceCatalog {
             // Not here: asking it for a table notes so, with the nearest name.
             None => {
                 let missing = missing::namespace(&NamespaceIdent::new(name.to_string()), &self.known());
-                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: Arc::clone(&self.misses) })
+                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: self.misses.clone() })
             }
         };
         Some(schema)
@@ -141,7 +158,7 @@ impl NamespaceCatalog {
 
     /// Why a name that planning could not find is not there, with the nearest one that is.
     pub fn take_miss(&self) -> Option<Error> {
-        std::mem::take(&mut *lock(&self.misses)).into_iter().next()
+        self.misses.take()
     }
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
@@ -195,10 +212,6 @@ struct Namespace {
     text: TextType,
 }
 
-fn lock(misses: &Misses) -> std::sync::MutexGuard<'_, Vec<Error>> {
-    misses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 impl Namespace {
     async fn pin(&self, name: &str) -> Result<Arc<IcebergTable>> {
         let mut pinned = self.pinned.lock().await;
@@ -229,7 +242,7 @@ impl SchemaProvider for Namespace {
         let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
         let table = match self.pin(base).await {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                lock(&self.misses).push(e);
+                self.misses.push(e);
                 return Ok(None);
             }
             other => other?,
@@ -265,7 +278,7 @@ impl SchemaProvider for MissingNamespace {
 
     async fn table(&self, _: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let missing = self.missing.lock().await.take();
-        lock(&self.misses).extend(missing);
+        missing.into_iter().for_each(|e| self.misses.push(e));
         Ok(None)
     }
 

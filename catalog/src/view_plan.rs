@@ -10,12 +10,13 @@ use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
-use datafusion::error::Result as DataFusionResult;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, col, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use iceberg::TableIdent;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::namespaces::Misses;
 use crate::views::View;
 
 /// Makes a plan of a view's query: a namespace catalog cannot, since that takes a session over the catalog itself.
@@ -29,11 +30,17 @@ pub trait ViewPlanner: Debug + Send + Sync {
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     planner: OnceLock<Arc<dyn ViewPlanner>>,
+    misses: Misses,
     /// Views that are being planned, outermost first: a statement is planned one name after the other.
     open: Mutex<Vec<TableIdent>>,
 }
 
 impl Views {
+    /// `misses` gets the names that planning asks for and that are not there.
+    pub(crate) fn new(misses: Misses) -> Self {
+        Self { misses, ..Self::default() }
+    }
+
     pub(crate) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
         // Who sets it first has set it.
         let _ = self.planner.set(planner);
@@ -74,9 +81,13 @@ impl Views {
         }
         let planned = planner.plan(sql, default_namespace).await;
         self.lock().pop();
-        let plan = planned.map_err(|e| match Error::find(&e) {
-            Some(ours) => Error::new(ours.kind(), ours.to_string()),
-            None => Error::new(ErrorKind::Invalid, e.strip_backtrace()),
+        let plan = planned.map_err(|e| {
+            match (Error::find(&e), is_missing_table(&e).then(|| self.misses.take()).flatten()) {
+                (Some(ours), _) => Error::new(ours.kind(), ours.to_string()),
+                // Who names a table that is not there is told of it, with the nearest that is.
+                (None, Some(miss)) => miss,
+                (None, None) => Error::new(ErrorKind::Invalid, e.strip_backtrace()),
+            }
         })?;
         check_views(&plan)?;
         Ok(plan)
@@ -85,6 +96,11 @@ impl Views {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
+pub fn is_missing_table(e: &DataFusionError) -> bool {
+    matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
 }
 
 /// Refuses a plan that reads a view whose query cannot be planned.

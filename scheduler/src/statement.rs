@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use bergmill_catalog::{Ddl, Parsed, TableClauses, check_views, parse};
+use bergmill_catalog::{Ddl, Parsed, TableClauses, check_views, is_missing_table, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
@@ -116,11 +115,6 @@ fn describes(statement: &ParsedStatement, state: &SessionState) -> bool {
     }
     let named = state.resolve_table_references(statement).unwrap_or_default();
     named.iter().any(|table| table.schema() == Some(INFORMATION_SCHEMA))
-}
-
-/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
-fn is_missing_table(e: &DataFusionError) -> bool {
-    matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
 }
 
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
