@@ -9,8 +9,9 @@ use iceberg::spec::{NestedFieldRef, NullOrder, PrimitiveType, Schema, SortDirect
 use crate::evolve::{COMMENT, transform_text};
 use crate::views::View;
 
-/// A `CREATE TABLE` that makes the same table without its rows.
-pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata) -> String {
+/// A `CREATE TABLE` that makes the same table without its rows. It tells the table's location if that is not in the folder
+/// `warehouse`, where tables go by themselves.
+pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata, warehouse: &str) -> String {
     let schema = metadata.current_schema();
     let mut sql = format!("CREATE TABLE {} (\n", name(table));
     let column = |f: &NestedFieldRef| {
@@ -33,7 +34,10 @@ pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata) -> S
     if !sorted.is_empty() {
         let _ = write!(sql, "\nSORTED BY ({})", sorted.join(", "));
     }
-    let _ = write!(sql, "\nLOCATION {}", quoted(metadata.location()));
+    let at_home = metadata.location().strip_prefix(warehouse).is_some_and(|rest| rest.starts_with('/'));
+    if !at_home {
+        let _ = write!(sql, "\nLOCATION {}", quoted(metadata.location()));
+    }
     sql + &tblproperties(&properties)
 }
 
@@ -186,6 +190,8 @@ mod tests {
         ]);
         let metadata = made(sql, &bridge::iceberg_schema(&columns).unwrap()).unwrap();
         let ident = TableIdent::from_strs(["raw", "Orders"]).unwrap();
-        assert_eq!(create_table_statement(&ident, &metadata), sql);
+        assert_eq!(create_table_statement(&ident, &metadata, "file:///wh"), sql);
+        let at_home = create_table_statement(&ident, &metadata, "file://");
+        assert_eq!(at_home, sql.replace("LOCATION 'file:///t'\n", ""));
     }
 }

@@ -32,7 +32,8 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
         Show::Views(namespace) => names(session, namespace.as_deref(), "view_name", TableType::View).await,
         Show::CreateTable(table) => {
             let (ident, table) = load_table(session, &table).await?;
-            rows(&["create_statement"], vec![vec![Some(create_table_statement(&ident, table.metadata()))]])
+            let sql = create_table_statement(&ident, table.metadata(), session.warehouse.location());
+            rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::CreateView(view) => {
             let view = session.warehouse.load_view(&identifier(&view)?).await.map_err(|e| from_catalog(&e))?;

@@ -477,10 +477,11 @@ def columns_change(checks, shop, door, name):
         with shop.load_table(name).update_schema() as update:
             update.rename_column("share", "portion")
             update.rename_column("note", "share")
-            update.move_first("portion")
         with shop.load_table(name).update_schema() as update:
+            update.move_first("portion")
             update.add_column("box", StructType(NestedField(1, "width", IntegerType(), required=False)))
-        sql(door, f"INSERT INTO {name} (id, kind, happened, portion, box) SELECT 41, 'k', TIMESTAMP '2026-03-05T00:00:00Z', 2, struct(7)")
+        sql(door, f"""INSERT INTO {name} (id, kind, happened, portion, box)
+                      SELECT 41, 'k', TIMESTAMP '2026-03-05T00:00:00Z', 2, named_struct('width', 7)""")
         with shop.load_table(name).update_schema() as update:
             update.rename_column("box.width", "breadth")
             update.add_column(("box", "height"), LongType())
@@ -522,10 +523,11 @@ def tables_of_bergmill(checks, shop, door):
         for statement in [
             f"""CREATE TABLE {altered} (id INT, name TEXT, price DECIMAL(6, 2), s STRUCT<x INT, y TEXT>,
                                         l STRUCT<k INT, v TEXT>[]) PARTITIONED BY (name)""",
-            f"""INSERT INTO {altered} VALUES (1, 'a', 1.5, struct(1, 'y'), make_array(struct(1, 'v'))),
-                                             (2, 'b', NULL, NULL, make_array())""",
+            f"""INSERT INTO {altered}
+                SELECT 1, 'a', 1.5, named_struct('x', 1, 'y', 'y'), make_array(named_struct('k', 1, 'v', 'v'))
+                UNION ALL SELECT 2, 'b', NULL, NULL, make_array()""",
             f"ALTER TABLE {altered} RENAME COLUMN name TO title",
-            f"ALTER TABLE {altered} ADD COLUMN name TEXT COMMENT 'another' AFTER id",
+            f"ALTER TABLE {altered} ADD COLUMN note TEXT COMMENT 'another' AFTER id",
             f"ALTER TABLE {altered} ALTER COLUMN id TYPE BIGINT",
             f"ALTER TABLE {altered} ALTER COLUMN price TYPE DECIMAL(12, 2)",
             f"ALTER TABLE {altered} RENAME COLUMN s.y TO z",
@@ -534,14 +536,14 @@ def tables_of_bergmill(checks, shop, door):
             f"ALTER TABLE {altered} ADD PARTITION FIELD bucket(4, id)",
             f"ALTER TABLE {altered} WRITE ORDERED BY id DESC",
             f"ALTER TABLE {altered} DROP COLUMN l.element.k",
-            f"""INSERT INTO {altered} VALUES (5000000000, 'n', 'a', 123456.75, struct(1, 2, 'z'),
-                                             make_array(struct('u')))""",
+            f"""INSERT INTO {altered} SELECT 5000000000, 'n', 'a', 123456.75, named_struct('w', 1, 'x', 2, 'z', 'z'),
+                                             make_array(named_struct('u', 'u'))""",
         ]:
             sql(door, statement)
         table = shop.load_table(altered)
         equal([str(f.transform) for f in table.spec().fields], ["identity", "bucket[4]"], "transforms")
         equal([f.field_id for f in table.spec().fields], [1000, 1001], "partition field ids")
-        equal(table.schema().find_field("name").doc, "another", "comment")
+        equal(table.schema().find_field("note").doc, "another", "comment")
         equal_rows(rows_by_id(arrow(door, f"SELECT * FROM {altered}")), rows_by_id(table.scan().to_arrow()))
         got = sorted(table.scan(row_filter="title = 'a'").to_arrow()["id"].to_pylist())
         equal(got, [1, 5000000000], "rows by a partition that was renamed")

@@ -91,7 +91,8 @@ fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::new().with_null("NULL");
     let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
     let cell = |c: usize, r: usize| {
-        let text = columns[c].value(r).to_string();
+        // An answer of several lines stands in one.
+        let text = columns[c].value(r).to_string().replace('\n', "\\n");
         // The file format separates cells by blanks and has no way to write an empty one.
         if text.is_empty() && !batch.column(c).is_null(r) { "(empty)".to_string() } else { text }
     };
