@@ -1,4 +1,5 @@
 //! Reading a table: the iceberg crate plans which files a query needs, DataFusion's Parquet source reads them.
+mod covered;
 mod hidden;
 mod predicate;
 mod provider;

@@ -20,6 +20,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use futures::TryStreamExt;
+use iceberg::expr::Predicate;
 use iceberg::spec::{DataFileFormat, TableMetadata};
 
 use super::hidden::{file_fields, file_values};
@@ -165,9 +166,16 @@ fn in_order(
 }
 
 /// The files that the filters leave, in manifest order.
-async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
-    let predicate = iceberg_predicate(filters, table.table().metadata().current_schema());
-    let (Some(predicate), Some(snapshot)) = (predicate, table.snapshot()) else { return Ok(all) };
+pub(super) async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
+    match iceberg_predicate(filters, table.table().metadata().current_schema()) {
+        Some(predicate) => prune_by(table, all, predicate).await,
+        None => Ok(all),
+    }
+}
+
+/// The files that may have a row for which the predicate holds.
+pub(super) async fn prune_by(table: &IcebergTable, all: Vec<Numbered>, predicate: Predicate) -> Result<Vec<Numbered>> {
+    let Some(snapshot) = table.snapshot() else { return Ok(all) };
     let scan =
         table.table().scan().snapshot_id(snapshot.snapshot_id()).with_filter(predicate).select_empty().build()?;
     let keep: HashSet<String> =
