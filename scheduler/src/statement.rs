@@ -170,6 +170,10 @@ fn unsupported(what: &str) -> Error {
 fn check_assignments(statement: &ParsedStatement) -> Result<()> {
     let ParsedStatement::Statement(statement) = statement else { return Ok(()) };
     let assigned: Vec<&[Assignment]> = match statement.as_ref() {
+        SqlStatement::Update(update) if update.from.is_some() || !update.table.joins.is_empty() => {
+            let what = "UPDATE of a join is not supported: use MERGE INTO to change rows by those of other tables";
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
         SqlStatement::Update(update) => vec![&update.assignments],
         SqlStatement::Merge(merge) => {
             let updates = merge.clauses.iter().filter_map(|clause| match &clause.action {
