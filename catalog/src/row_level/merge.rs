@@ -8,7 +8,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{DmlStatement, Expr};
 
 use super::target::Target;
-use super::{Affected, Clause, Inserted, RowChange, Rows, Statement};
+use super::{Affected, Clause, InsertClause, Inserted, RowChange, Rows, Statement};
 use crate::error::{Error, ErrorKind};
 use crate::read::IcebergTable;
 
@@ -22,7 +22,7 @@ pub(super) fn merge(statement: &DmlStatement, merge: &MergeIntoOp, table: &Icebe
             MergeIntoClauseKind::Matched => matched.push(change(clause)?),
             MergeIntoClauseKind::NotMatchedBySource => unmatched.push(change(clause)?),
             MergeIntoClauseKind::NotMatched | MergeIntoClauseKind::NotMatchedByTarget => {
-                inserts.push((clause.predicate.clone(), values(clause, &target)?));
+                inserts.push(InsertClause { condition: clause.predicate.clone(), values: values(clause, &target)? });
             }
         }
     }

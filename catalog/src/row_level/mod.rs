@@ -78,7 +78,14 @@ struct Clause {
 struct Inserted {
     source: LogicalPlan,
     on: Expr,
-    clauses: Vec<(Option<Expr>, Vec<(String, Expr)>)>,
+    clauses: Vec<InsertClause>,
+}
+
+#[derive(Debug)]
+struct InsertClause {
+    condition: Option<Expr>,
+    /// By column; a column without a value is NULL.
+    values: Vec<(String, Expr)>,
 }
 
 impl RowChange {

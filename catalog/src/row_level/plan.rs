@@ -183,15 +183,16 @@ impl RowChange {
         let table = self.target.scan(None)?.build()?;
         let source = LogicalPlanBuilder::from(inserted.source.clone());
         let rows = source.join_on(table, JoinType::LeftAnti, [inserted.on.clone()])?;
-        let rows = decided(rows, inserted.clauses.iter().map(|(condition, _)| condition.as_ref()), 0)?;
+        let rows = decided(rows, inserted.clauses.iter().map(|c| c.condition.as_ref()), 0)?;
         let columns = self.target.fields().into_iter().map(|field| {
-            let clauses = inserted.clauses.iter().enumerate();
-            let given =
-                |values: &[(String, Expr)]| values.iter().find(|(n, _)| n == field.name()).map(|(_, v)| v.clone());
             let nothing = Expr::Literal(ScalarValue::try_from(field.data_type())?, None);
-            let value = clauses.rev().try_fold(nothing.clone(), |otherwise, (n, (_, values))| -> Result<Expr> {
-                let value = given(values)
-                    .map_or_else(|| Ok(nothing.clone()), |v| v.cast_to(field.data_type(), rows.schema()))?;
+            let clauses = inserted.clauses.iter().enumerate();
+            let value = clauses.rev().try_fold(nothing.clone(), |otherwise, (n, clause)| -> Result<Expr> {
+                let given = clause.values.iter().find(|(name, _)| name == field.name());
+                let value = match given {
+                    Some((_, value)) => value.clone().cast_to(field.data_type(), rows.schema())?,
+                    None => nothing.clone(),
+                };
                 when(column(CLAUSE).eq(number(n)), value).otherwise(otherwise)
             })?;
             Ok(value.alias(field.name()))
