@@ -114,6 +114,15 @@ pub fn iceberg_schema(schema: &ArrowSchema) -> Result<Schema> {
     Ok(Schema::builder().with_fields(fields).build()?)
 }
 
+/// The Iceberg field of an Arrow field, with the ids that follow `last_id`, which is then the last one given.
+pub fn iceberg_field(field: &Field, last_id: &mut i32) -> Result<NestedField> {
+    let fields = iceberg_fields(&Fields::from(vec![field.clone()]), last_id)?;
+    match fields.into_iter().next() {
+        Some(field) => Ok(Arc::unwrap_or_clone(field)),
+        None => Err(Error::new(ErrorKind::Internal, "a field without a field")),
+    }
+}
+
 fn iceberg_fields(fields: &Fields, ids: &mut i32) -> Result<Vec<NestedFieldRef>> {
     let first = *ids + 1;
     *ids += i32::try_from(fields.len()).map_err(|_| Error::new(ErrorKind::Invalid, "too many columns"))?;
@@ -195,10 +204,11 @@ pub fn scalar_of(ty: &PrimitiveType, literal: &PrimitiveLiteral) -> Option<Scala
     Some(match (ty, literal) {
         (T::Boolean, L::Boolean(v)) => ScalarValue::Boolean(Some(*v)),
         (T::Int, L::Int(v)) => ScalarValue::Int32(Some(*v)),
-        // A column promoted from int to long keeps its old bounds.
+        // Values of a column from before it was widened.
         (T::Long, L::Int(v)) => ScalarValue::Int64(Some(i64::from(*v))),
         (T::Long, L::Long(v)) => ScalarValue::Int64(Some(*v)),
         (T::Float, L::Float(v)) => ScalarValue::Float32(Some(v.0)),
+        (T::Double, L::Float(v)) => ScalarValue::Float64(Some(f64::from(v.0))),
         (T::Double, L::Double(v)) => ScalarValue::Float64(Some(v.0)),
         (T::Date, L::Int(v)) => ScalarValue::Date32(Some(*v)),
         (T::Time, L::Long(v)) => ScalarValue::Time64Microsecond(Some(*v)),

@@ -1,10 +1,10 @@
 //! What `CREATE TABLE` says about an Iceberg table beyond its columns.
 //!
 //! ```sql
-//! CREATE TABLE [IF NOT EXISTS] ns.t (col type [NOT NULL], ...)
+//! CREATE [OR REPLACE] TABLE [IF NOT EXISTS] ns.t (col type [NOT NULL] [COMMENT 'text'], ...)
 //!   [PARTITIONED BY (column | year(c) | month(c) | day(c) | hour(c) | bucket(n, c) | truncate(w, c), ...)]
-//!   [SORTED BY (column [ASC | DESC] [NULLS FIRST | LAST], ...)]
-//!   [LOCATION 'uri'] [TBLPROPERTIES ('key' = 'value', ...)]
+//!   [{SORTED BY (term, ...) | WRITE ORDERED BY term, ...}]    -- term: partition term [ASC | DESC] [NULLS FIRST | LAST]
+//!   [COMMENT 'text'] [LOCATION 'uri'] [TBLPROPERTIES ('key' = 'value', ...)]
 //!   [AS SELECT ...]
 //! ```
 //! The transforms are those of the Iceberg specification ("Partition Transforms"), spelled as Spark spells them. No SQL
@@ -13,26 +13,47 @@
 use std::collections::HashMap;
 
 use datafusion::sql::parser::{DFParser, Statement as ParsedStatement};
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr, Value};
+use datafusion::sql::sqlparser::ast::{
+    ColumnDef, ColumnOption, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByExpr,
+    Statement as SqlStatement, Value,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
-use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec};
+use iceberg::spec::{
+    NestedField, NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec,
+};
 
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
+use crate::evolve::{COMMENT, Term, find_source};
 use crate::table::NewTable;
 
 /// The clauses of a `CREATE TABLE` that DataFusion does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableClauses {
-    partitioned_by: Vec<(String, Transform)>,
-    sorted_by: Vec<(String, SortDirection, NullOrder)>,
+    partitioned_by: Vec<Term>,
+    sorted_by: Vec<SortTerm>,
+    /// Comments of columns, by name.
+    docs: HashMap<String, String>,
+    /// The table's comment.
+    comment: Option<String>,
     /// Where the table's files go, when the statement says it.
     pub location: Option<String>,
     /// Table properties.
     pub properties: HashMap<String, String>,
+}
+
+/// A term of a sort order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortTerm {
+    /// What is compared.
+    pub term: Term,
+    /// Which way.
+    pub direction: SortDirection,
+    /// Where nulls go.
+    pub nulls: NullOrder,
 }
 
 /// One statement, parsed.
@@ -51,13 +72,16 @@ pub fn parse(sql: &str) -> Result<Parsed> {
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| invalid(&e))?;
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
     if is_create_table(&tokens) {
-        let (tokens, clauses) = cut(tokens)?;
+        let (tokens, mut clauses) = cut(tokens)?;
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let statement = parser.parse_statement().map_err(|e| invalid(&e))?;
         while parser.consume_token(&Token::SemiColon) {}
         let rest = parser.peek_token();
         if rest.token != Token::EOF {
             return Err(invalid(&format!("unexpected `{rest}` after the statement{}", rest.span.start)));
+        }
+        if let SqlStatement::CreateTable(create) = &statement {
+            clauses.docs = docs(&create.columns)?;
         }
         return Ok(Parsed { statement: ParsedStatement::Statement(Box::new(statement)), clauses });
     }
@@ -75,6 +99,27 @@ fn is_create_table(tokens: &[TokenWithSpan]) -> bool {
         && (word(1) == Some(Keyword::TABLE) || (word(2) == Some(Keyword::REPLACE) && word(3) == Some(Keyword::TABLE)))
 }
 
+/// Comments of columns, which DataFusion does not pass on.
+fn docs(columns: &[ColumnDef]) -> Result<HashMap<String, String>> {
+    let mut docs = HashMap::new();
+    for column in columns {
+        let name = identifier(&column.name);
+        for option in &column.options {
+            match &option.option {
+                ColumnOption::Comment(text) => drop(docs.insert(name.clone(), text.clone())),
+                ColumnOption::Default(_) => return Err(no_default(&name)),
+                _ => {}
+            }
+        }
+    }
+    Ok(docs)
+}
+
+pub(crate) fn no_default(column: &str) -> Error {
+    let what = format!("column {column}: DEFAULT needs format version 3 of Iceberg, and tables are made in version 2");
+    Error::new(ErrorKind::Unsupported, what)
+}
+
 fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
     match &token.token {
         Token::Word(w) if w.quote_style.is_none() => Some(w.keyword),
@@ -82,7 +127,7 @@ fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
     }
 }
 
-fn is_word(token: &TokenWithSpan, text: &str) -> bool {
+pub(crate) fn is_word(token: &TokenWithSpan, text: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(text))
 }
 
@@ -114,7 +159,21 @@ fn cut(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)>
             if is_word(&token, "partitioned") {
                 clauses.partitioned_by = partition_fields(inner)?;
             } else {
-                clauses.sorted_by = sort_fields(inner)?;
+                clauses.sorted_by = sort_terms("SORTED BY", inner)?;
+            }
+        } else if is_word(&token, "write") && tokens.peek().is_some_and(|t| is_word(t, "ordered")) {
+            tokens.next();
+            if !tokens.next().is_some_and(|t| is_word(&t, "by")) {
+                return Err(bad("WRITE ORDERED lacks its BY"));
+            }
+            clauses.sorted_by = sort_terms("WRITE ORDERED BY", until_clause(&mut tokens))?;
+        } else if is_word(&token, "comment") {
+            if tokens.peek().is_some_and(|t| t.token == Token::Eq) {
+                tokens.next();
+            }
+            match tokens.next().map(|t| t.token) {
+                Some(Token::SingleQuotedString(text)) => clauses.comment = Some(text),
+                _ => return Err(bad("COMMENT takes a quoted text")),
             }
         } else if is_word(&token, "tblproperties") {
             clauses.properties = properties(parenthesis(&mut tokens, &token)?)?;
@@ -133,6 +192,45 @@ fn cut(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)>
         }
     }
     Ok((rest, clauses))
+}
+
+/// The tokens up to the next clause of a `CREATE TABLE`; parentheses around all of them are left out.
+fn until_clause(tokens: &mut std::iter::Peekable<impl Iterator<Item = TokenWithSpan>>) -> Vec<TokenWithSpan> {
+    const CLAUSES: [&str; 9] =
+        ["as", "partitioned", "sorted", "write", "comment", "location", "tblproperties", "using", "options"];
+    let mut depth = 0usize;
+    let mut inner = Vec::new();
+    while let Some(token) = tokens.next_if(|t| {
+        let ends = t.token == Token::SemiColon || CLAUSES.iter().any(|clause| is_word(t, clause));
+        depth > 0 || !ends
+    }) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        inner.push(token);
+    }
+    without_parentheses(inner)
+}
+
+/// `(a, b)` as `a, b`; `(a), (b)` stays.
+pub(crate) fn without_parentheses(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut depth = 0usize;
+    let closes = tokens.iter().position(|t| {
+        match t.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let whole = tokens.first().is_some_and(|t| t.token == Token::LParen) && closes == Some(tokens.len() - 1);
+    if whole {
+        tokens.pop();
+        tokens.remove(0);
+    }
+    tokens
 }
 
 /// The tokens between the next parentheses, which must follow at once.
@@ -173,22 +271,23 @@ fn items<T>(
     }
 }
 
-fn bad(what: impl std::fmt::Display) -> Error {
+pub(crate) fn bad(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Invalid, what.to_string())
 }
 
-fn partition_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, Transform)>> {
+fn partition_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<Term>> {
     let fields = items("PARTITIONED BY", tokens, Parser::parse_expr)?;
-    fields.iter().map(partition_field).collect()
+    fields.iter().map(|field| term("PARTITIONED BY", field)).collect()
 }
 
-fn partition_field(expr: &Expr) -> Result<(String, Transform)> {
+/// A column, or one of the transforms of the Iceberg specification over a column.
+pub(crate) fn term(clause: &str, expr: &Expr) -> Result<Term> {
     if let Some(column) = column_name(expr) {
-        return Ok((column, Transform::Identity));
+        return Ok(Term { column, transform: Transform::Identity });
     }
     let unknown = || {
         bad(format!(
-            "PARTITIONED BY {expr}: use a column, year(c), month(c), day(c), hour(c), bucket(n, c) or truncate(width, c)"
+            "{clause} {expr}: use a column, year(c), month(c), day(c), hour(c), bucket(n, c) or truncate(width, c)"
         ))
     };
     let Expr::Function(call) = expr else { return Err(unknown()) };
@@ -205,14 +304,14 @@ fn partition_field(expr: &Expr) -> Result<(String, Transform)> {
     let transform = match (name.as_str(), args.as_slice()) {
         ("year" | "years", [_]) => Transform::Year,
         ("month" | "months", [_]) => Transform::Month,
-        ("day" | "days", [_]) => Transform::Day,
-        ("hour" | "hours", [_]) => Transform::Hour,
+        ("day" | "days" | "date", [_]) => Transform::Day,
+        ("hour" | "hours" | "date_hour", [_]) => Transform::Hour,
         ("bucket", [n, _]) => Transform::Bucket(number(n).ok_or_else(unknown)?),
         ("truncate", [n, _]) => Transform::Truncate(number(n).ok_or_else(unknown)?),
         _ => return Err(unknown()),
     };
     let column = args.last().and_then(|e| column_name(e)).ok_or_else(unknown)?;
-    Ok((column, transform))
+    Ok(Term { column, transform })
 }
 
 fn number(expr: &Expr) -> Option<u32> {
@@ -225,32 +324,38 @@ fn number(expr: &Expr) -> Option<u32> {
     }
 }
 
-/// A column's name, in lower case unless it was quoted, as everywhere in SQL here.
+/// A column's name, in lower case unless it was quoted, as everywhere in SQL here; a field of a struct has dots between its
+/// names.
 fn column_name(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Identifier(i) if i.quote_style.is_none() => Some(i.value.to_lowercase()),
-        Expr::Identifier(i) => Some(i.value.clone()),
+        Expr::Identifier(name) => Some(identifier(name)),
+        Expr::CompoundIdentifier(names) => Some(names.iter().map(identifier).collect::<Vec<_>>().join(".")),
         _ => None,
     }
 }
 
-fn sort_fields(tokens: Vec<TokenWithSpan>) -> Result<Vec<(String, SortDirection, NullOrder)>> {
-    let fields = items("SORTED BY", tokens, Parser::parse_order_by_expr)?;
-    fields
-        .iter()
-        .map(|field: &OrderByExpr| {
-            let column = column_name(&field.expr).ok_or_else(|| bad(format!("SORTED BY {field}: use a column")))?;
-            let ascending = field.options.asc.unwrap_or(true);
-            // DataFusion's and Postgres' rule: nulls are larger than everything.
-            let nulls_first = field.options.nulls_first.unwrap_or(!ascending);
-            let direction = if ascending { SortDirection::Ascending } else { SortDirection::Descending };
-            let nulls = if nulls_first { NullOrder::First } else { NullOrder::Last };
-            Ok((column, direction, nulls))
-        })
-        .collect()
+pub(crate) fn identifier(name: &Ident) -> String {
+    match name.quote_style {
+        None => name.value.to_lowercase(),
+        Some(_) => name.value.clone(),
+    }
 }
 
-fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
+pub(crate) fn sort_terms(clause: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<SortTerm>> {
+    let fields = items(clause, tokens, Parser::parse_order_by_expr)?;
+    let sort_term = |field: &OrderByExpr| {
+        let term = term(clause, &field.expr)?;
+        let ascending = field.options.asc.unwrap_or(true);
+        // DataFusion's and Postgres' rule: nulls are larger than everything.
+        let nulls_first = field.options.nulls_first.unwrap_or(!ascending);
+        let direction = if ascending { SortDirection::Ascending } else { SortDirection::Descending };
+        let nulls = if nulls_first { NullOrder::First } else { NullOrder::Last };
+        Ok(SortTerm { term, direction, nulls })
+    };
+    fields.iter().map(sort_term).collect()
+}
+
+pub(crate) fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
     let pair = |p: &mut Parser<'static>| {
         let key = p.parse_literal_string()?;
         p.expect_token(&Token::Eq)?;
@@ -259,24 +364,49 @@ fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
     Ok(items("TBLPROPERTIES", tokens, pair)?.into_iter().collect())
 }
 
+/// The sort order of these terms over the columns of `schema`; `clause` names it in errors.
+pub(crate) fn sort_order(terms: &[SortTerm], schema: &Schema, clause: &str) -> Result<SortOrder> {
+    if terms.is_empty() {
+        return Ok(SortOrder::unsorted_order());
+    }
+    let mut order = SortOrder::builder();
+    for SortTerm { term, direction, nulls } in terms {
+        let source_id = find_source(schema, &term.column, clause)?.id;
+        let (transform, direction, null_order) = (term.transform, *direction, *nulls);
+        order.with_sort_field(SortField { source_id, transform, direction, null_order });
+    }
+    let built = order.with_order_id(1).build(schema);
+    built.map_err(|e| Error::new(ErrorKind::Invalid, clause).with_source(e))
+}
+
 impl TableClauses {
     /// The table that these clauses and these columns define.
     pub fn new_table(&self, columns: &arrow::datatypes::Schema) -> Result<NewTable> {
-        let schema = bridge::iceberg_schema(columns)?;
+        let schema = self.with_docs(bridge::iceberg_schema(columns)?)?;
+        let mut properties = self.properties.clone();
+        properties.extend(self.comment.clone().map(|text| (COMMENT.to_string(), text)));
         Ok(NewTable {
             partition_spec: self.partition_spec(&schema)?,
             sort_order: self.sort_order(&schema)?,
-            properties: self.properties.clone(),
+            properties,
             location: self.location.clone(),
             schema,
         })
     }
 
+    fn with_docs(&self, schema: Schema) -> Result<Schema> {
+        let fields = schema.as_struct().fields().iter().map(|field| match self.docs.get(&field.name) {
+            Some(text) => NestedField::clone(field).with_doc(text).into(),
+            None => field.clone(),
+        });
+        Ok(Schema::builder().with_fields(fields).build()?)
+    }
+
     /// The partition spec these clauses ask for, over the columns of `schema`.
     pub fn partition_spec(&self, schema: &Schema) -> Result<UnboundPartitionSpec> {
         let mut spec = UnboundPartitionSpec::builder();
-        for (column, transform) in &self.partitioned_by {
-            let id = field_id(schema, column, "PARTITIONED BY")?;
+        for Term { column, transform } in &self.partitioned_by {
+            let id = find_source(schema, column, "PARTITIONED BY")?.id;
             let name = match transform {
                 Transform::Identity => column.clone(),
                 Transform::Bucket(_) => format!("{column}_bucket"),
@@ -290,26 +420,8 @@ impl TableClauses {
 
     /// The sort order these clauses ask for, over the columns of `schema`.
     pub fn sort_order(&self, schema: &Schema) -> Result<SortOrder> {
-        let mut order = SortOrder::builder();
-        for (column, direction, null_order) in &self.sorted_by {
-            let source_id = field_id(schema, column, "SORTED BY")?;
-            let field =
-                SortField { source_id, transform: Transform::Identity, direction: *direction, null_order: *null_order };
-            order.with_sort_field(field);
-        }
-        match self.sorted_by.is_empty() {
-            true => Ok(SortOrder::unsorted_order()),
-            false => Ok(order.with_order_id(1).build(schema)?),
-        }
+        sort_order(&self.sorted_by, schema, "SORTED BY")
     }
-}
-
-fn field_id(schema: &Schema, column: &str, clause: &str) -> Result<i32> {
-    let id = schema.as_struct().fields().iter().find(|f| f.name == column).map(|f| f.id);
-    id.ok_or_else(|| {
-        let names: Vec<_> = schema.as_struct().fields().iter().map(|f| f.name.as_str()).collect();
-        Error::new(ErrorKind::NotFound, format!("{clause} {column}: no such column; there are {}", names.join(", ")))
-    })
 }
 
 #[cfg(test)]
@@ -327,12 +439,22 @@ mod tests {
              PARTITIONED BY (day(ts), kind, bucket(16, id)) SORTED BY (ts, id DESC) \
              LOCATION 'file:///x' TBLPROPERTIES ('a.b' = 'c') AS SELECT 1, 'sorted by (x)'",
         );
-        let days = ("ts".to_string(), Transform::Day);
-        let kind = ("kind".to_string(), Transform::Identity);
-        assert_eq!(got.partitioned_by, [days, kind, ("id".to_string(), Transform::Bucket(16))]);
-        assert_eq!(got.sorted_by[1], ("id".to_string(), SortDirection::Descending, NullOrder::First));
+        let of = |column: &str, transform| Term { column: column.to_string(), transform };
+        let expected = [of("ts", Transform::Day), of("kind", Transform::Identity), of("id", Transform::Bucket(16))];
+        assert_eq!(got.partitioned_by, expected);
+        let descending = |term| SortTerm { term, direction: SortDirection::Descending, nulls: NullOrder::First };
+        assert_eq!(got.sorted_by[1], descending(of("id", Transform::Identity)));
         assert_eq!(got.location.as_deref(), Some("file:///x"));
         assert_eq!(got.properties.get("a.b").map(String::as_str), Some("c"));
+        let ordered = clauses(
+            "CREATE OR REPLACE TABLE t (a INT COMMENT 'first', write TEXT) COMMENT 'all' \
+             WRITE ORDERED BY (bucket(4, a) DESC, s.x) PARTITIONED BY (s.y)",
+        );
+        assert_eq!(ordered.sorted_by[0], descending(of("a", Transform::Bucket(4))));
+        assert_eq!(ordered.sorted_by[1].term, of("s.x", Transform::Identity));
+        assert_eq!(ordered.partitioned_by, [of("s.y", Transform::Identity)]);
+        assert_eq!(ordered.docs.get("a").map(String::as_str), Some("first"));
+        assert_eq!(ordered.comment.as_deref(), Some("all"));
         assert_eq!(clauses("CREATE TABLE t (sorted TEXT, location TEXT)"), TableClauses::default());
         assert_eq!(clauses("SELECT 'create table x partitioned by (y)'"), TableClauses::default());
     }
@@ -352,6 +474,8 @@ mod tests {
         check("CREATE TABLE t (a INT) TBLPROPERTIES ('a' 'b')", "TBLPROPERTIES");
         check("CREATE TABLE t (a INT) SORTED BY (a b)", "unexpected `b`");
         check("CREATE TABLE t (a INT) LOCATION x", "quoted URI");
+        check("CREATE TABLE t (a INT) COMMENT x", "quoted text");
+        check("CREATE TABLE t (a INT) WRITE ORDERED a", "lacks its BY");
         check("SELEC 1", "SQL");
         check("SELECT 1; SELECT 2", "one statement");
         check("", "no statement");

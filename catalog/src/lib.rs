@@ -4,8 +4,11 @@
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
 pub mod bridge;
 mod commit;
+mod ddl;
 mod definition;
+pub mod describe;
 mod error;
+mod evolve;
 mod files;
 mod location;
 mod metadata_tables;
@@ -15,24 +18,30 @@ mod row_level;
 mod sql;
 mod store;
 mod table;
+mod view_plan;
+mod views;
 pub mod write;
 
 pub use commit::{
     Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
     ancestors, find_commit,
 };
+pub use ddl::{CreateView, Ddl, Show, ViewColumn};
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};
+pub use evolve::{Alteration, COMMENT, ColumnPath, PartitionChange, Place, SchemaChange, Term};
 pub use files::{LiveFile, SnapshotFiles};
 pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
 pub use read::{
-    FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RowPositionExec, ScanLog, ScanReport,
-    TextType,
+    FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
+    ScanLog, ScanReport, TextType, relabel_udf,
 };
 pub use row_level::{Found, RowChange};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};
+pub use view_plan::{ViewPlanner, check_views, is_missing_table};
+pub use views::{NewView, View};

@@ -3,13 +3,14 @@
 //! Names are listed when the statement starts; a table is loaded, and so pinned to a snapshot, when the statement names
 //! it, and the same table named twice is the same snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::LogicalPlan;
 use iceberg::io::FileIO;
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::Mutex;
@@ -20,15 +21,33 @@ use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
 use crate::store::missing;
 use crate::table::Warehouse;
+use crate::view_plan::{ViewPlanner, Views};
 
 /// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
 /// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
-type Misses = Arc<std::sync::Mutex<Vec<Error>>>;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Misses(Arc<std::sync::Mutex<Vec<Error>>>);
+
+impl Misses {
+    fn push(&self, miss: Error) {
+        self.lock().push(miss);
+    }
+
+    /// The first that was missed since the last call.
+    pub(crate) fn take(&self) -> Option<Error> {
+        std::mem::take(&mut *self.lock()).into_iter().next()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Error>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
 
 /// The namespaces of a warehouse as they were when this was loaded.
 #[derive(Debug)]
 pub struct NamespaceCatalog {
     misses: Misses,
+    views: Arc<Views>,
     namespaces: BTreeMap<String, Arc<Namespace>>,
 }
 
@@ -36,41 +55,76 @@ impl NamespaceCatalog {
     /// Lists the namespaces and their tables, whose text is to be read as `text`.
     pub async fn load(warehouse: Warehouse, text: TextType) -> Result<Self> {
         let misses = Misses::default();
+        let views = Arc::new(Views::new(misses.clone()));
         let mut namespaces = BTreeMap::new();
         for ident in warehouse.catalog().namespaces().await? {
             let tables = warehouse.catalog().tables(&ident).await?;
+            let of_views = warehouse.catalog().views(&ident).await?;
+            let view_names: BTreeSet<String> = of_views.into_iter().map(|v| v.name).collect();
+            let mut names: Vec<String> = tables.into_iter().map(|t| t.name).collect();
+            names.extend(view_names.iter().cloned());
+            names.sort();
             let namespace = Namespace {
                 warehouse: warehouse.clone(),
                 ident: ident.clone(),
-                names: tables.into_iter().map(|t| t.name).collect(),
+                names,
+                view_names,
                 pinned: Mutex::default(),
-                misses: Arc::clone(&misses),
+                misses: misses.clone(),
+                views: Arc::clone(&views),
                 text,
             };
             namespaces.insert(ident.to_string(), Arc::new(namespace));
         }
-        Ok(Self { misses, namespaces })
+        Ok(Self { misses, views, namespaces })
     }
 
     /// The same namespaces, whose text is to be read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
+        // Their plans are over the tables as they are read here.
+        let views = Arc::new(Views::new(self.misses.clone()));
         let namespace = |(name, ns): (&String, &Arc<Namespace>)| {
             let ns = Namespace {
                 warehouse: ns.warehouse.clone(),
                 ident: ns.ident.clone(),
                 names: ns.names.clone(),
+                view_names: ns.view_names.clone(),
                 pinned: Mutex::default(),
-                misses: Arc::clone(&self.misses),
+                misses: self.misses.clone(),
+                views: Arc::clone(&views),
                 text,
             };
             (name.clone(), Arc::new(ns))
         };
-        Self { misses: Arc::clone(&self.misses), namespaces: self.namespaces.iter().map(namespace).collect() }
+        let namespaces = self.namespaces.iter().map(namespace).collect();
+        Self { misses: self.misses.clone(), views, namespaces }
     }
 
-    /// All tables, by namespace.
+    /// How views are planned; without it they cannot be read.
+    pub fn with_views(&self, planner: Arc<dyn ViewPlanner>) {
+        self.views.set_planner(planner);
+    }
+
+    /// The plan of what is, or is to be, the query of `view`.
+    ///
+    /// # Errors
+    /// `Invalid` if the query reads `view` itself, be it through other views.
+    pub async fn plan_view(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
+        self.views.plan(view, sql, default_namespace).await
+    }
+
+    /// All tables and views, by namespace.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.namespaces.iter().map(|(name, ns)| (name.as_str(), ns.names.as_slice()))
+    }
+}
+
+impl NamespaceCatalog {
+    /// All tables and views: namespace, name, and whether it is a view.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.namespaces.iter().flat_map(|(within, ns)| {
+            ns.names.iter().map(|name| (within.as_str(), name.as_str(), ns.view_names.contains(name)))
+        })
     }
 }
 
@@ -85,7 +139,7 @@ impl CatalogProvider for NamespaceCatalog {
             // Not here: asking it for a table notes so, with the nearest name.
             None => {
                 let missing = missing::namespace(&NamespaceIdent::new(name.to_string()), &self.known());
-                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: Arc::clone(&self.misses) })
+                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: self.misses.clone() })
             }
         };
         Some(schema)
@@ -97,9 +151,14 @@ impl NamespaceCatalog {
         self.namespaces.values().map(|n| n.ident.clone()).collect()
     }
 
+    /// The error of a namespace that is not there, with the nearest one that is.
+    pub fn missing_namespace(&self, namespace: &NamespaceIdent) -> Error {
+        missing::namespace(namespace, &self.known())
+    }
+
     /// Why a name that planning could not find is not there, with the nearest one that is.
     pub fn take_miss(&self) -> Option<Error> {
-        std::mem::take(&mut *lock(&self.misses)).into_iter().next()
+        self.misses.take()
     }
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
@@ -144,14 +203,13 @@ impl Warehouse {
 struct Namespace {
     warehouse: Warehouse,
     ident: NamespaceIdent,
+    /// Of tables and views.
     names: Vec<String>,
+    view_names: BTreeSet<String>,
     pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
     misses: Misses,
+    views: Arc<Views>,
     text: TextType,
-}
-
-fn lock(misses: &Misses) -> std::sync::MutexGuard<'_, Vec<Error>> {
-    misses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Namespace {
@@ -175,10 +233,16 @@ impl SchemaProvider for Namespace {
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        if self.view_names.contains(name) {
+            let ident = TableIdent::new(self.ident.clone(), name.to_string());
+            if let Some(view) = self.warehouse.find_view(&ident).await? {
+                return Ok(Some(self.views.provider(&view).await?));
+            }
+        }
         let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
         let table = match self.pin(base).await {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                lock(&self.misses).push(e);
+                self.misses.push(e);
                 return Ok(None);
             }
             other => other?,
@@ -214,7 +278,7 @@ impl SchemaProvider for MissingNamespace {
 
     async fn table(&self, _: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let missing = self.missing.lock().await.take();
-        lock(&self.misses).extend(missing);
+        missing.into_iter().for_each(|e| self.misses.push(e));
         Ok(None)
     }
 

@@ -9,6 +9,8 @@
 //! the catalog is then one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are
 //! few and small, so write-ahead logging would buy nothing.
 
+mod views;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -336,6 +338,26 @@ impl Catalog for SqlCatalog {
             Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Err(taken(to)),
             Err(e) => Err(self.error(e)),
         }
+    }
+
+    async fn views(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        self.list_views(namespace).await
+    }
+
+    async fn view_pointer(&self, view: &TableIdent) -> Result<Option<String>> {
+        self.read_view_pointer(view).await
+    }
+
+    async fn insert_view(&self, view: &TableIdent, metadata_location: &str) -> Result<()> {
+        self.add_view(view, metadata_location).await
+    }
+
+    async fn swap_view(&self, view: &TableIdent, expected: &str, new: &str) -> Result<bool> {
+        self.move_view(view, expected, new).await
+    }
+
+    async fn remove_view(&self, view: &TableIdent) -> Result<()> {
+        self.forget_view(view).await
     }
 }
 

@@ -48,6 +48,32 @@ pub trait Catalog: Debug + Send + Sync {
 
     /// Renames a table. `NotFound` if `from`, or the namespace of `to`, does not exist; `AlreadyExists` if `to` does.
     async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()>;
+
+    /// The views of a namespace in the order of their names; none if the catalog keeps no views.
+    async fn views(&self, _namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        Ok(Vec::new())
+    }
+
+    /// Where the view's current metadata is; `None` if there is no such view.
+    async fn view_pointer(&self, _view: &TableIdent) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// Adds a view. `AlreadyExists` if its name is a table's or a view's, `NotFound` if its namespace does not exist,
+    /// `Unsupported` if the catalog keeps no views.
+    async fn insert_view(&self, view: &TableIdent, _metadata_location: &str) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, format!("view {view}: this catalog keeps no views")))
+    }
+
+    /// Moves the view's pointer as [`Catalog::swap`] moves a table's.
+    async fn swap_view(&self, _view: &TableIdent, _expected: &str, _new: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Forgets the view and leaves its files. `NotFound` if there is no such view.
+    async fn remove_view(&self, view: &TableIdent) -> Result<()> {
+        Err(missing::view(view, &[]))
+    }
 }
 
 /// Refuses namespaces that could not be told from others once written as `a.b`.
@@ -86,6 +112,10 @@ pub(crate) mod missing {
 
     pub(crate) fn table(table: &TableIdent, known: &[TableIdent]) -> Error {
         not_found("table", &table.to_string(), known.iter().map(ToString::to_string))
+    }
+
+    pub(crate) fn view(view: &TableIdent, known: &[TableIdent]) -> Error {
+        not_found("view", &view.to_string(), known.iter().map(ToString::to_string))
     }
 
     fn not_found(what: &str, name: &str, known: impl Iterator<Item = String>) -> Error {
@@ -181,6 +211,8 @@ pub async fn conformance(catalog: &dyn Catalog) {
     catalog.drop_namespace(&ns("raw")).await.unwrap();
     assert_eq!(kind(catalog.drop_namespace(&ns("raw")).await), ErrorKind::NotFound);
 
+    views_conform(catalog, &ns("a.b"), &table("a.b.moved")).await;
+
     let expected = "v1";
     let moved = table("a.b.moved");
     let attempts = (0..8).map(|i| {
@@ -189,4 +221,36 @@ pub async fn conformance(catalog: &dyn Catalog) {
     });
     let winners = futures::future::join_all(attempts).await.into_iter().filter(|won| *won).count();
     assert_eq!(winners, 1, "exactly one of several swaps from the same value wins");
+}
+
+/// The part of [`conformance`] about views; `table` is a table of `namespace`. A catalog that keeps no views says so.
+#[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
+async fn views_conform(catalog: &dyn Catalog, namespace: &NamespaceIdent, table: &TableIdent) {
+    let view = TableIdent::new(namespace.clone(), "v".to_string());
+    let kind = |r: Result<()>| r.expect_err("must fail").kind();
+    assert_eq!(catalog.view_pointer(&view).await.unwrap(), None);
+    assert_eq!(catalog.views(namespace).await.unwrap(), vec![]);
+    assert_eq!(kind(catalog.remove_view(&view).await), ErrorKind::NotFound);
+    match catalog.insert_view(&view, "x0").await {
+        Err(e) if e.kind() == ErrorKind::Unsupported => return,
+        other => other.unwrap(),
+    }
+    // Tables and views share their names, and are not each other.
+    assert_eq!(kind(catalog.insert_view(&view, "x1").await), ErrorKind::AlreadyExists);
+    assert_eq!(kind(catalog.insert_view(table, "x1").await), ErrorKind::AlreadyExists);
+    assert_eq!(kind(catalog.insert(&view, "x1").await), ErrorKind::AlreadyExists);
+    let nowhere = TableIdent::from_strs(["no", "v"]).unwrap();
+    assert_eq!(kind(catalog.insert_view(&nowhere, "x0").await), ErrorKind::NotFound);
+    assert_eq!(catalog.views(namespace).await.unwrap(), vec![view.clone()]);
+    assert!(!catalog.tables(namespace).await.unwrap().contains(&view));
+    assert_eq!(catalog.pointer(&view).await.unwrap(), None);
+    assert_eq!(catalog.view_pointer(table).await.unwrap(), None);
+    assert!(!catalog.swap(&view, "x0", "x1").await.unwrap());
+    assert_eq!(kind(catalog.remove(&view).await), ErrorKind::NotFound);
+    assert_eq!(kind(catalog.remove_view(table).await), ErrorKind::NotFound);
+    assert!(catalog.swap_view(&view, "x0", "x1").await.unwrap());
+    assert!(!catalog.swap_view(&view, "x0", "x2").await.unwrap());
+    assert_eq!(catalog.view_pointer(&view).await.unwrap().as_deref(), Some("x1"));
+    catalog.remove_view(&view).await.unwrap();
+    assert_eq!(catalog.views(namespace).await.unwrap(), vec![]);
 }

@@ -179,6 +179,19 @@ impl Warehouse {
         }
     }
 
+    /// Gives a table another name. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the name is
+    /// taken.
+    pub async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
+        check_namespace(to.namespace())?;
+        check_name("table", to.name())?;
+        match self.catalog.rename(from, to).await {
+            Err(e) if e.kind() == ErrorKind::NotFound && self.find(from).await?.is_none() => {
+                Err(self.not_found(from).await)
+            }
+            other => other,
+        }
+    }
+
     /// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be
     /// deleted is left to maintenance and logged.
     pub async fn discard(&self, paths: impl IntoIterator<Item = String>) {
@@ -217,7 +230,18 @@ impl Warehouse {
         location
     }
 
+    /// Where a new table or view can put its files.
+    pub(crate) async fn new_location(&self, ident: &TableIdent) -> Result<String> {
+        if !self.catalog.namespace_exists(ident.namespace()).await? {
+            return Err(missing::namespace(ident.namespace(), &self.catalog.namespaces().await?));
+        }
+        Ok(self.free_location(ident).await)
+    }
+
     async fn not_found(&self, table: &TableIdent) -> Error {
+        if let Ok(Some(_)) = self.catalog.view_pointer(table).await {
+            return Error::new(ErrorKind::NotFound, format!("{table} is a view, not a table"));
+        }
         // A hint is not worth a second error.
         let known = self.all_tables().await.unwrap_or_default();
         missing::table(table, &known)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ballista_core::extension::ballista_scalar_functions;
 use ballista_core::registry::BallistaFunctionRegistry;
+use bergmill_catalog::relabel_udf;
 use bergmill_catalog::write::partition_udf;
 use datafusion::logical_expr::ScalarUDF;
 
@@ -11,6 +12,7 @@ use datafusion::logical_expr::ScalarUDF;
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = ballista_scalar_functions();
     functions.push(Arc::new(partition_udf()));
+    functions.push(Arc::new(relabel_udf()));
     functions
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bergmill_engine::{CATALOG, without_views};
 use bergmill_gateway::{Backend, Error, ErrorKind, IngestTarget, Prepared, Result, Statement, TableInfo};
 use datafusion::catalog::{CatalogProvider, TableProvider};
+use datafusion::logical_expr::TableType;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
 use crate::error::{from_catalog, from_datafusion};
@@ -49,6 +50,7 @@ impl Backend for Scheduler {
             Planned::CreateNamespace { name, if_not_exists } => self.create_namespace(&name, if_not_exists).await,
             Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,
             Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
+            Planned::Define(ddl) => self.define(*ddl, &session).await,
             Planned::Query(_) | Planned::ExplainAnalyze(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))
             }
@@ -79,7 +81,8 @@ impl Backend for Scheduler {
                 };
                 if let Some(table) = found {
                     let (namespace, name) = (namespace.to_string(), name.clone());
-                    all.push(TableInfo { namespace, name, kind: "TABLE", schema: without_views(&table.schema()) });
+                    let kind = if table.table_type() == TableType::View { "VIEW" } else { "TABLE" };
+                    all.push(TableInfo { namespace, name, kind, schema: without_views(&table.schema()) });
                 }
             }
         }

@@ -5,6 +5,8 @@
 //! pinned when it is planned.
 mod backend;
 mod config;
+mod define;
+mod describe;
 mod error;
 mod explain;
 mod process;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType};
+use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType, Warehouse};
 use bergmill_engine::{CATALOG, cluster_config, local_config, session_state, whole_config};
 use bergmill_gateway::Result;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
 
+use crate::define::SessionViews;
 use crate::error::from_catalog;
 use crate::process::Scheduler;
 
@@ -25,6 +26,8 @@ pub(crate) struct StatementSession {
     pub scans: Arc<ScanLog>,
     /// The tables, pinned as the statement names them.
     pub tables: Arc<NamespaceCatalog>,
+    /// Where they come from.
+    pub warehouse: Warehouse,
 }
 
 impl StatementSession {
@@ -32,7 +35,9 @@ impl StatementSession {
     /// read.
     pub(crate) fn describing(&self) -> SessionState {
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
-        catalogs.register_catalog(CATALOG.to_string(), Arc::new(self.tables.with_text(TextType::Utf8)) as _);
+        let tables = Arc::new(self.tables.with_text(TextType::Utf8));
+        SessionViews::serve(&tables, self.single.runtime_env());
+        catalogs.register_catalog(CATALOG.to_string(), tables as _);
         session_state(local_config(), Arc::clone(self.single.runtime_env()), catalogs as _)
     }
 }
@@ -44,6 +49,7 @@ impl Scheduler {
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
         let tables = NamespaceCatalog::load(self.warehouse.clone(), text).await.map_err(|e| from_catalog(&e))?;
         let tables = Arc::new(tables);
+        SessionViews::serve(&tables, &self.runtime);
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
         let scans = Arc::new(ScanLog::default());
@@ -60,6 +66,7 @@ impl Scheduler {
         };
         let cluster = state(cluster_config(executors.iter().sum()));
         tracing::debug!(elapsed = ?began.elapsed(), "made a session");
-        Ok(StatementSession { single, one_executor: executors.len() == 1, cluster, scans, tables })
+        let warehouse = self.warehouse.clone();
+        Ok(StatementSession { single, one_executor: executors.len() == 1, cluster, scans, tables, warehouse })
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use bergmill_catalog::{Parsed, TableClauses, parse};
+use bergmill_catalog::{Ddl, Parsed, TableClauses, check_views, is_missing_table, parse};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, WriteOp};
@@ -15,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
 };
 
+use crate::describe;
 use crate::error::{from_catalog, from_datafusion};
 use crate::session::StatementSession;
 
@@ -39,6 +39,8 @@ pub(crate) enum Planned {
     DropTable { name: TableReference, if_exists: bool },
     /// `DROP SCHEMA`.
     DropNamespace { name: String, if_exists: bool },
+    /// `ALTER TABLE`, views, comments.
+    Define(Box<Ddl>),
 }
 
 /// `CREATE TABLE`.
@@ -46,6 +48,7 @@ pub(crate) enum Planned {
 pub(crate) struct CreateTable {
     pub name: TableReference,
     pub if_not_exists: bool,
+    pub or_replace: bool,
     pub clauses: TableClauses,
     /// The query after `AS`, or a plan without rows that has the declared columns.
     pub input: LogicalPlan,
@@ -66,6 +69,11 @@ pub(crate) enum InsertMode {
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
+    match Ddl::parse(sql).map_err(|e| from_catalog(&e))? {
+        Some(Ddl::Show(show)) => return describe::plan(show, session).await.map(Planned::Query),
+        Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
+        None => {}
+    }
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
     check_assignments(&statement)?;
     let (statement, partitions) = take_partitions(statement);
@@ -76,6 +84,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
     })?;
+    check_views(&plan).map_err(|e| from_catalog(&e))?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
@@ -119,24 +128,23 @@ fn describes(statement: &ParsedStatement, state: &SessionState) -> bool {
     named.iter().any(|table| table.schema() == Some(INFORMATION_SCHEMA))
 }
 
-/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
-fn is_missing_table(e: &DataFusionError) -> bool {
-    matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
-}
-
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
     Ok(match ddl {
         DdlStatement::CreateMemoryTable(t) => {
-            if t.or_replace || t.temporary {
-                return Err(unsupported("CREATE OR REPLACE TABLE and CREATE TEMPORARY TABLE"));
+            if t.temporary {
+                return Err(unsupported("CREATE TEMPORARY TABLE"));
+            }
+            if t.or_replace && t.if_not_exists {
+                let what = "CREATE TABLE takes OR REPLACE or IF NOT EXISTS, not both";
+                return Err(Error::new(ErrorKind::InvalidInput, what));
             }
             if !t.constraints.is_empty() {
                 return Err(unsupported("a PRIMARY KEY or UNIQUE constraint, which Iceberg cannot enforce,"));
             }
             let has_rows = !matches!(t.input.as_ref(), LogicalPlan::EmptyRelation(e) if !e.produce_one_row);
             let input = LogicalPlan::clone(&t.input);
-            let (name, if_not_exists) = (t.name, t.if_not_exists);
-            Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, clauses, input, has_rows }))
+            let (name, if_not_exists, or_replace) = (t.name, t.if_not_exists, t.or_replace);
+            Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, or_replace, clauses, input, has_rows }))
         }
         DdlStatement::CreateCatalogSchema(s) => {
             Planned::CreateNamespace { name: namespace_name(&s.schema_name)?, if_not_exists: s.if_not_exists }

@@ -60,7 +60,7 @@ impl Scheduler {
         if exists && create.if_not_exists {
             return Ok(0);
         }
-        if exists {
+        if exists && !create.or_replace {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
         }
         let columns = match create.has_rows {
@@ -68,6 +68,12 @@ impl Scheduler {
             false => create.input.schema().inner().as_ref().clone(),
         };
         let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
+        if exists {
+            return match create.has_rows {
+                true => self.replace_filled(&ident, new, create.input, tag, session).await,
+                false => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+            };
+        }
         let created = match create.has_rows {
             true => self.create_filled(&ident, new, create.input, tag, session).await,
             false => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
@@ -90,6 +96,22 @@ impl Scheduler {
         let draft = self.warehouse.draft(ident, new).await.map_err(|e| from_catalog(&e))?;
         let target = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
         self.fill(Target::Draft(&target), input, Operation::Append, tag, session).await
+    }
+
+    /// `CREATE OR REPLACE TABLE AS` of a table that is there: it changes together with its rows.
+    async fn replace_filled(
+        &self,
+        ident: &TableIdent,
+        new: NewTable,
+        input: LogicalPlan,
+        tag: Option<&CommitTag>,
+        session: &StatementSession,
+    ) -> Result<u64> {
+        let Some(replaced) = self.warehouse.replaced(ident, &new).await.map_err(|e| from_catalog(&e))? else {
+            return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
+        };
+        let target = IcebergTable::current(replaced).map_err(|e| from_catalog(&e))?;
+        self.fill(Target::Replacement(&target, &new), input, Operation::Append, tag, session).await
     }
 
     /// Writes the input's rows and commits them.
@@ -214,16 +236,18 @@ impl Scheduler {
         };
         let rows = added.iter().map(|f| f.record_count()).sum();
         let commit = commit_of(target.table(), added.clone(), operation, tag);
-        let draft = match target {
-            Target::Draft(draft) => Some(draft.table().clone()),
-            Target::Table(_) => None,
+        let (draft, definition) = match target {
+            Target::Draft(draft) => (Some(draft.table().clone()), None),
+            Target::Replacement(draft, new) => (Some(draft.table().clone()), Some(new.clone())),
+            Target::Table(_) => (None, None),
         };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
         // A task of its own, so that a client that goes away leaves neither a half-done commit nor files of nobody.
         let committing = tokio::spawn(async move {
-            let done = match draft {
-                Some(draft) => warehouse.create_with(draft, commit).await,
-                None => warehouse.commit(commit).await,
+            let done = match (draft, definition) {
+                (Some(draft), None) => warehouse.create_with(draft, commit).await,
+                (Some(draft), Some(new)) => warehouse.replace_with(draft, new, commit).await,
+                (None, _) => warehouse.commit(commit).await,
             };
             let kept = match &done {
                 Ok(done) if !done.already => added.as_slice(),
@@ -255,12 +279,14 @@ enum Target<'a> {
     Table(&'a IcebergTable),
     /// One that nobody sees until its rows are there.
     Draft(&'a IcebergTable),
+    /// Another definition of a table that is there, which nobody sees until its rows are there.
+    Replacement(&'a IcebergTable, &'a NewTable),
 }
 
 impl Target<'_> {
     fn table(&self) -> &Table {
         match self {
-            Self::Table(table) | Self::Draft(table) => table.table(),
+            Self::Table(table) | Self::Draft(table) | Self::Replacement(table, _) => table.table(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod history;
 mod overwrite;
 mod partitions;
 mod plan;
+mod replace;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -127,7 +128,7 @@ pub struct Commit {
 }
 
 /// What became of a [`Commit`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The snapshot with the change; the current one, if any, when there was nothing to do.
     pub snapshot_id: Option<i64>,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use datafusion::logical_expr::Expr;
 use iceberg::spec::{DataFile, PrimitiveType, Schema};
 
+use super::evolved::is_of_one_type;
 use super::predicate::{decided_by_partition, exact_predicate};
 use super::provider::IcebergTable;
 use super::scan::{prune, prune_by};
@@ -17,10 +18,13 @@ pub(super) async fn files_covered(table: &IcebergTable, condition: Option<&Expr>
     let Some(condition) = condition else { return Ok(numbers(all)) };
     let metadata = table.table().metadata();
     let may_match = prune(table, all, std::slice::from_ref(condition)).await?;
+    let schema = metadata.current_schema();
+    if !is_of_one_type(condition, metadata, schema) {
+        return Ok(Vec::new());
+    }
     if decided_by_partition(condition, metadata) {
         return Ok(numbers(may_match));
     }
-    let schema = metadata.current_schema();
     let Some(predicate) = exact_predicate(condition, schema) else { return Ok(Vec::new()) };
     let columns: BTreeSet<&str> = condition.column_refs().into_iter().map(|c| c.name.as_str()).collect();
     // Where no row can fit the opposite, every row fits: if there is a value at all, which can be compared.

@@ -15,8 +15,9 @@ use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
 use super::covered::files_covered;
+use super::evolved::is_of_one_type;
 use super::hidden;
-use super::predicate::{decided_by_partition, iceberg_predicate};
+use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
 use crate::commit::ReadFilter;
@@ -90,7 +91,7 @@ impl IcebergTable {
 
     /// What a statement with these filters reads of the table, for its commit to be checked against.
     pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
-        ReadFilter::new(iceberg_predicate(filters, self.table.metadata().current_schema()))
+        ReadFilter::new(scan::predicate(&self.table, filters))
     }
 
     /// The numbers of files for all of whose rows the condition surely holds, by what the manifests say; all files if there
@@ -159,7 +160,10 @@ impl TableProvider for IcebergTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        let decide = |f: &&Expr| match decided_by_partition(f, self.table.metadata()) {
+        let metadata = self.table.metadata();
+        let decided =
+            |f: &Expr| decided_by_partition(f, metadata) && is_of_one_type(f, metadata, metadata.current_schema());
+        let decide = |f: &&Expr| match decided(f) {
             true => TableProviderFilterPushDown::Exact,
             // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.
             false => TableProviderFilterPushDown::Inexact,

@@ -1,6 +1,6 @@
 //! From a query's filters to DataFusion's Parquet scan: which files, in which groups, with which statistics.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
@@ -16,13 +16,18 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::expr::Predicate;
-use iceberg::spec::{DataFileFormat, TableMetadata};
+use iceberg::spec::{DataFileFormat, SnapshotRef};
+use iceberg::table::Table;
+use object_store::ObjectMeta;
 
+use super::evolved::{self, Group};
 use super::hidden::{file_fields, file_values};
 use super::predicate::iceberg_predicate;
 use super::provider::IcebergTable;
@@ -35,7 +40,7 @@ use crate::location::Location;
 /// Below this a byte range is not worth a task of its own.
 const MIN_SPLIT_BYTES: u64 = 4 * 1024 * 1024;
 /// Footers of our own files are a few KiB a row group; one read of this size gets them without a second request.
-const FOOTER_HINT_BYTES: usize = 256 * 1024;
+pub(super) const FOOTER_HINT_BYTES: usize = 256 * 1024;
 
 /// What one scan was planned to read, for `EXPLAIN ANALYZE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +77,7 @@ impl ScanLog {
 }
 
 /// A file with its number among those of the snapshot.
-type Numbered = (usize, Arc<LiveFile>);
+pub(super) type Numbered = (usize, Arc<LiveFile>);
 
 pub(super) async fn plan(
     table: &IcebergTable,
@@ -105,14 +110,40 @@ pub(super) async fn plan(
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
         return Ok(DataSourceExec::from_data_source(nothing));
     }
+    let partitions = state.config().target_partitions();
+    let bytes = |files: &[Numbered]| files.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum::<u64>();
+    let all_bytes = bytes(&planned).max(1);
+    let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+    let mut scans = Vec::new();
+    for group in evolved::groups(metadata, metadata.current_schema(), table.own_schema(), &planned, state).await? {
+        let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
+        let share = usize::try_from(share).unwrap_or(partitions).max(1);
+        scans.push(scan_group(table, state, &group, &asked, limit, share)?);
+    }
+    match <[_; 1]>::try_from(scans) {
+        Ok([scan]) => Ok(scan),
+        Err(scans) => UnionExec::try_new(scans),
+    }
+}
+
+/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions.
+fn scan_group(
+    table: &IcebergTable,
+    state: &dyn Session,
+    group: &Group,
+    asked: &[usize],
+    limit: Option<usize>,
+    partitions: usize,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let metadata = table.table().metadata();
+    let schema = datafusion::catalog::TableProvider::schema(table);
+    let own = &group.schema;
     let location = Location::parse(metadata.location())?;
-    check_names(metadata, &planned)?;
-    let own = table.own_schema();
     let has_hidden = schema.fields().len() > own.fields().len();
     let of_files = if has_hidden { file_fields() } else { Vec::new() };
     let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
-    let mut files = Vec::with_capacity(planned.len());
-    for (number, file) in &planned {
+    let mut files = Vec::with_capacity(group.files.len());
+    for (number, file) in &group.files {
         let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
         files.push(partitioned_file(table, file, values, own)?);
     }
@@ -127,23 +158,22 @@ pub(super) async fn plan(
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
-    let groups = split(files, state.config().target_partitions());
     // The position is no column of the files: it is the last that the table offers, and added after the others.
     let position = columns.table_schema().fields().len();
-    let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
-    let read: Vec<usize> = asked.iter().copied().filter(|at| *at != position).collect();
+    let mut read: Vec<usize> = asked.iter().copied().filter(|at| *at != position).collect();
     let numbered = read.len() < asked.len();
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
-        .with_file_groups(groups)
+        .with_file_groups(split(files, partitions))
         .with_statistics(statistics)
-        .with_projection_indices(Some(read))?
+        .with_projection_indices(Some(read.clone()))?
         .with_limit(limit)
         .build();
-    let scan = DataSourceExec::from_data_source(config);
-    match numbered {
-        true => in_order(Arc::new(RowPositionExec::try_new(scan)?), &schema, &asked),
-        false => Ok(scan),
+    let mut scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+    if numbered {
+        scan = Arc::new(RowPositionExec::try_new(scan)?);
+        read.push(position);
     }
+    in_order(evolved::as_table(scan, &schema.project(&read)?)?, &schema, asked)
 }
 
 /// The columns at `asked` of `schema`, in that order.
@@ -167,40 +197,36 @@ fn in_order(
 
 /// The files that the filters leave, in manifest order.
 pub(super) async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
-    match iceberg_predicate(filters, table.table().metadata().current_schema()) {
+    match predicate(table.table(), filters) {
         Some(predicate) => prune_by(table, all, predicate).await,
         None => Ok(all),
     }
 }
 
+/// The filters in Iceberg's terms, without those that cannot be asked of all files.
+pub(super) fn predicate(table: &Table, filters: &[Expr]) -> Option<Predicate> {
+    let (metadata, columns) = (table.metadata(), table.metadata().current_schema());
+    let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
+    let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
+    iceberg_predicate(&filters, columns)
+}
+
 /// The files that may have a row for which the predicate holds.
 pub(super) async fn prune_by(table: &IcebergTable, all: Vec<Numbered>, predicate: Predicate) -> Result<Vec<Numbered>> {
     let Some(snapshot) = table.snapshot() else { return Ok(all) };
-    let scan =
-        table.table().scan().snapshot_id(snapshot.snapshot_id()).with_filter(predicate).select_empty().build()?;
-    let keep: HashSet<String> =
-        scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)?;
+    let keep = files_that_fit(table.table(), snapshot, predicate).await?;
     Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
 }
 
-/// Refuses files in which a column has another name than in the table now: columns are found by name in a file, so such a
-/// column would read as NULL.
-fn check_names(metadata: &TableMetadata, files: &[Numbered]) -> Result<()> {
-    let current = metadata.current_schema();
-    let written: BTreeSet<i32> =
-        files.iter().map(|(_, f)| f.schema_id).filter(|id| *id != current.schema_id()).collect();
-    for schema in written.iter().filter_map(|id| metadata.schema_by_id(*id)) {
-        for (id, name) in current.field_id_to_name_map().iter().collect::<BTreeMap<_, _>>() {
-            let renamed = schema.name_by_field_id(*id).is_some_and(|old| old != name);
-            let reused = schema.field_id_by_name(name).is_some_and(|old| old != *id);
-            if renamed || reused {
-                let what =
-                    format!("column {name} was renamed, or replaced by another of its name, after files were written");
-                return Err(Error::new(ErrorKind::Unsupported, format!("{what}; such files cannot be read yet")));
-            }
-        }
-    }
-    Ok(())
+/// The paths of a snapshot's data files that may have a row for which the predicate holds.
+pub(crate) async fn files_that_fit(
+    table: &Table,
+    snapshot: &SnapshotRef,
+    predicate: Predicate,
+) -> Result<HashSet<String>> {
+    let (planned, snapshot_id) = evolved::with_columns(table, snapshot, table.metadata().current_schema())?;
+    let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
+    scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)
 }
 
 /// `values` are those of the columns that are the same in the whole file, and not in the file.
@@ -218,17 +244,21 @@ fn partitioned_file(
     let metadata = table.table().metadata();
     let spec = metadata.partition_spec_by_id(file.spec_id);
     let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref), schema);
-    let path = Location::parse(data.file_path())?.path()?;
-    let meta = object_store::ObjectMeta {
-        location: path,
+    // In this order, because statistics of these values are added to those of the file's columns.
+    let file = PartitionedFile::new_from_meta(object_meta(file)?).with_partition_values(values);
+    Ok(file.with_statistics(Arc::new(statistics)))
+}
+
+/// A file as object stores know it.
+pub(super) fn object_meta(file: &LiveFile) -> Result<ObjectMeta> {
+    Ok(ObjectMeta {
+        location: Location::parse(file.data_file.file_path())?.path()?,
         // Data files never change, so any fixed time is a sound version for the footer cache.
         last_modified: chrono::DateTime::UNIX_EPOCH,
-        size: data.file_size_in_bytes(),
+        size: file.data_file.file_size_in_bytes(),
         e_tag: None,
         version: None,
-    };
-    // In this order, because statistics of these values are added to those of the file's columns.
-    Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values).with_statistics(Arc::new(statistics)))
+    })
 }
 
 /// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is needed.

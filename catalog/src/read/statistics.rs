@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use iceberg::spec::{DataFile, Datum, NestedField, PartitionSpec, PrimitiveType, Schema, Transform, Type};
@@ -38,10 +37,14 @@ pub fn file_statistics(
         })
         .collect();
     for (column, field) in columns.iter_mut().zip(read_as.fields()) {
-        if *field.data_type() == DataType::Utf8View {
-            let view = |bound: &Precision<ScalarValue>| bound.cast_to(&DataType::Utf8View).unwrap_or(Precision::Absent);
-            (column.min_value, column.max_value) = (view(&column.min_value), view(&column.max_value));
-        }
+        // Text may be read as views, and bounds of a column that was widened are in the type that it had.
+        let of_type = |bound: &Precision<ScalarValue>| match bound.get_value() {
+            Some(value) if value.data_type() != *field.data_type() => {
+                bound.cast_to(field.data_type()).unwrap_or(Precision::Absent)
+            }
+            _ => bound.clone(),
+        };
+        (column.min_value, column.max_value) = (of_type(&column.min_value), of_type(&column.max_value));
     }
     let bytes = columns.iter().map(|c| c.byte_size.get_value().copied().unwrap_or(rows)).sum();
     Statistics {

@@ -1,0 +1,112 @@
+//! Replacing a table by another definition of it, together with its first rows.
+
+use iceberg::TableIdent;
+use iceberg::spec::TableMetadata;
+use iceberg::table::Table;
+use tokio::time::Instant;
+
+use super::snapshot::{self, Attempt, Staged};
+use super::{Commit, Committed, Retry, find_commit, unknown};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evolve::replacement;
+use crate::table::{NewTable, Warehouse};
+
+impl Warehouse {
+    /// The table as `new` would make it, for writing rows for it: nobody else sees it. `None` if there is no table.
+    pub async fn replaced(&self, table: &TableIdent, new: &NewTable) -> Result<Option<Table>> {
+        match self.find(table).await? {
+            Some(current) => self.replaced_now(&current, new).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn replaced_now(&self, current: &Table, new: &NewTable) -> Result<Table> {
+        let metadata = current.metadata();
+        let built = replacement(metadata, metadata.clone().into_builder(None), new)?.build()?;
+        self.table(current.identifier(), current.metadata_location_result()?, built.metadata)
+    }
+
+    /// Gives the table another definition, and no rows. Its identity and its history stay.
+    pub async fn replace(&self, table: &TableIdent, new: &NewTable) -> Result<Table> {
+        self.alter(table, |metadata, builder| replacement(metadata, builder, new).map(Some)).await
+    }
+
+    /// Gives the table another definition and its first rows at once: `commit` appends to `draft`, which
+    /// [`Warehouse::replaced`] made with the same `new`.
+    ///
+    /// What others write in the meantime is replaced as well, and stays in the history; a change of the table's columns by
+    /// another is a conflict. Errors leave the added files to the caller, as those of [`Warehouse::commit`] do.
+    pub async fn replace_with(&self, draft: Table, new: NewTable, commit: Commit) -> Result<Committed> {
+        let warehouse = self.clone();
+        let replacing = async move {
+            let mut staged = Staged::new();
+            let outcome = warehouse.replace_here(draft.metadata(), &new, &commit, &mut staged).await;
+            let outcome = outcome.map_err(|e| e.context(format_args!("table {}", commit.table)));
+            let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
+            if !may_be_in_use {
+                warehouse.discard(staged.unused()).await;
+            }
+            outcome
+        };
+        tokio::spawn(replacing)
+            .await
+            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that replaces a table died").with_source(e))?
+    }
+
+    async fn replace_here(
+        &self,
+        draft: &TableMetadata,
+        new: &NewTable,
+        commit: &Commit,
+        staged: &mut Staged,
+    ) -> Result<Committed> {
+        let began = Instant::now();
+        let mut retries = 0;
+        loop {
+            let conflict = |what: &str| Err(Error::new(ErrorKind::Conflict, what));
+            let Some(current) = self.find(&commit.table).await? else {
+                return conflict("it was dropped since this write began");
+            };
+            if let Some(done) = find_commit(current.metadata(), &commit.key) {
+                let snapshot_id = Some(done.snapshot_id());
+                return Ok(Committed { snapshot_id, already: true, retries, ..Committed::default() });
+            }
+            let replaced = self.replaced_now(&current, new)?;
+            let now = replaced.metadata();
+            if now.uuid() != draft.uuid() {
+                return conflict("it was dropped and created again since this write began");
+            }
+            let same_files = now.current_schema() == draft.current_schema()
+                && now.default_partition_spec() == draft.default_partition_spec();
+            if !same_files {
+                return conflict("its columns or its partitioning were changed since this write began");
+            }
+            let ready = match snapshot::prepare(&replaced, commit, staged).await? {
+                Attempt::Ready(ready) => ready,
+                // Without a row there is no snapshot, and the table is empty all the same.
+                Attempt::Over(committed) => {
+                    self.replace(&commit.table, new).await?;
+                    return Ok(Committed { retries, ..committed });
+                }
+            };
+            let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
+            let published = self.publish(&current, &ready.metadata_location, has_landed).await;
+            match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
+                Ok(true) => {
+                    staged.in_use(ready.manifests);
+                    self.discard(ready.expired).await;
+                    return Ok(Committed { retries, ..ready.committed });
+                }
+                Ok(false) => self.discard([ready.metadata_location, ready.manifest_list]).await,
+                Err(e) => {
+                    if e.kind() != ErrorKind::Unknown {
+                        self.discard([ready.metadata_location, ready.manifest_list]).await;
+                    }
+                    return Err(e);
+                }
+            }
+            retries += 1;
+            Retry::of(current.metadata()).again(&commit.table, retries, began).await?;
+        }
+    }
+}

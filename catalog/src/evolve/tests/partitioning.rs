@@ -1,0 +1,117 @@
+use std::collections::HashMap;
+
+use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, SortOrder, TableMetadataBuilder, Type};
+
+use super::*;
+
+/// Columns `id` (1), `ts` (2), `kind` (3), partitioned by `ts_day` (1000) and `kind` (1001).
+fn table() -> TableMetadata {
+    let field = |id, name: &str, ty| NestedField::optional(id, name, Type::Primitive(ty)).into();
+    let fields = [
+        field(1, "id", PrimitiveType::Long),
+        field(2, "ts", PrimitiveType::Timestamp),
+        field(3, "kind", PrimitiveType::String),
+    ];
+    let schema = Schema::builder().with_fields(fields).build().unwrap();
+    let spec = UnboundPartitionSpec::builder()
+        .add_partition_field(2, "ts_day", Transform::Day)
+        .and_then(|b| b.add_partition_field(3, "kind", Transform::Identity))
+        .unwrap()
+        .build();
+    let (order, at) = (SortOrder::unsorted_order(), "file:///t".to_string());
+    let builder = TableMetadataBuilder::new(schema, spec, order, at, FormatVersion::V2, HashMap::new());
+    builder.unwrap().build().unwrap().metadata
+}
+
+fn after(metadata: &TableMetadata, by: &PartitionChange) -> Result<TableMetadata> {
+    let spec = change(metadata, by)?;
+    let builder = metadata.clone().into_builder(None).add_default_partition_spec(spec).map_err(invalid)?;
+    Ok(builder.build()?.metadata)
+}
+
+fn fields(metadata: &TableMetadata) -> Vec<String> {
+    let one = |f: &PartitionField| format!("{}:{}={}({})", f.field_id, f.name, f.transform, f.source_id);
+    metadata.default_partition_spec().fields().iter().map(one).collect()
+}
+
+fn term(column: &str, transform: Transform) -> Term {
+    Term { column: column.to_string(), transform }
+}
+
+fn add(column: &str, transform: Transform, name: Option<&str>) -> PartitionChange {
+    PartitionChange::Add { term: term(column, transform), name: name.map(ToString::to_string) }
+}
+
+fn drop_field(column: &str, transform: Transform) -> PartitionChange {
+    PartitionChange::Drop(term(column, transform))
+}
+
+#[test]
+fn fields_come_and_go_and_keep_their_ids() {
+    let (day, kind) = ("1000:ts_day=day(2)", "1001:kind=identity(3)");
+    let check = |changes: &[PartitionChange], expected: &[&str]| {
+        let end = changes.iter().try_fold(table(), |m, c| after(&m, c)).unwrap_or_else(|e| panic!("{changes:?}: {e}"));
+        assert_eq!(fields(&end), expected, "{changes:?}");
+        end
+    };
+    check(&[add("id", Transform::Bucket(16), None)], &[day, kind, "1002:id_bucket_16=bucket[16](1)"]);
+    check(&[add("id", Transform::Truncate(10), Some("part"))], &[day, kind, "1002:part=truncate[10](1)"]);
+    // Dropped by name or by what it is; nothing is left in its place.
+    check(&[drop_field("ts_day", Transform::Identity)], &[kind]);
+    check(&[drop_field("ts", Transform::Day)], &[kind]);
+    // What comes back has the id and name that it had, and ids are never given twice.
+    let back = [drop_field("ts", Transform::Day), add("ts", Transform::Day, None)];
+    let end = check(&back, &[kind, day]);
+    assert_eq!(end.last_partition_id(), 1001);
+    let others = [
+        drop_field("kind", Transform::Identity),
+        add("kind", Transform::Truncate(1), None),
+        drop_field("kind", Transform::Truncate(1)),
+        add("kind", Transform::Bucket(4), None),
+    ];
+    check(&others, &[day, "1003:kind_bucket_4=bucket[4](3)"]);
+    let hourly =
+        PartitionChange::Replace { old: term("ts", Transform::Day), new: term("ts", Transform::Hour), name: None };
+    check(&[hourly], &[kind, "1002:ts_hour=hour(2)"]);
+    let end = check(&[drop_field("ts", Transform::Day), drop_field("kind", Transform::Identity)], &[]);
+    assert!(end.default_partition_spec().is_unpartitioned());
+    // A spec that was there before is the same spec again.
+    let end = check(&[add("id", Transform::Identity, None), drop_field("id", Transform::Identity)], &[day, kind]);
+    assert_eq!(end.default_partition_spec_id(), 0);
+}
+
+#[test]
+fn what_cannot_be_is_told() {
+    let check = |change: PartitionChange, kind: ErrorKind, expected: &str| {
+        let e = super::change(&table(), &change).expect_err(&format!("{change:?}"));
+        assert_eq!((e.kind(), e.to_string().as_str()), (kind, expected), "{change:?}");
+    };
+    use ErrorKind::{AlreadyExists, Invalid, NotFound};
+    check(add("ts", Transform::Day, Some("d")), AlreadyExists, "partition field day(ts) is there already, as ts_day");
+    check(
+        add("ts", Transform::Hour, None),
+        Invalid,
+        "hour(ts) beside ts_day: one of them decides the other; use REPLACE PARTITION FIELD ts_day WITH hour(ts)",
+    );
+    check(
+        add("id", Transform::Identity, Some("ts_day")),
+        AlreadyExists,
+        "a partition field ts_day is there already; give this one a name with AS",
+    );
+    check(
+        add("id", Transform::Bucket(4), Some("ts")),
+        Invalid,
+        "partition field ts has the name of column ts; give it another with AS",
+    );
+    check(add("idd", Transform::Identity, None), NotFound, "partition field: column idd not found; did you mean id?");
+    check(
+        drop_field("ts_dai", Transform::Identity),
+        NotFound,
+        "partition field ts_dai not found; did you mean ts_day?",
+    );
+    check(
+        drop_field("id", Transform::Bucket(4)),
+        NotFound,
+        "partition field bucket(4, id) not found; there are ts_day, kind",
+    );
+}

@@ -1,0 +1,293 @@
+//! Files of a table whose columns have changed since they were written.
+//!
+//! In a file a column is told by its field id (Iceberg specification, "Column Projection"), DataFusion's Parquet source goes
+//! by names. So files are grouped by the names that they have for the table's columns, and each group is read under
+//! those names: added columns are then NULL, widened ones are cast, dropped ones are not looked at, all by the Parquet
+//! source itself. [`as_table`] gives the columns the table's names again. Files without renamed columns, which is all
+//! files of most tables, need none of this and are one group.
+//!
+//! The names are taken from the files' footers and not from the schema that a manifest names: other writers merge old
+//! manifests into new ones under the newest schema.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::ScalarValue;
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::expressions::{Column, lit};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use futures::{StreamExt, TryStreamExt};
+use iceberg::Runtime;
+use iceberg::spec::{
+    MappedField, NameMapping, NestedField, NestedFieldRef, Schema as Columns, Snapshot, SnapshotRef, TableMetadata,
+    Type,
+};
+use iceberg::table::Table;
+use parquet::schema::types::Type as ParquetType;
+
+use super::relabel::relabel_udf;
+use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evolve::always_of_one_type;
+use crate::files::LiveFile;
+use crate::location::Location;
+
+/// Footers read at a time.
+const FOOTERS_IN_FLIGHT: usize = 16;
+
+/// The table property with names for the columns of files that have no field ids.
+const NAME_MAPPING: &str = "schema.name-mapping.default";
+
+/// Files that have the same names for the table's columns.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The table's columns under the files' names.
+    pub(super) schema: SchemaRef,
+    pub(super) files: Vec<Numbered>,
+}
+
+/// The files by their names for `columns`, which are read as the types of `schema`.
+pub(super) async fn groups(
+    metadata: &TableMetadata,
+    columns: &Columns,
+    schema: &SchemaRef,
+    files: &[Numbered],
+    state: &dyn Session,
+) -> Result<Vec<Group>> {
+    if !was_renamed(metadata, columns) {
+        return Ok(vec![Group { schema: Arc::clone(schema), files: files.to_vec() }]);
+    }
+    let mapping = name_mapping(metadata)?;
+    let read = files.iter().map(|(number, file)| async {
+        let names = names_in(file, metadata, mapping.as_ref(), state).await?;
+        let fields = names.fields(columns.as_struct().fields(), schema.fields());
+        let fields = fields.map_err(|e| e.context(file.data_file.file_path()))?;
+        Ok::<_, Error>(((*number, Arc::clone(file)), Schema::new(fields)))
+    });
+    let mut read = futures::stream::iter(read.collect::<Vec<_>>()).buffered(FOOTERS_IN_FLIGHT);
+    let mut groups: Vec<Group> = Vec::new();
+    while let Some((file, schema)) = read.try_next().await? {
+        match groups.iter_mut().find(|g| *g.schema == schema) {
+            Some(group) => group.files.push(file),
+            None => groups.push(Group { schema: Arc::new(schema), files: vec![file] }),
+        }
+    }
+    Ok(groups)
+}
+
+/// The rows of a scan of a group's files as columns of the table, of which `target` has the names.
+pub(super) fn as_table(scan: Arc<dyn ExecutionPlan>, target: &Schema) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let written = scan.schema();
+    if written.fields() == target.fields() {
+        return Ok(scan);
+    }
+    let mut projection = Vec::with_capacity(target.fields().len());
+    for (index, (from, to)) in written.fields().iter().zip(target.fields()).enumerate() {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(from.name(), index));
+        let column = match from.data_type() == to.data_type() {
+            true => column,
+            false => {
+                let arguments = vec![column, lit(ScalarValue::try_from(to.data_type())?)];
+                let (function, options) = (Arc::new(relabel_udf()), Arc::new(ConfigOptions::default()));
+                Arc::new(ScalarFunctionExpr::try_new(function, arguments, &written, options)?) as _
+            }
+        };
+        projection.push(ProjectionExpr::new(column, to.name().clone()));
+    }
+    Ok(Arc::new(ProjectionExec::try_new(projection, scan)?))
+}
+
+/// Whether all columns of the filter have had one type for as long as there is the table. Bounds and partition values of
+/// older files are in the older type, with which the iceberg crate does not compare a value of the newer.
+pub(super) fn is_of_one_type(filter: &Expr, metadata: &TableMetadata, columns: &Columns) -> bool {
+    let one_type = |name: &str| match columns.field_id_by_name(name) {
+        Some(id) => always_of_one_type(metadata, id),
+        None => true,
+    };
+    metadata.schemas_iter().len() == 1 || filter.column_refs().iter().all(|c| one_type(&c.name))
+}
+
+/// A table and a snapshot of it for the iceberg crate to plan files with: the files of `snapshot` and the columns of
+/// `columns`.
+///
+/// The crate binds a filter to the schema that the snapshot was made with, which lacks the names that columns got since. Where
+/// that matters the snapshot gets a twin, known to nobody else, with the other schema.
+pub(super) fn with_columns(table: &Table, snapshot: &SnapshotRef, columns: &Columns) -> Result<(Table, i64)> {
+    let id = snapshot.snapshot_id();
+    if snapshot.schema_id() == Some(columns.schema_id()) {
+        return Ok((table.clone(), id));
+    }
+    let metadata = table.metadata();
+    let twin_id = (1..).find(|id| metadata.snapshot_by_id(*id).is_none()).unwrap_or(0);
+    let twin = Snapshot::builder()
+        .with_snapshot_id(twin_id)
+        .with_sequence_number(metadata.last_sequence_number())
+        .with_timestamp_ms(metadata.last_updated_ms())
+        .with_manifest_list(snapshot.manifest_list())
+        .with_summary(snapshot.summary().clone())
+        .with_schema_id(columns.schema_id());
+    let twin = match metadata.format_version() >= iceberg::spec::FormatVersion::V3 {
+        true => twin.with_row_range(metadata.next_row_id(), 0).build(),
+        false => twin.build(),
+    };
+    let metadata = metadata.clone().into_builder(None).add_snapshot(twin)?.build()?.metadata;
+    let planned = Table::builder()
+        .identifier(table.identifier().clone())
+        .metadata_location(table.metadata_location_result()?)
+        .metadata(metadata)
+        .file_io(table.file_io().clone())
+        .runtime(Runtime::try_current()?)
+        .build()?;
+    Ok((planned, twin_id))
+}
+
+/// Whether a column of the table was ever known by another name, or its name was another column's.
+fn was_renamed(metadata: &TableMetadata, columns: &Columns) -> bool {
+    metadata.schemas_iter().any(|earlier| {
+        columns.field_id_to_name_map().iter().any(|(id, name)| {
+            let renamed = earlier.name_by_field_id(*id).is_some_and(|old| old != name);
+            let reused = earlier.field_id_by_name(name).is_some_and(|old| old != *id);
+            renamed || reused
+        })
+    })
+}
+
+fn name_mapping(metadata: &TableMetadata) -> Result<Option<NameMapping>> {
+    let Some(text) = metadata.properties().get(NAME_MAPPING) else { return Ok(None) };
+    let mapping = serde_json::from_str(text);
+    mapping
+        .map(Some)
+        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("table property {NAME_MAPPING}")).with_source(e))
+}
+
+/// The names of a file's columns, nested ones too.
+#[derive(Debug, Default)]
+struct Names {
+    by_id: BTreeMap<i32, String>,
+    all: HashSet<String>,
+}
+
+async fn names_in(
+    file: &LiveFile,
+    metadata: &TableMetadata,
+    mapping: Option<&NameMapping>,
+    state: &dyn Session,
+) -> Result<Names> {
+    let path = file.data_file.file_path();
+    let reading = |e: datafusion::error::DataFusionError| {
+        Error::new(ErrorKind::Storage, format!("reading the footer of {path}")).with_source(e)
+    };
+    let store = ObjectStoreUrl::parse(Location::parse(path)?.store_url()).map_err(reading)?;
+    let store = state.runtime_env().object_store(&store).map_err(reading)?;
+    let meta = object_meta(file)?;
+    let footer = DFParquetMetadata::new(store.as_ref(), &meta)
+        .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
+        .with_file_metadata_cache(Some(state.runtime_env().cache_manager.get_file_metadata_cache()))
+        .fetch_metadata()
+        .await
+        .map_err(reading)?;
+    let mut names = Names::default();
+    footer.file_metadata().schema_descr().root_schema().get_fields().iter().for_each(|f| names.add(f));
+    if names.by_id.is_empty() {
+        // Files that were not written for an Iceberg table, and were added to one.
+        match mapping {
+            Some(mapping) => mapping.fields().iter().for_each(|f| names.map(f)),
+            None => {
+                let written = metadata.schema_by_id(file.schema_id).unwrap_or(metadata.current_schema());
+                for (id, field) in written.field_id_to_fields() {
+                    if names.all.contains(&field.name) {
+                        names.by_id.insert(*id, field.name.clone());
+                    }
+                }
+            }
+        }
+    }
+    Ok(names)
+}
+
+impl Names {
+    fn add(&mut self, ty: &ParquetType) {
+        let info = ty.get_basic_info();
+        if info.has_id() {
+            self.by_id.insert(info.id(), info.name().to_string());
+        }
+        self.all.insert(info.name().to_string());
+        if ty.is_group() {
+            ty.get_fields().iter().for_each(|f| self.add(f));
+        }
+    }
+
+    fn map(&mut self, field: &MappedField) {
+        let there = field.names().iter().find(|name| self.all.contains(*name));
+        if let (Some(id), Some(name)) = (field.field_id(), there) {
+            self.by_id.insert(id, name.clone());
+        }
+        field.fields().iter().for_each(|f| self.map(f));
+    }
+
+    /// A name for a column: that in the file, or else one that is not in the file, so that it reads as NULL.
+    fn name(&self, field: &NestedField) -> String {
+        if let Some(name) = self.by_id.get(&field.id) {
+            return name.clone();
+        }
+        let mut name = field.name.clone();
+        while self.all.contains(&name) {
+            name.push('\'');
+        }
+        name
+    }
+
+    /// `read_as`, which are the Arrow fields of `fields`, under the file's names.
+    fn fields(&self, fields: &[NestedFieldRef], read_as: &Fields) -> Result<Fields> {
+        fields.iter().zip(read_as).map(|(field, read_as)| self.field(field, read_as)).collect()
+    }
+
+    fn field(&self, field: &NestedField, read_as: &FieldRef) -> Result<FieldRef> {
+        let ty = match self.by_id.contains_key(&field.id) {
+            true => self.data_type(&field.field_type, read_as.data_type()).map_err(|e| e.context(&field.name))?,
+            // All of it is NULL.
+            false => read_as.data_type().clone(),
+        };
+        Ok(Arc::new(Field::new(self.name(field), ty, read_as.is_nullable())))
+    }
+
+    fn data_type(&self, ty: &Type, read_as: &DataType) -> Result<DataType> {
+        Ok(match (ty, read_as) {
+            (Type::Struct(s), DataType::Struct(fields)) => {
+                if !s.fields().iter().any(|f| self.by_id.contains_key(&f.id)) {
+                    let what = "none of the fields that this struct has now is in the file, which cannot be read yet";
+                    return Err(Error::new(ErrorKind::Unsupported, what));
+                }
+                DataType::Struct(self.fields(s.fields(), fields)?)
+            }
+            (Type::List(l), DataType::List(element)) => {
+                let inner = self.data_type(&l.element_field.field_type, element.data_type())?;
+                DataType::List(Arc::new(element.as_ref().clone().with_data_type(inner)))
+            }
+            (Type::Map(m), DataType::Map(entries, _)) => {
+                let DataType::Struct(pair) = entries.data_type() else { return Ok(read_as.clone()) };
+                let inner = [&m.key_field, &m.value_field];
+                for (field, read_as) in inner.into_iter().zip(pair) {
+                    if self.data_type(&field.field_type, read_as.data_type())? != *read_as.data_type() {
+                        let what = "columns inside a map were renamed, which cannot be read yet";
+                        return Err(Error::new(ErrorKind::Unsupported, what));
+                    }
+                }
+                read_as.clone()
+            }
+            _ => read_as.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/evolved.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! Statements that define: `ALTER TABLE`, comments, views.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use bergmill_catalog::{
+    Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NamespaceIdent, NewView,
+    TableIdent, ViewPlanner,
+};
+use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config, session_state};
+use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
+use datafusion::common::TableReference;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::error::from_catalog;
+use crate::process::Scheduler;
+use crate::session::StatementSession;
+use crate::write::identifier;
+
+impl Scheduler {
+    /// Runs a definition statement that returns no rows.
+    pub(crate) async fn define(&self, ddl: Ddl, session: &StatementSession) -> Result<u64> {
+        let warehouse = &self.warehouse;
+        let done = match ddl {
+            Ddl::AlterTable { table, if_exists, alteration } => {
+                let altered = warehouse.alter_table(&identifier(&table)?, &alteration).await.map(drop);
+                or_missing(altered, if_exists, || self.is_there(&table)).await
+            }
+            Ddl::RenameTable { table, if_exists, to } => {
+                let from = identifier(&table)?;
+                let to = match to.schema() {
+                    Some(_) => identifier(&to)?,
+                    None => TableIdent::new(from.namespace().clone(), to.table().to_string()),
+                };
+                or_missing(warehouse.rename_table(&from, &to).await, if_exists, || self.is_there(&table)).await
+            }
+            Ddl::Comment { table, is_view: true, text } => warehouse.comment_view(&identifier(&table)?, text).await,
+            Ddl::Comment { table, is_view: false, text } => {
+                let alteration = match text {
+                    Some(text) => Alteration::SetProperties([(COMMENT.to_string(), text)].into()),
+                    None => Alteration::UnsetProperties { names: vec![COMMENT.to_string()], if_exists: true },
+                };
+                warehouse.alter_table(&identifier(&table)?, &alteration).await.map(drop)
+            }
+            Ddl::CreateView(view) => return self.create_view(*view, session).await,
+            Ddl::DropView { view, if_exists } => match warehouse.drop_view(&identifier(&view)?).await {
+                Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound => Ok(()),
+                other => other,
+            },
+            Ddl::Show(_) => return Err(Error::new(ErrorKind::Internal, "a statement with rows is no update")),
+        };
+        done.map(|()| 0).map_err(|e| from_catalog(&e))
+    }
+
+    async fn is_there(&self, table: &TableReference) -> bool {
+        match identifier(table) {
+            Ok(ident) => !matches!(self.warehouse.catalog().pointer(&ident).await, Ok(None)),
+            Err(_) => true,
+        }
+    }
+
+    async fn create_view(&self, view: CreateView, session: &StatementSession) -> Result<u64> {
+        let ident = identifier(&view.name)?;
+        let exists = self.warehouse.find_view(&ident).await.map_err(|e| from_catalog(&e))?.is_some();
+        if exists && view.if_not_exists {
+            return Ok(0);
+        }
+        let sql = view.sql();
+        let plan = session.tables.plan_view(&ident, &sql, DEFAULT_NAMESPACE).await;
+        let plan = plan.map_err(|e| from_catalog(&e.context(format_args!("view {ident}"))))?;
+        let mut properties = view.properties;
+        properties.extend(view.comment.map(|text| (COMMENT.to_string(), text)));
+        let new = NewView {
+            columns: plan.schema().inner().as_ref().clone(),
+            docs: view.columns.into_iter().filter_map(|c| Some((c.name, c.doc?))).collect(),
+            sql,
+            default_namespace: NamespaceIdent::new(DEFAULT_NAMESPACE.to_string()),
+            properties,
+        };
+        match self.warehouse.create_view(&ident, new, view.or_replace).await {
+            Err(e) if view.if_not_exists && e.kind() == CatalogErrorKind::AlreadyExists => Ok(0),
+            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+        }
+    }
+}
+
+/// With `IF EXISTS` a table that is not there is no error, but a column that is not there is one.
+async fn or_missing<F: Future<Output = bool>>(
+    done: bergmill_catalog::Result<()>,
+    if_exists: bool,
+    is_there: impl FnOnce() -> F,
+) -> bergmill_catalog::Result<()> {
+    match done {
+        Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound && !is_there().await => Ok(()),
+        other => other,
+    }
+}
+
+/// Plans views over the tables of one statement.
+///
+/// It is kept by the tables that it reads, and so must not keep them.
+#[derive(Debug)]
+pub(crate) struct SessionViews {
+    tables: Weak<NamespaceCatalog>,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl SessionViews {
+    /// Lets the tables plan the views among them.
+    pub(crate) fn serve(tables: &Arc<NamespaceCatalog>, runtime: &Arc<RuntimeEnv>) {
+        let planner = Self { tables: Arc::downgrade(tables), runtime: Arc::clone(runtime) };
+        tables.with_views(Arc::new(planner));
+    }
+}
+
+#[async_trait]
+impl ViewPlanner for SessionViews {
+    async fn plan(&self, sql: &str, default_namespace: &str) -> DataFusionResult<LogicalPlan> {
+        let Some(tables) = self.tables.upgrade() else {
+            return Err(DataFusionError::Internal("a view is planned after its statement".to_string()));
+        };
+        let catalogs = Arc::new(MemoryCatalogProviderList::new());
+        catalogs.register_catalog(CATALOG.to_string(), tables as _);
+        let config = local_config().with_default_catalog_and_schema(CATALOG, default_namespace);
+        let state = session_state(config, Arc::clone(&self.runtime), catalogs as _);
+        let parsed = bergmill_catalog::parse(sql)?;
+        let plan = state.statement_to_plan(parsed.statement).await?;
+        match plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_) => {
+                Err(DataFusionError::Plan("a view is made of a query".to_string()))
+            }
+            query => Ok(query),
+        }
+    }
+}
