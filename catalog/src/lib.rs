@@ -14,6 +14,7 @@ mod location;
 mod metadata_tables;
 mod namespaces;
 mod read;
+mod row_level;
 mod sql;
 mod store;
 mod table;
@@ -38,6 +39,7 @@ pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     ScanLog, ScanReport, TextType, relabel_udf,
 };
+pub use row_level::{Found, RowChange};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};

@@ -44,6 +44,8 @@ impl Backend for Scheduler {
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
             Planned::Insert { table, mode, input } => self.insert(&table, mode, input, tag, &session).await,
+            Planned::ChangeRows(change) => self.change_rows(&change, tag, &session).await,
+            Planned::Truncate(table) => self.truncate(&table, tag, &session).await,
             Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
             Planned::CreateNamespace { name, if_not_exists } => self.create_namespace(&name, if_not_exists).await,
             Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,

@@ -44,7 +44,7 @@ impl StatementSession {
 
 impl Scheduler {
     pub(crate) async fn session(&self) -> Result<StatementSession> {
-        let began = Instant::now();
+        let (began, now) = (Instant::now(), chrono::Utc::now());
         let executors = self.executors().await?;
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
         let tables = NamespaceCatalog::load(self.warehouse.clone(), text).await.map_err(|e| from_catalog(&e))?;
@@ -55,7 +55,10 @@ impl Scheduler {
         let scans = Arc::new(ScanLog::default());
         let state = |config: SessionConfig| {
             let config = config.with_extension(Arc::clone(&scans));
-            session_state(config, Arc::clone(&self.runtime), Arc::clone(&catalogs) as _)
+            let mut state = session_state(config, Arc::clone(&self.runtime), Arc::clone(&catalogs) as _);
+            // `now()` is one moment for the whole statement, however often it is planned and wherever it runs.
+            state.execution_props_mut().query_execution_start_time = Some(now);
+            state
         };
         let single = match executors.as_slice() {
             [vcores] => state(whole_config(*vcores)),

@@ -8,9 +8,11 @@ use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, WriteOp};
 use datafusion::sql::parser::Statement as ParsedStatement;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{
+    Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
+};
 
 use crate::describe;
 use crate::error::{from_catalog, from_datafusion};
@@ -25,6 +27,10 @@ pub(crate) enum Planned {
     ExplainAnalyze(LogicalPlan),
     /// `INSERT`: rows of `input` into `table`.
     Insert { table: TableReference, mode: InsertMode, input: LogicalPlan },
+    /// `DELETE`, `UPDATE`, `MERGE`.
+    ChangeRows(Box<DmlStatement>),
+    /// `TRUNCATE`.
+    Truncate(TableReference),
     /// `CREATE TABLE`, with rows when there is an `AS`.
     CreateTable(Box<CreateTable>),
     /// `CREATE SCHEMA`.
@@ -69,6 +75,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         None => {}
     }
     let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
+    check_assignments(&statement)?;
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     let state = describing.as_ref().unwrap_or(&session.cluster);
@@ -82,6 +89,10 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
+        LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
+            Planned::ChangeRows(Box::new(dml))
+        }
+        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate(dml.table_name),
         LogicalPlan::Dml(dml) => {
             let overwrite = match dml.op {
                 WriteOp::Insert(InsertOp::Append) => false,
@@ -160,6 +171,45 @@ fn namespace_name(text: &str) -> Result<String> {
 
 fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{what} is not supported"))
+}
+
+/// Refuses assignments that DataFusion's planner would take for others: it reads the last part of a name alone, and of two
+/// values for one column it takes either.
+fn check_assignments(statement: &ParsedStatement) -> Result<()> {
+    let ParsedStatement::Statement(statement) = statement else { return Ok(()) };
+    let assigned: Vec<&[Assignment]> = match statement.as_ref() {
+        SqlStatement::Update(update) if update.from.is_some() || !update.table.joins.is_empty() => {
+            let what = "UPDATE of a join is not supported: use MERGE INTO to change rows by those of other tables";
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        SqlStatement::Update(update) => vec![&update.assignments],
+        SqlStatement::Merge(merge) => {
+            let updates = merge.clauses.iter().filter_map(|clause| match &clause.action {
+                MergeAction::Update(update) => Some(update.assignments.as_slice()),
+                _ => None,
+            });
+            updates.collect()
+        }
+        _ => return Ok(()),
+    };
+    let wrong = |what: String| Err(Error::new(ErrorKind::InvalidInput, what));
+    for assignments in assigned {
+        let mut columns = std::collections::BTreeSet::new();
+        for assignment in assignments {
+            let AssignmentTarget::ColumnName(name) = &assignment.target else {
+                return wrong(format!("SET {}: give each column its own value", assignment.target));
+            };
+            if name.0.len() > 1 && matches!(statement.as_ref(), SqlStatement::Update(_)) {
+                return wrong(format!(
+                    "SET {name}: name the column alone; a field of a column is set by a new value of the whole"
+                ));
+            }
+            if !columns.insert(name.to_string()) {
+                return wrong(format!("SET {name}: the column is given two values"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes `PARTITION (...)` out of an `INSERT`: DataFusion parses it but does not plan it.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
 use bergmill_catalog::{
-    Base, Commit, CommitKey, DataFile, IcebergTable, NewTable, Operation, Replaced, Table, TableIdent, bridge,
+    Base, Commit, CommitKey, DataFile, IcebergTable, NewTable, Operation, Replaced, RowChange, Table, TableIdent,
+    bridge,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
 use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream, execute_stream_partitioned};
 use futures::TryStreamExt;
@@ -123,10 +124,58 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
+        let written = self.write(&spec, input, session).await;
+        Ok(self.land(target, spec, written, operation, tag).await?.unwrap_or(0))
+    }
+
+    /// Writes the input's rows into data files that nobody sees yet.
+    async fn write(
+        &self,
+        spec: &WriteSpec,
+        input: LogicalPlan,
+        session: &StatementSession,
+    ) -> Result<Vec<RecordBatch>> {
         let write = WriteNode::plan(spec.clone(), input).map_err(from_datafusion)?;
-        let written = async { self.run(&write, session).await?.try_collect().await.map_err(from_datafusion) };
-        let written: Result<Vec<RecordBatch>> = written.await;
-        self.land(target, spec, written, operation, tag).await
+        self.run(&write, session).await?.try_collect().await.map_err(from_datafusion)
+    }
+
+    /// `DELETE`, `UPDATE` and `MERGE`; returns how many rows were deleted, updated and inserted.
+    pub(crate) async fn change_rows(
+        &self,
+        statement: &DmlStatement,
+        tag: Option<&CommitTag>,
+        session: &StatementSession,
+    ) -> Result<u64> {
+        let table = session.tables.pinned(&identifier(&statement.table_name)?).await.map_err(|e| from_catalog(&e))?;
+        let change = RowChange::new(statement, &table).map_err(from_datafusion)?;
+        let mut found = change.begin().await.map_err(from_datafusion)?;
+        if let Some(search) = change.search(&found).map_err(from_datafusion)? {
+            let mut rows = self.run(&search, session).await?;
+            while let Some(batch) = rows.try_next().await.map_err(from_datafusion)? {
+                found.add(&batch).map_err(|e| from_catalog(&e))?;
+            }
+        }
+        let operation = change.operation(&found).map_err(|e| from_catalog(&e))?;
+        let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
+        let written = match change.rewrite(&found).map_err(from_datafusion)? {
+            Some(rows) => self.write(&spec, rows, session).await,
+            None => Ok(Vec::new()),
+        };
+        let landed = self.land(Target::Table(&table), spec, written, operation, tag).await?;
+        Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
+    }
+
+    /// `TRUNCATE`; returns how many rows there were.
+    pub(crate) async fn truncate(
+        &self,
+        table: &TableReference,
+        tag: Option<&CommitTag>,
+        session: &StatementSession,
+    ) -> Result<u64> {
+        let table = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
+        let commit = commit_of(table.table(), Vec::new(), Operation::Truncate, tag);
+        let done = self.warehouse.commit(commit).await.map_err(|e| from_catalog(&e))?;
+        Ok(if done.already { 0 } else { done.removed.rows })
     }
 
     pub(crate) async fn drop_table(&self, name: &TableReference, if_exists: bool) -> Result<u64> {
@@ -162,10 +211,11 @@ impl Scheduler {
             (Target::Table(_), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
         };
-        self.land(table, spec, written, operation, target.tag.as_ref()).await
+        Ok(self.land(table, spec, written, operation, target.tag.as_ref()).await?.unwrap_or(0))
     }
 
-    /// Commits the files of a write, and removes those that did not become part of the table.
+    /// Commits the files of a write, and removes those that did not become part of the table. Returns how many rows were
+    /// written; `None` if the same work had been committed before.
     async fn land(
         &self,
         target: Target<'_>,
@@ -173,7 +223,7 @@ impl Scheduler {
         written: Result<Vec<RecordBatch>>,
         operation: Operation,
         tag: Option<&CommitTag>,
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         let metadata = target.table().metadata();
         let added = written.and_then(|batches| data_files(&batches, metadata).map_err(|e| from_catalog(&e)));
         let added = match added {
@@ -185,18 +235,7 @@ impl Scheduler {
             }
         };
         let rows = added.iter().map(|f| f.record_count()).sum();
-        let (key, summary) = match tag {
-            Some(tag) => (CommitKey::new(&tag.key), tag.summary.clone()),
-            None => (CommitKey::unique(), BTreeMap::new()),
-        };
-        let commit = Commit {
-            table: target.table().identifier().clone(),
-            base: Base::of(target.table()),
-            added: added.clone(),
-            operation,
-            key,
-            summary,
-        };
+        let commit = commit_of(target.table(), added.clone(), operation, tag);
         let (draft, definition) = match target {
             Target::Draft(draft) => (Some(draft.table().clone()), None),
             Target::Replacement(draft, new) => (Some(draft.table().clone()), Some(new.clone())),
@@ -221,8 +260,16 @@ impl Scheduler {
         });
         let done = committing.await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let done = done.map_err(|e| from_catalog(&e))?;
-        Ok(if done.already { 0 } else { rows })
+        Ok(if done.already { None } else { Some(rows) })
     }
+}
+
+fn commit_of(table: &Table, added: Vec<DataFile>, operation: Operation, tag: Option<&CommitTag>) -> Commit {
+    let (key, summary) = match tag {
+        Some(tag) => (CommitKey::new(&tag.key), tag.summary.clone()),
+        None => (CommitKey::unique(), BTreeMap::new()),
+    };
+    Commit { table: table.identifier().clone(), base: Base::of(table), operation, added, key, summary }
 }
 
 /// What a write is for.

@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use iceberg::expr::Predicate;
 use iceberg::spec::{ManifestContentType, ManifestStatus, SnapshotRef};
 use iceberg::table::Table;
@@ -16,6 +15,7 @@ use iceberg::table::Table;
 use super::plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{LiveFile, load_manifests, manifest_list};
+use crate::read::files_that_fit;
 
 /// What a statement that changes rows takes out, and what it read to know that.
 #[derive(Debug, Clone)]
@@ -110,19 +110,9 @@ impl Overwrite {
         if files.is_empty() {
             return Ok(None);
         }
-        let scan = match &self.read.0 {
-            Some(predicate) => table.scan().with_filter(predicate.clone()),
-            None => table.scan(),
-        };
-        let read: HashSet<String> = scan
-            .select_empty()
-            .build()?
-            .plan_files()
-            .await?
-            .map_ok(|task| task.data_file_path)
-            .try_collect()
-            .await
-            .map_err(Error::from)?;
+        let Some(snapshot) = table.metadata().current_snapshot() else { return Ok(None) };
+        let predicate = self.read.0.clone().unwrap_or(Predicate::AlwaysTrue);
+        let read = files_that_fit(table, snapshot, predicate).await?;
         Ok(files.into_iter().find(|(path, _)| read.contains(path)))
     }
 }

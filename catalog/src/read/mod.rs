@@ -1,4 +1,5 @@
 //! Reading a table: the iceberg crate plans which files a query needs, DataFusion's Parquet source reads them.
+mod covered;
 mod evolved;
 mod hidden;
 mod predicate;
@@ -12,4 +13,5 @@ pub use hidden::{FILE_COLUMN, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN};
 pub use provider::{IcebergTable, TextType};
 pub use relabel::{RELABEL_FUNCTION, relabel_udf};
 pub use row_position::RowPositionExec;
+pub(crate) use scan::files_that_fit;
 pub use scan::{ScanLog, ScanReport};

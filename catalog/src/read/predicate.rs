@@ -17,7 +17,12 @@ use crate::bridge;
 
 /// The conjunction of what the filters say in Iceberg's terms; `None` when they say nothing that can prune.
 pub fn iceberg_predicate(filters: &[Expr], schema: &Schema) -> Option<Predicate> {
-    filters.iter().flat_map(|f| split_conjunction(f)).filter_map(|f| convert(f, schema)).reduce(Predicate::and)
+    filters.iter().flat_map(|f| split_conjunction(f)).filter_map(|f| convert(f, schema, false)).reduce(Predicate::and)
+}
+
+/// The filter in Iceberg's terms if it can be said exactly: what holds for a row without NULL and NaN holds in both.
+pub fn exact_predicate(filter: &Expr, schema: &Schema) -> Option<Predicate> {
+    convert(filter, schema, true)
 }
 
 /// Whether the partition values of a file decide the filter for every row of the file.
@@ -76,16 +81,18 @@ fn on_border(value: &ScalarValue, transform: &Transform) -> bool {
     on_hour && (*transform == Transform::Hour || at.hour() == 0)
 }
 
-fn convert(filter: &Expr, schema: &Schema) -> Option<Predicate> {
+/// With `exact` all or nothing, else perhaps less than the filter says.
+fn convert(filter: &Expr, schema: &Schema, exact: bool) -> Option<Predicate> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            match (convert(left, schema), convert(right, schema)) {
+            match (convert(left, schema, exact), convert(right, schema, exact)) {
                 (Some(l), Some(r)) => Some(l.and(r)),
+                _ if exact => None,
                 (one, other) => one.or(other),
             }
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            Some(convert(left, schema)?.or(convert(right, schema)?))
+            Some(convert(left, schema, exact)?.or(convert(right, schema, exact)?))
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (column, op, value) = comparison(left, *op, right, schema)?;
@@ -111,7 +118,7 @@ fn convert(filter: &Expr, schema: &Schema) -> Option<Predicate> {
             let values = list.iter().map(|v| datum_of(v, &column, schema)).collect::<Option<Vec<_>>>()?;
             Some(Reference::new(column).is_in(values))
         }
-        Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) => {
+        Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) if !exact => {
             let column = column_of(expr, schema)?;
             let Expr::Literal(pattern, _) = pattern.as_ref() else { return None };
             let pattern = pattern.try_as_str()??;

@@ -14,11 +14,13 @@ use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
+use super::covered::files_covered;
 use super::evolved::is_of_one_type;
 use super::hidden;
 use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
+use crate::commit::ReadFilter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{LiveFile, SeenFiles, SnapshotFiles};
 
@@ -85,6 +87,17 @@ impl IcebergTable {
     /// The same table as if only these files were in it: by their numbers, as column `$file` tells them.
     pub fn with_files(&self, numbers: HashSet<usize>) -> Self {
         Self { only: Some(Arc::new(numbers)), ..self.clone() }
+    }
+
+    /// What a statement with these filters reads of the table, for its commit to be checked against.
+    pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
+        ReadFilter::new(scan::predicate(&self.table, filters))
+    }
+
+    /// The numbers of files for all of whose rows the condition surely holds, by what the manifests say; all files if there
+    /// is no condition.
+    pub(crate) async fn files_covered_by(&self, condition: Option<&Expr>) -> Result<Vec<usize>> {
+        files_covered(self, condition).await
     }
 
     /// The table's own columns, as they are read.

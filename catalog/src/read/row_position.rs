@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -123,7 +124,11 @@ impl ExecutionPlan for RowPositionExec {
         let schema = self.schema();
         let told = Arc::clone(&schema);
         let rows = self.numbered.execute(partition, context)?;
-        let rows = rows.map(move |batch| Ok(batch?.with_schema(Arc::clone(&told))?));
+        let rows = rows.map(move |batch| {
+            let (_, columns, count) = batch?.into_parts();
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&told), columns, &options)?)
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 

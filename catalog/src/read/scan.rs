@@ -22,7 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
-use iceberg::spec::DataFileFormat;
+use iceberg::expr::Predicate;
+use iceberg::spec::{DataFileFormat, SnapshotRef};
+use iceberg::table::Table;
 use object_store::ObjectMeta;
 
 use super::evolved::{self, Group};
@@ -194,17 +196,37 @@ fn in_order(
 }
 
 /// The files that the filters leave, in manifest order.
-async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
-    let Some(snapshot) = table.snapshot() else { return Ok(all) };
-    let (metadata, columns) = (table.table().metadata(), table.table().metadata().current_schema());
+pub(super) async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
+    match predicate(table.table(), filters) {
+        Some(predicate) => prune_by(table, all, predicate).await,
+        None => Ok(all),
+    }
+}
+
+/// The filters in Iceberg's terms, without those that cannot be asked of all files.
+pub(super) fn predicate(table: &Table, filters: &[Expr]) -> Option<Predicate> {
+    let (metadata, columns) = (table.metadata(), table.metadata().current_schema());
     let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
     let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
-    let Some(predicate) = iceberg_predicate(&filters, columns) else { return Ok(all) };
-    let (planned, snapshot_id) = evolved::with_columns(table.table(), snapshot, columns)?;
-    let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
-    let keep: HashSet<String> =
-        scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)?;
+    iceberg_predicate(&filters, columns)
+}
+
+/// The files that may have a row for which the predicate holds.
+pub(super) async fn prune_by(table: &IcebergTable, all: Vec<Numbered>, predicate: Predicate) -> Result<Vec<Numbered>> {
+    let Some(snapshot) = table.snapshot() else { return Ok(all) };
+    let keep = files_that_fit(table.table(), snapshot, predicate).await?;
     Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
+}
+
+/// The paths of a snapshot's data files that may have a row for which the predicate holds.
+pub(crate) async fn files_that_fit(
+    table: &Table,
+    snapshot: &SnapshotRef,
+    predicate: Predicate,
+) -> Result<HashSet<String>> {
+    let (planned, snapshot_id) = evolved::with_columns(table, snapshot, table.metadata().current_schema())?;
+    let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
+    scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)
 }
 
 /// `values` are those of the columns that are the same in the whole file, and not in the file.

@@ -1,6 +1,7 @@
 //! The SQL surface over the cluster: every file of `slt/`, each in a warehouse of its own.
 //!
 //! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the diff.
+//! `BERGMILL_SLT=merge` takes only the files with `merge` in their name.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ use crate::process::{Process, serve};
 async fn statements_give_the_answers_in_the_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "slt"));
+    let wanted = std::env::var("BERGMILL_SLT").unwrap_or_default();
+    files.retain(|f| f.extension().is_some_and(|e| e == "slt") && f.to_string_lossy().contains(&wanted));
     files.sort();
     assert!(!files.is_empty());
     for file in files {

@@ -1,0 +1,192 @@
+//! `DELETE`, `UPDATE` and `MERGE`: statements that change rows where they are, by copying what stays (copy-on-write).
+//!
+//! A statement is carried out in two plans that anyone may run, in any number of tasks. [`RowChange::search`] finds the data
+//! files with rows to change, and counts those rows; [`RowChange::rewrite`] gives the rows that these files are replaced by.
+//! Files of which all rows go are only taken out of the table, and those that a `DELETE` covers by their partition or their
+//! bounds are not even read. Both plans read the same snapshot, and [`RowChange::operation`] makes the commit fail if others
+//! have changed meanwhile what they read.
+//!
+//! A row is known by its file and its place in it, so that a row that several conditions meet, or that a join finds twice, is
+//! still one row.
+
+mod delete_update;
+mod found;
+mod merge;
+mod plan;
+mod target;
+
+use std::collections::BTreeSet;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, WriteOp};
+
+pub use found::Found;
+use target::Target;
+
+use crate::commit::{Isolation, Operation, Overwrite, ReadFilter};
+use crate::error::{Error, ErrorKind};
+use crate::read::IcebergTable;
+
+/// A statement that changes rows of one table.
+#[derive(Debug)]
+pub struct RowChange {
+    target: Target,
+    statement: Statement,
+    /// Which rows change, and how. No row is meant by two of these.
+    affected: Vec<Affected>,
+    /// Rows that come.
+    inserted: Option<Inserted>,
+    /// What the rows of the table are looked through for, when it can be told without what they are joined with.
+    filters: Vec<Expr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Statement {
+    Delete,
+    Update,
+    Merge,
+}
+
+/// Some rows of the table, and what becomes of them: the first clause whose condition holds decides. A row for which none
+/// holds stays as it is.
+#[derive(Debug)]
+struct Affected {
+    rows: Rows,
+    clauses: Vec<Clause>,
+}
+
+#[derive(Debug)]
+enum Rows {
+    /// Rows that a condition holds for; all rows if there is none.
+    Where(Option<Expr>),
+    /// Rows joined with the rows of a source that they match.
+    MatchedBy { source: LogicalPlan, on: Expr },
+    /// Rows that no row of the source matches.
+    NotMatchedBy { source: LogicalPlan, on: Expr },
+}
+
+#[derive(Debug)]
+struct Clause {
+    condition: Option<Expr>,
+    /// New values by column, or `None`: the row goes.
+    update: Option<Vec<(String, Expr)>>,
+}
+
+/// Rows of a source that match no row of the table, and the values they come with; the first clause whose condition holds
+/// decides.
+#[derive(Debug)]
+struct Inserted {
+    source: LogicalPlan,
+    on: Expr,
+    clauses: Vec<InsertClause>,
+}
+
+#[derive(Debug)]
+struct InsertClause {
+    condition: Option<Expr>,
+    /// By column; a column without a value is NULL.
+    values: Vec<(String, Expr)>,
+}
+
+impl RowChange {
+    /// The change that a planned and analysed `DELETE`, `UPDATE` or `MERGE` asks for, of `table` at its pinned snapshot.
+    ///
+    /// # Errors
+    /// `Unsupported` for what cannot be carried out exactly: conditions that give another answer each time, and `UPDATE` of a
+    /// join, which `MERGE` is for.
+    pub fn new(statement: &DmlStatement, table: &IcebergTable) -> Result<Self> {
+        let change = match &statement.op {
+            WriteOp::Delete => delete_update::delete(statement, table)?,
+            WriteOp::Update => delete_update::update(statement, table)?,
+            WriteOp::MergeInto(merge) => merge::merge(statement, merge, table)?,
+            other => return Err(DataFusionError::Internal(format!("{other} changes no rows"))),
+        };
+        change.check_repeatable()?;
+        Ok(change)
+    }
+
+    /// What is known before any row is read: files that go as a whole, by what the manifests say of them.
+    pub async fn begin(&self) -> Result<Found> {
+        let files = self.target.table().numbered_files().await?;
+        let mut found = Found::new(files);
+        let deletes_all = |c: &Clause| c.update.is_none() && c.condition.is_none();
+        if let [Affected { rows: Rows::Where(condition), clauses }] = self.affected.as_slice()
+            && clauses.iter().all(deletes_all)
+        {
+            let covered = self.target.table().files_covered_by(condition.as_ref()).await?;
+            covered.into_iter().for_each(|number| found.take_whole(number));
+        }
+        Ok(found)
+    }
+
+    /// The plan that finds the files with rows to change, for [`Found::add`]; `None` when all is known.
+    pub fn search(&self, found: &Found) -> Result<Option<LogicalPlan>> {
+        let files = found.unread();
+        if files.is_empty() || self.affected.is_empty() {
+            return Ok(None);
+        }
+        self.tallied(&files).map(Some)
+    }
+
+    /// The plan of the rows to write, with the table's columns; `None` when no row is written.
+    pub fn rewrite(&self, found: &Found) -> Result<Option<LogicalPlan>> {
+        let files = found.rewritten();
+        let kept = if files.is_empty() { None } else { Some(self.replaced_rows(&files)?) };
+        let inserted = self.inserted.as_ref().map(|inserted| self.inserted_rows(inserted)).transpose()?;
+        Ok(match (kept, inserted) {
+            (Some(kept), Some(inserted)) => Some(plan::union(kept, inserted)?),
+            (one, other) => one.or(other),
+        })
+    }
+
+    /// The commit's operation: the files that go, and what others must not have done meanwhile.
+    pub fn operation(&self, found: &Found) -> std::result::Result<Operation, Error> {
+        let metadata = self.target.table().table().metadata();
+        let property = match self.statement {
+            Statement::Delete => "write.delete.isolation-level",
+            Statement::Update => "write.update.isolation-level",
+            Statement::Merge => "write.merge.isolation-level",
+        };
+        let isolation = match metadata.properties().get(property) {
+            Some(level) => level.parse::<Isolation>().map_err(|e| e.context(format_args!("property {property}")))?,
+            None => Isolation::default(),
+        };
+        let read = match self.filters.is_empty() {
+            true => ReadFilter::all(),
+            false => self.target.table().read_filter(&self.filters),
+        };
+        Ok(Operation::Overwrite(Overwrite { removed: found.removed(), read, isolation }))
+    }
+
+    /// Refuses what would give one answer to the search and another to the rewriting.
+    fn check_repeatable(&self) -> Result<()> {
+        let mut volatile = BTreeSet::new();
+        let mut look = |e: &Expr| {
+            if e.is_volatile() {
+                volatile.insert(e.to_string());
+            }
+        };
+        for affected in &self.affected {
+            match &affected.rows {
+                Rows::Where(condition) => condition.iter().for_each(&mut look),
+                Rows::MatchedBy { source, on } | Rows::NotMatchedBy { source, on } => {
+                    look(on);
+                    plan::for_each_expression(source, &mut look)?;
+                }
+            }
+            affected.clauses.iter().filter_map(|c| c.condition.as_ref()).for_each(&mut look);
+        }
+        if let Some(inserted) = &self.inserted {
+            plan::for_each_expression(&inserted.source, &mut look)?;
+            look(&inserted.on);
+        }
+        match volatile.pop_first() {
+            Some(expression) => {
+                let what =
+                    format!("{expression} gives another value each time it is asked, and rows are looked for twice");
+                Err(Error::new(ErrorKind::Unsupported, format!("{what}; keep its values in a table first")).into())
+            }
+            None => Ok(()),
+        }
+    }
+}
