@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::{load_manifests, manifest_list};
 use crate::table::write_metadata;
 
+/// The summary key under which a snapshot keeps how many races it lost before it was committed.
+const COMMIT_RETRIES: &str = "bergmill.commit-retries";
+
 /// What outlives a lost race: the snapshot's identity, and manifests that are the same in the next attempt.
 #[derive(Debug)]
 pub(super) struct Staged {
@@ -284,8 +287,12 @@ async fn write_snapshot(
     let parent = metadata.current_snapshot();
     let parent_id = parent.map(|s| s.snapshot_id());
 
-    let summary =
+    let mut summary =
         plan::summary(&commit.operation, commit.key.as_str(), &commit.summary, &changes, parent.map(|s| s.summary()));
+    if staged.attempts > 1 {
+        // Tells who looks at the history how much writers are in each other's way.
+        summary.additional_properties.insert(COMMIT_RETRIES.to_string(), (staged.attempts - 1).to_string());
+    }
     let snapshot = Snapshot::builder()
         .with_snapshot_id(id)
         .with_parent_snapshot_id(parent_id)

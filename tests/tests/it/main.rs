@@ -10,3 +10,4 @@ mod failures;
 mod process;
 mod prompt;
 mod sql;
+mod writers;
