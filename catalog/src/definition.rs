@@ -29,7 +29,7 @@ use crate::table::NewTable;
 pub struct TableClauses {
     partitioned_by: Vec<(String, Transform)>,
     sorted_by: Vec<(String, SortDirection, NullOrder)>,
-    /// Where the table's files go, when the statement says it.
+    /// Where the table's files, or those of the namespace's tables, go, when the statement says it.
     pub location: Option<String>,
     /// Table properties.
     pub properties: HashMap<String, String>,
@@ -40,7 +40,7 @@ pub struct TableClauses {
 pub struct Parsed {
     /// The statement as DataFusion parses it.
     pub statement: ParsedStatement,
-    /// For `CREATE TABLE`: what else it says.
+    /// For `CREATE TABLE`, what else it says; for `CREATE SCHEMA`, its location.
     pub clauses: TableClauses,
 }
 
@@ -50,7 +50,7 @@ pub fn parse(sql: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| invalid(&e))?;
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-    if is_create_table(&tokens) {
+    if is_create_table(&tokens) || is_create_namespace(&tokens) {
         let (tokens, clauses) = cut(tokens)?;
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let statement = parser.parse_statement().map_err(|e| invalid(&e))?;
@@ -73,6 +73,12 @@ fn is_create_table(tokens: &[TokenWithSpan]) -> bool {
     let word = |i: usize| tokens.get(i).and_then(keyword);
     word(0) == Some(Keyword::CREATE)
         && (word(1) == Some(Keyword::TABLE) || (word(2) == Some(Keyword::REPLACE) && word(3) == Some(Keyword::TABLE)))
+}
+
+/// `CREATE SCHEMA`, which may have a `LOCATION`.
+fn is_create_namespace(tokens: &[TokenWithSpan]) -> bool {
+    let word = |i: usize| tokens.get(i).and_then(keyword);
+    word(0) == Some(Keyword::CREATE) && word(1) == Some(Keyword::SCHEMA)
 }
 
 fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
@@ -260,6 +266,15 @@ fn properties(tokens: Vec<TokenWithSpan>) -> Result<HashMap<String, String>> {
 }
 
 impl TableClauses {
+    /// The location, where no other clause has a place.
+    pub fn only_location(self) -> Result<Option<String>> {
+        let rest = Self { location: None, ..self.clone() };
+        match rest == Self::default() {
+            true => Ok(self.location),
+            false => Err(bad("CREATE SCHEMA takes LOCATION 'uri' and no other clause")),
+        }
+    }
+
     /// The table that these clauses and these columns define.
     pub fn new_table(&self, columns: &arrow::datatypes::Schema) -> Result<NewTable> {
         let schema = bridge::iceberg_schema(columns)?;
@@ -335,6 +350,13 @@ mod tests {
         assert_eq!(got.properties.get("a.b").map(String::as_str), Some("c"));
         assert_eq!(clauses("CREATE TABLE t (sorted TEXT, location TEXT)"), TableClauses::default());
         assert_eq!(clauses("SELECT 'create table x partitioned by (y)'"), TableClauses::default());
+    }
+
+    #[test]
+    fn a_namespace_may_have_a_location() {
+        let got = clauses("CREATE SCHEMA IF NOT EXISTS raw LOCATION 's3://raw/'");
+        assert_eq!(got, TableClauses { location: Some("s3://raw/".to_string()), ..TableClauses::default() });
+        assert_eq!(parse("CREATE SCHEMA raw LOCATION s3").unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! the catalog is then one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are
 //! few and small, so write-ahead logging would buy nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -156,24 +157,41 @@ impl Catalog for SqlCatalog {
         Ok(self.named_namespaces().await?.iter().any(|n| *n == name || n.starts_with(&within)))
     }
 
-    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()> {
         check_namespace(namespace)?;
         let name = joined(namespace);
-        let inserted = sqlx::query(
-            "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
-             SELECT ?1, ?2, ?3, 'true'
-             WHERE NOT EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ?1 AND namespace = ?2)",
-        )
-        .bind(&self.name)
-        .bind(&name)
-        .bind(EXISTS)
-        .execute(&self.pool)
-        .await
-        .map_err(|e| self.error(e))?;
+        let others: String = (0..properties.len()).map(|i| format!(", (?{}, ?{})", 2 * i + 4, 2 * i + 5)).collect();
+        let sql = format!(
+            "WITH property(k, v) AS (VALUES (?3, 'true'){others})
+             INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
+             SELECT ?1, ?2, k, v FROM property
+             WHERE NOT EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ?1 AND namespace = ?2)"
+        );
+        let mut insert = sqlx::query(&sql).bind(&self.name).bind(&name).bind(EXISTS);
+        for (key, value) in properties {
+            insert = insert.bind(key).bind(value);
+        }
+        let inserted = insert.execute(&self.pool).await.map_err(|e| self.error(e))?;
         if inserted.rows_affected() == 0 {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("namespace {name} already exists")));
         }
         Ok(())
+    }
+
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT property_key, property_value FROM iceberg_namespace_properties
+             WHERE catalog_name = ?1 AND namespace = ?2",
+        )
+        .bind(&self.name)
+        .bind(joined(namespace))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| self.error(e))?;
+        if rows.is_empty() && !self.namespace_exists(namespace).await? {
+            return Err(missing::namespace(namespace, &self.namespaces().await?));
+        }
+        Ok(rows.into_iter().filter(|(key, _)| key != EXISTS).collect())
     }
 
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
@@ -406,7 +424,7 @@ mod tests {
         let file = folder.path().join("catalog.db");
         let (one, two) = (SqlCatalog::open(&file, "one").await.unwrap(), SqlCatalog::open(&file, "two").await.unwrap());
         let raw = NamespaceIdent::new("raw".to_string());
-        one.create_namespace(&raw).await.unwrap();
+        one.create_namespace(&raw, &BTreeMap::new()).await.unwrap();
         assert!(!two.namespace_exists(&raw).await.unwrap());
         let again = SqlCatalog::open(&file, "one").await.unwrap();
         assert!(again.namespace_exists(&raw).await.unwrap());
@@ -439,7 +457,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = SqlCatalog::open(folder.path().join("c.db"), "c").await.unwrap();
         let view = TableIdent::from_strs(["raw", "v"]).unwrap();
-        catalog.create_namespace(view.namespace()).await.unwrap();
+        catalog.create_namespace(view.namespace(), &BTreeMap::new()).await.unwrap();
         sqlx::query("INSERT INTO iceberg_tables VALUES ('c', 'raw', 'v', 'x', NULL, 'VIEW')")
             .execute(&catalog.pool)
             .await

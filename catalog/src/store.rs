@@ -5,6 +5,7 @@
 //! databases are catalogs of this kind. A REST server is not: it writes metadata itself, from updates and
 //! requirements, and will stand beside this trait behind [`crate::Warehouse`].
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -22,7 +23,11 @@ pub trait Catalog: Debug + Send + Sync {
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool>;
 
     /// `AlreadyExists` if it was created before.
-    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()>;
+
+    /// What is kept of a namespace beside its name, such as the `location` of its tables. `NotFound` if there is no such
+    /// namespace.
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>>;
 
     /// `NotFound` if there is no such namespace, `Invalid` if something is left in it.
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
@@ -137,9 +142,14 @@ pub async fn conformance(catalog: &dyn Catalog) {
     let kind = |r: Result<()>| r.expect_err("must fail").kind();
 
     assert_eq!(catalog.namespaces().await.unwrap(), vec![], "the catalog must be empty at first");
-    catalog.create_namespace(&ns("raw")).await.unwrap();
-    catalog.create_namespace(&ns("a.b")).await.unwrap();
-    assert_eq!(kind(catalog.create_namespace(&ns("raw")).await), ErrorKind::AlreadyExists);
+    let none = BTreeMap::new();
+    let at = BTreeMap::from([("location".to_string(), "s3://raw/o'brien".to_string()), ("owner".into(), "me".into())]);
+    catalog.create_namespace(&ns("raw"), &at).await.unwrap();
+    catalog.create_namespace(&ns("a.b"), &none).await.unwrap();
+    assert_eq!(kind(catalog.create_namespace(&ns("raw"), &none).await), ErrorKind::AlreadyExists);
+    assert_eq!(catalog.namespace_properties(&ns("raw")).await.unwrap(), at);
+    assert_eq!(catalog.namespace_properties(&ns("a.b")).await.unwrap(), none);
+    assert_eq!(kind(catalog.namespace_properties(&ns("r_w")).await.map(drop)), ErrorKind::NotFound);
     assert_eq!(catalog.namespaces().await.unwrap(), vec![ns("a"), ns("a.b"), ns("raw")]);
     assert!(catalog.namespace_exists(&ns("raw")).await.unwrap());
     assert!(catalog.namespace_exists(&ns("a")).await.unwrap());

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::SeenFiles;
+use crate::layout::{LOCATION, Layout, check_location};
+use crate::location::Location;
+use crate::storage::{Stores, file_io, store_failure};
 use crate::store::{Catalog, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
@@ -28,8 +31,9 @@ const LISTINGS_IN_FLIGHT: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Warehouse {
     catalog: Arc<dyn Catalog>,
+    stores: Arc<Stores>,
     file_io: FileIO,
-    location: String,
+    layout: Layout,
     loaded: Arc<LoadedTables>,
     seen: Arc<SeenFiles>,
 }
@@ -63,10 +67,13 @@ impl NewTable {
 }
 
 impl Warehouse {
-    /// `location` is the folder, as a URI without percent-encoding, in which tables get their folders.
-    pub fn new(catalog: Arc<dyn Catalog>, file_io: FileIO, location: impl Into<String>) -> Self {
-        let location = location.into().trim_end_matches('/').to_string();
-        Self { catalog, file_io, location, loaded: Arc::default(), seen: Arc::default() }
+    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders; `{namespace}` in
+    /// it stands for the name of one, so that `s3://{namespace}` is a bucket each.
+    pub fn new(catalog: Arc<dyn Catalog>, stores: Arc<Stores>, location: &str) -> Result<Self> {
+        let layout = Layout::new(location);
+        layout.check()?;
+        let file_io = file_io(Arc::clone(&stores));
+        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), seen: Arc::default() })
     }
 
     /// The catalog, for namespaces, listings, renaming.
@@ -74,7 +81,12 @@ impl Warehouse {
         &self.catalog
     }
 
-    /// The storage of metadata files.
+    /// The object stores of all files.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// The same stores, as the iceberg crate reads and writes metadata files.
     pub fn file_io(&self) -> &FileIO {
         &self.file_io
     }
@@ -83,9 +95,13 @@ impl Warehouse {
         Arc::clone(&self.seen)
     }
 
-    /// The folder of new tables.
+    /// Where namespaces go that have no location of their own: what [`Warehouse::new`] was given.
     pub fn location(&self) -> &str {
-        &self.location
+        self.layout.as_str()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The table as it is now. One read of the catalog; metadata already seen is not read again.
@@ -129,12 +145,10 @@ impl Warehouse {
     pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
-        if !self.catalog.namespace_exists(table.namespace()).await? {
-            return Err(missing::namespace(table.namespace(), &self.catalog.namespaces().await?));
-        }
+        let namespace = self.catalog.namespace_properties(table.namespace()).await?;
         let location = match new.location {
-            Some(location) => location.trim_end_matches('/').to_string(),
-            None => self.free_location(table).await,
+            Some(location) => check_location(&location)?,
+            None => self.free_location(table, namespace.get(LOCATION)).await,
         };
         let (schema, spec, order) = (new.schema, new.partition_spec, new.sort_order);
         let metadata =
@@ -202,13 +216,13 @@ impl Warehouse {
 
     /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
     /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new one.
-    async fn free_location(&self, table: &TableIdent) -> String {
-        let mut location = self.location.clone();
-        for name in table.namespace().iter().map(String::as_str).chain([table.name()]) {
-            location.push('/');
-            location.push_str(name);
-        }
-        let is_local = location.starts_with('/') || location.starts_with("file:");
+    async fn free_location(&self, table: &TableIdent, namespace: Option<&String>) -> String {
+        let folder = match namespace {
+            Some(location) => location.trim_end_matches('/').to_string(),
+            None => self.layout.folder(table.namespace()),
+        };
+        let mut location = format!("{folder}/{}", table.name());
+        let is_local = Location::parse(&location).is_ok_and(|at| at.is_local());
         let is_free = is_local && matches!(self.file_io.exists(&location).await, Ok(false));
         if !is_free {
             location.push('-');
@@ -233,18 +247,22 @@ impl Warehouse {
 }
 
 async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {
+    let e = match TableMetadata::read_from(file_io, location).await {
+        Ok(metadata) => return Ok(metadata),
+        Err(e) => e,
+    };
     let absent = matches!(file_io.exists(location).await, Ok(false));
     if absent {
         return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
     }
-    TableMetadata::read_from(file_io, location).await.map_err(|e| {
-        let kind = match Error::from(e) {
-            // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
-            e if matches!(e.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => (ErrorKind::Corrupt, e),
-            e => (e.kind(), e),
-        };
-        Error::new(kind.0, format!("metadata file {location} cannot be read")).with_source(kind.1)
-    })
+    let from_store = store_failure(&e).is_some();
+    let e = Error::from(e);
+    let kind = match e.kind() {
+        // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
+        ErrorKind::Storage if !from_store => ErrorKind::Corrupt,
+        kind => kind,
+    };
+    Err(Error::new(kind, format!("metadata file {location} cannot be read")).with_source(e))
 }
 
 /// Writes a metadata file so that it is on disk before the catalog points to it.
@@ -302,12 +320,12 @@ mod tests {
     use super::*;
     use crate::sql::SqlCatalog;
     use iceberg::spec::{NestedField, PrimitiveType, Type};
-    use std::collections::HashSet;
+    use std::collections::{BTreeMap, HashSet};
 
     async fn warehouse(folder: &std::path::Path) -> Warehouse {
         let catalog = SqlCatalog::open(folder.join("catalog.db"), "test").await.unwrap();
-        catalog.create_namespace(&NamespaceIdent::new("raw".into())).await.unwrap();
-        Warehouse::new(Arc::new(catalog), FileIO::new_with_fs(), format!("file://{}/wh/", folder.display()))
+        catalog.create_namespace(&NamespaceIdent::new("raw".into()), &BTreeMap::new()).await.unwrap();
+        Warehouse::new(Arc::new(catalog), Stores::local(), &format!("file://{}/wh/", folder.display())).unwrap()
     }
 
     fn new_table() -> NewTable {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use iceberg::io::FileIO;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, Literal, NestedField,
     PrimitiveType, Schema, SortOrder, Struct, TableMetadata, TableMetadataBuilder, Transform, Type,
@@ -18,6 +17,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::SnapshotFiles;
 use crate::sql::SqlCatalog;
+use crate::storage::Stores;
 use crate::store::Catalog;
 use crate::table::NewTable;
 
@@ -94,7 +94,7 @@ impl Shop {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = warehouse_in(folder.path()).await;
-        warehouse.catalog().create_namespace(&NamespaceIdent::new("raw".into())).await.unwrap();
+        warehouse.catalog().create_namespace(&NamespaceIdent::new("raw".into()), &BTreeMap::new()).await.unwrap();
         warehouse.create(&events(), events_table()).await.unwrap();
         Self { folder, warehouse }
     }
@@ -148,7 +148,7 @@ async fn warehouse_in(folder: &Path) -> Warehouse {
 }
 
 fn warehouse_with(catalog: Arc<dyn Catalog>, folder: &Path) -> Warehouse {
-    Warehouse::new(catalog, FileIO::new_with_fs(), format!("file://{}/wh", folder.display()))
+    Warehouse::new(catalog, Stores::local(), &format!("file://{}/wh", folder.display())).unwrap()
 }
 
 #[tokio::test]
@@ -436,8 +436,11 @@ impl Catalog for Troubled {
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool> {
         self.inner.namespace_exists(namespace).await
     }
-    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
-        self.inner.create_namespace(namespace).await
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()> {
+        self.inner.create_namespace(namespace, properties).await
+    }
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>> {
+        self.inner.namespace_properties(namespace).await
     }
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
         self.inner.drop_namespace(namespace).await

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::config::TableParquetOptions;
@@ -16,6 +16,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFileFormat, TableMetadata};
 
@@ -95,19 +96,36 @@ pub(super) async fn plan(
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
         return Ok(DataSourceExec::from_data_source(nothing));
     }
-    let location = Location::parse(metadata.location())?;
     check_names(metadata, &planned)?;
-    let mut files = Vec::with_capacity(planned.len());
+    // `write.data.path` may have named other buckets than the table's, and more than one in the course of time.
+    let mut stores: BTreeMap<String, Vec<PartitionedFile>> = BTreeMap::new();
     for file in &planned {
-        files.push(partitioned_file(table, file, &schema)?);
+        let store = Location::parse(file.data_file.file_path())?.store_url().to_string();
+        stores.entry(store).or_default().push(partitioned_file(table, file, &schema)?);
     }
-    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
-    let store = ObjectStoreUrl::parse(location.store_url())?;
+    let mut scans = Vec::with_capacity(stores.len());
+    for (store, files) in stores {
+        scans.push(scan_store(state, &store, files, &schema, projection, limit)?);
+    }
+    UnionExec::try_new(scans)
+}
+
+/// Reads files of one object store.
+fn scan_store(
+    state: &dyn Session,
+    store: &str,
+    files: Vec<PartitionedFile>,
+    schema: &SchemaRef,
+    projection: Option<&Vec<usize>>,
+    limit: Option<usize>,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), schema)?;
+    let store = ObjectStoreUrl::parse(store)?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let source = ParquetSource::new(Arc::clone(&schema))
+    let source = ParquetSource::new(Arc::clone(schema))
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
