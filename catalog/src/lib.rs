@@ -2,6 +2,7 @@
 //! commit that makes a write visible.
 //!
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
+mod address;
 pub mod bridge;
 mod commit;
 mod definition;
@@ -18,6 +19,7 @@ mod store;
 mod table;
 pub mod write;
 
+pub use address::CatalogAddress;
 pub use commit::{Base, COMMIT_KEY, Commit, CommitKey, Committed, Operation, Replaced, Tally, ancestors, find_commit};
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};

@@ -255,11 +255,14 @@ async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata
     if absent {
         return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
     }
-    let from_store = store_failure(&e).is_some();
+    if store_failure(&e).is_some() {
+        // It names the file, and says nothing of what is in it.
+        return Err(e.into());
+    }
     let e = Error::from(e);
     let kind = match e.kind() {
         // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
-        ErrorKind::Storage if !from_store => ErrorKind::Corrupt,
+        ErrorKind::Storage => ErrorKind::Corrupt,
         kind => kind,
     };
     Err(Error::new(kind, format!("metadata file {location} cannot be read")).with_source(e))
@@ -279,7 +282,10 @@ pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, f
         writer.write(json.into()).await?;
         writer.close().await
     };
-    write.await.map_err(|e| Error::from(e).context(writing))
+    write.await.map_err(|e| match store_failure(&e) {
+        Some(_) => e.into(),
+        None => Error::from(e).context(writing),
+    })
 }
 
 /// Tables by the location of their metadata, which never changes once written; the least recently used go first.

@@ -40,8 +40,8 @@ pub struct Target {
 pub struct Connected {
     pub client: Client,
     pub folder: PathBuf,
-    /// Where the tables' files go.
-    pub location: String,
+    /// What finds the tables, and where their files go.
+    pub tables: String,
     _cluster: Option<Cluster>,
 }
 
@@ -50,15 +50,15 @@ impl Target {
     pub async fn open(&self) -> Result<Connected> {
         let file = self.config.as_deref();
         let tables = self.tables.clone().with_file(file)?;
-        let (folder, location) = (tables.folder(), tables.location());
+        let (folder, told) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
         if let Some(address) = &self.connect {
-            return Ok(Connected { client: Client::connect(address).await?, folder, location, _cluster: None });
+            return Ok(Connected { client: Client::connect(address).await?, folder, tables: told, _cluster: None });
         }
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let cluster = Cluster::start(&tables, &embedded, listen).await?;
         let client = Client::connect(&cluster.listen().to_string()).await?;
-        Ok(Connected { client, folder, location, _cluster: Some(cluster) })
+        Ok(Connected { client, folder, tables: told, _cluster: Some(cluster) })
     }
 }
 

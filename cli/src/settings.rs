@@ -5,12 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bergmill_catalog::storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
-use bergmill_catalog::{CATALOG_NAME, SqlCatalog, Warehouse};
+use bergmill_catalog::{CATALOG_NAME, CatalogAddress, Warehouse};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -55,7 +54,16 @@ settings! {
         /// Where tables go: a folder, s3://bucket/folder, or s3://{namespace} for a bucket each [default: warehouse in --data]
         #[arg(long, env = "BERGMILL_WAREHOUSE", value_name = "LOCATION")]
         warehouse: String,
-        /// Name under which the catalog file keeps our tables: that of another engine opens its catalog [default: bergmill]
+    }
+}
+
+settings! {
+    /// What finds the tables.
+    Catalog {
+        /// sqlite:FILE or postgres://user:password@host:port/database [default: catalog.db in --data]
+        #[arg(long, env = "BERGMILL_CATALOG", value_name = "ADDRESS", hide_env_values = true)]
+        catalog: Secret,
+        /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default: bergmill]
         #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
         catalog_name: String,
     }
@@ -179,18 +187,32 @@ pub struct Tables {
     #[command(flatten)]
     data: Data,
     #[command(flatten)]
+    catalog: Catalog,
+    #[command(flatten)]
     storage: Storage,
 }
 
 impl Tables {
     /// Completes the settings with the file's sections, if a file is given.
     pub fn with_file(self, file: Option<&Path>) -> Result<Self> {
-        Ok(Self { data: with_file(self.data, file, "data")?, storage: with_file(self.storage, file, "storage")? })
+        Ok(Self {
+            data: with_file(self.data, file, "data")?,
+            catalog: with_file(self.catalog, file, "catalog")?,
+            storage: with_file(self.storage, file, "storage")?,
+        })
     }
 
     /// The folder of this installation.
     pub fn folder(&self) -> PathBuf {
         self.data.data.clone().unwrap_or_else(|| PathBuf::from("bergmill-data"))
+    }
+
+    /// What finds the tables, as told to people.
+    pub fn catalog(&self) -> String {
+        match &self.catalog.catalog {
+            Some(address) if !address.expose().is_empty() => "the catalog that --catalog names".to_string(),
+            _ => format!("{} (Iceberg SQL catalog)", self.folder().join("catalog.db").display()),
+        }
     }
 
     /// Where the tables' files go, as told to people.
@@ -204,14 +226,17 @@ impl Tables {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
-        let name = self.data.catalog_name.as_deref().unwrap_or(CATALOG_NAME);
-        let catalog = SqlCatalog::open(folder.join("catalog.db"), name).await?;
+        let address = match self.catalog.catalog.as_ref().filter(|a| !a.expose().is_empty()) {
+            Some(address) => CatalogAddress::parse(address)?,
+            None => CatalogAddress::Sqlite(folder.join("catalog.db")),
+        };
+        let catalog = address.open(self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME)).await?;
         let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
             Some(uri) if uri.contains(':') => uri.to_string(),
             Some(path) => format!("file://{}", std::path::absolute(path)?.display()),
             None => format!("file://{}", folder.join("warehouse").display()),
         };
-        Ok(Warehouse::new(Arc::new(catalog), Stores::new(self.storage.config()?), &location)?)
+        Ok(Warehouse::new(catalog, Stores::new(self.storage.config()?), &location)?)
     }
 }
 
@@ -260,7 +285,7 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "storage", "embedded", "scheduler", "executor"];
+    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!("configuration file {}: no section [{unknown}]; there are {}", path.display(), known.join(", "));
     }

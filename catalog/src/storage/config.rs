@@ -97,7 +97,7 @@ impl Default for S3Config {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// No request is begun anew so long after the first attempt: credentials may have expired by then.
-const LAST_RETRY: Duration = Duration::from_secs(120);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// Says where the process runs: what Amazon's services set for those that they host.
 const HOST_CREDENTIALS: [(&str, AmazonS3ConfigKey); 8] = [

@@ -41,14 +41,23 @@ pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
     };
     let is_missing = matches!(e, object_store::Error::NotFound { .. }) && matches!(code, "" | "NoSuchKey");
     let kind = if is_missing { ErrorKind::Corrupt } else { ErrorKind::Storage };
-    let request = text.split(" in ").next().unwrap_or(&text);
     let what = match (remedy, element(&text, "Message")) {
-        ("", _) => text,
-        (remedy, Some(message)) => format!("{remedy} ({request}: {code}: {message})"),
-        (remedy, None) if !code.is_empty() => format!("{remedy} ({request}: {code})"),
+        ("", _) => with_root(text, e),
+        (remedy, Some(message)) => format!("{remedy} ({code}: {message})"),
+        (remedy, None) if !code.is_empty() => format!("{remedy} ({code})"),
         (remedy, None) => format!("{remedy} ({text})"),
     };
     (kind, what)
+}
+
+/// The text of a failure with that of its first cause, such as a refused connection, which HTTP clients leave out.
+fn with_root(text: String, e: &(dyn StdError + 'static)) -> String {
+    let mut root = e;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    let root = root.to_string();
+    if text.contains(&root) { text } else { format!("{text}: {root}") }
 }
 
 /// The text of the first element of that name.
@@ -75,8 +84,7 @@ mod tests {
         };
         check(
             "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
-            "the bucket does not exist; make it first (Generic S3 error: Error performing PUT http://h/raw/k: \
-             NoSuchBucket: The specified bucket does not exist)",
+            "the bucket does not exist; make it first (NoSuchBucket: The specified bucket does not exist)",
         );
         check(
             "<Error><Code>SlowDown</Code></Error>",

@@ -6,6 +6,8 @@
 mod config;
 mod failure;
 mod metadata_files;
+#[cfg(test)]
+mod server_tests;
 mod stores;
 
 pub use config::{S3Config, S3Keys, Secret, StorageConfig};
