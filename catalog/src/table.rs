@@ -365,6 +365,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_table_goes_where_its_namespace_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let uri = |path: &str| format!("file://{}/{path}", folder.path().display());
+        let plain = warehouse(folder.path()).await;
+        plain.create_namespace("told", Some(&uri("elsewhere/"))).await.unwrap();
+        let at = async |warehouse: &Warehouse, name: &str| {
+            warehouse.create(&ident(name), new_table()).await.unwrap().metadata().location().to_string()
+        };
+        assert_eq!(at(&plain, "told.t").await, uri("elsewhere/t"));
+        assert_eq!(at(&plain, "raw.t").await, uri("wh/raw/t"));
+
+        // A template is written down, since other engines do not know it.
+        let templated = Warehouse::new(Arc::clone(plain.catalog()), Stores::local(), &uri("of-{namespace}/x")).unwrap();
+        templated.create_namespace("processed", None).await.unwrap();
+        assert_eq!(at(&templated, "processed.t").await, uri("of-processed/x/t"));
+        assert_eq!(at(&plain, "processed.u").await, uri("of-processed/x/u"));
+        let e = plain.create_namespace("wrong", Some("hdfs://x/y")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
     async fn wrong_names_are_told_with_the_nearest_right_one() {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = warehouse(folder.path()).await;
