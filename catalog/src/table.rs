@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
 use iceberg::table::Table;
-use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent};
+use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +16,7 @@ use crate::files::SeenFiles;
 use crate::layout::{LOCATION, Layout, check_location};
 use crate::location::Location;
 use crate::storage::{Stores, file_io, store_failure};
-use crate::store::{Catalog, check_name, check_namespace, missing};
+use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
 const CACHED_TABLES: usize = 64;
@@ -114,8 +114,16 @@ impl Warehouse {
 
     /// The table as it is now, if there is such a table.
     pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
-        match self.catalog.pointer(table).await? {
-            Some(location) => self.load_at(table, &location).await.map(Some),
+        match self.catalog.find(table).await? {
+            Some(Found { location, metadata: Some(metadata) }) => {
+                if let Some(loaded) = self.loaded.get(table, &location) {
+                    return Ok(Some(loaded));
+                }
+                let loaded = self.table(table, &location, metadata)?;
+                self.loaded.put(&location, loaded.clone());
+                Ok(Some(loaded))
+            }
+            Some(Found { location, .. }) => self.load_at(table, &location).await.map(Some),
             None => Ok(None),
         }
     }
@@ -136,8 +144,9 @@ impl Warehouse {
     pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         let draft = self.draft(table, new).await?;
         self.write_draft(&draft).await?;
-        self.publish_draft(&draft, draft.metadata_location_result()?).await?;
-        Ok(draft)
+        self.publish_draft(&draft, draft.metadata_location_result()?, &[]).await?;
+        // Another catalog may have made more of it.
+        if self.catalog.writes_metadata() { self.load(table).await } else { Ok(draft) }
     }
 
     /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
@@ -146,6 +155,10 @@ impl Warehouse {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
         let namespace = self.catalog.namespace_properties(table.namespace()).await?;
+        if let Some(metadata) = self.catalog.draft(table, &new).await? {
+            let file = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+            return self.table(table, &file.to_string(), metadata);
+        }
         let location = match new.location {
             Some(location) => check_location(&location)?,
             None => self.free_location(table, namespace.get(LOCATION)).await,
@@ -162,22 +175,32 @@ impl Warehouse {
 
     /// Writes the draft's metadata file.
     pub(crate) async fn write_draft(&self, draft: &Table) -> Result<()> {
-        let at = draft.metadata_location_result()?;
-        let file = at.parse::<MetadataLocation>()?;
-        let written = write_metadata(&self.file_io, draft.metadata(), &file).await;
+        let file = draft.metadata_location_result()?.parse::<MetadataLocation>()?;
+        self.write_metadata(draft.metadata(), &file).await
+    }
+
+    /// Writes a metadata file, unless the catalog will do so; leaves nothing behind when it fails.
+    pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &MetadataLocation) -> Result<()> {
+        if self.catalog.writes_metadata() {
+            return Ok(());
+        }
+        let written = write_metadata(&self.file_io, metadata, file).await;
         if written.is_err() {
-            self.discard([at.to_string()]).await;
+            self.discard([file.to_string()]).await;
         }
         written
     }
 
-    /// Makes the draft a table whose current metadata is at `location`.
-    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str) -> Result<()> {
+    /// Makes the draft, with what `more` adds to it, a table whose current metadata is at `location`.
+    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str, more: &[TableUpdate]) -> Result<()> {
         let table = draft.identifier();
-        let Err(e) = self.catalog.insert(table, location).await else { return Ok(()) };
-        match self.catalog.pointer(table).await {
-            // The row was written after all.
-            Ok(Some(at)) if at == location => return Ok(()),
+        let updates = [creation(draft.metadata()), more.to_vec()].concat();
+        let change = Change { table, base: None, location, updates: &updates };
+        let Err(e) = self.catalog.create(&change).await else { return Ok(()) };
+        match self.catalog.find(table).await {
+            // It was done after all.
+            Ok(Some(found)) if found.location == location => return Ok(()),
+            Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
             // It may still be written, and then the file is needed.
             _ if e.kind() == ErrorKind::Unknown => {}
             _ => self.discard([location.to_string()]).await,
@@ -244,6 +267,23 @@ impl Warehouse {
             futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await?;
         Ok(tables.concat())
     }
+}
+
+/// All that a table is made of, as updates of nothing. The order is that of the reference's `TableMetadata.buildFromEmpty`.
+fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
+    const LAST_ADDED: i32 = TableMetadataBuilder::LAST_ADDED;
+    vec![
+        TableUpdate::AssignUuid { uuid: metadata.uuid() },
+        TableUpdate::UpgradeFormatVersion { format_version: metadata.format_version() },
+        TableUpdate::AddSchema { schema: metadata.current_schema().as_ref().clone() },
+        TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED },
+        TableUpdate::AddSpec { spec: metadata.default_partition_spec().as_ref().clone().into_unbound() },
+        TableUpdate::SetDefaultSpec { spec_id: LAST_ADDED },
+        TableUpdate::AddSortOrder { sort_order: metadata.default_sort_order().as_ref().clone() },
+        TableUpdate::SetDefaultSortOrder { sort_order_id: i64::from(LAST_ADDED) },
+        TableUpdate::SetLocation { location: metadata.location().to_string() },
+        TableUpdate::SetProperties { updates: metadata.properties().clone() },
+    ]
 }
 
 async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {

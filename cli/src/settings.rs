@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bergmill_catalog::storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
-use bergmill_catalog::{CATALOG_NAME, CatalogAddress, Warehouse};
+use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, Warehouse};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -60,12 +60,27 @@ settings! {
 settings! {
     /// What finds the tables.
     Catalog {
-        /// sqlite:FILE or postgres://user:password@host:port/database [default: catalog.db in --data]
+        /// sqlite:FILE, postgres://user:password@host:port/database or a REST server's URL [default: catalog.db in --data]
         #[arg(long, env = "BERGMILL_CATALOG", value_name = "ADDRESS", hide_env_values = true)]
         catalog: Secret,
         /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default: bergmill]
         #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
         catalog_name: String,
+        /// Which of a REST server's warehouses [default: the server's own]
+        #[arg(long, env = "BERGMILL_CATALOG_WAREHOUSE", value_name = "NAME")]
+        catalog_warehouse: String,
+        /// Where a REST server's tokens are given, if not by itself
+        #[arg(long, env = "BERGMILL_CATALOG_TOKEN_URL", value_name = "URL")]
+        catalog_token_url: String,
+        /// What a token is asked for [default: catalog]
+        #[arg(long, env = "BERGMILL_CATALOG_SCOPE", value_name = "SCOPE")]
+        catalog_scope: String,
+        /// BERGMILL_CATALOG_TOKEN: a token for a REST server
+        #[arg(skip)]
+        catalog_token: Secret,
+        /// BERGMILL_CATALOG_CREDENTIAL: what is exchanged for tokens, as id:secret
+        #[arg(skip)]
+        catalog_credential: Secret,
     }
 }
 
@@ -230,13 +245,42 @@ impl Tables {
             Some(address) => CatalogAddress::parse(address)?,
             None => CatalogAddress::Sqlite(folder.join("catalog.db")),
         };
-        let catalog = address.open(self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME)).await?;
+        let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME);
+        let auth = self.catalog.auth(|name| std::env::var(name).ok())?;
+        let catalog = address.open(name, self.catalog.catalog_warehouse.clone(), auth).await?;
         let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
             Some(uri) if uri.contains(':') => uri.to_string(),
             Some(path) => format!("file://{}", std::path::absolute(path)?.display()),
             None => format!("file://{}", folder.join("warehouse").display()),
         };
         Ok(Warehouse::new(catalog, Stores::new(self.storage.config()?), &location)?)
+    }
+}
+
+impl Catalog {
+    /// How a REST server knows us: by what the environment says, or else the file.
+    fn auth(&self, environment: impl Fn(&str) -> Option<String>) -> Result<RestAuth> {
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(Secret::new);
+        let (token, credential) = (variable("BERGMILL_CATALOG_TOKEN"), variable("BERGMILL_CATALOG_CREDENTIAL"));
+        let (token, credential) = match (token, credential) {
+            (None, None) => (self.catalog_token.clone(), self.catalog_credential.clone()),
+            given => given,
+        };
+        match (token, credential) {
+            (None, None) => Ok(RestAuth::None),
+            (Some(token), None) => Ok(RestAuth::Token(token)),
+            (None, Some(credential)) => {
+                let (id, secret) =
+                    credential.expose().split_once(':').context("catalog-credential is not id:secret")?;
+                Ok(RestAuth::Credentials {
+                    id: id.to_string(),
+                    secret: Secret::new(secret),
+                    scope: self.catalog_scope.clone().unwrap_or_else(|| "catalog".to_string()),
+                    token_uri: self.catalog_token_url.clone(),
+                })
+            }
+            (Some(_), Some(_)) => anyhow::bail!("a REST catalog takes a token or a credential, not both"),
+        }
     }
 }
 

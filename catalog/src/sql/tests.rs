@@ -9,6 +9,15 @@ async fn sqlite_keeps_the_catalogs_contract() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = SqlCatalog::open(folder.path().join("new folder/catalog.db"), "bergmill").await.unwrap();
     crate::store::conformance(&catalog).await;
+    over_files(catalog).await;
+}
+
+/// The contract of a warehouse, whose files are in a folder.
+async fn over_files(catalog: SqlCatalog) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("file://{}", folder.path().display());
+    let warehouse = crate::Warehouse::new(Arc::new(catalog), crate::storage::Stores::local(), &location).unwrap();
+    crate::warehouse_conformance(&warehouse).await;
 }
 
 #[tokio::test]
@@ -85,6 +94,7 @@ async fn postgres() -> SqlCatalog {
 #[ignore = "needs Postgres: tests/services/run"]
 async fn postgres_keeps_the_catalogs_contract() {
     crate::store::conformance(&postgres().await).await;
+    over_files(postgres().await).await;
 }
 
 #[tokio::test]

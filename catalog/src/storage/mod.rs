@@ -15,3 +15,5 @@ pub use stores::Stores;
 
 pub(crate) use failure::{explain, inside};
 pub(crate) use metadata_files::{file_io, store_failure};
+#[cfg(test)]
+pub(crate) use server_tests::config as server_config;

@@ -16,7 +16,8 @@ fn bucket() -> String {
     std::env::var("BERGMILL_TEST_S3").expect("BERGMILL_TEST_S3 is the location of a bucket that tests may write in")
 }
 
-fn config() -> StorageConfig {
+/// How to reach that server.
+pub(crate) fn config() -> StorageConfig {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} says how to reach {}", bucket()));
     let secret = Secret::new(variable("AWS_SECRET_ACCESS_KEY"));
     let keys = S3Keys { id: variable("AWS_ACCESS_KEY_ID"), secret, session_token: None };
