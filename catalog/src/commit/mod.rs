@@ -232,7 +232,9 @@ impl Warehouse {
             match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
                 Ok(true) => {
                     staged.in_use(ready.manifests);
-                    self.discard(ready.expired).await;
+                    if !self.catalog().writes_metadata() {
+                        self.discard(ready.expired).await;
+                    }
                     return Ok(Committed { retries, ..ready.committed });
                 }
                 Ok(false) => self.discard([new, ready.manifest_list]).await,

@@ -44,7 +44,7 @@ pub(super) struct Ready {
     pub(super) manifest_list: String,
     /// Paths of all manifests of the new snapshot.
     pub(super) manifests: HashSet<String>,
-    /// Metadata files that the table asks to be deleted once the commit has happened.
+    /// Metadata files that the table asks its writer to delete once the commit has happened.
     pub(super) expired: Vec<String>,
     pub(super) committed: Committed,
 }
