@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::config::TableParquetOptions;
@@ -16,7 +16,6 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFileFormat, TableMetadata};
 
@@ -97,35 +96,18 @@ pub(super) async fn plan(
         return Ok(DataSourceExec::from_data_source(nothing));
     }
     check_names(metadata, &planned)?;
-    // `write.data.path` may have named other buckets than the table's, and more than one in the course of time.
-    let mut stores: BTreeMap<String, Vec<PartitionedFile>> = BTreeMap::new();
+    let store = only_store(table, &planned)?;
+    let mut files = Vec::with_capacity(planned.len());
     for file in &planned {
-        let store = Location::parse(file.data_file.file_path())?.store_url().to_string();
-        stores.entry(store).or_default().push(partitioned_file(table, file, &schema)?);
+        files.push(partitioned_file(table, file, &schema)?);
     }
-    let mut scans = Vec::with_capacity(stores.len());
-    for (store, files) in stores {
-        scans.push(scan_store(state, &store, files, &schema, projection, limit)?);
-    }
-    UnionExec::try_new(scans)
-}
-
-/// Reads files of one object store.
-fn scan_store(
-    state: &dyn Session,
-    store: &str,
-    files: Vec<PartitionedFile>,
-    schema: &SchemaRef,
-    projection: Option<&Vec<usize>>,
-    limit: Option<usize>,
-) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), schema)?;
+    let statistics = Statistics::try_merge_iter(files.iter().filter_map(|f| f.statistics.as_deref()), &schema)?;
     let store = ObjectStoreUrl::parse(store)?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let source = ParquetSource::new(Arc::clone(schema))
+    let source = ParquetSource::new(Arc::clone(&schema))
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
@@ -137,6 +119,22 @@ fn scan_store(
         .with_limit(limit)
         .build();
     Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but a scan has one.
+fn only_store(table: &IcebergTable, files: &[Arc<LiveFile>]) -> Result<String> {
+    let mut stores = BTreeSet::new();
+    for file in files {
+        stores.insert(Location::parse(file.data_file.file_path())?.store_url().to_string());
+    }
+    match stores.pop_first() {
+        Some(only) if stores.is_empty() => Ok(only),
+        first => {
+            let all: Vec<String> = first.into_iter().chain(stores).collect();
+            let what = format!("table {} has data files in {}", table.table().identifier(), all.join(" and "));
+            Err(Error::new(ErrorKind::Unsupported, format!("{what}; a query that needs more than one cannot run yet")))
+        }
+    }
 }
 
 /// The files that the filters leave, in manifest order.

@@ -23,8 +23,16 @@ pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)
 /// The kind and the words of a store's failure.
 pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
     let text = e.to_string();
+    let is_missing =
+        matches!(e, object_store::Error::NotFound { .. }) && matches!(element(&text, "Code"), None | Some("NoSuchKey"));
+    let kind = if is_missing { ErrorKind::Corrupt } else { ErrorKind::Storage };
+    (kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
+}
+
+/// What to do about a store's failure that `text` tells of, with the server's own words; `None` when that is not known.
+pub fn remedy(text: &str) -> Option<String> {
     // S3 answers in XML (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
-    let code = element(&text, "Code").unwrap_or_default();
+    let code = element(text, "Code").unwrap_or_default();
     let remedy = match code {
         "NoSuchBucket" => "the bucket does not exist; make it first",
         "InvalidBucketName" => "S3 allows no bucket of that name",
@@ -35,19 +43,14 @@ pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
         "RequestTimeTooSkewed" => "the clocks of this machine and of the server differ",
         "PermanentRedirect" | "AuthorizationHeaderMalformed" => "the bucket is in another region; see AWS_REGION",
         _ if text.contains("//169.254.") => {
-            "there are no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role"
+            let what =
+                "there are no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role";
+            return Some(format!("{what} ({text})"));
         }
-        _ => "",
+        _ => return None,
     };
-    let is_missing = matches!(e, object_store::Error::NotFound { .. }) && matches!(code, "" | "NoSuchKey");
-    let kind = if is_missing { ErrorKind::Corrupt } else { ErrorKind::Storage };
-    let what = match (remedy, element(&text, "Message")) {
-        ("", _) => with_root(text, e),
-        (remedy, Some(message)) => format!("{remedy} ({code}: {message})"),
-        (remedy, None) if !code.is_empty() => format!("{remedy} ({code})"),
-        (remedy, None) => format!("{remedy} ({text})"),
-    };
-    (kind, what)
+    let message = element(text, "Message").map(|m| format!(": {m}")).unwrap_or_default();
+    Some(format!("{remedy} ({code}{message})"))
 }
 
 /// The text of a failure with that of its first cause, such as a refused connection, which HTTP clients leave out.

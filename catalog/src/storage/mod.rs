@@ -11,6 +11,7 @@ mod server_tests;
 mod stores;
 
 pub use config::{S3Config, S3Keys, Secret, StorageConfig};
+pub use failure::remedy;
 pub use stores::Stores;
 
 pub(crate) use failure::{explain, inside};
