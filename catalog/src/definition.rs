@@ -39,7 +39,7 @@ pub struct TableClauses {
     docs: HashMap<String, String>,
     /// The table's comment.
     comment: Option<String>,
-    /// Where the table's files go, when the statement says it.
+    /// Where the table's files, or those of the namespace's tables, go, when the statement says it.
     pub location: Option<String>,
     /// Table properties.
     pub properties: HashMap<String, String>,
@@ -61,7 +61,7 @@ pub struct SortTerm {
 pub struct Parsed {
     /// The statement as DataFusion parses it.
     pub statement: ParsedStatement,
-    /// For `CREATE TABLE`: what else it says.
+    /// For `CREATE TABLE`, what else it says; for `CREATE SCHEMA`, its location.
     pub clauses: TableClauses,
 }
 
@@ -71,7 +71,7 @@ pub fn parse(sql: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| invalid(&e))?;
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-    if is_create_table(&tokens) {
+    if is_create_table(&tokens) || is_create_namespace(&tokens) {
         let (tokens, mut clauses) = cut(tokens)?;
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let statement = parser.parse_statement().map_err(|e| invalid(&e))?;
@@ -118,6 +118,12 @@ fn docs(columns: &[ColumnDef]) -> Result<HashMap<String, String>> {
 pub(crate) fn no_default(column: &str) -> Error {
     let what = format!("column {column}: DEFAULT needs format version 3 of Iceberg, and tables are made in version 2");
     Error::new(ErrorKind::Unsupported, what)
+}
+
+/// `CREATE SCHEMA`, which may have a `LOCATION`.
+fn is_create_namespace(tokens: &[TokenWithSpan]) -> bool {
+    let word = |i: usize| tokens.get(i).and_then(keyword);
+    word(0) == Some(Keyword::CREATE) && word(1) == Some(Keyword::SCHEMA)
 }
 
 fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
@@ -380,6 +386,15 @@ pub(crate) fn sort_order(terms: &[SortTerm], schema: &Schema, clause: &str) -> R
 }
 
 impl TableClauses {
+    /// The location, where no other clause has a place.
+    pub fn only_location(self) -> Result<Option<String>> {
+        let rest = Self { location: None, ..self.clone() };
+        match rest == Self::default() {
+            true => Ok(self.location),
+            false => Err(bad("CREATE SCHEMA takes LOCATION 'uri' and no other clause")),
+        }
+    }
+
     /// The table that these clauses and these columns define.
     pub fn new_table(&self, columns: &arrow::datatypes::Schema) -> Result<NewTable> {
         let schema = self.with_docs(bridge::iceberg_schema(columns)?)?;
@@ -457,6 +472,13 @@ mod tests {
         assert_eq!(ordered.comment.as_deref(), Some("all"));
         assert_eq!(clauses("CREATE TABLE t (sorted TEXT, location TEXT)"), TableClauses::default());
         assert_eq!(clauses("SELECT 'create table x partitioned by (y)'"), TableClauses::default());
+    }
+
+    #[test]
+    fn a_namespace_may_have_a_location() {
+        let got = clauses("CREATE SCHEMA IF NOT EXISTS raw LOCATION 's3://raw/'");
+        assert_eq!(got, TableClauses { location: Some("s3://raw/".to_string()), ..TableClauses::default() });
+        assert_eq!(parse("CREATE SCHEMA raw LOCATION s3").unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

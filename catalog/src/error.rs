@@ -4,6 +4,8 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 
+use crate::storage;
+
 /// Result of the catalog crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -97,6 +99,9 @@ impl std::error::Error for Error {
 
 impl From<iceberg::Error> for Error {
     fn from(e: iceberg::Error) -> Self {
+        if let Some(failure) = storage::store_failure(&e) {
+            return Error::new(failure.kind(), failure.to_string());
+        }
         let kind = match e.kind() {
             iceberg::ErrorKind::FeatureUnsupported => ErrorKind::Unsupported,
             iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
@@ -113,13 +118,22 @@ impl From<iceberg::Error> for Error {
 
 impl From<object_store::Error> for Error {
     fn from(e: object_store::Error) -> Self {
-        Error::new(ErrorKind::Storage, e.to_string())
+        let (kind, what) = storage::explain(&e);
+        Error::new(kind, what)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        let (kind, what) = storage::inside(&e).unwrap_or_else(|| (ErrorKind::Storage, e.to_string()));
+        Error::new(kind, what)
     }
 }
 
 impl From<parquet::errors::ParquetError> for Error {
     fn from(e: parquet::errors::ParquetError) -> Self {
-        Error::new(ErrorKind::Storage, e.to_string())
+        let (kind, what) = storage::inside(&e).unwrap_or_else(|| (ErrorKind::Storage, e.to_string()));
+        Error::new(kind, what)
     }
 }
 

@@ -2,30 +2,37 @@
 //! commit that makes a write visible.
 //!
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
+mod address;
 pub mod bridge;
 mod commit;
+mod conformance;
 mod ddl;
 mod definition;
 pub mod describe;
 mod error;
 mod evolve;
 mod files;
+mod layout;
 mod location;
 mod metadata_tables;
 mod namespaces;
 mod read;
+mod rest;
 mod row_level;
 mod sql;
+pub mod storage;
 mod store;
 mod table;
 mod view_plan;
 mod views;
 pub mod write;
 
+pub use address::CatalogAddress;
 pub use commit::{
     Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
     ancestors, find_commit,
 };
+pub use conformance::warehouse_conformance;
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};
 pub use definition::{Parsed, TableClauses, parse};
 pub use error::{Error, ErrorKind, Result};
@@ -39,9 +46,10 @@ pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     ScanLog, ScanReport, TextType, relabel_udf,
 };
-pub use row_level::{Found, RowChange};
+pub use rest::{RestAuth, RestCatalog, RestConfig};
+pub use row_level::{FoundFiles, RowChange};
 pub use sql::SqlCatalog;
-pub use store::{Catalog, conformance};
+pub use store::{Catalog, Change, Found, conformance};
 pub use table::{NewTable, Warehouse};
 pub use view_plan::{ViewPlanner, check_views, is_missing_table};
 pub use views::{NewView, View};

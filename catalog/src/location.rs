@@ -13,6 +13,9 @@ pub struct Location {
     key: String,
 }
 
+/// The store of disks.
+const LOCAL: &str = "file://";
+
 impl Location {
     /// Splits a URI or an absolute path into its store and its key.
     pub fn parse(uri: &str) -> Result<Self> {
@@ -23,6 +26,8 @@ impl Location {
         }
         match uri.split_once("://") {
             Some((scheme, rest)) => {
+                // Hadoop's name for the same store.
+                let scheme = if scheme == "s3a" { "s3" } else { scheme };
                 let (authority, key) = rest.split_once('/').unwrap_or((rest, ""));
                 Ok(Self { store: format!("{scheme}://{authority}"), key: key.to_string() })
             }
@@ -34,7 +39,12 @@ impl Location {
         let Some(key) = path.strip_prefix('/') else {
             return Err(Error::new(ErrorKind::Invalid, format!("{uri} is not an absolute path")));
         };
-        Ok(Self { store: "file://".to_string(), key: key.to_string() })
+        Ok(Self { store: LOCAL.to_string(), key: key.to_string() })
+    }
+
+    /// Whether it is on a disk.
+    pub fn is_local(&self) -> bool {
+        self.store == LOCAL
     }
 
     /// The store's address, as DataFusion's object store registry knows it.
@@ -44,7 +54,13 @@ impl Location {
 
     /// The path within the store.
     pub fn path(&self) -> Result<Path> {
-        Path::parse(&self.key).map_err(|e| Error::new(ErrorKind::Invalid, format!("{}/{}: {e}", self.store, self.key)))
+        let wrong =
+            |why: &dyn std::fmt::Display| Error::new(ErrorKind::Invalid, format!("{}/{}: {why}", self.store, self.key));
+        if self.key.starts_with('/') && !self.is_local() {
+            // It would be dropped, and another object meant.
+            return Err(wrong(&"a key that begins with a slash"));
+        }
+        Path::parse(&self.key).map_err(|e| wrong(&e))
     }
 }
 
@@ -62,6 +78,7 @@ mod tests {
         check("file:/wh/a b/c%20d.parquet", "file://", "wh/a b/c%20d.parquet");
         check("/wh/도서/x", "file://", "wh/도서/x");
         check("s3://bucket/key/x=1", "s3://bucket", "key/x=1");
+        check("s3a://bucket_2/%20/x", "s3://bucket_2", "%20/x");
         assert_eq!(Location::parse("wh/x").unwrap_err().kind(), ErrorKind::Invalid);
     }
 }

@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
-use iceberg::io::FileIO;
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{LOCATION, check_location};
 use crate::metadata_tables::{METADATA_TABLES, metadata_table};
 use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
+use crate::storage::Stores;
 use crate::store::missing;
 use crate::table::Warehouse;
 use crate::view_plan::{ViewPlanner, Views};
@@ -179,12 +180,18 @@ impl Warehouse {
     pub async fn open_local(folder: &Path, catalog_name: &str) -> Result<Self> {
         let catalog = SqlCatalog::open(folder.join("catalog.db"), catalog_name).await?;
         let location = format!("file://{}", folder.join("warehouse").display());
-        Ok(Self::new(Arc::new(catalog), FileIO::new_with_fs(), location))
+        Self::new(Arc::new(catalog), Stores::local(), &location)
     }
 
-    /// Creates a namespace of one level.
-    pub async fn create_namespace(&self, name: &str) -> Result<()> {
-        self.catalog().create_namespace(&NamespaceIdent::new(name.to_string())).await
+    /// Creates a namespace of one level, whose tables go to `location`, or where the warehouse puts them.
+    pub async fn create_namespace(&self, name: &str, location: Option<&str>) -> Result<()> {
+        let ident = NamespaceIdent::new(name.to_string());
+        let location = match location {
+            Some(location) => Some(check_location(location)?),
+            None => self.layout().told_location(&ident),
+        };
+        let properties = location.map(|at| (LOCATION.to_string(), at)).into_iter().collect();
+        self.catalog().create_namespace(&ident, &properties).await
     }
 
     /// Drops a namespace that holds no tables.

@@ -1,18 +1,43 @@
-//! What a catalog must be able to do: keep namespaces, and for each table one pointer to its current metadata file that
-//! changes only from a value the writer has seen to the next.
+//! What a catalog must be able to do: keep namespaces, and for each table its current metadata, which changes only from
+//! what the writer has seen to the next.
 //!
-//! Everything else about a table is in files, so this is all that two writers, or two engines, must agree on. SQL
-//! databases are catalogs of this kind. A REST server is not: it writes metadata itself, from updates and
-//! requirements, and will stand beside this trait behind [`crate::Warehouse`].
+//! There are two kinds. SQL databases keep a pointer to a metadata file, which the warehouse has written: they implement
+//! [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write metadata files
+//! themselves, from updates and requirements: they take a whole [`Change`].
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use iceberg::{NamespaceIdent, TableIdent};
+use iceberg::spec::TableMetadata;
+use iceberg::{NamespaceIdent, TableIdent, TableUpdate};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::NewTable;
 
-/// The pointer store. [`conformance`] checks an implementation of it.
+/// A table as its catalog finds it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its current metadata file.
+    pub location: String,
+    /// What is in it, if the catalog has told.
+    pub metadata: Option<TableMetadata>,
+}
+
+/// A change of a table's metadata, for a catalog to make it current.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The table.
+    pub table: &'a TableIdent,
+    /// What the change was made from, and its file; `None` for a table that is to be created.
+    pub base: Option<(&'a str, &'a TableMetadata)>,
+    /// The file of the new metadata. It is there already, unless the catalog writes metadata itself.
+    pub location: &'a str,
+    /// The steps from the base to the new metadata; for a table that is to be created, all that it is made of.
+    pub updates: &'a [TableUpdate],
+}
+
+/// A catalog. [`conformance`] checks an implementation that keeps pointers, [`crate::warehouse_conformance`] any.
 #[async_trait]
 pub trait Catalog: Debug + Send + Sync {
     /// All namespaces, nested ones too, in the order of their names.
@@ -22,7 +47,11 @@ pub trait Catalog: Debug + Send + Sync {
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool>;
 
     /// `AlreadyExists` if it was created before.
-    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()>;
+
+    /// What is kept of a namespace beside its name, such as the `location` of its tables. `NotFound` if there is no such
+    /// namespace.
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>>;
 
     /// `NotFound` if there is no such namespace, `Invalid` if something is left in it.
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
@@ -42,6 +71,34 @@ pub trait Catalog: Debug + Send + Sync {
     /// An error of kind [`ErrorKind::Unknown`] says that it may have been done, and may even be done later. With an
     /// error of any other kind it has not been done and will not be.
     async fn swap(&self, table: &TableIdent, expected: &str, new: &str) -> Result<bool>;
+
+    /// Whether the catalog writes metadata files itself, so that nobody else does.
+    fn writes_metadata(&self) -> bool {
+        false
+    }
+
+    /// The table as it is now; `None` if there is no such table.
+    async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
+        Ok(self.pointer(table).await?.map(|location| Found { location, metadata: None }))
+    }
+
+    /// What a new table is to be, where the catalog wants a say in it, such as its location. Nothing is created.
+    async fn draft(&self, _: &TableIdent, _: &NewTable) -> Result<Option<TableMetadata>> {
+        Ok(None)
+    }
+
+    /// Adds a table, as [`insert`](Self::insert).
+    async fn create(&self, change: &Change<'_>) -> Result<()> {
+        self.insert(change.table, change.location).await
+    }
+
+    /// Makes the change if the table still is what it was made from, as [`swap`](Self::swap).
+    async fn commit(&self, change: &Change<'_>) -> Result<bool> {
+        match change.base {
+            Some((expected, _)) => self.swap(change.table, expected, change.location).await,
+            None => Err(Error::new(ErrorKind::Internal, "a change of a table was made from nothing")),
+        }
+    }
 
     /// Forgets the table and leaves its files. `NotFound` if there is no such table.
     async fn remove(&self, table: &TableIdent) -> Result<()>;
@@ -167,9 +224,14 @@ pub async fn conformance(catalog: &dyn Catalog) {
     let kind = |r: Result<()>| r.expect_err("must fail").kind();
 
     assert_eq!(catalog.namespaces().await.unwrap(), vec![], "the catalog must be empty at first");
-    catalog.create_namespace(&ns("raw")).await.unwrap();
-    catalog.create_namespace(&ns("a.b")).await.unwrap();
-    assert_eq!(kind(catalog.create_namespace(&ns("raw")).await), ErrorKind::AlreadyExists);
+    let none = BTreeMap::new();
+    let at = BTreeMap::from([("location".to_string(), "s3://raw/o'brien".to_string()), ("owner".into(), "me".into())]);
+    catalog.create_namespace(&ns("raw"), &at).await.unwrap();
+    catalog.create_namespace(&ns("a.b"), &none).await.unwrap();
+    assert_eq!(kind(catalog.create_namespace(&ns("raw"), &none).await), ErrorKind::AlreadyExists);
+    assert_eq!(catalog.namespace_properties(&ns("raw")).await.unwrap(), at);
+    assert_eq!(catalog.namespace_properties(&ns("a.b")).await.unwrap(), none);
+    assert_eq!(kind(catalog.namespace_properties(&ns("r_w")).await.map(drop)), ErrorKind::NotFound);
     assert_eq!(catalog.namespaces().await.unwrap(), vec![ns("a"), ns("a.b"), ns("raw")]);
     assert!(catalog.namespace_exists(&ns("raw")).await.unwrap());
     assert!(catalog.namespace_exists(&ns("a")).await.unwrap());

@@ -8,12 +8,15 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
 use iceberg::table::Table;
-use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent};
+use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::SeenFiles;
-use crate::store::{Catalog, check_name, check_namespace, missing};
+use crate::layout::{LOCATION, Layout, check_location};
+use crate::location::Location;
+use crate::storage::{Stores, file_io, store_failure};
+use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
 const CACHED_TABLES: usize = 64;
@@ -28,8 +31,9 @@ const LISTINGS_IN_FLIGHT: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Warehouse {
     catalog: Arc<dyn Catalog>,
+    stores: Arc<Stores>,
     file_io: FileIO,
-    location: String,
+    layout: Layout,
     loaded: Arc<LoadedTables>,
     seen: Arc<SeenFiles>,
 }
@@ -63,10 +67,13 @@ impl NewTable {
 }
 
 impl Warehouse {
-    /// `location` is the folder, as a URI without percent-encoding, in which tables get their folders.
-    pub fn new(catalog: Arc<dyn Catalog>, file_io: FileIO, location: impl Into<String>) -> Self {
-        let location = location.into().trim_end_matches('/').to_string();
-        Self { catalog, file_io, location, loaded: Arc::default(), seen: Arc::default() }
+    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders; `{namespace}` in
+    /// it stands for the name of one, so that `s3://{namespace}` is a bucket each.
+    pub fn new(catalog: Arc<dyn Catalog>, stores: Arc<Stores>, location: &str) -> Result<Self> {
+        let layout = Layout::new(location);
+        layout.check()?;
+        let file_io = file_io(Arc::clone(&stores));
+        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), seen: Arc::default() })
     }
 
     /// The catalog, for namespaces, listings, renaming.
@@ -74,7 +81,12 @@ impl Warehouse {
         &self.catalog
     }
 
-    /// The storage of metadata files.
+    /// The object stores of all files.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// The same stores, as the iceberg crate reads and writes metadata files.
     pub fn file_io(&self) -> &FileIO {
         &self.file_io
     }
@@ -83,9 +95,13 @@ impl Warehouse {
         Arc::clone(&self.seen)
     }
 
-    /// The folder of new tables.
+    /// Where namespaces go that have no location of their own: what [`Warehouse::new`] was given.
     pub fn location(&self) -> &str {
-        &self.location
+        self.layout.as_str()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The table as it is now. One read of the catalog; metadata already seen is not read again.
@@ -98,8 +114,16 @@ impl Warehouse {
 
     /// The table as it is now, if there is such a table.
     pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
-        match self.catalog.pointer(table).await? {
-            Some(location) => self.load_at(table, &location).await.map(Some),
+        match self.catalog.find(table).await? {
+            Some(Found { location, metadata: Some(metadata) }) => {
+                if let Some(loaded) = self.loaded.get(table, &location) {
+                    return Ok(Some(loaded));
+                }
+                let loaded = self.table(table, &location, metadata)?;
+                self.loaded.put(&location, loaded.clone());
+                Ok(Some(loaded))
+            }
+            Some(Found { location, .. }) => self.load_at(table, &location).await.map(Some),
             None => Ok(None),
         }
     }
@@ -120,8 +144,9 @@ impl Warehouse {
     pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         let draft = self.draft(table, new).await?;
         self.write_draft(&draft).await?;
-        self.publish_draft(&draft, draft.metadata_location_result()?).await?;
-        Ok(draft)
+        self.publish_draft(&draft, draft.metadata_location_result()?, &[]).await?;
+        // Another catalog may have made more of it.
+        if self.catalog.writes_metadata() { self.load(table).await } else { Ok(draft) }
     }
 
     /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
@@ -129,12 +154,14 @@ impl Warehouse {
     pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
-        if !self.catalog.namespace_exists(table.namespace()).await? {
-            return Err(missing::namespace(table.namespace(), &self.catalog.namespaces().await?));
+        let namespace = self.catalog.namespace_properties(table.namespace()).await?;
+        if let Some(metadata) = self.catalog.draft(table, &new).await? {
+            let file = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
+            return self.table(table, &file.to_string(), metadata);
         }
         let location = match new.location {
-            Some(location) => location.trim_end_matches('/').to_string(),
-            None => self.free_location(table).await,
+            Some(location) => check_location(&location)?,
+            None => self.free_location(table, namespace.get(LOCATION)).await,
         };
         let (schema, spec, order) = (new.schema, new.partition_spec, new.sort_order);
         let metadata =
@@ -148,22 +175,32 @@ impl Warehouse {
 
     /// Writes the draft's metadata file.
     pub(crate) async fn write_draft(&self, draft: &Table) -> Result<()> {
-        let at = draft.metadata_location_result()?;
-        let file = at.parse::<MetadataLocation>()?;
-        let written = write_metadata(&self.file_io, draft.metadata(), &file).await;
+        let file = draft.metadata_location_result()?.parse::<MetadataLocation>()?;
+        self.write_metadata(draft.metadata(), &file).await
+    }
+
+    /// Writes a metadata file, unless the catalog will do so; leaves nothing behind when it fails.
+    pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &MetadataLocation) -> Result<()> {
+        if self.catalog.writes_metadata() {
+            return Ok(());
+        }
+        let written = write_metadata(&self.file_io, metadata, file).await;
         if written.is_err() {
-            self.discard([at.to_string()]).await;
+            self.discard([file.to_string()]).await;
         }
         written
     }
 
-    /// Makes the draft a table whose current metadata is at `location`.
-    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str) -> Result<()> {
+    /// Makes the draft, with what `more` adds to it, a table whose current metadata is at `location`.
+    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str, more: &[TableUpdate]) -> Result<()> {
         let table = draft.identifier();
-        let Err(e) = self.catalog.insert(table, location).await else { return Ok(()) };
-        match self.catalog.pointer(table).await {
-            // The row was written after all.
-            Ok(Some(at)) if at == location => return Ok(()),
+        let updates = [creation(draft.metadata()), more.to_vec()].concat();
+        let change = Change { table, base: None, location, updates: &updates };
+        let Err(e) = self.catalog.create(&change).await else { return Ok(()) };
+        match self.catalog.find(table).await {
+            // It was done after all.
+            Ok(Some(found)) if found.location == location => return Ok(()),
+            Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
             // It may still be written, and then the file is needed.
             _ if e.kind() == ErrorKind::Unknown => {}
             _ => self.discard([location.to_string()]).await,
@@ -215,13 +252,13 @@ impl Warehouse {
 
     /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
     /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new one.
-    async fn free_location(&self, table: &TableIdent) -> String {
-        let mut location = self.location.clone();
-        for name in table.namespace().iter().map(String::as_str).chain([table.name()]) {
-            location.push('/');
-            location.push_str(name);
-        }
-        let is_local = location.starts_with('/') || location.starts_with("file:");
+    async fn free_location(&self, table: &TableIdent, namespace: Option<&String>) -> String {
+        let folder = match namespace {
+            Some(location) => location.trim_end_matches('/').to_string(),
+            None => self.layout.folder(table.namespace()),
+        };
+        let mut location = format!("{folder}/{}", table.name());
+        let is_local = Location::parse(&location).is_ok_and(|at| at.is_local());
         let is_free = is_local && matches!(self.file_io.exists(&location).await, Ok(false));
         if !is_free {
             location.push('-');
@@ -235,7 +272,8 @@ impl Warehouse {
         if !self.catalog.namespace_exists(ident.namespace()).await? {
             return Err(missing::namespace(ident.namespace(), &self.catalog.namespaces().await?));
         }
-        Ok(self.free_location(ident).await)
+        let namespace = self.catalog.namespace_properties(ident.namespace()).await?;
+        Ok(self.free_location(ident, namespace.get(LOCATION)).await)
     }
 
     async fn not_found(&self, table: &TableIdent) -> Error {
@@ -256,19 +294,43 @@ impl Warehouse {
     }
 }
 
+/// All that a table is made of, as updates of nothing. The order is that of the reference's `TableMetadata.buildFromEmpty`.
+fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
+    const LAST_ADDED: i32 = TableMetadataBuilder::LAST_ADDED;
+    vec![
+        TableUpdate::AssignUuid { uuid: metadata.uuid() },
+        TableUpdate::UpgradeFormatVersion { format_version: metadata.format_version() },
+        TableUpdate::AddSchema { schema: metadata.current_schema().as_ref().clone() },
+        TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED },
+        TableUpdate::AddSpec { spec: metadata.default_partition_spec().as_ref().clone().into_unbound() },
+        TableUpdate::SetDefaultSpec { spec_id: LAST_ADDED },
+        TableUpdate::AddSortOrder { sort_order: metadata.default_sort_order().as_ref().clone() },
+        TableUpdate::SetDefaultSortOrder { sort_order_id: i64::from(LAST_ADDED) },
+        TableUpdate::SetLocation { location: metadata.location().to_string() },
+        TableUpdate::SetProperties { updates: metadata.properties().clone() },
+    ]
+}
+
 async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {
+    let e = match TableMetadata::read_from(file_io, location).await {
+        Ok(metadata) => return Ok(metadata),
+        Err(e) => e,
+    };
     let absent = matches!(file_io.exists(location).await, Ok(false));
     if absent {
         return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
     }
-    TableMetadata::read_from(file_io, location).await.map_err(|e| {
-        let kind = match Error::from(e) {
-            // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
-            e if matches!(e.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => (ErrorKind::Corrupt, e),
-            e => (e.kind(), e),
-        };
-        Error::new(kind.0, format!("metadata file {location} cannot be read")).with_source(kind.1)
-    })
+    if store_failure(&e).is_some() {
+        // It names the file, and says nothing of what is in it.
+        return Err(e.into());
+    }
+    let e = Error::from(e);
+    let kind = match e.kind() {
+        // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
+        ErrorKind::Storage => ErrorKind::Corrupt,
+        kind => kind,
+    };
+    Err(Error::new(kind, format!("metadata file {location} cannot be read")).with_source(e))
 }
 
 /// Writes a metadata file so that it is on disk before the catalog points to it.
@@ -285,7 +347,10 @@ pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, f
         writer.write(json.into()).await?;
         writer.close().await
     };
-    write.await.map_err(|e| Error::from(e).context(writing))
+    write.await.map_err(|e| match store_failure(&e) {
+        Some(_) => e.into(),
+        None => Error::from(e).context(writing),
+    })
 }
 
 /// Tables by the location of their metadata, which never changes once written; the least recently used go first.
@@ -326,12 +391,12 @@ mod tests {
     use super::*;
     use crate::sql::SqlCatalog;
     use iceberg::spec::{NestedField, PrimitiveType, Type};
-    use std::collections::HashSet;
+    use std::collections::{BTreeMap, HashSet};
 
     async fn warehouse(folder: &std::path::Path) -> Warehouse {
         let catalog = SqlCatalog::open(folder.join("catalog.db"), "test").await.unwrap();
-        catalog.create_namespace(&NamespaceIdent::new("raw".into())).await.unwrap();
-        Warehouse::new(Arc::new(catalog), FileIO::new_with_fs(), format!("file://{}/wh/", folder.display()))
+        catalog.create_namespace(&NamespaceIdent::new("raw".into()), &BTreeMap::new()).await.unwrap();
+        Warehouse::new(Arc::new(catalog), Stores::local(), &format!("file://{}/wh/", folder.display())).unwrap()
     }
 
     fn new_table() -> NewTable {
@@ -362,6 +427,27 @@ mod tests {
         assert_eq!(warehouse.drop_table(&events).await.unwrap_err().kind(), ErrorKind::NotFound);
         let again = warehouse.create(&events, new_table()).await.unwrap();
         assert_ne!(again.metadata().location(), created.metadata().location());
+    }
+
+    #[tokio::test]
+    async fn a_table_goes_where_its_namespace_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let uri = |path: &str| format!("file://{}/{path}", folder.path().display());
+        let plain = warehouse(folder.path()).await;
+        plain.create_namespace("told", Some(&uri("elsewhere/"))).await.unwrap();
+        let at = async |warehouse: &Warehouse, name: &str| {
+            warehouse.create(&ident(name), new_table()).await.unwrap().metadata().location().to_string()
+        };
+        assert_eq!(at(&plain, "told.t").await, uri("elsewhere/t"));
+        assert_eq!(at(&plain, "raw.t").await, uri("wh/raw/t"));
+
+        // A template is written down, since other engines do not know it.
+        let templated = Warehouse::new(Arc::clone(plain.catalog()), Stores::local(), &uri("of-{namespace}/x")).unwrap();
+        templated.create_namespace("processed", None).await.unwrap();
+        assert_eq!(at(&templated, "processed.t").await, uri("of-processed/x/t"));
+        assert_eq!(at(&plain, "processed.u").await, uri("of-processed/x/u"));
+        let e = plain.create_namespace("wrong", Some("hdfs://x/y")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
     #[tokio::test]

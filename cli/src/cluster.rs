@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use clap::Args;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::settings::{Data, Embedded};
+use crate::settings::{Embedded, Tables, with_file};
 
 /// How long executors of this process may take to register.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,8 +27,11 @@ pub struct Target {
     /// Use the cluster whose front door is there, instead of one in this process
     #[arg(long, env = "BERGMILL_CONNECT", value_name = "HOST:PORT")]
     connect: Option<String>,
+    /// Configuration file (TOML); flags and environment stand over it
+    #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
-    data: Data,
+    tables: Tables,
     #[command(flatten)]
     embedded: Embedded,
 }
@@ -36,20 +40,25 @@ pub struct Target {
 pub struct Connected {
     pub client: Client,
     pub folder: PathBuf,
+    /// What finds the tables, and where their files go.
+    pub tables: String,
     _cluster: Option<Cluster>,
 }
 
 impl Target {
     /// Connects to the cluster, or starts one in this process.
     pub async fn open(&self) -> Result<Connected> {
-        let folder = self.data.folder();
+        let file = self.config.as_deref();
+        let tables = self.tables.clone().with_file(file)?;
+        let (folder, told) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
         if let Some(address) = &self.connect {
-            return Ok(Connected { client: Client::connect(address).await?, folder, _cluster: None });
+            return Ok(Connected { client: Client::connect(address).await?, folder, tables: told, _cluster: None });
         }
+        let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let cluster = Cluster::start(&self.data, &self.embedded, listen).await?;
+        let cluster = Cluster::start(&tables, &embedded, listen).await?;
         let client = Client::connect(&cluster.listen().to_string()).await?;
-        Ok(Connected { client, folder, _cluster: Some(cluster) })
+        Ok(Connected { client, folder, tables: told, _cluster: Some(cluster) })
     }
 }
 
@@ -62,8 +71,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a cluster over the warehouse, which is made if it is not there.
-    pub async fn start(data: &Data, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
-        let warehouse = data.open().await?;
+    pub async fn start(tables: &Tables, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
+        let warehouse = tables.open().await?;
+        let stores = Arc::clone(warehouse.stores());
         let work = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executors = settings.executors.unwrap_or(2).max(1);
@@ -91,6 +101,7 @@ impl Cluster {
                 vcores,
                 memory_bytes: memory * 2 / 3 / executors as u64,
                 work_dir: work.path().join(format!("executor-{n}")),
+                stores: Arc::clone(&stores),
                 heartbeat: Duration::from_secs(3),
             }));
         }

@@ -5,9 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::{CATALOG_NAME, Warehouse};
+use bergmill_catalog::storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
+use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, Warehouse};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -46,12 +48,73 @@ pub trait Layered: DeserializeOwned {
 settings! {
     /// Where the tables are.
     Data {
-        /// Folder of the warehouse: catalog, tables, reports [default: ./bergmill-data]
+        /// Folder of this installation: catalog, tables, reports [default: ./bergmill-data]
         #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
         data: PathBuf,
-        /// Name under which the catalog file keeps our tables: that of another engine opens its catalog [default: bergmill]
+        /// Where tables go: a folder, s3://bucket/folder, or s3://{namespace} for a bucket each [default: warehouse in --data]
+        #[arg(long, env = "BERGMILL_WAREHOUSE", value_name = "LOCATION")]
+        warehouse: String,
+    }
+}
+
+settings! {
+    /// What finds the tables.
+    Catalog {
+        /// sqlite:FILE, postgres://user:password@host:port/database or a REST server's URL [default: catalog.db in --data]
+        #[arg(long, env = "BERGMILL_CATALOG", value_name = "ADDRESS", hide_env_values = true)]
+        catalog: Secret,
+        /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default: bergmill]
         #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
         catalog_name: String,
+        /// Which of a REST server's warehouses [default: the server's own]
+        #[arg(long, env = "BERGMILL_CATALOG_WAREHOUSE", value_name = "NAME")]
+        catalog_warehouse: String,
+        /// Where a REST server's tokens are given, if not by itself
+        #[arg(long, env = "BERGMILL_CATALOG_TOKEN_URL", value_name = "URL")]
+        catalog_token_url: String,
+        /// What a token is asked for [default: catalog]
+        #[arg(long, env = "BERGMILL_CATALOG_SCOPE", value_name = "SCOPE")]
+        catalog_scope: String,
+        /// BERGMILL_CATALOG_TOKEN: a token for a REST server
+        #[arg(skip)]
+        catalog_token: Secret,
+        /// BERGMILL_CATALOG_CREDENTIAL: what is exchanged for tokens, as id:secret
+        #[arg(skip)]
+        catalog_credential: Secret,
+    }
+}
+
+settings! {
+    /// How object stores are reached. Keys have no flags, since a process's arguments can be seen by others: they come from
+    /// the environment, or from the file.
+    Storage {
+        /// S3 service, such as http://127.0.0.1:9000 [default: Amazon's]
+        #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
+        s3_endpoint: String,
+        /// Region that requests are signed for [default: us-east-1]
+        #[arg(long, env = "AWS_REGION", value_name = "REGION")]
+        s3_region: String,
+        /// Whether the bucket is in the path, or else in the host's name [default: true with --s3-endpoint]
+        #[arg(long, env = "BERGMILL_S3_PATH_STYLE", value_name = "true|false")]
+        s3_path_style: bool,
+        /// Seconds that one request may take [default: 30]
+        #[arg(long, env = "BERGMILL_S3_TIMEOUT", value_name = "SECONDS")]
+        s3_timeout: u64,
+        /// Seconds that a connection may take to be made [default: 5]
+        #[arg(long, env = "BERGMILL_S3_CONNECT_TIMEOUT", value_name = "SECONDS")]
+        s3_connect_timeout: u64,
+        /// How often a request is repeated that the service could not answer [default: 6]
+        #[arg(long, env = "BERGMILL_S3_RETRIES", value_name = "N")]
+        s3_retries: usize,
+        /// AWS_ACCESS_KEY_ID
+        #[arg(skip)]
+        s3_access_key_id: String,
+        /// AWS_SECRET_ACCESS_KEY
+        #[arg(skip)]
+        s3_secret_access_key: Secret,
+        /// AWS_SESSION_TOKEN
+        #[arg(skip)]
+        s3_session_token: Secret,
     }
 }
 
@@ -133,18 +196,130 @@ settings! {
     }
 }
 
-impl Data {
-    /// The folder of the warehouse.
-    pub fn folder(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(|| PathBuf::from("bergmill-data"))
+/// Where the tables are, and how they are reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Tables {
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    catalog: Catalog,
+    #[command(flatten)]
+    storage: Storage,
+}
+
+impl Tables {
+    /// Completes the settings with the file's sections, if a file is given.
+    pub fn with_file(self, file: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            data: with_file(self.data, file, "data")?,
+            catalog: with_file(self.catalog, file, "catalog")?,
+            storage: with_file(self.storage, file, "storage")?,
+        })
     }
 
-    /// Opens the warehouse in that folder, and makes what is missing.
+    /// The folder of this installation.
+    pub fn folder(&self) -> PathBuf {
+        self.data.data.clone().unwrap_or_else(|| PathBuf::from("bergmill-data"))
+    }
+
+    /// What finds the tables, as told to people.
+    pub fn catalog(&self) -> String {
+        match &self.catalog.catalog {
+            Some(address) if !address.expose().is_empty() => "the catalog that --catalog names".to_string(),
+            _ => format!("{} (Iceberg SQL catalog)", self.folder().join("catalog.db").display()),
+        }
+    }
+
+    /// Where the tables' files go, as told to people.
+    pub fn location(&self) -> String {
+        let folder = || self.folder().join("warehouse").display().to_string();
+        self.data.warehouse.clone().filter(|w| !w.is_empty()).unwrap_or_else(folder)
+    }
+
+    /// Opens the warehouse, and makes what is missing.
     pub async fn open(&self) -> Result<Warehouse> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
-        Ok(Warehouse::open_local(&folder, self.catalog_name.as_deref().unwrap_or(CATALOG_NAME)).await?)
+        let address = match self.catalog.catalog.as_ref().filter(|a| !a.expose().is_empty()) {
+            Some(address) => CatalogAddress::parse(address)?,
+            None => CatalogAddress::Sqlite(folder.join("catalog.db")),
+        };
+        let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME);
+        let auth = self.catalog.auth(|name| std::env::var(name).ok())?;
+        let catalog = address.open(name, self.catalog.catalog_warehouse.clone(), auth).await?;
+        let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
+            Some(uri) if uri.contains(':') => uri.to_string(),
+            Some(path) => format!("file://{}", std::path::absolute(path)?.display()),
+            None => format!("file://{}", folder.join("warehouse").display()),
+        };
+        Ok(Warehouse::new(catalog, Stores::new(self.storage.config()?), &location)?)
+    }
+}
+
+impl Catalog {
+    /// How a REST server knows us: by what the environment says, or else the file.
+    fn auth(&self, environment: impl Fn(&str) -> Option<String>) -> Result<RestAuth> {
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(Secret::new);
+        let (token, credential) = (variable("BERGMILL_CATALOG_TOKEN"), variable("BERGMILL_CATALOG_CREDENTIAL"));
+        let (token, credential) = match (token, credential) {
+            (None, None) => (self.catalog_token.clone(), self.catalog_credential.clone()),
+            given => given,
+        };
+        match (token, credential) {
+            (None, None) => Ok(RestAuth::None),
+            (Some(token), None) => Ok(RestAuth::Token(token)),
+            (None, Some(credential)) => {
+                let (id, secret) =
+                    credential.expose().split_once(':').context("catalog-credential is not id:secret")?;
+                Ok(RestAuth::Credentials {
+                    id: id.to_string(),
+                    secret: Secret::new(secret),
+                    scope: self.catalog_scope.clone().unwrap_or_else(|| "catalog".to_string()),
+                    token_uri: self.catalog_token_url.clone(),
+                })
+            }
+            (Some(_), Some(_)) => anyhow::bail!("a REST catalog takes a token or a credential, not both"),
+        }
+    }
+}
+
+impl Storage {
+    /// How this process reaches object stores.
+    pub fn config(&self) -> Result<StorageConfig> {
+        let default = S3Config::default();
+        let given = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
+        let seconds = |n: Option<u64>, otherwise| n.map_or(otherwise, |n| Duration::from_secs(n.max(1)));
+        let s3 = S3Config {
+            endpoint: given(&self.s3_endpoint),
+            region: given(&self.s3_region),
+            path_style: self.s3_path_style,
+            keys: self.keys(|name| std::env::var(name).ok())?,
+            request_timeout: seconds(self.s3_timeout, default.request_timeout),
+            connect_timeout: seconds(self.s3_connect_timeout, default.connect_timeout),
+            retries: self.s3_retries.unwrap_or(default.retries),
+        };
+        s3.check()?;
+        Ok(StorageConfig { s3 })
+    }
+
+    /// The keys of the environment, or else those of the file: a pair is never made of both.
+    fn keys(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Option<S3Keys>> {
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+        if let Some(id) = variable("AWS_ACCESS_KEY_ID") {
+            let secret = variable("AWS_SECRET_ACCESS_KEY");
+            let secret = secret.context("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")?;
+            let session_token = variable("AWS_SESSION_TOKEN").map(Secret::new);
+            return Ok(Some(S3Keys { id, secret: Secret::new(secret), session_token }));
+        }
+        match (&self.s3_access_key_id, &self.s3_secret_access_key) {
+            (Some(id), Some(secret)) => {
+                let (id, secret, session_token) = (id.clone(), secret.clone(), self.s3_session_token.clone());
+                Ok(Some(S3Keys { id, secret, session_token }))
+            }
+            (None, None) => Ok(None),
+            _ => anyhow::bail!("[storage] takes s3-access-key-id and s3-secret-access-key, both or none"),
+        }
     }
 }
 
@@ -154,7 +329,7 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "embedded", "scheduler", "executor"];
+    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!("configuration file {}: no section [{unknown}]; there are {}", path.display(), known.join(", "));
     }
@@ -166,6 +341,28 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_come_from_one_place_and_are_not_shown() {
+        let file = Storage {
+            s3_access_key_id: Some("of-file".to_string()),
+            s3_secret_access_key: Some(Secret::new("hidden")),
+            s3_session_token: Some(Secret::new("hidden too")),
+            ..Storage::default()
+        };
+        let keys = |variables: &[(&str, &str)]| {
+            let found = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_string());
+            file.keys(found)
+        };
+        let got = keys(&[("AWS_SECRET_ACCESS_KEY", "stray")]).unwrap().unwrap();
+        assert_eq!((got.id.as_str(), got.secret.expose()), ("of-file", "hidden"));
+        let got = keys(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]).unwrap().unwrap();
+        assert_eq!((got.id.as_str(), got.secret.expose(), got.session_token), ("a", "b", None));
+        assert!(keys(&[("AWS_ACCESS_KEY_ID", "a")]).is_err());
+        assert!(!format!("{file:?}").contains("hidden"));
+        let half = Storage { s3_access_key_id: Some("a".to_string()), ..Storage::default() };
+        assert!(half.keys(|_| None).is_err());
+    }
 
     #[test]
     fn flags_stand_over_the_file_and_unknown_keys_are_refused() {

@@ -1,5 +1,5 @@
 //! What the scheduler and the executors must agree on: the session's settings, the SQL functions, the codec of our plan
-//! nodes, the memory a process may use.
+//! nodes, the memory and the object stores of a process.
 //!
 //! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
 //! definition, here, that both call.
@@ -15,6 +15,7 @@ mod union_leaves;
 mod whole_query;
 mod write_node;
 
+pub use bergmill_catalog::storage::Stores;
 pub use codec::PlanCodec;
 pub use functions::function_registry;
 pub use one_stream::one_stream;

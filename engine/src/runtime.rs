@@ -1,9 +1,10 @@
-//! Memory and temporary disk of one process.
+//! Memory, temporary disk and object stores of one process.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use bergmill_catalog::storage::Stores;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -15,10 +16,10 @@ pub(crate) const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit(pub usize);
 
-/// A runtime that spills to `spill_dir` when its operators would pass `limit`. Without a limit nothing spills for lack
+/// A runtime that reads and writes files by `stores`, and spills to `spill_dir` when its operators would pass `limit`. Without a limit nothing spills for lack
 /// of memory: Ballista puts its own pool, sized by vcores, over an executor's runtime.
-pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
-    let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir);
+pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>> {
+    let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir).with_object_store_registry(stores);
     let builder = match limit {
         Some(MemoryLimit(bytes)) => {
             builder.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS)))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env};
+use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, Stores, cluster_config, function_registry, runtime_env};
 
 /// Result of the executor crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -66,6 +66,8 @@ pub struct ExecutorConfig {
     pub memory_bytes: u64,
     /// Folder for shuffle data and spills.
     pub work_dir: PathBuf,
+    /// The object stores of the tables' files. No plan says how they are reached.
+    pub stores: Arc<Stores>,
     /// How often to tell the scheduler that this executor lives.
     pub heartbeat: Duration,
 }
@@ -91,7 +93,7 @@ fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
     let port = |l: &TcpListener, asked: u16| l.local_addr().map_or(asked, |a| a.port());
     let message = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
     let vcores = config.vcores.max(1);
-    let spill = config.work_dir.clone();
+    let (spill, stores) = (config.work_dir.clone(), Arc::clone(&config.stores));
     Ok(ExecutorProcessConfig {
         executor_id: uuid::Uuid::new_v4().to_string(),
         bind_host: config.bind.to_string(),
@@ -112,7 +114,7 @@ fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
         memory_pool_size: Some(config.memory_bytes),
         override_function_registry: Some(Arc::new(function_registry())),
         override_config_producer: Some(Arc::new(move || cluster_config(vcores))),
-        override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill))),
+        override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill, Arc::clone(&stores)))),
         override_physical_codec: Some(Arc::new(PlanCodec::default())),
         ..ExecutorProcessConfig::default()
     })

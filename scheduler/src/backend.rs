@@ -47,7 +47,9 @@ impl Backend for Scheduler {
             Planned::ChangeRows(change) => self.change_rows(&change, tag, &session).await,
             Planned::Truncate(table) => self.truncate(&table, tag, &session).await,
             Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
-            Planned::CreateNamespace { name, if_not_exists } => self.create_namespace(&name, if_not_exists).await,
+            Planned::CreateNamespace { name, location, if_not_exists } => {
+                self.create_namespace(&name, location.as_deref(), if_not_exists).await
+            }
             Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,
             Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
             Planned::Define(ddl) => self.define(*ddl, &session).await,
@@ -91,8 +93,8 @@ impl Backend for Scheduler {
 }
 
 impl Scheduler {
-    async fn create_namespace(&self, name: &str, if_not_exists: bool) -> Result<u64> {
-        match self.warehouse.create_namespace(name).await {
+    async fn create_namespace(&self, name: &str, location: Option<&str>, if_not_exists: bool) -> Result<u64> {
+        match self.warehouse.create_namespace(name, location).await {
             Err(e) if if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => Ok(0),
             other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
         }

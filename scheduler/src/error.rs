@@ -61,10 +61,30 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
     let wrong_value = ["ArrowError(CastError", "Cast error", "ArithmeticOverflow", "Overflow", "InvalidArgumentError"];
     let no_room = ["Resources exhausted", "ResourcesExhausted", "No space left", "StorageFull"];
     let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
+    if let Some(remedy) = catalog::storage::remedy(text) {
+        return Error::new(ErrorKind::Unavailable, format!("query {id} failed on an executor: {remedy}"));
+    }
     let kind = match () {
+        () if any(&["Object Store error", "Generic S3 error"]) => ErrorKind::Unavailable,
         () if any(&no_room) => ErrorKind::Unavailable,
         () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,
         () => ErrorKind::Internal,
     };
     Error::new(kind, format!("query {id} failed: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_storage_refused_says_what_to_do() {
+        let text = "Task failed: ParquetError(\"Object Store error: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
+                    <Message>no match</Message></Error>\")";
+        let e = from_failed_query("q1", text);
+        assert_eq!(e.kind(), ErrorKind::Unavailable);
+        assert!(e.to_string().contains("q1 failed on an executor: the secret access key is not that"), "{e}");
+        let e = from_failed_query("q1", "Generic S3 error: connection refused");
+        assert_eq!(e.kind(), ErrorKind::Unavailable);
+    }
 }

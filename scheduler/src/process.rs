@@ -107,7 +107,8 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let listen = door.local_addr().map_err(|e| cannot_listen(config.listen, "the front door", &e))?;
 
     let limit = MemoryLimit(config.local_memory_bytes);
-    let runtime = runtime_env(Some(limit), &config.work_dir).map_err(from_datafusion)?;
+    let runtime =
+        runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores())).map_err(from_datafusion)?;
     let ballista = Arc::new(ballista_config(&config, cluster_addr, Arc::clone(&runtime)));
     let state = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?;
     let jobs = state.job_state();

@@ -34,7 +34,7 @@ pub(crate) enum Planned {
     /// `CREATE TABLE`, with rows when there is an `AS`.
     CreateTable(Box<CreateTable>),
     /// `CREATE SCHEMA`.
-    CreateNamespace { name: String, if_not_exists: bool },
+    CreateNamespace { name: String, location: Option<String>, if_not_exists: bool },
     /// `DROP TABLE`.
     DropTable { name: TableReference, if_exists: bool },
     /// `DROP SCHEMA`.
@@ -147,7 +147,9 @@ fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
             Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, or_replace, clauses, input, has_rows }))
         }
         DdlStatement::CreateCatalogSchema(s) => {
-            Planned::CreateNamespace { name: namespace_name(&s.schema_name)?, if_not_exists: s.if_not_exists }
+            let location = clauses.only_location().map_err(|e| from_catalog(&e))?;
+            let name = namespace_name(&s.schema_name)?;
+            Planned::CreateNamespace { name, location, if_not_exists: s.if_not_exists }
         }
         DdlStatement::DropTable(t) => Planned::DropTable { name: t.name, if_exists: t.if_exists },
         DdlStatement::DropCatalogSchema(s) => {

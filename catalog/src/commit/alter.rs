@@ -1,15 +1,14 @@
 //! Changes to a table's metadata alone: columns, partitioning, properties, references to snapshots.
 
-use iceberg::MetadataLocation;
-use iceberg::TableIdent;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
+use iceberg::{TableIdent, TableUpdate};
 use tokio::time::Instant;
 
 use super::Retry;
 use super::snapshot::next_location;
 use crate::error::{ErrorKind, Result};
-use crate::table::{Warehouse, write_metadata};
+use crate::table::Warehouse;
 
 /// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there is
 /// nothing to change.
@@ -46,11 +45,17 @@ impl Warehouse {
             let Some(builder) = change(current.metadata(), builder)? else { return Ok(current) };
             let built = builder.build()?;
             let new = next_location(current.metadata(), at, &built.metadata)?;
-            self.write_new(&built.metadata, &new).await?;
+            self.write_metadata(&built.metadata, &new).await?;
             let new = new.to_string();
-            // Each metadata file lists those before it.
-            let has_landed = |m: &TableMetadata| m.metadata_log().iter().any(|log| log.metadata_file == new);
-            match self.publish(&current, &new, has_landed).await.map_err(|doubt| doubt.told(|| unknown(&new))) {
+            let is_servers = self.catalog().writes_metadata();
+            let has_landed = |m: &TableMetadata| match is_servers {
+                true => changes_nothing(m, &built.changes),
+                // Each metadata file lists those before it.
+                false => m.metadata_log().iter().any(|log| log.metadata_file == new),
+            };
+            let published = self.publish(&current, &new, &built.changes, has_landed).await;
+            match published.map_err(|doubt| doubt.told(|| unknown(&new))) {
+                Ok(true) if is_servers => return self.load(table).await,
                 Ok(true) => return self.table(table, &new, built.metadata),
                 Ok(false) => self.discard([new]).await,
                 Err(e) => {
@@ -64,14 +69,19 @@ impl Warehouse {
             Retry::of(current.metadata()).again(table, retries, began).await?;
         }
     }
+}
 
-    async fn write_new(&self, metadata: &TableMetadata, at: &MetadataLocation) -> Result<()> {
-        let written = write_metadata(self.file_io(), metadata, at).await;
-        if written.is_err() {
-            self.discard([at.to_string()]).await;
-        }
-        written
-    }
+/// Whether the updates, done to this metadata, leave all as it is: they have been done to it before.
+fn changes_nothing(metadata: &TableMetadata, updates: &[TableUpdate]) -> bool {
+    let mut updates = updates.iter().cloned();
+    let applied = updates.try_fold(metadata.clone().into_builder(None), |builder, update| update.apply(builder));
+    let Ok(applied) = applied.and_then(TableMetadataBuilder::build) else { return false };
+    let without_time = |metadata: &TableMetadata| {
+        let mut json = serde_json::to_value(metadata).unwrap_or_default();
+        json.as_object_mut().map(|fields| fields.remove("last-updated-ms"));
+        json
+    };
+    without_time(&applied.metadata) == without_time(metadata)
 }
 
 fn unknown(metadata_file: &str) -> String {

@@ -28,9 +28,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use iceberg::TableIdent;
 use iceberg::spec::{DataFile, TableMetadata};
 use iceberg::table::Table;
+use iceberg::{TableIdent, TableUpdate};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -41,6 +41,7 @@ pub use plan::Tally;
 use snapshot::{Attempt, Staged};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Change;
 use crate::table::Warehouse;
 
 /// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
@@ -172,19 +173,25 @@ impl Warehouse {
         self.write_draft(draft).await?;
         let mut staged = Staged::new();
         let made = match snapshot::prepare(draft, commit, &mut staged).await {
-            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first).await.map(|()| committed),
-            Ok(Attempt::Ready(ready)) => match self.publish_draft(draft, &ready.metadata_location).await {
-                Ok(()) => {
-                    staged.in_use(ready.manifests);
-                    Ok(ready.committed)
-                }
-                Err(e) => {
-                    if e.kind() != ErrorKind::Unknown {
-                        self.discard([ready.manifest_list, first.to_string()]).await;
+            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first, &[]).await.map(|()| committed),
+            Ok(Attempt::Ready(ready)) => {
+                let made = async {
+                    self.write_metadata(&ready.metadata, &ready.location).await?;
+                    self.publish_draft(draft, &ready.location.to_string(), &ready.updates).await
+                };
+                match made.await {
+                    Ok(()) => {
+                        staged.in_use(ready.manifests);
+                        Ok(ready.committed)
                     }
-                    Err(e)
+                    Err(e) => {
+                        if e.kind() != ErrorKind::Unknown {
+                            self.discard([ready.manifest_list, first.to_string()]).await;
+                        }
+                        Err(e)
+                    }
                 }
-            },
+            }
             Err(e) => {
                 self.discard([first.to_string()]).await;
                 Err(e)
@@ -223,18 +230,25 @@ impl Warehouse {
                 }
                 Attempt::Ready(ready) => ready,
             };
+            let new = ready.location.to_string();
+            if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
+                self.discard([ready.manifest_list]).await;
+                return Err(e);
+            }
             let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
-            let published = self.publish(&table, &ready.metadata_location, has_landed).await;
+            let published = self.publish(&table, &new, &ready.updates, has_landed).await;
             match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
                 Ok(true) => {
                     staged.in_use(ready.manifests);
-                    self.discard(ready.expired).await;
+                    if !self.catalog().writes_metadata() {
+                        self.discard(ready.expired).await;
+                    }
                     return Ok(Committed { retries, ..ready.committed });
                 }
-                Ok(false) => self.discard([ready.metadata_location, ready.manifest_list]).await,
+                Ok(false) => self.discard([new, ready.manifest_list]).await,
                 Err(e) => {
                     if e.kind() != ErrorKind::Unknown {
-                        self.discard([ready.metadata_location, ready.manifest_list]).await;
+                        self.discard([new, ready.manifest_list]).await;
                     }
                     return Err(e);
                 }
@@ -244,7 +258,7 @@ impl Warehouse {
         }
     }
 
-    /// Moves the table's pointer to `new`; false if another writer was quicker.
+    /// Makes the metadata at `new`, to which `updates` lead, the table's; false if another writer was quicker.
     ///
     /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold what we did
     /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the same
@@ -253,14 +267,16 @@ impl Warehouse {
         &self,
         table: &Table,
         new: &str,
+        updates: &[TableUpdate],
         has_landed: impl Fn(&TableMetadata) -> bool,
     ) -> std::result::Result<bool, Doubt> {
         const TRIES: u32 = 5;
         let ident = table.identifier();
         let old = table.metadata_location_result().map_err(|e| Doubt::Not(e.into()))?;
+        let change = Change { table: ident, base: Some((old, table.metadata())), location: new, updates };
         let mut doubt = None;
         for attempt in 1..=TRIES {
-            match self.catalog().swap(ident, old, new).await {
+            match self.catalog().commit(&change).await {
                 Ok(true) => return Ok(true),
                 Ok(false) if doubt.is_none() => return Ok(false),
                 Err(e) if doubt.is_none() && e.kind() != ErrorKind::Unknown => return Err(Doubt::Not(e)),

@@ -1,8 +1,8 @@
 //! Replacing a table by another definition of it, together with its first rows.
 
-use iceberg::TableIdent;
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
+use iceberg::{TableIdent, TableUpdate};
 use tokio::time::Instant;
 
 use super::snapshot::{self, Attempt, Staged};
@@ -15,15 +15,17 @@ impl Warehouse {
     /// The table as `new` would make it, for writing rows for it: nobody else sees it. `None` if there is no table.
     pub async fn replaced(&self, table: &TableIdent, new: &NewTable) -> Result<Option<Table>> {
         match self.find(table).await? {
-            Some(current) => self.replaced_now(&current, new).map(Some),
+            Some(current) => Ok(Some(self.replaced_now(&current, new)?.0)),
             None => Ok(None),
         }
     }
 
-    fn replaced_now(&self, current: &Table, new: &NewTable) -> Result<Table> {
+    /// The table as `new` makes it now, and the steps to it.
+    fn replaced_now(&self, current: &Table, new: &NewTable) -> Result<(Table, Vec<TableUpdate>)> {
         let metadata = current.metadata();
         let built = replacement(metadata, metadata.clone().into_builder(None), new)?.build()?;
-        self.table(current.identifier(), current.metadata_location_result()?, built.metadata)
+        let table = self.table(current.identifier(), current.metadata_location_result()?, built.metadata)?;
+        Ok((table, built.changes))
     }
 
     /// Gives the table another definition, and no rows. Its identity and its history stay.
@@ -71,7 +73,7 @@ impl Warehouse {
                 let snapshot_id = Some(done.snapshot_id());
                 return Ok(Committed { snapshot_id, already: true, retries, ..Committed::default() });
             }
-            let replaced = self.replaced_now(&current, new)?;
+            let (replaced, definition) = self.replaced_now(&current, new)?;
             let now = replaced.metadata();
             if now.uuid() != draft.uuid() {
                 return conflict("it was dropped and created again since this write began");
@@ -90,17 +92,25 @@ impl Warehouse {
                 }
             };
             let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
-            let published = self.publish(&current, &ready.metadata_location, has_landed).await;
+            let location = ready.location.to_string();
+            if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
+                self.discard([ready.manifest_list]).await;
+                return Err(e);
+            }
+            let updates = [definition, ready.updates].concat();
+            let published = self.publish(&current, &location, &updates, has_landed).await;
             match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
                 Ok(true) => {
                     staged.in_use(ready.manifests);
-                    self.discard(ready.expired).await;
+                    if !self.catalog().writes_metadata() {
+                        self.discard(ready.expired).await;
+                    }
                     return Ok(Committed { retries, ..ready.committed });
                 }
-                Ok(false) => self.discard([ready.metadata_location, ready.manifest_list]).await,
+                Ok(false) => self.discard([location, ready.manifest_list]).await,
                 Err(e) => {
                     if e.kind() != ErrorKind::Unknown {
-                        self.discard([ready.metadata_location, ready.manifest_list]).await;
+                        self.discard([location, ready.manifest_list]).await;
                     }
                     return Err(e);
                 }

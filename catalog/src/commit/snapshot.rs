@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use iceberg::MetadataLocation;
 use iceberg::spec::{
     DataFile, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
     ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::table::Table;
+use iceberg::{MetadataLocation, TableUpdate};
 use uuid::Uuid;
 
 use super::partitions::Selection;
@@ -15,7 +15,6 @@ use super::plan::{self, Changes, Fate, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{load_manifests, manifest_list};
-use crate::table::write_metadata;
 
 /// The summary key under which a snapshot keeps how many races it lost before it was committed.
 const COMMIT_RETRIES: &str = "bergmill.commit-retries";
@@ -40,11 +39,15 @@ pub(super) struct Staged {
 /// An attempt that only the catalog can still fail.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) metadata_location: String,
+    pub(super) metadata: TableMetadata,
+    /// Where the metadata is to be; it is not written yet.
+    pub(super) location: MetadataLocation,
+    /// What leads from the table's metadata to it.
+    pub(super) updates: Vec<TableUpdate>,
     pub(super) manifest_list: String,
     /// Paths of all manifests of the new snapshot.
     pub(super) manifests: HashSet<String>,
-    /// Metadata files that the table asks to be deleted once the commit has happened.
+    /// Metadata files that the table asks its writer to delete once the commit has happened.
     pub(super) expired: Vec<String>,
     pub(super) committed: Committed,
 }
@@ -312,15 +315,12 @@ async fn write_snapshot(
         let writer = table.file_io().new_output(&list)?.writer().await?;
         let mut writer = ManifestListWriter::v2(writer, id, parent_id, sequence);
         writer.add_manifests(manifests.into_iter())?;
-        writer.close().await?;
-        write_metadata(table.file_io(), &built.metadata, &location).await
+        writer.close().await
     };
     if let Err(e) = write.await {
-        for path in [&list, &location.to_string()] {
-            // The disk is full, or worse; what is left over is maintenance's.
-            let _ = table.file_io().delete(path).await;
-        }
-        return Err(e);
+        // The disk is full, or worse; what is left over is maintenance's.
+        let _ = table.file_io().delete(&list).await;
+        return Err(e.into());
     }
 
     let property = |name: &str| built.metadata.properties().get(name).is_some_and(|v| v == "true");
@@ -330,7 +330,8 @@ async fn write_snapshot(
     };
     let committed =
         Committed { snapshot_id: Some(id), already: false, retries: 0, added: changes.added, removed: changes.removed };
-    Ok(Ready { metadata_location: location.to_string(), manifest_list: list, manifests: paths, expired, committed })
+    let (metadata, updates) = (built.metadata, built.changes);
+    Ok(Ready { metadata, location, updates, manifest_list: list, manifests: paths, expired, committed })
 }
 
 fn metadata_folder(metadata: &TableMetadata) -> String {

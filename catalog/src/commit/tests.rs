@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use iceberg::io::FileIO;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, Literal, NestedField,
     PrimitiveType, Schema, SortOrder, Struct, TableMetadata, TableMetadataBuilder, Transform, Type,
@@ -18,6 +17,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::SnapshotFiles;
 use crate::sql::SqlCatalog;
+use crate::storage::Stores;
 use crate::store::Catalog;
 use crate::table::NewTable;
 
@@ -102,7 +102,7 @@ impl Shop {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = warehouse_in(folder.path()).await;
-        warehouse.catalog().create_namespace(&NamespaceIdent::new("raw".into())).await.unwrap();
+        warehouse.catalog().create_namespace(&NamespaceIdent::new("raw".into()), &BTreeMap::new()).await.unwrap();
         warehouse.create(&events(), events_table()).await.unwrap();
         Self { folder, warehouse }
     }
@@ -156,7 +156,7 @@ async fn warehouse_in(folder: &Path) -> Warehouse {
 }
 
 fn warehouse_with(catalog: Arc<dyn Catalog>, folder: &Path) -> Warehouse {
-    Warehouse::new(catalog, FileIO::new_with_fs(), format!("file://{}/wh", folder.display()))
+    Warehouse::new(catalog, Stores::local(), &format!("file://{}/wh", folder.display())).unwrap()
 }
 
 #[tokio::test]
@@ -420,6 +420,7 @@ async fn a_table_dropped_or_created_again_is_a_conflict() {
 #[derive(Debug)]
 struct Troubled {
     inner: SqlCatalog,
+    folder: std::path::PathBuf,
     trouble: Trouble,
     /// How many more swaps fail.
     failures: AtomicU32,
@@ -444,8 +445,11 @@ impl Catalog for Troubled {
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool> {
         self.inner.namespace_exists(namespace).await
     }
-    async fn create_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
-        self.inner.create_namespace(namespace).await
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()> {
+        self.inner.create_namespace(namespace, properties).await
+    }
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>> {
+        self.inner.namespace_properties(namespace).await
     }
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
         self.inner.drop_namespace(namespace).await
@@ -469,8 +473,7 @@ impl Catalog for Troubled {
             assert!(self.inner.swap(table, expected, new).await?);
         }
         if matches!(self.trouble, Trouble::DoneAndOvertaken | Trouble::NotDoneAndOvertaken) {
-            let folder = self.inner.path().parent().unwrap();
-            let other = warehouse_with(Arc::new(self.inner.clone()), folder);
+            let other = warehouse_with(Arc::new(self.inner.clone()), &self.folder);
             let base = other.load(table).await?;
             let file = event_file("other", DAY + 7, "view", 1);
             other.commit(commit_to(base.metadata(), Operation::Append, vec![file])).await?;
@@ -491,32 +494,35 @@ impl Catalog for Troubled {
 
 #[tokio::test]
 async fn an_unknown_outcome_is_looked_up() {
-    let check =
-        async |trouble: Trouble, failures: u32, expected: std::result::Result<u32, ErrorKind>, files: &[&str]| {
-            let shop = Shop::open().await;
-            shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1)]).await;
-            let inner = SqlCatalog::open(shop.folder.path().join("catalog.db"), "test").await.unwrap();
-            let troubled = Arc::new(Troubled { inner, trouble, failures: failures.into() });
-            let warehouse = warehouse_with(troubled, shop.folder.path());
-            let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
-            let outcome = warehouse.commit(commit.clone()).await;
-            let told = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
-            assert_eq!(told, expected, "{trouble:?} {outcome:?}");
-            assert_eq!(shop.files().await, files, "{trouble:?}");
-            match outcome {
-                Err(e) if e.kind() == ErrorKind::Unknown => {
-                    let text = e.to_string();
-                    assert!(
-                        text.contains("unknown whether the commit happened") && text.contains(commit.key.as_str()),
-                        "{text}"
-                    );
-                }
-                _ => shop.assert_no_litter().await,
+    let check = async |trouble: Trouble,
+                       failures: u32,
+                       expected: std::result::Result<u32, ErrorKind>,
+                       files: &[&str]| {
+        let shop = Shop::open().await;
+        shop.commit(Operation::Append, vec![event_file("old", DAY, "view", 1)]).await;
+        let inner = SqlCatalog::open(shop.folder.path().join("catalog.db"), "test").await.unwrap();
+        let troubled =
+            Arc::new(Troubled { inner, folder: shop.folder.path().to_path_buf(), trouble, failures: failures.into() });
+        let warehouse = warehouse_with(troubled, shop.folder.path());
+        let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
+        let outcome = warehouse.commit(commit.clone()).await;
+        let told = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
+        assert_eq!(told, expected, "{trouble:?} {outcome:?}");
+        assert_eq!(shop.files().await, files, "{trouble:?}");
+        match outcome {
+            Err(e) if e.kind() == ErrorKind::Unknown => {
+                let text = e.to_string();
+                assert!(
+                    text.contains("unknown whether the commit happened") && text.contains(commit.key.as_str()),
+                    "{text}"
+                );
             }
-            // Whatever was told, the same commit again leaves it done, once.
-            let again = shop.warehouse.commit(commit).await.unwrap();
-            assert_eq!(again.already, told.is_ok(), "{trouble:?}");
-        };
+            _ => shop.assert_no_litter().await,
+        }
+        // Whatever was told, the same commit again leaves it done, once.
+        let again = shop.warehouse.commit(commit).await.unwrap();
+        assert_eq!(again.already, told.is_ok(), "{trouble:?}");
+    };
     check(Trouble::DoneButNoAnswer, 1, Ok(0), &["new"]).await;
     check(Trouble::NotDoneAndNoAnswer, 1, Ok(0), &["new"]).await;
     check(Trouble::NotDoneAndNoAnswer, 99, Err(ErrorKind::Unknown), &["old"]).await;

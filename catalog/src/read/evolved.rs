@@ -202,11 +202,8 @@ async fn names_in(
             Some(mapping) => mapping.fields().iter().for_each(|f| names.map(f)),
             None => {
                 let written = metadata.schema_by_id(file.schema_id).unwrap_or(metadata.current_schema());
-                for (id, field) in written.field_id_to_fields() {
-                    if names.all.contains(&field.name) {
-                        names.by_id.insert(*id, field.name.clone());
-                    }
-                }
+                let known = written.field_id_to_fields().iter().filter(|(_, field)| names.all.contains(&field.name));
+                names.by_id = known.map(|(id, field)| (*id, field.name.clone())).collect();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From a query's filters to DataFusion's Parquet scan: which files, in which groups, with which statistics.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
@@ -138,7 +138,6 @@ fn scan_group(
     let metadata = table.table().metadata();
     let schema = datafusion::catalog::TableProvider::schema(table);
     let own = &group.schema;
-    let location = Location::parse(metadata.location())?;
     let has_hidden = schema.fields().len() > own.fields().len();
     let of_files = if has_hidden { file_fields() } else { Vec::new() };
     let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
@@ -149,7 +148,7 @@ fn scan_group(
     }
     let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
     let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
-    let store = ObjectStoreUrl::parse(location.store_url())?;
+    let store = ObjectStoreUrl::parse(only_store(table, &group.files)?)?;
     let options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     let object_store = state.runtime_env().object_store(&store)?;
@@ -193,6 +192,22 @@ fn in_order(
     };
     let columns = asked.iter().map(column).collect::<DataFusionResult<Vec<_>>>()?;
     Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
+}
+
+/// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but a scan has one.
+fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
+    let mut stores = BTreeSet::new();
+    for (_, file) in files {
+        stores.insert(Location::parse(file.data_file.file_path())?.store_url().to_string());
+    }
+    match stores.pop_first() {
+        Some(only) if stores.is_empty() => Ok(only),
+        first => {
+            let all: Vec<String> = first.into_iter().chain(stores).collect();
+            let what = format!("table {} has data files in {}", table.table().identifier(), all.join(" and "));
+            Err(Error::new(ErrorKind::Unsupported, format!("{what}; a query that needs more than one cannot run yet")))
+        }
+    }
 }
 
 /// The files that the filters leave, in manifest order.

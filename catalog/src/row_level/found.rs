@@ -18,7 +18,7 @@ pub(super) const MOST: &str = "most";
 
 /// The files with rows that a statement changes.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundFiles {
     files: BTreeMap<usize, Arc<LiveFile>>,
     /// Files of which all rows go, known without reading them.
     whole: BTreeSet<usize>,
@@ -31,7 +31,7 @@ struct Touched {
     deleted: u64,
 }
 
-impl Found {
+impl FoundFiles {
     pub(super) fn new(files: Vec<(usize, Arc<LiveFile>)>) -> Self {
         Self { files: files.into_iter().collect(), whole: BTreeSet::new(), touched: BTreeMap::new() }
     }

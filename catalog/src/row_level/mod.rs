@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, WriteOp};
 
-pub use found::Found;
+pub use found::FoundFiles;
 use target::Target;
 
 use crate::commit::{Isolation, Operation, Overwrite, ReadFilter};
@@ -106,9 +106,9 @@ impl RowChange {
     }
 
     /// What is known before any row is read: files that go as a whole, by what the manifests say of them.
-    pub async fn begin(&self) -> Result<Found> {
+    pub async fn begin(&self) -> Result<FoundFiles> {
         let files = self.target.table().numbered_files().await?;
-        let mut found = Found::new(files);
+        let mut found = FoundFiles::new(files);
         let deletes_all = |c: &Clause| c.update.is_none() && c.condition.is_none();
         if let [Affected { rows: Rows::Where(condition), clauses }] = self.affected.as_slice()
             && clauses.iter().all(deletes_all)
@@ -119,8 +119,8 @@ impl RowChange {
         Ok(found)
     }
 
-    /// The plan that finds the files with rows to change, for [`Found::add`]; `None` when all is known.
-    pub fn search(&self, found: &Found) -> Result<Option<LogicalPlan>> {
+    /// The plan that finds the files with rows to change, for [`FoundFiles::add`]; `None` when all is known.
+    pub fn search(&self, found: &FoundFiles) -> Result<Option<LogicalPlan>> {
         let files = found.unread();
         if files.is_empty() || self.affected.is_empty() {
             return Ok(None);
@@ -129,7 +129,7 @@ impl RowChange {
     }
 
     /// The plan of the rows to write, with the table's columns; `None` when no row is written.
-    pub fn rewrite(&self, found: &Found) -> Result<Option<LogicalPlan>> {
+    pub fn rewrite(&self, found: &FoundFiles) -> Result<Option<LogicalPlan>> {
         let files = found.rewritten();
         let kept = if files.is_empty() { None } else { Some(self.replaced_rows(&files)?) };
         let inserted = self.inserted.as_ref().map(|inserted| self.inserted_rows(inserted)).transpose()?;
@@ -140,7 +140,7 @@ impl RowChange {
     }
 
     /// The commit's operation: the files that go, and what others must not have done meanwhile.
-    pub fn operation(&self, found: &Found) -> std::result::Result<Operation, Error> {
+    pub fn operation(&self, found: &FoundFiles) -> std::result::Result<Operation, Error> {
         let metadata = self.target.table().table().metadata();
         let property = match self.statement {
             Statement::Delete => "write.delete.isolation-level",

@@ -28,7 +28,7 @@ fn changed(name: &str) -> Expr {
 }
 
 impl RowChange {
-    /// One row for each file with rows that change; see [`Found`](super::Found).
+    /// One row for each file with rows that change; see [`FoundFiles`](super::FoundFiles).
     pub(super) fn tallied(&self, files: &BTreeSet<usize>) -> Result<LogicalPlan> {
         let rows = self.changes(files, false)?;
         let deletes =

@@ -32,9 +32,9 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
 /// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
 ///
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
-/// The data folder is listed, which on a large table takes a while: call it when a task was retried or a commit failed.
+/// What is listed is [`WriteSpec::own_folder`]: in an object store the files of this write and no others.
 pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
-    let (url, data_path) = object_path(&spec.data_location)?;
+    let (url, data_path) = object_path(&spec.own_folder())?;
     let store = runtime.object_store(&url).map_err(|e| storage(&data_path, e))?;
     let kept: HashSet<Path> =
         kept.iter().map(|f| object_path(f.file_path()).map(|(_, path)| path)).collect::<Result<_>>()?;

@@ -23,7 +23,7 @@ use super::metrics::{MetricsModes, NanCounts, file_metrics};
 use super::partition::{PartitionKey, Partitioner};
 use super::result::WrittenFile;
 use super::settings::{target_file_bytes, writer_options};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Bytes of an upload's part; a smaller file is uploaded in one request.
 const PART_BYTES: usize = 8 << 20;
@@ -123,7 +123,7 @@ impl TaskWriter {
         let number = self.uncommitted.paths.len() + 1;
         let folders = self.partitioner.folders(&partition);
         let folder = if folders.is_empty() { folders } else { format!("{folders}/") };
-        let location = format!("{}/{folder}{}-{number:05}.parquet", self.spec.data_location, self.name);
+        let location = format!("{}/{folder}{}-{number:05}.parquet", self.spec.own_folder(), self.name);
         let (_, path) = object_path(&location)?;
         let upload = Upload::new(Arc::clone(&self.uncommitted.store), path.clone());
         let options = writer_options(&self.spec, &self.schema)?;
@@ -251,5 +251,5 @@ impl AsyncFileWriter for Upload {
 }
 
 fn storage(location: &str, e: ParquetError) -> Error {
-    Error::new(ErrorKind::Storage, format!("writing {location}")).with_source(e)
+    Error::from(e).context(format_args!("writing {location}"))
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::location::Location;
 
 /// What a write needs of its table, taken when the statement is planned. It travels inside the plan, so executors
 /// never ask the catalog.
@@ -65,6 +66,19 @@ impl WriteSpec {
     /// Where the data files go.
     pub fn location(&self) -> &str {
         &self.data_location
+    }
+
+    /// The folder that holds the files of this write, and in which none but them may be looked for.
+    ///
+    /// On a disk it is the folder of all data files, in which partitions have their folders for people to see. An object
+    /// store has no folders to walk through, only keys to list by what they begin with: there a write has a prefix of its
+    /// own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
+    pub(super) fn own_folder(&self) -> String {
+        let is_local = Location::parse(&self.data_location).is_ok_and(|at| at.is_local());
+        match is_local {
+            true => self.data_location.clone(),
+            false => format!("{}/{}", self.data_location, self.write_id),
+        }
     }
 
     fn check(&self) -> Result<()> {

@@ -91,7 +91,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
     let folder = connected.folder.display();
-    println!("\ntables:  {folder}/catalog.db (Iceberg SQL catalog) and {folder}/warehouse");
+    println!("\ntables:  {}", connected.tables);
     println!("reports: {folder}/reports    exports: {folder}/exports");
     let memory = memory::peak_rss().map_or(String::new(), |peak| format!(" and at most {peak} of memory"));
     println!("\nThe whole demo took {}{memory}. Type next:", seconds(started.elapsed()));

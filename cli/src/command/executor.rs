@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bergmill_catalog::storage::Stores;
 use bergmill_executor::ExecutorConfig;
 use tempfile::TempDir;
 
-use crate::settings::{Executor, with_file};
+use crate::settings::{Executor, Storage, with_file};
 
 /// Arguments of `executor`.
 #[derive(Debug, clap::Args)]
@@ -19,11 +20,14 @@ pub struct Arguments {
     config: Option<PathBuf>,
     #[command(flatten)]
     executor: Executor,
+    #[command(flatten)]
+    storage: Storage,
 }
 
 /// Runs the executor until Ctrl-C, SIGTERM or the scheduler's word.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let settings = with_file(arguments.executor, arguments.config.as_deref(), "executor")?;
+    let storage = with_file(arguments.storage, arguments.config.as_deref(), "storage")?;
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
     let scheduler = settings.scheduler.unwrap_or_else(|| "127.0.0.1:50050".to_string());
     let (host, port) = scheduler
@@ -45,6 +49,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         vcores: settings.vcores.unwrap_or(cores).max(1),
         memory_bytes: settings.memory_mib.unwrap_or(1024).max(64) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
+        stores: Stores::new(storage.config()?),
         heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
     })
     .await?;

@@ -10,7 +10,7 @@ use bergmill_scheduler::SchedulerConfig;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::settings::{Data, Scheduler, with_file};
+use crate::settings::{Scheduler, Tables, with_file};
 
 /// Arguments of `scheduler`.
 #[derive(Debug, clap::Args)]
@@ -19,14 +19,14 @@ pub struct Arguments {
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    data: Data,
+    tables: Tables,
     #[command(flatten)]
     scheduler: Scheduler,
 }
 
 /// Runs the scheduler until Ctrl-C or SIGTERM.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let data = with_file(arguments.data, arguments.config.as_deref(), "data")?;
+    let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let settings = with_file(arguments.scheduler, arguments.config.as_deref(), "scheduler")?;
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for spilled data")?;
     let cluster_addr = settings.cluster_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50050)));
@@ -42,8 +42,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };
-    let running = bergmill_scheduler::start(config, data.open().await?).await?;
-    println!("warehouse {}", data.folder().display());
+    let running = bergmill_scheduler::start(config, tables.open().await?).await?;
+    println!("warehouse {}", tables.location());
     println!("executors register at {}", running.cluster_addr);
     println!("front door {}", running.listen);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cluster::Cluster;
-use crate::settings::{Data, Embedded, with_file};
+use crate::settings::{Embedded, Tables, with_file};
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    data: Data,
+    tables: Tables,
     #[command(flatten)]
     embedded: Embedded,
 }
@@ -27,10 +27,10 @@ pub struct Arguments {
 /// Runs the cluster until Ctrl-C.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     super::scheduler::only_loopback(arguments.listen)?;
-    let data = with_file(arguments.data, arguments.config.as_deref(), "data")?;
+    let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
-    let mut cluster = Cluster::start(&data, &embedded, arguments.listen).await?;
-    println!("warehouse {}", data.folder().display());
+    let mut cluster = Cluster::start(&tables, &embedded, arguments.listen).await?;
+    println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());
     println!("try: bergmill sql --connect {}", cluster.listen());
     cluster.stopped().await?;

@@ -8,7 +8,7 @@ mod whole_query;
 use std::path::Path;
 use std::sync::Arc;
 
-use bergmill_engine::{MemoryLimit, runtime_env, session_state, whole_config};
+use bergmill_engine::{MemoryLimit, Stores, runtime_env, session_state, whole_config};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{
@@ -25,7 +25,7 @@ pub fn ours(table: &[RecordBatch], memory: usize, spill: &Path) -> SessionState 
     let provider = MemTable::try_new(table[0].schema(), vec![table.to_vec()]).unwrap();
     catalog.schema("raw").unwrap().register_table("t".to_string(), Arc::new(provider)).unwrap();
     catalogs.register_catalog("bergmill".to_string(), catalog);
-    let runtime = runtime_env(Some(MemoryLimit(memory)), spill).unwrap();
+    let runtime = runtime_env(Some(MemoryLimit(memory)), spill, Stores::local()).unwrap();
     session_state(whole_config(2), runtime, Arc::new(catalogs))
 }
 

@@ -49,9 +49,26 @@ async fn statements_give_the_answers_in_the_files() {
 const SHAPES: [[&str; 4]; 2] = [["--executors", "2", "--vcores", "1"], ["--executors", "1", "--vcores", "2"]];
 
 /// A cluster with an empty warehouse. No query is small here: all of them go to the executors.
+///
+/// The warehouse is on a disk and its catalog in SQLite, unless `BERGMILL_TEST_WAREHOUSE` and `BERGMILL_TEST_CATALOG` name
+/// others: a part of that location, and a catalog name (of a REST server, a part of the path), are then its own.
 async fn cluster(shape: &[&str]) -> ((Process, TempDir), Client) {
     let warehouse = tempfile::tempdir().unwrap();
-    let (server, door) = serve(warehouse.path(), &[shape, &["--local-query-bytes", "0"]].concat());
+    let own = warehouse.path().file_name().unwrap().to_string_lossy().replace('.', "");
+    let mut arguments: Vec<String> =
+        shape.iter().chain(&["--local-query-bytes", "0"]).map(ToString::to_string).collect();
+    if let Ok(location) = std::env::var("BERGMILL_TEST_WAREHOUSE") {
+        arguments.extend(["--warehouse".to_string(), format!("{location}/{own}")]);
+    }
+    match std::env::var("BERGMILL_TEST_CATALOG") {
+        Ok(server) if server.starts_with("http") => {
+            arguments.extend(["--catalog".to_string(), format!("{server}/{own}")]);
+        }
+        Ok(database) => arguments.extend(["--catalog", &database, "--catalog-name", &own].map(ToString::to_string)),
+        Err(_) => {}
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (server, door) = serve(warehouse.path(), &arguments);
     let client = Client::connect(&door).await.unwrap();
     ((server, warehouse), client)
 }

@@ -1,6 +1,11 @@
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 
 use super::*;
+use crate::storage::Stores;
 
 #[tokio::test]
 async fn a_null_in_a_required_column_is_refused_by_name() {
@@ -99,6 +104,30 @@ async fn files_can_be_deleted_again() {
     assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), kept.len());
     assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), 0);
     assert_eq!((count(&kept), count(&other)), (0, other.len()));
+}
+
+#[tokio::test]
+async fn an_object_store_keeps_the_files_of_a_write_together() {
+    let table = Table::new(shop(), shop_layout());
+    let (stores, bucket) = (Stores::local(), Arc::new(InMemory::new()));
+    stores.register_store(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
+    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(stores).build_arc().unwrap();
+    let context = Arc::new(TaskContext::default().with_runtime(Arc::clone(&runtime)));
+    let spec = WriteSpec { data_location: "s3://raw/events/data".to_string(), ..table.spec() };
+    let write = async |spec: &WriteSpec| {
+        let plan = plan_write(input(vec![vec![events(0, 96)]]), spec, &ConfigOptions::default()).unwrap();
+        data_files(&collect(plan, Arc::clone(&context)).await.unwrap(), &table.metadata).unwrap()
+    };
+    let (lost, kept) = (write(&spec).await, write(&spec).await);
+    let other = write(&WriteSpec { write_id: uuid::Uuid::new_v4(), ..spec.clone() }).await;
+    let own = format!("s3://raw/events/data/{}/", spec.write_id);
+    assert!(lost.iter().chain(&kept).all(|f| f.file_path().starts_with(&own)));
+    assert!(other.iter().all(|f| !f.file_path().starts_with(&own)));
+
+    assert_eq!(delete_leftovers(&runtime, &spec, &kept).await.unwrap(), lost.len());
+    let left: BTreeSet<_> =
+        bucket.list(None).map_ok(|o| format!("s3://raw/{}", o.location)).try_collect().await.unwrap();
+    assert_eq!(left, kept.iter().chain(&other).map(|f| f.file_path().to_string()).collect());
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! Which catalog a warehouse has, as one text says it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::rest::{RestAuth, RestCatalog, RestConfig};
+use crate::sql::SqlCatalog;
+use crate::storage::Secret;
+use crate::store::Catalog;
+
+/// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's `https://host/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogAddress {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A Postgres database. The address may hold a password.
+    Postgres(Secret),
+    /// A server of the Iceberg REST protocol.
+    Rest(String),
+}
+
+impl CatalogAddress {
+    /// Reads an address. The error does not repeat it, since it may hold a password.
+    pub fn parse(text: &Secret) -> Result<Self> {
+        let at = text.expose();
+        match at.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => {
+                // `sqlite:x`, and the `sqlite:///x` of other tools.
+                Ok(Self::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path))))
+            }
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.clone())),
+            Some(("http" | "https", _)) => Ok(Self::Rest(at.to_string())),
+            _ => {
+                let what = "the catalog's address begins with none of sqlite:, postgres://, http:// and https://";
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+        }
+    }
+
+    /// Opens the catalog there, and makes what is missing. A SQL database may have several, told apart by `name`; a REST
+    /// server several warehouses, and asks who we are.
+    pub async fn open(&self, name: &str, warehouse: Option<String>, auth: RestAuth) -> Result<Arc<dyn Catalog>> {
+        Ok(match self {
+            Self::Rest(uri) => Arc::new(RestCatalog::open(RestConfig { uri: uri.clone(), warehouse, auth }).await?),
+            Self::Sqlite(path) => Arc::new(SqlCatalog::open(path, name).await?),
+            Self::Postgres(address) => Arc::new(SqlCatalog::postgres(address, name).await?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_apart() {
+        let parse = |text: &str| CatalogAddress::parse(&Secret::new(text));
+        assert_eq!(parse("sqlite:/data/c.db").unwrap(), CatalogAddress::Sqlite("/data/c.db".into()));
+        assert_eq!(parse("sqlite:///data/c.db").unwrap(), CatalogAddress::Sqlite("/data/c.db".into()));
+        assert!(matches!(parse("postgresql://u:p@h/d").unwrap(), CatalogAddress::Postgres(_)));
+        assert_eq!(parse("http://h:1/x").unwrap(), CatalogAddress::Rest("http://h:1/x".to_string()));
+        for wrong in ["sqlite:", "mysql://u:hidden@h/d", "hidden"] {
+            let e = parse(wrong).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Invalid);
+            assert!(!e.to_string().contains("hidden"));
+        }
+    }
+}

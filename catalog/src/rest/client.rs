@@ -1,0 +1,344 @@
+//! Requests to a REST catalog: addresses, tokens, answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, Request, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Secret;
+
+/// How long a request may take. A commit includes the server's writing of a metadata file.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request that only reads is repeated so often when the server could not answer.
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// A token is renewed so long before it expires, or after half its time if that is less.
+const RENEW_AHEAD: Duration = Duration::from_secs(60);
+/// A token whose server does not say when it expires.
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+/// How to reach a REST catalog.
+#[derive(Debug, Clone)]
+pub struct RestConfig {
+    /// `https://host/path`, to which `/v1/config` is added.
+    pub uri: String,
+    /// Which of the server's warehouses; `None` for its default.
+    pub warehouse: Option<String>,
+    /// How the server knows us.
+    pub auth: RestAuth,
+}
+
+/// How a REST catalog knows us.
+#[derive(Debug, Clone)]
+pub enum RestAuth {
+    /// It need not.
+    None,
+    /// By a token that somebody else renews.
+    Token(Secret),
+    /// By an id and a secret, which are exchanged for tokens (OAuth2, RFC 6749 section 4.4).
+    Credentials {
+        /// The client's id; no secret.
+        id: String,
+        /// Its secret.
+        secret: Secret,
+        /// What the token is asked for; the protocol's default is `catalog`.
+        scope: String,
+        /// Where tokens are given; `None` is the catalog's own endpoint.
+        token_uri: Option<String>,
+    },
+}
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The server's answer, if it gave one.
+    pub(super) status: Option<u16>,
+    /// The error's type in the server's terms, such as `NoSuchTableException`.
+    kind: String,
+    /// Nobody can have received the request.
+    pub(super) not_sent: bool,
+    error: Error,
+}
+
+impl Failure {
+    pub(super) fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// A connection to a REST catalog.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    /// Ends in `/v1`, or in the prefix that the server's configuration names.
+    base: Url,
+    /// What to call the server in messages.
+    name: String,
+    tokens: Tokens,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    auth: RestAuth,
+    uri: Url,
+    current: Mutex<Option<Token>>,
+}
+
+#[derive(Debug, Clone)]
+struct Token {
+    text: Arc<Secret>,
+    renew_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    defaults: HashMap<String, String>,
+    #[serde(default)]
+    overrides: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+/// The protocol's error. Servers add a stack, which is not for users.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: ErrorModel,
+}
+
+#[derive(Deserialize)]
+struct ErrorModel {
+    message: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Client {
+    pub(super) async fn open(config: RestConfig) -> Result<Self> {
+        let wrong = |what: &str| Error::new(ErrorKind::Invalid, format!("the catalog's address {what}"));
+        let mut base = Url::parse(config.uri.trim_end_matches('/')).map_err(|_| wrong("is not a URL"))?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(wrong("holds credentials; give them as a token or as client credentials"));
+        }
+        let name = base.to_string().trim_end_matches('/').to_string();
+        push(&mut base, &["v1"])?;
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("bergmill/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| Error::new(ErrorKind::Storage, "making an HTTP client").with_source(e))?;
+        let uri = match &config.auth {
+            RestAuth::Credentials { token_uri: Some(uri), .. } => Url::parse(uri)
+                .map_err(|_| Error::new(ErrorKind::Invalid, "the token server's address is not a URL"))?,
+            _ => {
+                let mut uri = base.clone();
+                push(&mut uri, &["oauth", "tokens"])?;
+                uri
+            }
+        };
+        let tokens = Tokens { auth: config.auth, uri, current: Mutex::default() };
+        let mut client = Self { http, base, name, tokens };
+
+        let query: Vec<_> = config.warehouse.iter().map(|w| ("warehouse", w.as_str())).collect();
+        let told: Config = client.get(&["config"], &query).await?;
+        // The server's overrides stand over all, its defaults under what we say; the prefix we never say.
+        if let Some(prefix) = told.overrides.get("prefix").or(told.defaults.get("prefix")) {
+            push(&mut client.base, &prefix.split('/').collect::<Vec<_>>())?;
+        }
+        Ok(client)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads; tried again when the server could not answer.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> std::result::Result<T, Failure> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            match self.ask(Method::GET, path, query, None).await {
+                Ok(text) => return self.parse(&text),
+                Err(e) if attempt < TRIES && e.status.is_none_or(|status| status >= 500 || status == 429) => {
+                    tracing::debug!(attempt, "{}", e.error);
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Changes something, once; the answer says what.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> std::result::Result<T, Failure> {
+        let text = self.ask(Method::POST, path, &[], Some(body)).await?;
+        self.parse(&text)
+    }
+
+    /// Changes something, once.
+    pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> std::result::Result<(), Failure> {
+        let body = (!body.is_null()).then_some(body);
+        self.ask(method, path, &[], body).await.map(drop)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> std::result::Result<String, Failure> {
+        let mut url = self.base.clone();
+        push(&mut url, path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut used = None;
+        loop {
+            let mut request = self.http.request(method.clone(), url.clone());
+            let token = self.token(used.as_ref()).await?;
+            if let Some(token) = &token {
+                request = request.bearer_auth(token.expose());
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let answer = self.exchange(request.build()).await;
+            match answer {
+                // A token may be withdrawn before its time; 419 is the protocol's word for one that has expired.
+                Err(e) if matches!(e.status, Some(401 | 419)) && used.is_none() && self.tokens.can_renew() => {
+                    used = token;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn exchange(&self, request: reqwest::Result<Request>) -> std::result::Result<String, Failure> {
+        let lost = |e: reqwest::Error, sent: bool| {
+            let not_sent = !sent || e.is_connect() || e.is_builder();
+            // The path may say more than a message should; the server's name is told below.
+            let mut cause: &dyn std::error::Error = &e;
+            while let Some(next) = cause.source() {
+                cause = next;
+            }
+            let what = format!("catalog {} does not answer: {cause}", self.name);
+            Failure { status: None, kind: String::new(), not_sent, error: Error::new(ErrorKind::Storage, what) }
+        };
+        let request = request.map_err(|e| lost(e, false))?;
+        let answer = self.http.execute(request).await.map_err(|e| lost(e, true))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|e| lost(e, true))?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let (message, kind) = match serde_json::from_str::<ErrorAnswer>(&text) {
+            Ok(told) => (told.error.message, told.error.kind),
+            Err(_) => (text.chars().take(200).collect(), String::new()),
+        };
+        let (error_kind, what) = match status {
+            StatusCode::UNAUTHORIZED => {
+                (ErrorKind::Storage, "does not know us: the token or the credentials are wrong")
+            }
+            StatusCode::FORBIDDEN => (ErrorKind::Storage, "does not allow this"),
+            StatusCode::NOT_FOUND => (ErrorKind::NotFound, "does not know this"),
+            StatusCode::CONFLICT => (ErrorKind::Conflict, "sees a conflict"),
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => (ErrorKind::Invalid, "refuses this"),
+            StatusCode::NOT_ACCEPTABLE | StatusCode::NOT_IMPLEMENTED => (ErrorKind::Unsupported, "cannot do this"),
+            _ => (ErrorKind::Storage, "failed"),
+        };
+        let what = format!("catalog {} {what} ({}: {message})", self.name, status.as_u16());
+        let error = Error::new(error_kind, what);
+        Err(Failure { status: Some(status.as_u16()), kind, not_sent: false, error })
+    }
+
+    fn parse<T: DeserializeOwned>(&self, text: &str) -> std::result::Result<T, Failure> {
+        serde_json::from_str(text).map_err(|e| {
+            let what = format!("catalog {} gave an answer that the protocol does not know", self.name);
+            let error = Error::new(ErrorKind::Corrupt, what).with_source(e);
+            Failure { status: None, kind: String::new(), not_sent: false, error }
+        })
+    }
+
+    /// The token to send, other than `spent`.
+    async fn token(&self, spent: Option<&Arc<Secret>>) -> std::result::Result<Option<Arc<Secret>>, Failure> {
+        let (id, secret, scope) = match &self.tokens.auth {
+            RestAuth::None => return Ok(None),
+            RestAuth::Token(token) => return Ok(Some(Arc::new(token.clone()))),
+            RestAuth::Credentials { id, secret, scope, .. } => (id, secret, scope),
+        };
+        let mut current = self.tokens.current.lock().await;
+        if let Some(token) = current.as_ref() {
+            let is_spent = spent.is_some_and(|spent| Arc::ptr_eq(spent, &token.text));
+            if !is_spent && Instant::now() < token.renew_at {
+                return Ok(Some(Arc::clone(&token.text)));
+            }
+        }
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", id),
+            ("client_secret", secret.expose()),
+            ("scope", scope),
+        ];
+        let asked = Instant::now();
+        let text = self.exchange(self.http.post(self.tokens.uri.clone()).form(&form).build()).await;
+        // Nothing was sent to the catalog itself.
+        let answer: TokenAnswer = self.parse(&text.map_err(|e| Failure { not_sent: true, ..e })?)?;
+        let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs);
+        let renew_at = asked + life.saturating_sub(RENEW_AHEAD).max(life / 2);
+        let text = Arc::new(Secret::new(answer.access_token));
+        *current = Some(Token { text: Arc::clone(&text), renew_at });
+        Ok(Some(text))
+    }
+}
+
+impl Tokens {
+    fn can_renew(&self) -> bool {
+        matches!(self.auth, RestAuth::Credentials { .. })
+    }
+}
+
+/// Adds segments to a path, each encoded.
+fn push(url: &mut Url, segments: &[&str]) -> Result<()> {
+    match url.path_segments_mut() {
+        Ok(mut path) => drop(path.pop_if_empty().extend(segments)),
+        Err(()) => return Err(Error::new(ErrorKind::Invalid, "the catalog's address is not a URL with a path")),
+    }
+    // A plus may stand in a path as it is, but the reference reads it as a blank.
+    let path = url.path().replace('+', "%2B");
+    url.set_path(&path);
+    Ok(())
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { status: None, kind: String::new(), not_sent: true, error }
+    }
+}

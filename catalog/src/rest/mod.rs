@@ -1,0 +1,327 @@
+//! A catalog behind the Iceberg REST protocol (`rest-catalog-open-api.yaml` of the Iceberg project), such as Lakekeeper, Polaris or
+//! Nessie.
+//!
+//! The server writes metadata files itself, from updates and requirements, so this is no pointer store: it overrides
+//! [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. Credentials that a server lends for a table's files are
+//! not asked for: each process has its own.
+
+mod client;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use iceberg::spec::{MAIN_BRANCH, TableMetadata};
+use iceberg::{NamespaceIdent, TableIdent, TableRequirement, TableUpdate};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::client::{Client, Failure};
+pub use self::client::{RestAuth, RestConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
+use crate::table::NewTable;
+
+/// The tables of a REST server's warehouse.
+#[derive(Debug)]
+pub struct RestCatalog {
+    client: Client,
+}
+
+impl RestCatalog {
+    /// Asks the server for its configuration, and so whether it can be used.
+    pub async fn open(config: RestConfig) -> Result<Self> {
+        Ok(Self { client: Client::open(config).await? })
+    }
+
+    /// All pages of a list.
+    async fn list<T>(&self, path: &[&str], parent: Option<&str>, of: impl Fn(Page) -> Vec<T>) -> Answer<Vec<T>> {
+        let (mut all, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let mut query: Vec<(&str, &str)> = parent.map(|p| ("parent", p)).into_iter().collect();
+            if let Some(token) = &token {
+                query.push(("pageToken", token));
+            }
+            let mut page: Page = self.client.get(path, &query).await?;
+            token = page.next_page_token.take().filter(|t| !t.is_empty());
+            all.extend(of(page));
+            if token.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn load(&self, table: &TableIdent) -> Result<Option<Found>> {
+        let namespace = joined(table.namespace());
+        let loaded = self.client.get(&["namespaces", &namespace, "tables", table.name()], &[]).await;
+        match loaded {
+            Ok(Loaded { metadata_location: Some(location), metadata }) => {
+                Ok(Some(Found { location, metadata: Some(metadata) }))
+            }
+            Ok(_) => {
+                let what = format!("catalog {}: table {table} has no metadata location", self.client.name());
+                Err(Error::new(ErrorKind::Corrupt, what))
+            }
+            Err(e) if e.status == Some(404) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+type Answer<T> = std::result::Result<T, Failure>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Page {
+    #[serde(default)]
+    namespaces: Vec<Vec<String>>,
+    #[serde(default)]
+    identifiers: Vec<Identifier>,
+    next_page_token: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Identifier {
+    namespace: Vec<String>,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Loaded {
+    metadata_location: Option<String>,
+    metadata: TableMetadata,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(default)]
+    properties: Option<BTreeMap<String, String>>,
+}
+
+impl From<&TableIdent> for Identifier {
+    fn from(table: &TableIdent) -> Self {
+        Self { namespace: table.namespace().as_ref().clone(), name: table.name().to_string() }
+    }
+}
+
+#[async_trait]
+impl Catalog for RestCatalog {
+    async fn namespaces(&self) -> Result<Vec<NamespaceIdent>> {
+        let mut all = BTreeSet::new();
+        let mut parents = vec![None];
+        while let Some(parent) = parents.pop() {
+            let parent: Option<Vec<String>> = parent;
+            let asked = parent.as_ref().map(|levels| levels.join(SEPARATOR));
+            for levels in self.list(&["namespaces"], asked.as_deref(), |page| page.namespaces).await? {
+                // A server without nested namespaces may answer with all of them again.
+                let is_child = parent.as_ref().is_none_or(|p| levels.starts_with(p) && levels.len() > p.len());
+                if is_child && all.insert(levels.clone()) {
+                    parents.push(Some(levels));
+                }
+            }
+        }
+        all.into_iter().map(|levels| Ok(NamespaceIdent::from_vec(levels)?)).collect()
+    }
+
+    async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool> {
+        match self.namespace_properties(namespace).await {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()> {
+        check_namespace(namespace)?;
+        let body = json!({ "namespace": namespace.as_ref(), "properties": properties });
+        match self.client.send(Method::POST, &["namespaces"], &body).await {
+            Err(e) if e.status == Some(409) => {
+                Err(Error::new(ErrorKind::AlreadyExists, format!("namespace {namespace} already exists")))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>> {
+        match self.client.get::<Namespace>(&["namespaces", &joined(namespace)], &[]).await {
+            Ok(found) => Ok(found.properties.unwrap_or_default()),
+            Err(e) if e.status == Some(404) => Err(missing::namespace(namespace, &self.namespaces().await?)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
+        let dropped = self.client.send(Method::DELETE, &["namespaces", &joined(namespace)], &json!(null)).await;
+        match dropped {
+            Err(e) if e.status == Some(404) => Err(missing::namespace(namespace, &self.namespaces().await?)),
+            Err(e) if e.status == Some(409) || e.is("NamespaceNotEmptyException") => {
+                let what = format!("namespace {namespace} is not empty; drop what is in it first");
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        let listed = self.list(&["namespaces", &joined(namespace), "tables"], None, |page| page.identifiers).await;
+        let mut names: Vec<String> = match listed {
+            Err(e) if e.status == Some(404) => Vec::new(),
+            other => other?.into_iter().map(|table| table.name).collect(),
+        };
+        names.sort();
+        Ok(names.into_iter().map(|name| TableIdent::new(namespace.clone(), name)).collect())
+    }
+
+    fn writes_metadata(&self) -> bool {
+        true
+    }
+
+    async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
+        self.load(table).await
+    }
+
+    async fn pointer(&self, table: &TableIdent) -> Result<Option<String>> {
+        Ok(self.load(table).await?.map(|found| found.location))
+    }
+
+    async fn draft(&self, table: &TableIdent, new: &NewTable) -> Result<Option<TableMetadata>> {
+        check_name("table", table.name())?;
+        // The protocol's schema has an id for each spec, and new ones are assigned anyway.
+        let mut spec = json!(new.partition_spec);
+        spec["spec-id"] = json!(0);
+        let mut body = json!({
+            "name": table.name(),
+            "schema": new.schema,
+            "partition-spec": spec,
+            "write-order": new.sort_order,
+            "properties": new.properties,
+            "stage-create": true,
+        });
+        if let Some(location) = &new.location {
+            body["location"] = json!(location);
+        }
+        match self.client.post::<Loaded>(&["namespaces", &joined(table.namespace()), "tables"], &body).await {
+            Ok(staged) => Ok(Some(staged.metadata)),
+            Err(e) if e.status == Some(409) => Err(taken(table)),
+            Err(e) if e.status == Some(404) => Err(missing::namespace(table.namespace(), &self.namespaces().await?)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn create(&self, change: &Change<'_>) -> Result<()> {
+        match self.post_change(change).await {
+            Ok(()) => Ok(()),
+            Err(e) if e.status == Some(409) => Err(taken(change.table)),
+            Err(e) => Err(self.told(e, change)),
+        }
+    }
+
+    async fn commit(&self, change: &Change<'_>) -> Result<bool> {
+        match self.post_change(change).await {
+            Ok(()) => Ok(true),
+            // What was required is not so, or there is no such table any more: nothing was done.
+            Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
+            Err(e) => Err(self.told(e, change)),
+        }
+    }
+
+    async fn insert(&self, table: &TableIdent, metadata_location: &str) -> Result<()> {
+        check_name("table", table.name())?;
+        let body = json!({ "name": table.name(), "metadata-location": metadata_location });
+        let path = ["namespaces", &joined(table.namespace()), "register"];
+        match self.client.send(Method::POST, &path, &body).await {
+            Err(e) if e.status == Some(409) => Err(taken(table)),
+            Err(e) if e.status == Some(404) => Err(missing::namespace(table.namespace(), &self.namespaces().await?)),
+            other => Ok(other?),
+        }
+    }
+
+    async fn swap(&self, table: &TableIdent, _: &str, _: &str) -> Result<bool> {
+        Err(Error::new(ErrorKind::Internal, format!("a REST catalog moves no pointer, but was asked to for {table}")))
+    }
+
+    async fn remove(&self, table: &TableIdent) -> Result<()> {
+        let namespace = joined(table.namespace());
+        let path = ["namespaces", &namespace, "tables", table.name()];
+        match self.client.send(Method::DELETE, &path, &json!(null)).await {
+            Err(e) if e.status == Some(404) => Err(missing::table(table, &self.tables(table.namespace()).await?)),
+            other => Ok(other?),
+        }
+    }
+
+    async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
+        check_name("table", to.name())?;
+        let body = json!({ "source": Identifier::from(from), "destination": Identifier::from(to) });
+        match self.client.send(Method::POST, &["tables", "rename"], &body).await {
+            Err(e) if e.status == Some(409) => Err(taken(to)),
+            Err(e) if e.is("NoSuchNamespaceException") => {
+                Err(missing::namespace(to.namespace(), &self.namespaces().await?))
+            }
+            Err(e) if e.status == Some(404) => Err(missing::table(from, &self.tables(from.namespace()).await?)),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl RestCatalog {
+    async fn post_change(&self, change: &Change<'_>) -> Answer<()> {
+        let namespace = joined(change.table.namespace());
+        let body = json!({
+            "identifier": Identifier::from(change.table),
+            "requirements": requirements(change),
+            "updates": change.updates,
+        });
+        let path = ["namespaces", &namespace, "tables", change.table.name()];
+        self.client.send(Method::POST, &path, &body).await
+    }
+
+    /// The error of a commit. The server says by 500, 502 and 504 that it does not know the outcome; from a 503, and from
+    /// silence, nothing better can be concluded.
+    fn told(&self, e: Failure, change: &Change<'_>) -> Error {
+        let refused = e.status.is_some_and(|status| status < 500);
+        if refused || e.not_sent {
+            return e.into();
+        }
+        let what = format!("catalog {}: it is unknown whether {} was changed", self.client.name(), change.table);
+        Error::new(ErrorKind::Unknown, what).with_source(Error::from(e))
+    }
+}
+
+/// What must still be so for the updates to be applied: all that the change may have relied on.
+fn requirements(change: &Change<'_>) -> Vec<TableRequirement> {
+    let Some((_, base)) = change.base else { return vec![TableRequirement::NotExist] };
+    let mut required = vec![
+        TableRequirement::UuidMatch { uuid: base.uuid() },
+        TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: base.last_column_id() },
+        TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.current_schema_id() },
+        TableRequirement::LastAssignedPartitionIdMatch { last_assigned_partition_id: base.last_partition_id() },
+        TableRequirement::DefaultSpecIdMatch { default_spec_id: base.default_partition_spec_id() },
+        TableRequirement::DefaultSortOrderIdMatch { default_sort_order_id: base.default_sort_order_id() },
+    ];
+    let touched = change.updates.iter().filter_map(|update| match update {
+        TableUpdate::SetSnapshotRef { ref_name, .. } | TableUpdate::RemoveSnapshotRef { ref_name } => {
+            Some(ref_name.as_str())
+        }
+        _ => None,
+    });
+    // What a change reads is the main branch, whatever it writes.
+    for name in touched.chain([MAIN_BRANCH]).collect::<BTreeSet<_>>() {
+        let snapshot_id = base.snapshot_for_ref(name).map(|s| s.snapshot_id());
+        required.push(TableRequirement::RefSnapshotIdMatch { r#ref: name.to_string(), snapshot_id });
+    }
+    required
+}
+
+/// Stands between the levels of a namespace in a path or a query.
+const SEPARATOR: &str = "\u{1f}";
+
+fn joined(namespace: &NamespaceIdent) -> String {
+    namespace.as_ref().join(SEPARATOR)
+}
+
+fn taken(table: &TableIdent) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("table {table} already exists"))
+}

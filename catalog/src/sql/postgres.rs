@@ -1,0 +1,154 @@
+//! The catalog's tables in a Postgres database, in the first schema of the user's search path.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, Postgres as Driver, Row, query};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use super::database::{Database, Failure, Outcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Secret;
+
+/// How long it may take to get a connection, which includes a database that is starting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one statement may take. All of them touch a few rows.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+    server: Server,
+}
+
+/// What may be said of the address.
+#[derive(Debug)]
+struct Server {
+    host: String,
+    port: u16,
+    user: String,
+    database: String,
+}
+
+impl Postgres {
+    /// Connects to `postgres://user:password@host:port/database`. What it leaves out is taken from `PGHOST`, `PGPASSWORD`
+    /// and the like, the password also from `~/.pgpass`.
+    pub(super) async fn open(address: &Secret) -> Result<Self> {
+        let options: PgConnectOptions = address.expose().parse().map_err(|_| {
+            let what = "the catalog's address is not of the form postgres://user:password@host:port/database";
+            Error::new(ErrorKind::Invalid, what)
+        })?;
+        let options = options.application_name("bergmill");
+        let server = Server {
+            host: options.get_host().to_string(),
+            port: options.get_port(),
+            user: options.get_username().to_string(),
+            database: options.get_database().unwrap_or(options.get_username()).to_string(),
+        };
+        // The pool would try again until its time is up, and then not say why.
+        match timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => drop(connection.close().await),
+            Ok(Err(e)) => return Err(server.told(e)),
+            Err(_) => return Err(server.silent(CONNECT_TIMEOUT)),
+        }
+        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
+        Ok(Self { pool, server })
+    }
+
+    /// A connection that works. What fails here is certainly not done.
+    async fn acquire(&self) -> std::result::Result<PoolConnection<Driver>, Failure> {
+        let not_begun = |e| Failure { outcome: Outcome::NotDone, error: self.server.told(e) };
+        self.pool.acquire().await.map_err(not_begun)
+    }
+
+    /// What came of a statement within its time.
+    fn ended<T>(
+        &self,
+        ended: std::result::Result<sqlx::Result<T>, Elapsed>,
+        mut connection: PoolConnection<Driver>,
+    ) -> std::result::Result<T, Failure> {
+        match ended {
+            Ok(done) => done.map_err(|e| Failure { outcome: outcome(&e), error: self.server.told(e) }),
+            Err(_) => {
+                // Its answer may still come, and must not be taken for another statement's.
+                connection.close_on_drop();
+                Err(Failure { outcome: Outcome::Unknown, error: self.server.silent(STATEMENT_TIMEOUT) })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn execute(&self, sql: &str, values: &[&str]) -> std::result::Result<u64, Failure> {
+        let mut connection = self.acquire().await?;
+        let bound = values.iter().fold(query(sql), |query, value| query.bind(*value));
+        let ended = timeout(STATEMENT_TIMEOUT, bound.execute(&mut *connection)).await;
+        Ok(self.ended(ended, connection)?.rows_affected())
+    }
+
+    async fn select(&self, sql: &str, values: &[&str]) -> std::result::Result<Vec<Vec<Option<String>>>, Failure> {
+        let mut connection = self.acquire().await?;
+        let bound = values.iter().fold(query(sql), |query, value| query.bind(*value));
+        let ended = timeout(STATEMENT_TIMEOUT, bound.fetch_all(&mut *connection)).await;
+        let cells =
+            |row: PgRow| -> sqlx::Result<Vec<Option<String>>> { (0..row.len()).map(|i| row.try_get(i)).collect() };
+        let rows = self.ended(ended, connection)?.into_iter().map(cells).collect::<sqlx::Result<_>>();
+        rows.map_err(|e| Failure { outcome: Outcome::NotDone, error: self.server.told(e) })
+    }
+
+    async fn columns(&self, table: &str) -> std::result::Result<Vec<String>, Failure> {
+        let sql = "SELECT column_name::text FROM information_schema.columns
+                   WHERE table_schema = ANY (current_schemas(false)) AND table_name = $1";
+        Ok(self.select(sql, &[table]).await?.into_iter().flatten().flatten().collect())
+    }
+
+    fn name(&self) -> String {
+        self.server.to_string()
+    }
+}
+
+/// What a statement's failure says of it: a server that answers with an error has rolled back, unless it was going down.
+fn outcome(e: &sqlx::Error) -> Outcome {
+    let Some(refusal) = e.as_database_error() else { return Outcome::Unknown };
+    // Classes of postgresql.org/docs/current/errcodes-appendix.html: connection exception, operator intervention, and the code
+    // of a statement whose completion is unknown.
+    let code = refusal.code().unwrap_or_default();
+    match code.as_ref() {
+        _ if refusal.is_unique_violation() => Outcome::Taken,
+        "" | "40003" => Outcome::Unknown,
+        c if c.starts_with("08") || c.starts_with("57") => Outcome::Unknown,
+        _ => Outcome::NotDone,
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "postgres://{}:{}/{}", self.host, self.port, self.database)
+    }
+}
+
+impl Server {
+    fn silent(&self, waited: Duration) -> Error {
+        Error::new(ErrorKind::Storage, format!("catalog {self} has not answered for {} s", waited.as_secs()))
+    }
+
+    fn told(&self, e: sqlx::Error) -> Error {
+        let code = e.as_database_error().and_then(|d| d.code()).unwrap_or_default().into_owned();
+        let (user, database) = (&self.user, &self.database);
+        let message = match code.as_str() {
+            "28P01" | "28000" => {
+                format!("catalog {self} does not let user {user} in: the user or the password is wrong")
+            }
+            "3D000" => format!("catalog {self}: there is no database {database}; create it first"),
+            "42501" => format!("catalog {self}: user {user} lacks a right"),
+            _ if matches!(e, sqlx::Error::PoolTimedOut) => return self.silent(CONNECT_TIMEOUT),
+            _ if matches!(e, sqlx::Error::Io(_)) => format!("catalog {self} cannot be reached"),
+            _ => format!("catalog {self}"),
+        };
+        Error::new(ErrorKind::Storage, message).with_source(e)
+    }
+}

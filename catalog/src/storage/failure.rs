@@ -1,0 +1,108 @@
+//! What an object store's failure means, told by what the user can do about it.
+
+use std::error::Error as StdError;
+
+use crate::error::ErrorKind;
+
+/// The kind and the words of a store's failure somewhere inside `e`; `None` when no store failed.
+pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)> {
+    let mut next = Some(e);
+    while let Some(e) = next {
+        if let Some(found) = e.downcast_ref::<object_store::Error>() {
+            return Some(explain(found));
+        }
+        next = match e.downcast_ref::<std::io::Error>() {
+            // Its `source` would pass over what it holds.
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => e.source(),
+        };
+    }
+    None
+}
+
+/// The kind and the words of a store's failure.
+pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
+    let text = e.to_string();
+    let is_missing =
+        matches!(e, object_store::Error::NotFound { .. }) && matches!(element(&text, "Code"), None | Some("NoSuchKey"));
+    let kind = if is_missing { ErrorKind::Corrupt } else { ErrorKind::Storage };
+    (kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
+}
+
+/// What to do about a store's failure that `text` tells of, with the server's own words; `None` when that is not known.
+pub fn remedy(text: &str) -> Option<String> {
+    // S3 answers in XML (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
+    let code = element(text, "Code").unwrap_or_default();
+    let remedy = match code {
+        "NoSuchBucket" => "the bucket does not exist; make it first",
+        "InvalidBucketName" => "S3 allows no bucket of that name",
+        "InvalidAccessKeyId" => "the server does not know the access key; see AWS_ACCESS_KEY_ID",
+        "SignatureDoesNotMatch" => "the secret access key is not that of the access key; see AWS_SECRET_ACCESS_KEY",
+        "ExpiredToken" | "InvalidToken" => "the session token has expired or is not valid",
+        "AccessDenied" => "the access key has no right to do this",
+        "RequestTimeTooSkewed" => "the clocks of this machine and of the server differ",
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" => "the bucket is in another region; see AWS_REGION",
+        _ if text.contains("//169.254.") => {
+            let what =
+                "there are no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the host a role";
+            return Some(format!("{what} ({text})"));
+        }
+        _ => return None,
+    };
+    let message = element(text, "Message").map(|m| format!(": {m}")).unwrap_or_default();
+    Some(format!("{remedy} ({code}{message})"))
+}
+
+/// The text of a failure with that of its first cause, such as a refused connection, which HTTP clients leave out.
+fn with_root(text: String, e: &(dyn StdError + 'static)) -> String {
+    let mut root = e;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    let root = root.to_string();
+    if text.contains(&root) { text } else { format!("{text}: {root}") }
+}
+
+/// The text of the first element of that name.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(text: &str) -> object_store::Error {
+        object_store::Error::Generic { store: "S3", source: text.into() }
+    }
+
+    #[test]
+    fn failures_say_what_to_do() {
+        let check = |answer: &str, expected: &str| {
+            let text = format!("Error performing PUT http://h/raw/k in 1ms - Server returned 403 Forbidden: {answer}");
+            let (kind, what) = explain(&failure(&text));
+            assert_eq!(kind, ErrorKind::Storage);
+            assert_eq!(what, expected);
+        };
+        check(
+            "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
+            "the bucket does not exist; make it first (NoSuchBucket: The specified bucket does not exist)",
+        );
+        check(
+            "<Error><Code>SlowDown</Code></Error>",
+            "Generic S3 error: Error performing PUT http://h/raw/k in 1ms - Server returned 403 Forbidden: \
+             <Error><Code>SlowDown</Code></Error>",
+        );
+    }
+
+    #[test]
+    fn a_failure_is_found_in_what_wraps_it() {
+        let io = std::io::Error::other(failure("<Code>AccessDenied</Code>"));
+        let parquet = parquet::errors::ParquetError::External(Box::new(io));
+        assert!(inside(&parquet).unwrap().1.starts_with("the access key has no right"));
+        assert!(inside(&std::io::Error::other("the disk is gone")).is_none());
+        let missing = object_store::Error::NotFound { path: "k".into(), source: "gone".into() };
+        assert_eq!(explain(&missing).0, ErrorKind::Corrupt);
+    }
+}

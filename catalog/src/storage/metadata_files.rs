@@ -1,0 +1,278 @@
+//! Metadata files for the iceberg crate, in the same stores as data files.
+//!
+//! A disk keeps the crate's own storage: it syncs a file when its writer is closed, and removes nothing but files. All else
+//! goes to [`Stores`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use iceberg::io::{
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, LocalFsStorage, OutputFile, Storage,
+    StorageConfig, StorageFactory,
+};
+use iceberg::{Error as IcebergError, ErrorKind as IcebergErrorKind};
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+
+use super::Stores;
+use crate::error::Error;
+use crate::location::Location;
+
+type IcebergResult<T> = iceberg::Result<T>;
+
+/// Deletes in flight at once.
+const CONCURRENT_DELETES: usize = 16;
+
+/// The iceberg crate's way to files, through `stores`.
+pub(crate) fn file_io(stores: Arc<Stores>) -> FileIO {
+    FileIOBuilder::new(Arc::new(Factory(MetadataFiles { stores }))).build()
+}
+
+/// The crate asks that a storage can be serialised. Nothing of ours is, since no executor reads metadata, so that a stored
+/// one comes back with defaults and credentials never leave the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct MetadataFiles {
+    #[serde(skip, default = "Stores::local")]
+    stores: Arc<Stores>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Factory(MetadataFiles);
+
+#[typetag::serde(name = "BergmillMetadataFilesFactory")]
+impl StorageFactory for Factory {
+    fn build(&self, _: &StorageConfig) -> IcebergResult<Arc<dyn Storage>> {
+        Ok(Arc::new(self.0.clone()))
+    }
+}
+
+/// Where a file is.
+enum Place {
+    Disk(LocalFsStorage),
+    Object(Arc<dyn ObjectStore>, Path),
+}
+
+impl MetadataFiles {
+    fn place(&self, location: &str) -> IcebergResult<Place> {
+        let at = Location::parse(location).map_err(|e| failed(location, e))?;
+        if at.is_local() {
+            return Ok(Place::Disk(LocalFsStorage::new()));
+        }
+        let store = self.stores.get(at.store_url()).map_err(|e| failed(location, e))?;
+        Ok(Place::Object(store, at.path().map_err(|e| failed(location, e))?))
+    }
+}
+
+/// The cause stays a value inside the crate's error, for [`store_failure`].
+fn failed(location: &str, e: impl Into<Error>) -> IcebergError {
+    let told = e.into().context(location);
+    IcebergError::new(IcebergErrorKind::Unexpected, "").with_source(told)
+}
+
+/// What went wrong in an object store, if that is what the iceberg crate's error is about.
+pub(crate) fn store_failure(e: &IcebergError) -> Option<&Error> {
+    std::error::Error::source(e)?.downcast_ref()
+}
+
+#[async_trait]
+#[typetag::serde(name = "BergmillMetadataFiles")]
+impl Storage for MetadataFiles {
+    async fn exists(&self, path: &str) -> IcebergResult<bool> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.exists(path).await,
+            Place::Object(store, key) => match store.head(&key).await {
+                Ok(_) => Ok(true),
+                Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Err(e) => Err(failed(path, e)),
+            },
+        }
+    }
+
+    async fn metadata(&self, path: &str) -> IcebergResult<FileMetadata> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.metadata(path).await,
+            Place::Object(store, key) => {
+                let head = store.head(&key).await.map_err(|e| failed(path, e))?;
+                Ok(FileMetadata { size: head.size })
+            }
+        }
+    }
+
+    async fn read(&self, path: &str) -> IcebergResult<Bytes> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.read(path).await,
+            Place::Object(store, key) => {
+                let found = store.get(&key).await.map_err(|e| failed(path, e))?;
+                found.bytes().await.map_err(|e| failed(path, e))
+            }
+        }
+    }
+
+    async fn reader(&self, path: &str) -> IcebergResult<Box<dyn FileRead>> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.reader(path).await,
+            Place::Object(store, key) => Ok(Box::new(ObjectReader { store, key, location: path.to_string() })),
+        }
+    }
+
+    async fn write(&self, path: &str, bytes: Bytes) -> IcebergResult<()> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.write(path, bytes).await,
+            Place::Object(store, key) => store.put(&key, bytes.into()).await.map(drop).map_err(|e| failed(path, e)),
+        }
+    }
+
+    async fn writer(&self, path: &str) -> IcebergResult<Box<dyn FileWrite>> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.writer(path).await,
+            Place::Object(store, key) => {
+                Ok(Box::new(ObjectWriter { buffer: BufWriter::new(store, key), location: path.to_string() }))
+            }
+        }
+    }
+
+    async fn delete(&self, path: &str) -> IcebergResult<()> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.delete(path).await,
+            Place::Object(store, key) => match store.delete(&key).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(e) => Err(failed(path, e)),
+            },
+        }
+    }
+
+    async fn delete_prefix(&self, path: &str) -> IcebergResult<()> {
+        match self.place(path)? {
+            Place::Disk(disk) => disk.delete_prefix(path).await,
+            Place::Object(store, key) => {
+                let found = store.list(Some(&key)).map(|object| object.map(|o| o.location)).boxed();
+                let mut deleted = store.delete_stream(found);
+                while let Some(one) = deleted.next().await {
+                    one.map_err(|e| failed(path, e))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn delete_stream(&self, paths: BoxStream<'static, String>) -> IcebergResult<()> {
+        let delete = |path: String| async move { self.delete(&path).await };
+        let mut deletes = paths.map(delete).buffer_unordered(CONCURRENT_DELETES);
+        while let Some(one) = deletes.next().await {
+            one?;
+        }
+        Ok(())
+    }
+
+    fn new_input(&self, path: &str) -> IcebergResult<InputFile> {
+        Ok(InputFile::new(Arc::new(self.clone()), path.to_string()))
+    }
+
+    fn new_output(&self, path: &str) -> IcebergResult<OutputFile> {
+        Ok(OutputFile::new(Arc::new(self.clone()), path.to_string()))
+    }
+}
+
+struct ObjectReader {
+    store: Arc<dyn ObjectStore>,
+    key: Path,
+    location: String,
+}
+
+#[async_trait]
+impl FileRead for ObjectReader {
+    async fn read(&self, range: Range<u64>) -> IcebergResult<Bytes> {
+        self.store.get_range(&self.key, range).await.map_err(|e| failed(&self.location, e))
+    }
+}
+
+/// Nothing is there before `close`; a larger file goes up in parts.
+struct ObjectWriter {
+    buffer: BufWriter,
+    location: String,
+}
+
+#[async_trait]
+impl FileWrite for ObjectWriter {
+    async fn write(&mut self, bytes: Bytes) -> IcebergResult<()> {
+        self.buffer.put(bytes).await.map_err(|e| failed(&self.location, e))
+    }
+
+    async fn close(&mut self) -> IcebergResult<()> {
+        self.buffer.shutdown().await.map_err(|e| failed(&self.location, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use datafusion::execution::object_store::ObjectStoreRegistry;
+    use object_store::memory::InMemory;
+
+    fn files() -> (FileIO, Arc<InMemory>) {
+        let (stores, bucket) = (Stores::local(), Arc::new(InMemory::new()));
+        stores.register_store(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
+        (file_io(stores), bucket)
+    }
+
+    #[tokio::test]
+    async fn objects_are_read_and_written_as_files_are() {
+        let (io, bucket) = files();
+        let at = "s3a://raw/t/metadata/v%201.json";
+        assert!(!io.exists(at).await.unwrap());
+        let mut writer = io.new_output(at).unwrap().writer().await.unwrap();
+        writer.write("some ".into()).await.unwrap();
+        writer.write("text".into()).await.unwrap();
+        assert!(!io.exists(at).await.unwrap(), "nothing before the end");
+        writer.close().await.unwrap();
+        // The key is the text of the location.
+        bucket.head(&Path::parse("t/metadata/v%201.json").unwrap()).await.unwrap();
+        let input = io.new_input(at).unwrap();
+        assert_eq!(input.metadata().await.unwrap().size, 9);
+        assert_eq!(input.read().await.unwrap(), "some text");
+        assert_eq!(input.reader().await.unwrap().read(5..9).await.unwrap(), "text");
+        io.delete(at).await.unwrap();
+        io.delete(at).await.unwrap();
+        assert!(!io.exists(at).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn folders_are_deleted_with_all_that_is_in_them() {
+        let (io, bucket) = files();
+        for name in ["t/a", "t/b/c", "tt/d"] {
+            io.new_output(format!("s3://raw/{name}")).unwrap().write("x".into()).await.unwrap();
+        }
+        io.delete_prefix("s3://raw/t").await.unwrap();
+        let left: Vec<_> = bucket.list(None).map(|o| o.unwrap().location.to_string()).collect().await;
+        assert_eq!(left, ["tt/d"]);
+    }
+
+    #[tokio::test]
+    async fn causes_keep_their_kind() {
+        let (io, _) = files();
+        let e = Error::from(io.new_input("s3://raw/none").unwrap().read().await.unwrap_err());
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().starts_with("s3://raw/none: "), "{e}");
+        let e = Error::from(io.new_input("hdfs://raw/none").unwrap().read().await.unwrap_err());
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn no_credential_is_serialised() {
+        let keys = crate::storage::S3Keys { id: "id".into(), secret: "hidden".to_string().into(), session_token: None };
+        let mut config = crate::storage::StorageConfig::default();
+        config.s3.keys = Some(keys);
+        let files: Box<dyn Storage> = Box::new(MetadataFiles { stores: Stores::new(config) });
+        let text = serde_json::to_string(&files).unwrap();
+        assert!(!text.contains("hidden"), "{text}");
+        let _: Box<dyn Storage> = serde_json::from_str(&text).unwrap();
+    }
+}
