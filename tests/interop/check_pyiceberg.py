@@ -555,10 +555,27 @@ def tables_of_bergmill(checks, shop, door):
         equal(sorted(table.scan().to_arrow()["id"].to_pylist()), [1, 2, 5000000000], "ids")
         equal(table.schema().find_field("id").field_id, 1, "id of the column that stayed")
         assert table.schema().find_field("label").field_id > 10, "a column of another name has an id that was used"
-        old = table.metadata.snapshots[0]
+        old = min(table.metadata.snapshots, key=lambda s: s.sequence_number)
         equal(len(table.scan(snapshot_id=old.snapshot_id).to_arrow()), 2, "rows of the first snapshot")
         table.append(pa.Table.from_pylist([{"id": 9, "label": "py"}], schema=table.schema().as_arrow()))
         equal(arrow(door, f"SELECT label FROM {altered} WHERE id = 9")["label"].to_pylist(), ["py"], "rows of PyIceberg")
+    with checks.check("processed.added: files without field ids are read by names, also after a column was renamed"):
+        added = "processed.added"
+        sql(door, f"CREATE TABLE {added} (id BIGINT, name TEXT, s STRUCT<x INT, y TEXT>)")
+        rows = [{"id": 1, "name": "가", "s": {"x": 1, "y": "z"}}, {"id": 2, "name": None, "s": None}]
+        table = shop.load_table(added)
+        file = local_path(table.location()) + "/others.parquet"
+        fields = [pa.field("x", pa.int32()), pa.field("y", pa.string())]
+        columns = [("id", pa.int64()), ("name", pa.string()), ("s", pa.struct(fields))]
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), file)
+        table.add_files([file])
+        sql(door, f"ALTER TABLE {added} RENAME COLUMN name TO title")
+        sql(door, f"ALTER TABLE {added} RENAME COLUMN s.y TO text")
+        sql(door, f"ALTER TABLE {added} ADD COLUMN note TEXT")
+        sql(door, f"INSERT INTO {added} SELECT 3, 't', named_struct('x', 3, 'text', 'u'), 'n'")
+        want = rows_by_id(shop.load_table(added).scan().to_arrow())
+        equal([row["title"] for row in want], ["가", None, "t"], "what PyIceberg reads")
+        equal_rows(rows_by_id(arrow(door, f"SELECT * FROM {added}")), want)
     with checks.check("processed.buckets: both put the same ids into the same partitions"):
         sql(door, "CREATE TABLE processed.mine (id BIGINT, name TEXT) PARTITIONED BY (bucket(8, id), truncate(1, name))")
         sql(door, """INSERT INTO processed.mine SELECT value, CASE WHEN value % 3 = 0 THEN '가각' ELSE 'zed' END

@@ -1,5 +1,7 @@
 //! Commits against a SQLite catalog and a folder. The data files are made up: a commit never opens them.
 
+mod redefined;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;

@@ -116,8 +116,8 @@ fn offset(sql: &str, location: Location) -> usize {
     let line_start = match location.line {
         0 | 1 => 0,
         line => {
-            let mut ends = sql.match_indices('\n').map(|(at, _)| at + 1);
-            ends.nth(usize::try_from(line - 2).unwrap_or(usize::MAX)).unwrap_or(sql.len())
+            let mut starts = sql.match_indices('\n').map(|(at, _)| at + 1);
+            starts.nth(usize::try_from(line - 2).unwrap_or(usize::MAX)).unwrap_or(sql.len())
         }
     };
     let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! Changes to what a table is: columns, partitioning, sort order, properties. All of it is decided on plain data, without
 //! I/O; `Warehouse::alter` makes a decision true in a race with other writers.
 
+mod name_mapping;
 mod partitioning;
 mod replacement;
 mod schema;
@@ -11,6 +12,8 @@ use iceberg::TableIdent;
 use iceberg::spec::{FormatVersion, Schema, TableMetadata, TableMetadataBuilder, Transform};
 use iceberg::table::Table;
 
+use name_mapping::NAME_MAPPING;
+pub(crate) use name_mapping::name_mapping;
 pub(crate) use partitioning::transform_text;
 pub use partitioning::{PartitionChange, Term};
 pub(crate) use replacement::replacement;
@@ -69,7 +72,16 @@ impl Alteration {
                     return Ok(None);
                 }
                 check_names(metadata, &changed)?;
-                builder.add_current_schema(changed)
+                let builder = match name_mapping(metadata)? {
+                    Some(mapping) => {
+                        let text = serde_json::to_string(&name_mapping::updated(&mapping, &changed));
+                        let text =
+                            text.map_err(|e| Error::new(ErrorKind::Internal, "a name mapping").with_source(e))?;
+                        builder.set_properties(HashMap::from([(NAME_MAPPING.to_string(), text)]))
+                    }
+                    None => Ok(builder),
+                };
+                builder.and_then(|b| b.add_current_schema(changed))
             }
             Self::Partitioning(change) => builder.add_default_partition_spec(partitioning::change(metadata, change)?),
             Self::SortOrder(terms) => {

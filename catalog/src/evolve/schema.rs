@@ -407,7 +407,7 @@ fn index_of(siblings: &[NestedFieldRef], place: Option<&Place>, column: &ColumnP
     }
 }
 
-fn children(ty: &Type) -> Vec<&NestedFieldRef> {
+pub(super) fn children(ty: &Type) -> Vec<&NestedFieldRef> {
     match ty {
         Type::Primitive(_) => Vec::new(),
         Type::Struct(s) => s.fields().iter().collect(),

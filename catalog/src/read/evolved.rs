@@ -36,15 +36,12 @@ use parquet::schema::types::Type as ParquetType;
 use super::relabel::relabel_udf;
 use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evolve::always_of_one_type;
+use crate::evolve::{always_of_one_type, name_mapping};
 use crate::files::LiveFile;
 use crate::location::Location;
 
 /// Footers read at a time.
 const FOOTERS_IN_FLIGHT: usize = 16;
-
-/// The table property with names for the columns of files that have no field ids.
-const NAME_MAPPING: &str = "schema.name-mapping.default";
 
 /// Files that have the same names for the table's columns.
 #[derive(Debug)]
@@ -160,14 +157,6 @@ fn was_renamed(metadata: &TableMetadata, columns: &Columns) -> bool {
     })
 }
 
-fn name_mapping(metadata: &TableMetadata) -> Result<Option<NameMapping>> {
-    let Some(text) = metadata.properties().get(NAME_MAPPING) else { return Ok(None) };
-    let mapping = serde_json::from_str(text);
-    mapping
-        .map(Some)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, format!("table property {NAME_MAPPING}")).with_source(e))
-}
-
 /// The names of a file's columns, nested ones too.
 #[derive(Debug, Default)]
 struct Names {
@@ -202,8 +191,8 @@ async fn names_in(
             Some(mapping) => mapping.fields().iter().for_each(|f| names.map(f)),
             None => {
                 let written = metadata.schema_by_id(file.schema_id).unwrap_or(metadata.current_schema());
-                let known = written.field_id_to_fields().iter().filter(|(_, field)| names.all.contains(&field.name));
-                names.by_id = known.map(|(id, field)| (*id, field.name.clone())).collect();
+                let there = written.field_id_to_fields().iter().filter(|(_, field)| names.all.contains(&field.name));
+                names.by_id = there.map(|(id, field)| (*id, field.name.clone())).collect();
             }
         }
     }

@@ -40,7 +40,7 @@ fn wrong_input_is_an_error_that_says_what_was_wrong() {
     check("SELECT knd FROM raw.events", "Did you mean 'raw.events.kind'");
     check("SELEC 1", "SQL");
     check("CREATE TABLE raw.events (id BIGINT)", "table raw.events already exists");
-    check("CREATE TABLE raw.x (id BIGINT) PARTITIONED BY (day(ts))", "no such column");
+    check("CREATE TABLE raw.x (id BIGINT) PARTITIONED BY (day(ts))", "column ts not found; there are id");
     check("INSERT INTO raw.events VALUES (1)", "got 1 values in row 0 but expected 2");
     check("SELECT * FROM raw.\"events$nonsense\"", "there are events$snapshots, events$files");
     let out = run(&["job", "run", "daily_report", "--date", "2026-13-45", "--connect", &door]);
