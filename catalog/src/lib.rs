@@ -14,17 +14,19 @@ mod location;
 mod metadata_tables;
 mod namespaces;
 mod read;
+mod references;
 mod row_level;
 mod sql;
 mod store;
 mod table;
+mod time_travel;
 mod view_plan;
 mod views;
 pub mod write;
 
 pub use commit::{
-    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
-    ancestors, find_commit,
+    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite, ReadFilter, Replaced,
+    Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};
 pub use definition::{Parsed, TableClauses, parse};
@@ -37,11 +39,13 @@ pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
-    ScanLog, ScanReport, TextType, relabel_udf,
+    SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,
 };
+pub use references::{ReferenceChange, ReferenceKind, ReferenceStatement, Retention, parse_reference_statement};
 pub use row_level::{Found, RowChange};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, conformance};
 pub use table::{NewTable, Warehouse};
+pub use time_travel::{Version, VersionedTables};
 pub use view_plan::{ViewPlanner, check_views, is_missing_table};
 pub use views::{NewView, View};
