@@ -8,7 +8,7 @@ use iceberg::spec::{
 };
 use iceberg::{NamespaceIdent, TableIdent};
 
-use crate::commit::{Base, Commit, CommitKey, Operation, Replaced};
+use crate::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation, Replaced};
 use crate::error::ErrorKind;
 use crate::files::SnapshotFiles;
 use crate::table::{NewTable, Warehouse};
@@ -70,7 +70,8 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
         let table = warehouse.load(&events).await.unwrap();
         Commit {
             table: events.clone(),
-            base: Base::of(&table),
+            base: Base::of(&table, MAIN_BRANCH),
+            branch: MAIN_BRANCH.to_string(),
             operation,
             added: vec![file(name)],
             key: CommitKey::new(name),
@@ -112,7 +113,8 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     assert!(warehouse.find(&filled).await.unwrap().is_none());
     let commit = |draft: &crate::Table| Commit {
         table: filled.clone(),
-        base: Base::of(draft),
+        base: Base::of(draft, MAIN_BRANCH),
+        branch: MAIN_BRANCH.to_string(),
         operation: Operation::Append,
         added: vec![file("row")],
         key: CommitKey::unique(),

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::sql::parser::{DFParser, Statement as ParsedStatement};
+use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByExpr,
     Statement as SqlStatement, Value,
@@ -29,6 +29,7 @@ use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{COMMENT, Term, find_source};
 use crate::table::NewTable;
+use crate::time_travel::{mark_versions, settle_versions};
 
 /// The clauses of a `CREATE TABLE` that DataFusion does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +64,8 @@ pub struct Parsed {
     pub statement: ParsedStatement,
     /// For `CREATE TABLE`, what else it says; for `CREATE SCHEMA`, its location.
     pub clauses: TableClauses,
+    /// For `INSERT`: the branch that it names, as in `INSERT INTO ns.t.branch_b`.
+    pub branch: Option<String>,
 }
 
 /// Parses text that holds exactly one statement.
@@ -71,6 +74,7 @@ pub fn parse(sql: &str) -> Result<Parsed> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| invalid(&e))?;
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    let tokens = mark_versions(tokens)?;
     if is_create_table(&tokens) || is_create_namespace(&tokens) {
         let (tokens, mut clauses) = cut(tokens)?;
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
@@ -83,11 +87,18 @@ pub fn parse(sql: &str) -> Result<Parsed> {
         if let SqlStatement::CreateTable(create) = &statement {
             clauses.docs = docs(&create.columns)?;
         }
-        return Ok(Parsed { statement: ParsedStatement::Statement(Box::new(statement)), clauses });
+        let mut statement = ParsedStatement::Statement(Box::new(statement));
+        let branch = settle_versions(&mut statement)?;
+        return Ok(Parsed { statement, clauses, branch });
     }
-    let mut statements = DFParser::parse_sql(sql).map_err(|e| invalid(&e.strip_backtrace()))?;
+    let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).build();
+    let statements = parser.and_then(|mut parser| parser.parse_statements());
+    let mut statements = statements.map_err(|e| invalid(&e.strip_backtrace()))?;
     match (statements.pop_front(), statements.is_empty()) {
-        (Some(statement), true) => Ok(Parsed { statement, clauses: TableClauses::default() }),
+        (Some(mut statement), true) => {
+            let branch = settle_versions(&mut statement)?;
+            Ok(Parsed { statement, clauses: TableClauses::default(), branch })
+        }
         (None, _) => Err(invalid(&"there is no statement")),
         _ => Err(invalid(&"one statement at a time, please")),
     }

@@ -97,7 +97,7 @@ impl SeenFiles {
     }
 }
 
-fn live_files(file: &ManifestFile, manifest: Manifest) -> Result<Vec<Arc<LiveFile>>> {
+pub(crate) fn live_files(file: &ManifestFile, manifest: Manifest) -> Result<Vec<Arc<LiveFile>>> {
     let manifest_path: Arc<str> = file.manifest_path.as_str().into();
     let (entries, metadata) = manifest.into_parts();
     let schema_id = metadata.schema_id();

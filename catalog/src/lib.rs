@@ -17,20 +17,22 @@ mod location;
 mod metadata_tables;
 mod namespaces;
 mod read;
+mod references;
 mod rest;
 mod row_level;
 mod sql;
 pub mod storage;
 mod store;
 mod table;
+mod time_travel;
 mod view_plan;
 mod views;
 pub mod write;
 
 pub use address::CatalogAddress;
 pub use commit::{
-    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, Operation, Overwrite, ReadFilter, Replaced, Tally,
-    ancestors, find_commit,
+    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite, ReadFilter, Replaced,
+    Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use conformance::warehouse_conformance;
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};
@@ -44,12 +46,14 @@ pub use iceberg::{NamespaceIdent, TableIdent};
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
-    ScanLog, ScanReport, TextType, relabel_udf,
+    SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,
 };
+pub use references::{ReferenceChange, ReferenceKind, ReferenceStatement, Retention, parse_reference_statement};
 pub use rest::{RestAuth, RestCatalog, RestConfig};
 pub use row_level::{FoundFiles, RowChange};
 pub use sql::SqlCatalog;
 pub use store::{Catalog, Change, Found, conformance};
 pub use table::{NewTable, Warehouse};
+pub use time_travel::{Version, VersionedTables};
 pub use view_plan::{ViewPlanner, check_views, is_missing_table};
 pub use views::{NewView, View};

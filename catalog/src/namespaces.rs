@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{LOCATION, check_location};
-use crate::metadata_tables::{METADATA_TABLES, metadata_table};
+use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
 use crate::storage::Stores;
@@ -255,13 +255,12 @@ impl SchemaProvider for Namespace {
             other => other?,
         };
         if let Some(kind) = kind {
-            let found = metadata_table(&table, kind).await?;
-            if found.is_none() {
+            let Some(found) = MetadataTable::new(table, kind)? else {
                 let kinds = METADATA_TABLES.map(|k| format!("{base}${k}")).join(", ");
                 let what = format!("metadata table {}.{name} not found; there are {kinds}", self.ident);
                 return Err(Error::new(ErrorKind::NotFound, what).into());
-            }
-            return Ok(found);
+            };
+            return Ok(Some(Arc::new(found)));
         }
         Ok(Some(table))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ballista_core::config::BallistaConfig;
 use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions, ballista_window_functions};
 use ballista_core::optimizer::ballista_default_optimizer_rules;
+use bergmill_catalog::VersionedTables;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -77,6 +78,7 @@ pub fn session_state(
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .with_optimizer_rule(Arc::new(KeepFirstRow))
+        .with_relation_planners(vec![Arc::new(VersionedTables)])
         .with_query_planner(Arc::new(NodePlanner))
         .build()
 }

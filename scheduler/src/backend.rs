@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_catalog::{MAIN_BRANCH, ReferenceChange};
 use bergmill_engine::{CATALOG, without_views};
 use bergmill_gateway::{Backend, Error, ErrorKind, IngestTarget, Prepared, Result, Statement, TableInfo};
 use datafusion::catalog::{CatalogProvider, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::logical_expr::TableType;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
@@ -14,6 +16,7 @@ use crate::explain;
 use crate::process::Scheduler;
 use crate::query::nullable;
 use crate::statement::{Planned, plan};
+use crate::write::identifier;
 
 #[async_trait]
 impl Backend for Scheduler {
@@ -43,7 +46,11 @@ impl Backend for Scheduler {
         let session = self.session().await?;
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
-            Planned::Insert { table, mode, input } => self.insert(&table, mode, input, tag, &session).await,
+            Planned::Insert { table, branch, mode, input } => {
+                let branch = branch.as_deref().unwrap_or(MAIN_BRANCH);
+                self.insert(&table, branch, mode, input, tag, &session).await
+            }
+            Planned::ChangeReferences { table, change } => self.change_references(&table, &change).await,
             Planned::ChangeRows(change) => self.change_rows(&change, tag, &session).await,
             Planned::Truncate(table) => self.truncate(&table, tag, &session).await,
             Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
@@ -93,6 +100,11 @@ impl Backend for Scheduler {
 }
 
 impl Scheduler {
+    async fn change_references(&self, table: &TableReference, change: &ReferenceChange) -> Result<u64> {
+        let changed = self.warehouse.change_references(&identifier(table)?, change).await;
+        changed.map(|_| 0).map_err(|e| from_catalog(&e))
+    }
+
     async fn create_namespace(&self, name: &str, location: Option<&str>, if_not_exists: bool) -> Result<u64> {
         match self.warehouse.create_namespace(name, location).await {
             Err(e) if if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => Ok(0),

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use bergmill_catalog::{Ddl, Parsed, TableClauses, check_views, is_missing_table, parse};
+use bergmill_catalog::{
+    Ddl, Parsed, ReferenceChange, TableClauses, check_views, is_missing_table, parse, parse_reference_statement,
+};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::TableReference;
@@ -25,8 +27,10 @@ pub(crate) enum Planned {
     Query(LogicalPlan),
     /// `EXPLAIN ANALYZE`: the plan to run, and whether verbosely.
     ExplainAnalyze(LogicalPlan),
-    /// `INSERT`: rows of `input` into `table`.
-    Insert { table: TableReference, mode: InsertMode, input: LogicalPlan },
+    /// `INSERT`: rows of `input` into a branch of `table`.
+    Insert { table: TableReference, branch: Option<String>, mode: InsertMode, input: LogicalPlan },
+    /// Branches, tags, the current snapshot.
+    ChangeReferences { table: TableReference, change: ReferenceChange },
     /// `DELETE`, `UPDATE`, `MERGE`.
     ChangeRows(Box<DmlStatement>),
     /// `TRUNCATE`.
@@ -69,12 +73,15 @@ pub(crate) enum InsertMode {
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
+    if let Some(statement) = parse_reference_statement(sql).map_err(|e| from_catalog(&e))? {
+        return Ok(Planned::ChangeReferences { table: statement.table, change: statement.change });
+    }
     match Ddl::parse(sql).map_err(|e| from_catalog(&e))? {
         Some(Ddl::Show(show)) => return describe::plan(show, session).await.map(Planned::Query),
         Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
         None => {}
     }
-    let Parsed { statement, clauses } = parse(sql).map_err(|e| from_catalog(&e))?;
+    let Parsed { statement, clauses, branch } = parse(sql).map_err(|e| from_catalog(&e))?;
     check_assignments(&statement)?;
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
@@ -108,7 +115,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
                     return Err(Error::new(ErrorKind::InvalidInput, what));
                 }
             };
-            Planned::Insert { table: dml.table_name, mode, input: LogicalPlan::clone(&dml.input) }
+            Planned::Insert { table: dml.table_name, branch, mode, input: LogicalPlan::clone(&dml.input) }
         }
         LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
         LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
 use bergmill_catalog::{
-    Base, Commit, CommitKey, DataFile, IcebergTable, NewTable, Operation, Replaced, RowChange, Table, TableIdent,
-    bridge,
+    Base, Commit, CommitKey, DataFile, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange, Table,
+    TableIdent, bridge,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
 use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
@@ -25,16 +25,18 @@ use crate::session::StatementSession;
 use crate::statement::{CreateTable, InsertMode};
 
 impl Scheduler {
-    /// `INSERT`: writes the input's rows and commits them; returns how many.
+    /// `INSERT`: writes the input's rows and commits them to a branch; returns how many.
     pub(crate) async fn insert(
         &self,
         table: &TableReference,
+        branch: &str,
         mode: InsertMode,
         input: LogicalPlan,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
         let target = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
+        target.check_branch(branch).map_err(|e| from_catalog(&e))?;
         let operation = match mode {
             InsertMode::Append => Operation::Append,
             InsertMode::Overwrite if target.table().metadata().default_partition_spec().is_unpartitioned() => {
@@ -45,7 +47,7 @@ impl Scheduler {
                 Operation::Replace(Replaced::Where(values.iter().map(partition_value).collect::<Result<_>>()?))
             }
         };
-        self.fill(Target::Table(&target), input, operation, tag, session).await
+        self.fill(Target::Table(&target, branch), input, operation, tag, session).await
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -161,7 +163,7 @@ impl Scheduler {
             Some(rows) => self.write(&spec, rows, session).await,
             None => Ok(Vec::new()),
         };
-        let landed = self.land(Target::Table(&table), spec, written, operation, tag).await?;
+        let landed = self.land(Target::Table(&table, MAIN_BRANCH), spec, written, operation, tag).await?;
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
 
@@ -173,7 +175,7 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let table = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        let commit = commit_of(table.table(), Vec::new(), Operation::Truncate, tag);
+        let commit = commit_of(table.table(), MAIN_BRANCH, Vec::new(), Operation::Truncate, tag);
         let done = self.warehouse.commit(commit).await.map_err(|e| from_catalog(&e))?;
         Ok(if done.already { 0 } else { done.removed.rows })
     }
@@ -203,12 +205,12 @@ impl Scheduler {
             }
         };
         let pinned = IcebergTable::current(table).map_err(|e| from_catalog(&e))?;
-        let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned) };
+        let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned, MAIN_BRANCH) };
         let session = self.session().await?;
         let spec = WriteSpec::from_metadata(pinned.table().metadata()).map_err(|e| from_catalog(&e))?;
         let written = write_here(&spec, input, &session).await;
         let operation = match (table, target.mode) {
-            (Target::Table(_), IngestMode::Replace) => Operation::Replace(Replaced::All),
+            (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
         };
         Ok(self.land(table, spec, written, operation, target.tag.as_ref()).await?.unwrap_or(0))
@@ -235,11 +237,11 @@ impl Scheduler {
             }
         };
         let rows = added.iter().map(|f| f.record_count()).sum();
-        let commit = commit_of(target.table(), added.clone(), operation, tag);
+        let commit = commit_of(target.table(), target.branch(), added.clone(), operation, tag);
         let (draft, definition) = match target {
             Target::Draft(draft) => (Some(draft.table().clone()), None),
             Target::Replacement(draft, new) => (Some(draft.table().clone()), Some(new.clone())),
-            Target::Table(_) => (None, None),
+            Target::Table(..) => (None, None),
         };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
         // A task of its own, so that a client that goes away leaves neither a half-done commit nor files of nobody.
@@ -264,19 +266,26 @@ impl Scheduler {
     }
 }
 
-fn commit_of(table: &Table, added: Vec<DataFile>, operation: Operation, tag: Option<&CommitTag>) -> Commit {
+fn commit_of(
+    table: &Table,
+    branch: &str,
+    added: Vec<DataFile>,
+    operation: Operation,
+    tag: Option<&CommitTag>,
+) -> Commit {
     let (key, summary) = match tag {
         Some(tag) => (CommitKey::new(&tag.key), tag.summary.clone()),
         None => (CommitKey::unique(), BTreeMap::new()),
     };
-    Commit { table: table.identifier().clone(), base: Base::of(table), operation, added, key, summary }
+    let (ident, branch, base) = (table.identifier().clone(), branch.to_string(), Base::of(table, branch));
+    Commit { table: ident, branch, base, operation, added, key, summary }
 }
 
 /// What a write is for.
 #[derive(Clone, Copy)]
 enum Target<'a> {
-    /// A table that is there.
-    Table(&'a IcebergTable),
+    /// A branch of a table that is there.
+    Table(&'a IcebergTable, &'a str),
     /// One that nobody sees until its rows are there.
     Draft(&'a IcebergTable),
     /// Another definition of a table that is there, which nobody sees until its rows are there.
@@ -286,7 +295,14 @@ enum Target<'a> {
 impl Target<'_> {
     fn table(&self) -> &Table {
         match self {
-            Self::Table(table) | Self::Draft(table) | Self::Replacement(table, _) => table.table(),
+            Self::Table(table, _) | Self::Draft(table) | Self::Replacement(table, _) => table.table(),
+        }
+    }
+
+    fn branch(&self) -> &str {
+        match self {
+            Self::Table(_, branch) => branch,
+            Self::Draft(_) | Self::Replacement(..) => MAIN_BRANCH,
         }
     }
 }

@@ -78,6 +78,7 @@ def body(checks, folder):
         at_the_same_time(checks, shop, door)
         table_of_pyiceberg(checks, shop, door)
         tables_of_bergmill(checks, shop, door)
+        branches_and_tags(checks, shop, door)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -593,6 +594,81 @@ def tables_of_bergmill(checks, shop, door):
             }
 
         equal(ids(mine), ids(theirs), "ids by partition")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Branches, tags and what the metadata says
+
+
+def branches_and_tags(checks, shop, door):
+    name = "processed.turns"
+    sql(door, f"CREATE TABLE {name} (id BIGINT, day DATE) PARTITIONED BY (day)")
+    for n in (1, 2):
+        sql(door, f"INSERT INTO {name} VALUES ({n}, DATE '2026-02-0{n}'), ({n + 10}, NULL)")
+    sql(door, f"ALTER TABLE {name} CREATE TAG ours RETAIN 2 DAYS")
+    sql(door, f"ALTER TABLE {name} CREATE BRANCH trial WITH SNAPSHOT RETENTION 3 SNAPSHOTS 4 HOURS")
+    sql(door, f"INSERT INTO {name}.branch_trial VALUES (3, DATE '2026-02-03')")
+    sql(door, f"INSERT OVERWRITE {name} PARTITION (day = DATE '2026-02-01') VALUES (4, DATE '2026-02-01')")
+
+    def ids(ref):
+        rows = shop.load_table(name).scan().use_ref(ref) if ref != "main" else shop.load_table(name).scan()
+        return sorted(rows.to_arrow()["id"].to_pylist())
+
+    with checks.check("processed.turns: PyIceberg reads the branches and tags of Bergmill"):
+        refs = shop.load_table(name).refs()
+        equal({n: str(r.snapshot_ref_type) for n, r in refs.items()}, {"main": "branch", "ours": "tag", "trial": "branch"}, "refs")
+        equal(refs["ours"].max_ref_age_ms, 2 * 24 * 3600 * 1000, "age of the tag")
+        trial = refs["trial"]
+        equal((trial.min_snapshots_to_keep, trial.max_snapshot_age_ms), (3, 4 * 3600 * 1000), "retention of the branch")
+        for ref, want in [("main", [2, 4, 11, 12]), ("ours", [1, 2, 11, 12]), ("trial", [1, 2, 3, 11, 12])]:
+            equal(ids(ref), want, f"ids of {ref}")
+    with checks.check("processed.turns: Bergmill reads the branches and tags of PyIceberg, and writes to them"):
+        table = shop.load_table(name)
+        first = min(table.metadata.snapshots, key=lambda s: s.sequence_number)
+        table.manage_snapshots().create_tag(first.snapshot_id, "theirs").create_branch(first.snapshot_id, "side").commit()
+        equal(sorted(r["id"] for r in sql(door, f"SELECT id FROM {name} VERSION AS OF 'theirs'")), [1, 11], "ids of theirs")
+        sql(door, f"INSERT INTO {name}.branch_side VALUES (5, NULL)")
+        equal(ids("side"), [1, 5, 11], "ids of side")
+        came = sql(door, f"SELECT id FROM table_changes('{name}', 'theirs', 'side')")
+        equal([r["id"] for r in came], [5], "ids that came to side")
+    with checks.check("processed.turns: metadata tables agree with PyIceberg's"):
+        table = shop.load_table(name)
+
+        def same(query, rows, what):
+            got = [tuple(r.values()) for r in arrow(door, query).to_pylist()]
+            equal(sorted(got, key=repr), sorted(rows, key=repr), what)
+
+        def rows(of, *columns):
+            return [tuple(row[c] for c in columns) for row in of.to_pylist()]
+
+        def metadata(kind):
+            namespace, short = name.split(".")
+            return f'{namespace}."{short}${kind}"'
+
+        columns = ["snapshot_id", "parent_id", "operation", "manifest_list"]
+        same(f"SELECT {', '.join(columns)} FROM {metadata('snapshots')}", rows(table.inspect.snapshots(), *columns), "snapshots")
+        columns = ["snapshot_id", "parent_id", "is_current_ancestor"]
+        same(f"SELECT {', '.join(columns)} FROM {metadata('history')}", rows(table.inspect.history(), *columns), "history")
+        columns = ["name", "type", "snapshot_id", "max_reference_age_in_ms", "min_snapshots_to_keep", "max_snapshot_age_in_ms"]
+        same(f"SELECT {', '.join(columns)} FROM {metadata('refs')}", rows(table.inspect.refs(), *columns), "refs")
+        columns = ["content", "path", "length", "partition_spec_id", "added_snapshot_id", "added_data_files_count",
+                   "existing_data_files_count", "deleted_data_files_count", "added_delete_files_count"]
+        same(f"SELECT {', '.join(columns)} FROM {metadata('manifests')}", rows(table.inspect.manifests(), *columns), "manifests")
+        columns = ["content", "file_path", "file_format", "spec_id", "record_count", "file_size_in_bytes", "sort_order_id"]
+        same(f"SELECT {', '.join(columns)} FROM {metadata('files')}", rows(table.inspect.files(), *columns), "files")
+        maps = ["value_counts", "null_value_counts"]
+        got = arrow(door, f"SELECT file_path, {', '.join(maps)} FROM {metadata('files')} ORDER BY 1").to_pylist()
+        want = sorted(rows(table.inspect.files(), "file_path", *maps))
+        equal([(r["file_path"], *(dict(r[m]) for m in maps)) for r in got], [(p, *map(dict, m)) for p, *m in want], "counts")
+        columns = ["record_count", "file_count", "total_data_file_size_in_bytes", "last_updated_snapshot_id"]
+        want = [
+            (f"day={row['partition']['day'] or 'null'}", *(row[c] for c in columns))
+            for row in table.inspect.partitions().to_pylist()
+        ]
+        same(f"SELECT partition, {', '.join(columns)} FROM {metadata('partitions')}", want, "partitions")
+        columns = ["status", "snapshot_id", "sequence_number", "file_sequence_number"]
+        want = [(*(row[c] for c in columns), row["data_file"]["file_path"]) for row in table.inspect.entries().to_pylist()]
+        same(f"SELECT {', '.join(columns)}, data_file['file_path'] AS p FROM {metadata('entries')}", want, "entries")
 
 
 if __name__ == "__main__":

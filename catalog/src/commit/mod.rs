@@ -34,7 +34,8 @@ use iceberg::{TableIdent, TableUpdate};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-pub use history::{COMMIT_KEY, ancestors, find_commit};
+pub use history::{COMMIT_KEY, ancestors, ancestors_of, find_commit, head};
+pub use iceberg::spec::MAIN_BRANCH;
 pub use overwrite::{Isolation, Overwrite, ReadFilter};
 pub use partitions::Replaced;
 pub use plan::Tally;
@@ -76,7 +77,7 @@ impl fmt::Display for CommitKey {
 pub struct Base {
     /// The table, as opposed to a later one of the same name.
     pub uuid: Uuid,
-    /// The snapshot that was current; `None` for an empty table.
+    /// The snapshot that the branch was at; `None` for an empty table.
     pub snapshot_id: Option<i64>,
     /// The schema that the added files were written with.
     pub schema_id: i32,
@@ -85,12 +86,12 @@ pub struct Base {
 }
 
 impl Base {
-    /// The table's present state.
-    pub fn of(table: &Table) -> Self {
+    /// The present state of a branch of the table.
+    pub fn of(table: &Table, branch: &str) -> Self {
         let metadata = table.metadata();
         Self {
             uuid: metadata.uuid(),
-            snapshot_id: metadata.current_snapshot_id(),
+            snapshot_id: head(metadata, branch).map(|s| s.snapshot_id()),
             schema_id: metadata.current_schema_id(),
             spec_id: metadata.default_partition_spec_id(),
         }
@@ -116,6 +117,8 @@ pub enum Operation {
 pub struct Commit {
     /// The table to change.
     pub table: TableIdent,
+    /// The branch that the new snapshot goes to: [`MAIN_BRANCH`], or another that is there.
+    pub branch: String,
     /// What the writer relied on.
     pub base: Base,
     /// What happens to the rows that are there.
@@ -131,7 +134,7 @@ pub struct Commit {
 /// What became of a [`Commit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The snapshot with the change; the current one, if any, when there was nothing to do.
+    /// The snapshot with the change; the branch's present one, if any, when there was nothing to do.
     pub snapshot_id: Option<i64>,
     /// The same work was committed before, as `snapshot_id`. The files of this commit are not in the table: delete them.
     pub already: bool,

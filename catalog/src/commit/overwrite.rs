@@ -112,7 +112,7 @@ impl Overwrite {
         }
         let Some(snapshot) = table.metadata().current_snapshot() else { return Ok(None) };
         let predicate = self.read.0.clone().unwrap_or(Predicate::AlwaysTrue);
-        let read = files_that_fit(table, snapshot, predicate).await?;
+        let read = files_that_fit(table, table.metadata().current_schema(), snapshot, predicate).await?;
         Ok(files.into_iter().find(|(path, _)| read.contains(path)))
     }
 }

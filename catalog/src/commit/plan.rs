@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use iceberg::spec::{
-    DataContentType, DataFile, FormatVersion, Manifest, ManifestFile, ManifestStatus, Operation as SnapshotOperation,
-    SnapshotRef, Struct, Summary, TableMetadata,
+    DataContentType, DataFile, FormatVersion, MAIN_BRANCH, Manifest, ManifestFile, ManifestStatus,
+    Operation as SnapshotOperation, SnapshotRef, Struct, Summary, TableMetadata,
 };
 
 use super::history::{self, COMMIT_KEY};
@@ -29,7 +29,11 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
     if metadata.uuid() != commit.base.uuid {
         return conflict("it was dropped and created again since this write began");
     }
-    if let Some(done) = history::find_commit(metadata, &commit.key) {
+    let head = history::head(metadata, &commit.branch);
+    if head.is_none() && commit.branch != MAIN_BRANCH {
+        return conflict(&format!("branch {} was dropped since this write began", commit.branch));
+    }
+    if let Some(done) = history::find_commit(metadata, &commit.branch, &commit.key) {
         return Ok(Verdict::Done(done));
     }
     if metadata.format_version() != FormatVersion::V2 {
@@ -52,10 +56,10 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
         }
         Operation::Replace(_) | Operation::Overwrite(_) => {
             let is_base = |s: &SnapshotRef| Some(s.snapshot_id()) == commit.base.snapshot_id;
-            let since_base: Vec<_> = history::ancestors(metadata).take_while(|s| !is_base(s)).collect();
+            let since_base: Vec<_> = history::ancestors_of(metadata, head).take_while(|s| !is_base(s)).collect();
             let reached = match since_base.last() {
                 Some(oldest) => oldest.parent_snapshot_id(),
-                None => metadata.current_snapshot_id(),
+                None => head.map(|s| s.snapshot_id()),
             };
             if reached != commit.base.snapshot_id {
                 return conflict("the snapshot that this write read was rolled back or expired since");
@@ -186,7 +190,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, file: &DataFile) {
+    pub(crate) fn add(&mut self, file: &DataFile) {
         self.bytes += file.file_size_in_bytes();
         let rows = file.record_count();
         let (files, counted) = match file.content_type() {
@@ -312,7 +316,7 @@ pub(super) fn summary(
 
 #[cfg(test)]
 mod tests {
-    use iceberg::spec::{MAIN_BRANCH, Snapshot};
+    use iceberg::spec::Snapshot;
 
     use super::super::tests::{DAY, commit_to, event_file, events_metadata};
     use super::super::{CommitKey, Replaced};

@@ -69,7 +69,7 @@ impl Warehouse {
             let Some(current) = self.find(&commit.table).await? else {
                 return conflict("it was dropped since this write began");
             };
-            if let Some(done) = find_commit(current.metadata(), &commit.key) {
+            if let Some(done) = find_commit(current.metadata(), &commit.branch, &commit.key) {
                 let snapshot_id = Some(done.snapshot_id());
                 return Ok(Committed { snapshot_id, already: true, retries, ..Committed::default() });
             }

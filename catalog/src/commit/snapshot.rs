@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{
-    DataFile, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+    DataFile, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter, ManifestWriterBuilder,
+    PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableUpdate};
 use uuid::Uuid;
 
+use super::history::head;
 use super::partitions::Selection;
 use super::plan::{self, Changes, Fate, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
@@ -169,7 +170,7 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
             }
             return over(Some(snapshot.snapshot_id()), !ours);
         }
-        Verdict::Nothing => return over(metadata.current_snapshot_id(), false),
+        Verdict::Nothing => return over(head(metadata, &commit.branch).map(|s| s.snapshot_id()), false),
         Verdict::Go { since_base } => since_base,
     };
     let selection = match &commit.operation {
@@ -195,10 +196,11 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
     }
     let mut manifests = match &commit.operation {
         Operation::Overwrite(change) => {
-            let first = change.manifests();
-            carried_over(table, &selection, |m| first.contains(m.manifest_path.as_str()), staged, &mut changes).await?
+            let named = change.manifests();
+            let first = |m: &ManifestFile| named.contains(m.manifest_path.as_str());
+            carried_over(table, &commit.branch, &selection, first, staged, &mut changes).await?
         }
-        _ => carried_over(table, &selection, |_| true, staged, &mut changes).await?,
+        _ => carried_over(table, &commit.branch, &selection, |_| true, staged, &mut changes).await?,
     };
     manifests.extend(staged.added_manifest(table, &commit.added).await?);
     let ready = write_snapshot(table, commit, staged, manifests, changes).await?;
@@ -219,16 +221,17 @@ async fn clear(table: &Table, selection: &Selection, snapshot: &SnapshotRef, sta
     Ok(())
 }
 
-/// The manifests of the current snapshot, without the files that are taken out. `first` tells where to look for certain
-/// files: the other manifests are opened when they are not all there.
+/// The manifests of the branch's present snapshot, without the files that are taken out. `first` tells where to look for
+/// certain files: the other manifests are opened when they are not all there.
 async fn carried_over(
     table: &Table,
+    branch: &str,
     selection: &Selection,
     first: impl Fn(&ManifestFile) -> bool,
     staged: &mut Staged,
     changes: &mut Changes,
 ) -> Result<Vec<ManifestFile>> {
-    let mut manifests = match table.metadata().current_snapshot() {
+    let mut manifests = match head(table.metadata(), branch) {
         Some(current) => manifest_list(table, current).await?,
         None => Vec::new(),
     };
@@ -287,7 +290,7 @@ async fn write_snapshot(
     let list = format!("{folder}/snap-{id}-{}-{}.avro", staged.attempts, staged.uuid);
     let paths = manifests.iter().map(|m| m.manifest_path.clone()).collect();
     let sequence = metadata.next_sequence_number();
-    let parent = metadata.current_snapshot();
+    let parent = head(metadata, &commit.branch);
     let parent_id = parent.map(|s| s.snapshot_id());
 
     let mut summary =
@@ -307,8 +310,8 @@ async fn write_snapshot(
         .with_schema_id(metadata.current_schema_id())
         .build();
     let current = table.metadata_location_result()?;
-    let built =
-        metadata.clone().into_builder(Some(current.to_string())).set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?;
+    let builder = metadata.clone().into_builder(Some(current.to_string()));
+    let built = builder.set_branch_snapshot(snapshot, &commit.branch)?.build()?;
     let location = next_location(metadata, current, &built.metadata)?;
 
     let write = async {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, Literal, NestedField,
-    PrimitiveType, Schema, SortOrder, Struct, TableMetadata, TableMetadataBuilder, Transform, Type,
-    UnboundPartitionSpec,
+    PrimitiveType, Schema, SnapshotReference, SnapshotRetention, SortOrder, Struct, TableMetadata,
+    TableMetadataBuilder, Transform, Type, UnboundPartitionSpec,
 };
 use iceberg::{NamespaceIdent, TableIdent};
 use tempfile::TempDir;
@@ -73,6 +73,7 @@ fn file(path: &str, partition: Struct, rows: u64) -> DataFile {
 pub(super) fn commit_to(metadata: &TableMetadata, operation: Operation, added: Vec<DataFile>) -> Commit {
     Commit {
         table: events(),
+        branch: MAIN_BRANCH.to_string(),
         base: Base {
             uuid: metadata.uuid(),
             snapshot_id: metadata.current_snapshot_id(),
@@ -190,7 +191,8 @@ async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
     let name = TableIdent::from_strs(["raw", "copy"]).unwrap();
     let commit = |draft: &Table, files: Vec<DataFile>| Commit {
         table: name.clone(),
-        base: Base::of(draft),
+        branch: MAIN_BRANCH.to_string(),
+        base: Base::of(draft, MAIN_BRANCH),
         ..commit_to(draft.metadata(), Operation::Append, files)
     };
     let litter = || {
@@ -387,7 +389,47 @@ async fn the_same_work_is_committed_once() {
     assert_eq!((again.already, again.snapshot_id), (true, first.snapshot_id));
     assert_eq!(shop.files().await, ["a", "b"]);
     let table = shop.warehouse.load(&events()).await.unwrap();
-    assert_eq!(find_commit(table.metadata(), &commit.key).map(|s| s.snapshot_id()), first.snapshot_id);
+    assert_eq!(find_commit(table.metadata(), MAIN_BRANCH, &commit.key).map(|s| s.snapshot_id()), first.snapshot_id);
+    shop.assert_no_litter().await;
+}
+
+#[tokio::test]
+async fn a_branch_goes_its_own_way() {
+    let shop = Shop::open().await;
+    let first = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 1)]).await;
+    let at_first = SnapshotReference::new(first.snapshot_id.unwrap(), SnapshotRetention::branch(None, None, None));
+    let branch = |_: &_, builder: TableMetadataBuilder| Ok(Some(builder.set_ref("trial", at_first.clone())?));
+    shop.warehouse.alter(&events(), branch).await.unwrap();
+    let to_trial = |commit: Commit| Commit { branch: "trial".to_string(), ..commit };
+    let mut append = to_trial(shop.prepared(Operation::Append, vec![event_file("b", DAY, "view", 2)]).await);
+    append.key = CommitKey::new("work");
+    let replace = to_trial(shop.prepared(day_is(DAY), vec![event_file("c", DAY, "view", 4)]).await);
+    let on_trial = shop.warehouse.commit(append.clone()).await.unwrap();
+    assert_eq!(shop.files().await, ["a"], "the main branch has not moved");
+    // A key is known on its branch, and the same work may be done on another.
+    assert!(shop.warehouse.commit(append.clone()).await.unwrap().already);
+    append.branch = MAIN_BRANCH.to_string();
+    append.added = vec![event_file("d", DAY, "view", 8)];
+    assert!(!shop.warehouse.commit(append).await.unwrap().already);
+    assert_eq!(shop.files().await, ["a", "d"]);
+
+    let e = shop.warehouse.commit(replace.clone()).await.unwrap_err();
+    assert!(e.to_string().contains(&format!("snapshot {}", on_trial.snapshot_id.unwrap())), "{e}");
+    let table = shop.warehouse.load(&events()).await.unwrap();
+    let replace = Commit { base: Base::of(&table, "trial"), ..replace };
+    shop.warehouse.commit(replace.clone()).await.unwrap();
+    let table = shop.warehouse.load(&events()).await.unwrap();
+    let trial = head(table.metadata(), "trial").unwrap();
+    assert_eq!(trial.parent_snapshot_id(), on_trial.snapshot_id);
+    assert_eq!(trial.summary().additional_properties["total-records"], "4");
+    assert_eq!(shop.files().await, ["a", "d"]);
+
+    shop.warehouse.alter(&events(), |_, builder| Ok(Some(builder.remove_ref("trial")))).await.unwrap();
+    let e = shop.warehouse.commit(Commit { key: CommitKey::unique(), ..replace }).await.unwrap_err();
+    assert_eq!(
+        format!("{:?}: {e}", e.kind()),
+        "Conflict: table raw.events: branch trial was dropped since this write began"
+    );
     shop.assert_no_litter().await;
 }
 

@@ -18,11 +18,11 @@ pub(super) async fn files_covered(table: &IcebergTable, condition: Option<&Expr>
     let Some(condition) = condition else { return Ok(numbers(all)) };
     let metadata = table.table().metadata();
     let may_match = prune(table, all, std::slice::from_ref(condition)).await?;
-    let schema = metadata.current_schema();
+    let schema = table.columns();
     if !is_of_one_type(condition, metadata, schema) {
         return Ok(Vec::new());
     }
-    if decided_by_partition(condition, metadata) {
+    if decided_by_partition(condition, metadata, schema) {
         return Ok(numbers(may_match));
     }
     let Some(predicate) = exact_predicate(condition, schema) else { return Ok(Vec::new()) };

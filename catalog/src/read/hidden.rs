@@ -16,8 +16,14 @@ pub const PATH_COLUMN: &str = "$path";
 pub const MODIFIED_COLUMN: &str = "$file_modified_time";
 /// Place of the data file among those of the snapshot, from 0: a short name for it within one statement.
 pub const FILE_COLUMN: &str = "$file";
+/// The snapshot that added the data file; NULL when the file's manifest does not say it any more.
+pub const SNAPSHOT_COLUMN: &str = "$snapshot_id";
 /// Place of the row in its data file, from 0.
 pub const POSITION_COLUMN: &str = "$pos";
+
+/// All of them, in the order in which a table offers them.
+pub(crate) const HIDDEN_COLUMNS: [&str; 5] =
+    [PATH_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
 /// The columns that are the same for all rows of a file, in the order of [`file_values`].
 pub(super) fn file_fields() -> Vec<FieldRef> {
@@ -26,6 +32,7 @@ pub(super) fn file_fields() -> Vec<FieldRef> {
         Arc::new(Field::new(PATH_COLUMN, DataType::Utf8, false)),
         Arc::new(Field::new(MODIFIED_COLUMN, time, true)),
         Arc::new(Field::new(FILE_COLUMN, DataType::Int32, false)),
+        Arc::new(Field::new(SNAPSHOT_COLUMN, DataType::Int64, true)),
     ]
 }
 
@@ -42,5 +49,6 @@ pub(super) fn file_values(number: usize, file: &LiveFile, metadata: &TableMetada
         ScalarValue::Utf8(Some(file.data_file.file_path().to_string())),
         ScalarValue::TimestampMicrosecond(committed, Some(UTC.into())),
         ScalarValue::Int32(Some(i32::try_from(number).unwrap_or(i32::MAX))),
+        ScalarValue::Int64(file.snapshot_id),
     ]
 }

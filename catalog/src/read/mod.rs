@@ -9,7 +9,8 @@ mod row_position;
 mod scan;
 mod statistics;
 
-pub use hidden::{FILE_COLUMN, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN};
+pub(crate) use hidden::HIDDEN_COLUMNS;
+pub use hidden::{FILE_COLUMN, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, SNAPSHOT_COLUMN};
 pub use provider::{IcebergTable, TextType};
 pub use relabel::{RELABEL_FUNCTION, relabel_udf};
 pub use row_position::RowPositionExec;

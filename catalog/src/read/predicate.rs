@@ -29,15 +29,14 @@ pub fn exact_predicate(filter: &Expr, schema: &Schema) -> Option<Predicate> {
 ///
 /// True for comparisons of a column that every partition spec of the table holds as it is (identity), and for bounds of
 /// a timestamp that fall on the border of its day or hour partitions.
-pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata) -> bool {
-    let schema = metadata.current_schema();
+pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Schema) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
-            decided_by_partition(left, metadata) && decided_by_partition(right, metadata)
+            decided_by_partition(left, metadata, schema) && decided_by_partition(right, metadata, schema)
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let Some((column, op, value)) = comparison(left, *op, right, schema) else { return false };
-            transforms_of(&column, metadata).is_some_and(|all| {
+            transforms_of(&column, metadata, schema).is_some_and(|all| {
                 all.iter().all(|t| match t {
                     // Iceberg keeps nulls in `<>`, SQL does not.
                     Transform::Identity => op != Operator::NotEq,
@@ -48,21 +47,22 @@ pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata) -> bool {
                 })
             })
         }
-        Expr::InList(InList { expr, list, negated: false }) => column_of(expr, schema)
-            .is_some_and(|c| list.iter().all(|v| literal(v, &c, schema).is_some()) && is_identity(&c, metadata)),
-        Expr::IsNull(e) | Expr::IsNotNull(e) => column_of(e, schema).is_some_and(|c| is_identity(&c, metadata)),
+        Expr::InList(InList { expr, list, negated: false }) => column_of(expr, schema).is_some_and(|c| {
+            list.iter().all(|v| literal(v, &c, schema).is_some()) && is_identity(&c, metadata, schema)
+        }),
+        Expr::IsNull(e) | Expr::IsNotNull(e) => column_of(e, schema).is_some_and(|c| is_identity(&c, metadata, schema)),
         _ => false,
     }
 }
 
-fn is_identity(column: &str, metadata: &TableMetadata) -> bool {
-    transforms_of(column, metadata).is_some_and(|all| all.iter().all(|t| *t == Transform::Identity))
+fn is_identity(column: &str, metadata: &TableMetadata, schema: &Schema) -> bool {
+    transforms_of(column, metadata, schema).is_some_and(|all| all.iter().all(|t| *t == Transform::Identity))
 }
 
 /// One transform of the column from each partition spec the table has had; `None` when a spec has none, because files
 /// written under that spec then hold any value.
-fn transforms_of(column: &str, metadata: &TableMetadata) -> Option<Vec<Transform>> {
-    let id = metadata.current_schema().field_id_by_name(column)?;
+fn transforms_of(column: &str, metadata: &TableMetadata, schema: &Schema) -> Option<Vec<Transform>> {
+    let id = schema.field_id_by_name(column)?;
     metadata
         .partition_specs_iter()
         .map(|spec| spec.fields().iter().find(|f| f.source_id == id).map(|f| f.transform))

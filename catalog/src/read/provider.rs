@@ -10,7 +10,7 @@ use datafusion::common::Statistics;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use iceberg::spec::SnapshotRef;
+use iceberg::spec::{MAIN_BRANCH, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
@@ -23,6 +23,8 @@ use crate::bridge;
 use crate::commit::ReadFilter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{LiveFile, SeenFiles, SnapshotFiles};
+use crate::references::References;
+use crate::time_travel::{State, Version};
 
 /// The Arrow type that text is read as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,11 +37,15 @@ pub enum TextType {
     Utf8View,
 }
 
-/// An Iceberg table at the snapshot it had when the statement was planned. Commits made meanwhile are not seen.
+/// An Iceberg table at the snapshot it had when the statement was planned, or at the one that the statement names. Commits
+/// made meanwhile are not seen.
 #[derive(Debug, Clone)]
 pub struct IcebergTable {
     table: Table,
     snapshot: Option<SnapshotRef>,
+    /// The table's own columns, in Iceberg's terms.
+    columns: Columns,
+    text: TextType,
     /// The table's own columns.
     own: SchemaRef,
     /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
@@ -47,16 +53,32 @@ pub struct IcebergTable {
     /// When only some files are read: their numbers.
     only: Option<Arc<HashSet<usize>>>,
     files: OnceCell<Arc<SnapshotFiles>>,
+    /// Whether the files are a list of their own, rather than what the snapshot consists of.
+    is_listed: bool,
     seen: Arc<SeenFiles>,
 }
 
 impl IcebergTable {
     /// Pins `table` to its current snapshot.
     pub fn current(table: Table) -> Result<Self> {
-        let snapshot = table.metadata().current_snapshot().cloned();
-        let schema = Arc::new(bridge::plain_arrow_schema(table.metadata().current_schema())?);
-        let own = Arc::clone(&schema);
-        Ok(Self { table, snapshot, own, schema, only: None, files: OnceCell::new(), seen: Arc::default() })
+        let state = State::current(table.metadata());
+        Self::pinned(table, state)
+    }
+
+    fn pinned(table: Table, State { snapshot, columns }: State) -> Result<Self> {
+        let own = Arc::new(bridge::plain_arrow_schema(&columns)?);
+        let (text, schema, files, seen) = (TextType::Utf8, Arc::clone(&own), OnceCell::new(), Arc::default());
+        Ok(Self { table, snapshot, columns, text, own, schema, only: None, files, is_listed: false, seen })
+    }
+
+    /// The same table, as the same metadata knows it, at another state.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such snapshot, branch or tag.
+    pub fn at(&self, version: &Version) -> Result<Self> {
+        let state = version.state(self.table.metadata())?;
+        let at = Self::pinned(self.table.clone(), state)?.with_text(self.text).with_seen_files(Arc::clone(&self.seen));
+        Ok(if self.offers_hidden_columns() { at.with_hidden_columns() } else { at })
     }
 
     /// Remembers the snapshot's files in `seen`, and finds them there.
@@ -74,7 +96,7 @@ impl IcebergTable {
             _ => Arc::clone(f),
         };
         let schema = |all: &Schema| Arc::new(Schema::new(all.fields().iter().map(view).collect::<Vec<_>>()));
-        Self { schema: schema(&self.schema), own: schema(&self.own), ..self }
+        Self { text, schema: schema(&self.schema), own: schema(&self.own), ..self }
     }
 
     /// The same table, which offers the hidden columns too, after its own.
@@ -84,14 +106,27 @@ impl IcebergTable {
         Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
     }
 
+    pub(super) fn offers_hidden_columns(&self) -> bool {
+        self.schema.fields().len() > self.own.fields().len()
+    }
+
     /// The same table as if only these files were in it: by their numbers, as column `$file` tells them.
     pub fn with_files(&self, numbers: HashSet<usize>) -> Self {
         Self { only: Some(Arc::new(numbers)), ..self.clone() }
     }
 
+    /// The same table as if these files were all that is in it, whichever snapshots they are of.
+    pub(crate) fn with_list(&self, files: SnapshotFiles) -> Self {
+        Self { files: OnceCell::new_with(Some(Arc::new(files))), is_listed: true, ..self.clone() }
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
     /// What a statement with these filters reads of the table, for its commit to be checked against.
     pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
-        ReadFilter::new(scan::predicate(&self.table, filters))
+        ReadFilter::new(scan::predicate(self, filters))
     }
 
     /// The numbers of files for all of whose rows the condition surely holds, by what the manifests say; all files if there
@@ -112,6 +147,18 @@ impl IcebergTable {
         Ok(all.data.iter().cloned().enumerate().filter(|(number, _)| is_read(number)).collect())
     }
 
+    /// Refuses what cannot be written to.
+    ///
+    /// # Errors
+    /// `NotFound` if the table has no such branch, `Invalid` if it is a tag.
+    pub fn check_branch(&self, branch: &str) -> Result<()> {
+        if branch == MAIN_BRANCH {
+            return Ok(());
+        }
+        let found = References::of(self.table.metadata())?.branch(branch).map(|_| ());
+        found.map_err(|e| e.context(format_args!("table {}", self.table.identifier())))
+    }
+
     /// The table's metadata and location.
     pub fn table(&self) -> &Table {
         &self.table
@@ -122,20 +169,30 @@ impl IcebergTable {
         self.snapshot.as_ref()
     }
 
-    /// All live files of the snapshot.
-    pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
+    /// The columns that are read, in Iceberg's terms.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// All live files of the snapshot, those of row-level deletes too.
+    pub(crate) async fn all_files(&self) -> Result<Arc<SnapshotFiles>> {
         let load = || async {
             match &self.snapshot {
                 Some(snapshot) => self.seen.load(&self.table, snapshot).await,
                 None => Ok(Arc::default()),
             }
         };
-        let files = self.files.get_or_try_init(load).await?;
+        Ok(Arc::clone(self.files.get_or_try_init(load).await?))
+    }
+
+    /// All live files of the snapshot.
+    pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
+        let files = self.all_files().await?;
         if !files.deletes.is_empty() {
             let what = format!("table {} has row-level deletes, which cannot be read yet", self.table.identifier());
             return Err(Error::new(ErrorKind::Unsupported, what));
         }
-        Ok(Arc::clone(files))
+        Ok(files)
     }
 }
 
@@ -160,9 +217,8 @@ impl TableProvider for IcebergTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        let metadata = self.table.metadata();
-        let decided =
-            |f: &Expr| decided_by_partition(f, metadata) && is_of_one_type(f, metadata, metadata.current_schema());
+        let (metadata, columns) = (self.table.metadata(), &self.columns);
+        let decided = |f: &Expr| decided_by_partition(f, metadata, columns) && is_of_one_type(f, metadata, columns);
         let decide = |f: &&Expr| match decided(f) {
             true => TableProviderFilterPushDown::Exact,
             // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.

@@ -23,7 +23,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::expr::Predicate;
-use iceberg::spec::{DataFileFormat, SnapshotRef};
+use iceberg::spec::{DataFileFormat, Schema as Columns, SnapshotRef};
 use iceberg::table::Table;
 use object_store::ObjectMeta;
 
@@ -115,7 +115,7 @@ pub(super) async fn plan(
     let all_bytes = bytes(&planned).max(1);
     let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
-    for group in evolved::groups(metadata, metadata.current_schema(), table.own_schema(), &planned, state).await? {
+    for group in evolved::groups(metadata, table.columns(), table.own_schema(), &planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
         scans.push(scan_group(table, state, &group, &asked, limit, share)?);
@@ -138,7 +138,7 @@ fn scan_group(
     let metadata = table.table().metadata();
     let schema = datafusion::catalog::TableProvider::schema(table);
     let own = &group.schema;
-    let has_hidden = schema.fields().len() > own.fields().len();
+    let has_hidden = table.offers_hidden_columns();
     let of_files = if has_hidden { file_fields() } else { Vec::new() };
     let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
     let mut files = Vec::with_capacity(group.files.len());
@@ -212,15 +212,15 @@ fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
 
 /// The files that the filters leave, in manifest order.
 pub(super) async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
-    match predicate(table.table(), filters) {
+    match predicate(table, filters) {
         Some(predicate) => prune_by(table, all, predicate).await,
         None => Ok(all),
     }
 }
 
 /// The filters in Iceberg's terms, without those that cannot be asked of all files.
-pub(super) fn predicate(table: &Table, filters: &[Expr]) -> Option<Predicate> {
-    let (metadata, columns) = (table.metadata(), table.metadata().current_schema());
+pub(super) fn predicate(table: &IcebergTable, filters: &[Expr]) -> Option<Predicate> {
+    let (metadata, columns) = (table.table().metadata(), table.columns());
     let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
     let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
     iceberg_predicate(&filters, columns)
@@ -228,18 +228,19 @@ pub(super) fn predicate(table: &Table, filters: &[Expr]) -> Option<Predicate> {
 
 /// The files that may have a row for which the predicate holds.
 pub(super) async fn prune_by(table: &IcebergTable, all: Vec<Numbered>, predicate: Predicate) -> Result<Vec<Numbered>> {
-    let Some(snapshot) = table.snapshot() else { return Ok(all) };
-    let keep = files_that_fit(table.table(), snapshot, predicate).await?;
+    let (Some(snapshot), false) = (table.snapshot(), table.is_listed()) else { return Ok(all) };
+    let keep = files_that_fit(table.table(), table.columns(), snapshot, predicate).await?;
     Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
 }
 
-/// The paths of a snapshot's data files that may have a row for which the predicate holds.
+/// The paths of a snapshot's data files that may have a row for which the predicate, on these columns, holds.
 pub(crate) async fn files_that_fit(
     table: &Table,
+    columns: &Columns,
     snapshot: &SnapshotRef,
     predicate: Predicate,
 ) -> Result<HashSet<String>> {
-    let (planned, snapshot_id) = evolved::with_columns(table, snapshot, table.metadata().current_schema())?;
+    let (planned, snapshot_id) = evolved::with_columns(table, snapshot, columns)?;
     let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
     scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)
 }
@@ -258,7 +259,7 @@ fn partitioned_file(
     }
     let metadata = table.table().metadata();
     let spec = metadata.partition_spec_by_id(file.spec_id);
-    let statistics = file_statistics(data, metadata.current_schema(), spec.map(AsRef::as_ref), schema);
+    let statistics = file_statistics(data, table.columns(), spec.map(AsRef::as_ref), schema);
     // In this order, because statistics of these values are added to those of the file's columns.
     let file = PartitionedFile::new_from_meta(object_meta(file)?).with_partition_values(values);
     Ok(file.with_statistics(Arc::new(statistics)))

@@ -24,6 +24,7 @@ mod tests;
 pub use cleanup::{delete_files, delete_leftovers};
 pub use codec::{decode, encode};
 pub use exec::IcebergWriteExec;
+pub(crate) use partition::human;
 pub use plan::plan_write;
 pub use result::{DATA_FILE_COLUMN, data_files, output_schema};
 pub use spec::{DistributionMode, WriteSpec};

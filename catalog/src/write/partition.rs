@@ -143,8 +143,8 @@ pub(super) fn literal_bytes(value: &PrimitiveLiteral) -> Vec<u8> {
     }
 }
 
-/// What Java's `Transform.toHumanString` says of a partition value.
-fn human(transform: &Transform, ty: &PrimitiveType, value: Option<&PrimitiveLiteral>) -> String {
+/// What Java's `Transform.toHumanString` says of a partition value; `ty` is the type of the transform's results.
+pub(crate) fn human(transform: &Transform, ty: &PrimitiveType, value: Option<&PrimitiveLiteral>) -> String {
     use PrimitiveLiteral as L;
     let Some(value) = value else { return "null".to_string() };
     match (transform, ty, value) {

@@ -1,0 +1,321 @@
+//! `FROM t VERSION AS OF 3`, and the other ways to say which state of a table is read.
+//!
+//! The syntax tree has a place for the version of a table, but the parser fills it for other dialects only, and not from all
+//! forms that Spark and Trino know. So the clauses are written as an argument of the table before parsing, which the
+//! parser takes wherever a table may stand, and put in their place afterwards:
+//!
+//! - `t [FOR] VERSION | SYSTEM_VERSION AS OF <id or name>`, `t [FOR] TIMESTAMP | SYSTEM_TIME AS OF <time>`;
+//! - Spark's `ns.t.branch_<name>` and `ns.t.tag_<name>`, where a branch can also be written to;
+//! - `table_changes('ns.t', from, to)`, which reads `ns.t`, so that planning finds the table like any other.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement as ParsedStatement;
+use datafusion::sql::sqlparser::ast::{
+    Expr, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, Statement as SqlStatement, TableFactor, TableFunctionArgs, TableObject, TableVersion,
+    TableWithJoins, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+use super::changes::TABLE_CHANGES;
+use super::hidden_names::MarkTables;
+use crate::error::{Error, ErrorKind, Result};
+use crate::namespaces::CATALOG_NAME;
+
+const BY_VERSION: &str = "VERSION AS OF";
+const BY_TIME: &str = "TIMESTAMP AS OF";
+
+/// Writes each `AS OF` clause as an argument of its table: `t VERSION AS OF 3 AS x` becomes `t("VERSION AS OF" => 3) AS x`.
+/// The tokens have no white space among them.
+pub(crate) fn mark_versions(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let mut marked: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let clause = marked.last().filter(|t| may_end_a_name(t)).and_then(|_| clause(&tokens[at..]));
+        let Some((name, words)) = clause else {
+            marked.push(tokens[at].clone());
+            at += 1;
+            continue;
+        };
+        let span = tokens[at].span;
+        let rest = tokens[at + words..].to_vec();
+        let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(rest);
+        parser.parse_expr().map_err(|e| Error::new(ErrorKind::Invalid, format!("SQL: {name}: {e}")))?;
+        let end = at + words + parser.index();
+        let put = |token| TokenWithSpan::new(token, span);
+        let argument = Word { value: name.to_string(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
+        marked.extend([Token::LParen, Token::Word(argument), Token::RArrow].map(put));
+        marked.extend_from_slice(&tokens[at + words..end]);
+        marked.push(put(Token::RParen));
+        at = end;
+    }
+    Ok(marked)
+}
+
+/// Whether a clause after this token may be a table's. In a list of columns, `version AS of` names a column.
+fn may_end_a_name(token: &TokenWithSpan) -> bool {
+    match &token.token {
+        Token::Word(w) => !matches!(w.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::ALL),
+        _ => false,
+    }
+}
+
+/// The clause that begins with these tokens, and how many words introduce it.
+fn clause(tokens: &[TokenWithSpan]) -> Option<(&'static str, usize)> {
+    let word = |at: usize| match tokens.get(at).map(|t| &t.token) {
+        Some(Token::Word(w)) if w.quote_style.is_none() => Some(w.value.to_ascii_lowercase()),
+        _ => None,
+    };
+    let first = usize::from(word(0).as_deref() == Some("for"));
+    let name = match word(first)?.as_str() {
+        "version" | "system_version" => BY_VERSION,
+        "timestamp" | "system_time" => BY_TIME,
+        _ => return None,
+    };
+    let is_as_of = word(first + 1)? == "as" && word(first + 2)? == "of";
+    let follows = match &tokens.get(first + 3)?.token {
+        Token::Word(w) => !matches!(w.keyword, Keyword::FROM | Keyword::WHERE | Keyword::ORDER | Keyword::LIMIT),
+        other => !matches!(other, Token::EOF | Token::Comma | Token::RParen | Token::SemiColon),
+    };
+    (is_as_of && follows).then_some((name, first + 3))
+}
+
+/// Puts the versions that [`mark_versions`] has written as arguments in their place in the syntax tree, with those that
+/// stand in a name, and marks the tables whose hidden columns are named. Gives the branch that the statement writes to, if it names one.
+pub(crate) fn settle_versions(statement: &mut ParsedStatement) -> Result<Option<String>> {
+    match statement {
+        ParsedStatement::Statement(statement) => {
+            let visited = match statement.visit(&mut Settle) {
+                ControlFlow::Continue(()) => statement.visit(&mut MarkTables::default()),
+                failed => failed,
+            };
+            if let ControlFlow::Break(e) = visited {
+                return Err(e);
+            }
+            if written_to(statement).any(|table| matches!(table, TableFactor::Table { version: Some(_), .. })) {
+                let what = "only INSERT writes to a branch; rows of a branch or of an old version cannot be changed";
+                return Err(Error::new(ErrorKind::Unsupported, what));
+            }
+            Ok(match statement.as_mut() {
+                SqlStatement::Insert(insert) => match &mut insert.table {
+                    TableObject::TableName(name) => take_branch(name),
+                    _ => None,
+                },
+                _ => None,
+            })
+        }
+        ParsedStatement::Explain(explain) => settle_versions(&mut explain.statement),
+        _ => Ok(None),
+    }
+}
+
+/// The tables whose rows a statement changes in place.
+fn written_to(statement: &SqlStatement) -> impl Iterator<Item = &TableFactor> {
+    let (merged, joined): (Option<&TableFactor>, &[TableWithJoins]) = match statement {
+        SqlStatement::Merge(merge) => (Some(&merge.table), &[]),
+        SqlStatement::Update(update) => (None, std::slice::from_ref(&update.table)),
+        SqlStatement::Delete(delete) => match &delete.from {
+            FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from) => (None, from),
+        },
+        _ => (None, &[]),
+    };
+    merged.into_iter().chain(joined.iter().map(|from| &from.relation))
+}
+
+struct Settle;
+
+impl VisitorMut for Settle {
+    type Break = Error;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        let TableFactor::Table { name, args, version, .. } = factor else { return ControlFlow::Continue(()) };
+        let settled = match args.take() {
+            None => {
+                *version = version.take().or_else(|| version_in(name));
+                Ok(())
+            }
+            Some(given) => match version_of(&given) {
+                Some(of) => {
+                    *version = Some(of);
+                    Ok(())
+                }
+                None if is_table_changes(name) => changes(name, given).map(|call| *version = Some(call)),
+                None => {
+                    *args = Some(given);
+                    Ok(())
+                }
+            },
+        };
+        match settled {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => ControlFlow::Break(e),
+        }
+    }
+}
+
+/// The version that was written as the only argument of a table.
+fn version_of(args: &TableFunctionArgs) -> Option<TableVersion> {
+    let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. }] = args.args.as_slice() else { return None };
+    match name.value.as_str() {
+        BY_VERSION => Some(TableVersion::VersionAsOf(expr.clone())),
+        BY_TIME => Some(TableVersion::TimestampAsOf(expr.clone())),
+        _ => None,
+    }
+}
+
+/// The branch or tag that stands in a name as Spark writes it, taken out of the name.
+fn version_in(name: &mut ObjectName) -> Option<TableVersion> {
+    let reference = take_suffix(name, &["branch_", "tag_"])?;
+    Some(TableVersion::VersionAsOf(Expr::value(Value::SingleQuotedString(reference))))
+}
+
+/// The branch of `ns.t.branch_<name>`, taken out of the name.
+pub(crate) fn take_branch(name: &mut ObjectName) -> Option<String> {
+    take_suffix(name, &["branch_"])
+}
+
+/// The prefix is a word of SQL, of either case; the name after it is taken as it is written, like all names of references.
+fn take_suffix(name: &mut ObjectName, prefixes: &[&str]) -> Option<String> {
+    let parts: Vec<&Ident> = name.0.iter().map(ObjectNamePart::as_ident).collect::<Option<_>>()?;
+    // `bergmill.ns.branch_x` is a table.
+    let namespace_and_table = if parts.first().is_some_and(|p| folded(p) == CATALOG_NAME) { 3 } else { 2 };
+    if parts.len() != namespace_and_table + 1 {
+        return None;
+    }
+    let last = &parts.last()?.value;
+    let is_prefix = |p: &&&str| last.get(..p.len()).is_some_and(|start| start.eq_ignore_ascii_case(p));
+    let prefix = prefixes.iter().find(is_prefix)?;
+    let reference = last.get(prefix.len()..).filter(|rest| !rest.is_empty())?.to_string();
+    name.0.pop();
+    Some(reference)
+}
+
+pub(super) fn folded(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+fn is_table_changes(name: &ObjectName) -> bool {
+    matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| folded(i) == TABLE_CHANGES))
+}
+
+/// `table_changes('ns.t', from, to)` as a version of `ns.t`: puts the table's name in the place of the function's.
+fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersion> {
+    let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
+    let usage = || {
+        invalid(format!(
+            "{TABLE_CHANGES} takes a table's name in quotes, the snapshot after which the rows came, and the last one"
+        ))
+    };
+    let mut args = args.args.into_iter();
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(table)))) = args.next() else {
+        return Err(usage());
+    };
+    let Value::SingleQuotedString(table) = table.value else { return Err(usage()) };
+    let function = std::mem::replace(name, table_name(&table)?);
+    let args: Vec<FunctionArg> = args.collect();
+    if args.is_empty() || args.len() > 2 {
+        return Err(usage());
+    }
+    let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+    Ok(TableVersion::Function(Expr::Function(Function {
+        name: function,
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(list),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })))
+}
+
+/// A table's name that was given as text: `ns.t`, where `"ns"."t"` has quotes as everywhere in SQL.
+pub(crate) fn table_name(text: &str) -> Result<ObjectName> {
+    let wrong = || Error::new(ErrorKind::Invalid, format!("'{text}' is no table name; write 'namespace.table'"));
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|_| wrong())?;
+    let name = parser.parse_object_name(false).map_err(|_| wrong())?;
+    if parser.peek_token().token != Token::EOF || name.0.iter().any(|p| !matches!(p, ObjectNamePart::Identifier(_))) {
+        return Err(wrong());
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::definition::{Parsed, parse};
+
+    /// The statement as it is read.
+    fn read(sql: &str) -> String {
+        let Parsed { statement, .. } = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        statement.to_string()
+    }
+
+    #[test]
+    fn versions_stand_where_tables_do() {
+        let check = |sql: &str, expected: &str| assert_eq!(read(sql), expected, "{sql}");
+        check("SELECT * FROM t VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3");
+        check("select * from a.t for system_version as of 'x' u", "SELECT * FROM a.t u VERSION AS OF 'x'");
+        check(
+            "SELECT 1 FROM a FOR SYSTEM_TIME AS OF now() - INTERVAL '1' DAY AS x JOIN b TIMESTAMP AS OF '2026-02-14' ON true",
+            // The syntax tree is printed with the alias first.
+            "SELECT 1 FROM a AS x TIMESTAMP AS OF now() - INTERVAL '1' DAY JOIN b TIMESTAMP AS OF '2026-02-14' ON true",
+        );
+        check(
+            "EXPLAIN SELECT (SELECT max(id) FROM \"T\" VERSION AS OF 1) FROM u",
+            "EXPLAIN SELECT (SELECT max(id) FROM \"T\" VERSION AS OF 1) FROM u",
+        );
+        check(
+            "SELECT * FROM ns.t.branch_B, ns.t.\"tag_Q\"",
+            "SELECT * FROM ns.t VERSION AS OF 'B', ns.t VERSION AS OF 'Q'",
+        );
+        for same in [
+            "SELECT version AS of FROM t",
+            "SELECT DISTINCT timestamp AS of FROM t",
+            "SELECT t.version AS of, 1 FROM t",
+            "SELECT * FROM bergmill.ns.branch_x",
+            "SELECT * FROM branch_x",
+            "SELECT * FROM ns.branch_x",
+        ] {
+            check(same, same);
+        }
+    }
+
+    #[test]
+    fn the_branch_that_is_written_to_is_told() {
+        let check = |sql: &str, expected: Option<&str>| {
+            assert_eq!(parse(sql).unwrap().branch.as_deref(), expected, "{sql}");
+        };
+        check("INSERT INTO ns.t.branch_b VALUES (1)", Some("b"));
+        check("INSERT OVERWRITE bergmill.ns.t.\"branch_B\" SELECT 1", Some("B"));
+        check("INSERT INTO bergmill.ns.branch_b VALUES (1)", None);
+        check("INSERT INTO ns.t SELECT * FROM ns.t.branch_b", None);
+        let e = parse("UPDATE ns.t.branch_b SET id = 1").unwrap_err();
+        assert!(e.to_string().contains("only INSERT writes to a branch"), "{e}");
+    }
+
+    #[test]
+    fn hidden_columns_are_asked_of_the_tables_that_they_are_named_of() {
+        let check = |sql: &str, expected: &str| assert_eq!(read(sql), expected, "{sql}");
+        let hint = "WITH ('hidden columns')";
+        let but = "EXCLUDE (\"$path\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
+        check("SELECT \"$path\" FROM t", &format!("SELECT \"$path\" FROM t {hint}"));
+        check("SELECT * FROM t WHERE \"$path\" > 'a'", &format!("SELECT * {but} FROM t {hint} WHERE \"$path\" > 'a'"));
+        check(
+            "SELECT x.*, y.* FROM t AS x JOIN u AS y ON y.\"$path\" = x.p",
+            &format!("SELECT x.*, y.* {but} FROM t AS x JOIN u AS y {hint} ON y.\"$path\" = x.p"),
+        );
+        check("SELECT id FROM t ORDER BY \"$pos\"", &format!("SELECT id FROM t {hint} ORDER BY \"$pos\""));
+        let inner = "SELECT * FROM (SELECT \"$path\" AS p FROM t) AS s";
+        check(inner, &inner.replace("FROM t)", &format!("FROM t {hint})")));
+        let cte = "WITH c AS (SELECT id FROM t) SELECT \"$path\" FROM c";
+        check(cte, cte);
+        check("SELECT '$path' FROM t", "SELECT '$path' FROM t");
+    }
+}
