@@ -60,7 +60,7 @@ async fn cluster(shape: &[&str]) -> ((Process, TempDir), Client) {
     }
     match std::env::var("BERGMILL_TEST_CATALOG") {
         Ok(server) if server.starts_with("http") => {
-            arguments.extend(["--catalog".to_string(), format!("{server}/{own}")])
+            arguments.extend(["--catalog".to_string(), format!("{server}/{own}")]);
         }
         Ok(database) => arguments.extend(["--catalog", &database, "--catalog-name", &own].map(ToString::to_string)),
         Err(_) => {}
