@@ -21,7 +21,7 @@ use serde_json::json;
 use self::client::{Client, Failure};
 pub use self::client::{RestAuth, RestConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
+use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing, not_empty};
 use crate::table::NewTable;
 
 /// The tables of a REST server's warehouse.
@@ -163,8 +163,7 @@ impl Catalog for RestCatalog {
         match dropped {
             Err(e) if e.status == Some(404) => Err(missing::namespace(namespace, &self.namespaces().await?)),
             Err(e) if e.status == Some(409) || e.is("NamespaceNotEmptyException") => {
-                let what = format!("namespace {namespace} is not empty; drop what is in it first");
-                Err(Error::new(ErrorKind::Invalid, what))
+                Err(not_empty(self, namespace).await?)
             }
             other => Ok(other?),
         }
