@@ -144,6 +144,17 @@ pub(crate) fn check_namespace(namespace: &NamespaceIdent) -> Result<()> {
     Ok(())
 }
 
+/// Why a namespace cannot be dropped in which something is left.
+pub(crate) async fn not_empty(catalog: &dyn Catalog, namespace: &NamespaceIdent) -> Result<Error> {
+    let tables = catalog.tables(namespace).await?;
+    let left: Vec<&str> = tables.iter().map(TableIdent::name).collect();
+    let what = match left.is_empty() {
+        true => "other namespaces or views".to_string(),
+        false => format!("tables {}", left.join(", ")),
+    };
+    Ok(Error::new(ErrorKind::Invalid, format!("namespace {namespace} is not empty, it holds {what}; drop them first")))
+}
+
 /// Refuses names that cannot be a folder's name.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     let wrong = if name.is_empty() {

@@ -155,12 +155,13 @@ impl Warehouse {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
         let namespace = self.catalog.namespace_properties(table.namespace()).await?;
+        let new = NewTable { location: new.location.as_deref().map(check_location).transpose()?, ..new };
         if let Some(metadata) = self.catalog.draft(table, &new).await? {
             let file = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
             return self.table(table, &file.to_string(), metadata);
         }
         let location = match new.location {
-            Some(location) => check_location(&location)?,
+            Some(location) => location,
             None => self.free_location(table, namespace.get(LOCATION)).await,
         };
         let (schema, spec, order) = (new.schema, new.partition_spec, new.sort_order);

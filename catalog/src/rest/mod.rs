@@ -21,7 +21,7 @@ use serde_json::json;
 use self::client::{Client, Failure};
 pub use self::client::{RestAuth, RestConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
+use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing, not_empty};
 use crate::table::NewTable;
 
 /// The tables of a REST server's warehouse.
@@ -115,8 +115,13 @@ impl Catalog for RestCatalog {
         while let Some(parent) = parents.pop() {
             let parent: Option<Vec<String>> = parent;
             let asked = parent.as_ref().map(|levels| levels.join(SEPARATOR));
-            for levels in self.list(&["namespaces"], asked.as_deref(), |page| page.namespaces).await? {
-                // A server without nested namespaces may answer with all of them again.
+            let listed = match self.list(&["namespaces"], asked.as_deref(), |page| page.namespaces).await {
+                // A server without nested namespaces, or a namespace that was dropped meanwhile.
+                Err(e) if parent.is_some() && matches!(e.status, Some(400 | 404 | 406 | 501)) => Vec::new(),
+                listed => listed?,
+            };
+            for levels in listed {
+                // Such a server may also answer with all of them again.
                 let is_child = parent.as_ref().is_none_or(|p| levels.starts_with(p) && levels.len() > p.len());
                 if is_child && all.insert(levels.clone()) {
                     parents.push(Some(levels));
@@ -158,8 +163,7 @@ impl Catalog for RestCatalog {
         match dropped {
             Err(e) if e.status == Some(404) => Err(missing::namespace(namespace, &self.namespaces().await?)),
             Err(e) if e.status == Some(409) || e.is("NamespaceNotEmptyException") => {
-                let what = format!("namespace {namespace} is not empty; drop what is in it first");
-                Err(Error::new(ErrorKind::Invalid, what))
+                Err(not_empty(self, namespace).await?)
             }
             other => Ok(other?),
         }

@@ -25,7 +25,7 @@ use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Secret;
-use crate::store::{Catalog, check_name, check_namespace, missing};
+use crate::store::{Catalog, check_name, check_namespace, missing, not_empty};
 
 /// The property row by which a namespace without other properties exists; Java and Python write the same.
 const EXISTS: &str = "exists";
@@ -202,13 +202,7 @@ impl Catalog for SqlCatalog {
         if !self.namespace_exists(namespace).await? {
             return Err(missing::namespace(namespace, &self.namespaces().await?));
         }
-        let tables = self.tables(namespace).await?;
-        let left: Vec<&str> = tables.iter().map(TableIdent::name).collect();
-        let what = match left.is_empty() {
-            true => "other namespaces or views".to_string(),
-            false => format!("tables {}", left.join(", ")),
-        };
-        Err(Error::new(ErrorKind::Invalid, format!("namespace {name} is not empty, it holds {what}; drop them first")))
+        Err(not_empty(self, namespace).await?)
     }
 
     async fn tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {

@@ -1,7 +1,7 @@
 //! Storage: where the files of tables are, on disks and in buckets.
 //!
 //! One stack for all files. [`Stores`] opens an object store for each bucket that a location names, by one
-//! [`StorageConfig`]; DataFusion finds data files through it, and [`file_io`] lets the iceberg crate read and write metadata
+//! [`StorageConfig`]; DataFusion finds data files through it, and `file_io` lets the iceberg crate read and write metadata
 //! through it. Buckets need not be known in advance, and no credential is ever part of a location, a plan or a message.
 mod config;
 mod failure;

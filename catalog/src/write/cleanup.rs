@@ -32,7 +32,7 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
 /// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
 ///
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
-/// What is listed is [`WriteSpec::own_folder`]: in an object store the files of this write and no others.
+/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others.
 pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
     let (url, data_path) = object_path(&spec.own_folder())?;
     let store = runtime.object_store(&url).map_err(|e| storage(&data_path, e))?;

@@ -29,8 +29,7 @@ pub struct Process {
 impl Process {
     /// Starts `bergmill` with these arguments.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary())
-            .args(arguments)
+        let mut child = bergmill(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -86,9 +85,21 @@ impl Drop for Process {
     }
 }
 
+/// `bergmill` with these arguments. Tables of whoever runs the tests are none of theirs.
+fn bergmill(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    for name in
+        ["BERGMILL_CONFIG", "BERGMILL_WAREHOUSE", "BERGMILL_CATALOG", "BERGMILL_CATALOG_NAME", "BERGMILL_CONNECT"]
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Runs `bergmill` to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("bergmill runs")
+    bergmill(arguments).stdin(Stdio::null()).output().expect("bergmill runs")
 }
 
 /// A cluster in one process, over a warehouse in `folder`: the process and the front door's address.
