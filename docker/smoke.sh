@@ -30,8 +30,9 @@ elif docker compose version >/dev/null 2>&1; then
 else
     compose=(docker-compose)
 fi
-# A project of its own, on ports that are free: it never meets a cluster that somebody uses.
+# A project and images of its own, on ports that are free: it never meets a cluster that somebody uses.
 compose+=(-p "bergmill-smoke-$$" -f "$here/compose.yaml")
+export BERGMILL_IMAGE=bergmill-smoke BERGMILL_MINIO_IMAGE=bergmill-smoke-minio
 export BERGMILL_PORT=0 BERGMILL_MINIO_PORT=0 BERGMILL_POSTGRES_PORT=0
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/bergmill-smoke.XXXXXX")
@@ -84,18 +85,18 @@ if [[ ${BERGMILL_SMOKE_BASES:-} == 1 ]]; then
 fi
 step "images"
 if [[ -n ${BERGMILL_SMOKE_BINARY:-} ]]; then
-    prebuilt scheduler bergmill "$BERGMILL_SMOKE_BINARY" bergmill --file "$here/Dockerfile" "$root"
+    prebuilt scheduler "$BERGMILL_IMAGE" "$BERGMILL_SMOKE_BINARY" bergmill --file "$here/Dockerfile" "$root"
 else
     quiet "build of bergmill" 7200 "${compose[@]}" build scheduler
 fi
 if [[ -n ${BERGMILL_SMOKE_MINIO:-} ]]; then
-    prebuilt minio bergmill-minio "$BERGMILL_SMOKE_MINIO" minio "$here/minio"
+    prebuilt minio "$BERGMILL_MINIO_IMAGE" "$BERGMILL_SMOKE_MINIO" minio "$here/minio"
 else
     quiet "build of minio" 7200 "${compose[@]}" build minio
 fi
-docker image ls --format '{{.Repository}} {{.Size}}' | grep -E '^bergmill(-minio)? '
+docker image ls --format '{{.Repository}} {{.Size}}' | grep -E '^bergmill-smoke(-minio)? '
 if [[ -z ${BERGMILL_SMOKE_BINARY:-} ]]; then
-    (($(docker image inspect --format '{{.Size}}' bergmill) < 150000000)) || fail "Bergmill's image is not under 150 MB"
+    (($(docker image inspect --format '{{.Size}}' "$BERGMILL_IMAGE") < 150000000)) || fail "Bergmill's image is not under 150 MB"
 fi
 
 step "Python environment $venv"
