@@ -103,6 +103,7 @@ impl Cluster {
                 work_dir: work.path().join(format!("executor-{n}")),
                 stores: Arc::clone(&stores),
                 heartbeat: Duration::from_secs(3),
+                health: None,
             }));
         }
         let mut cluster = Self { scheduler, executors: running, _work: work };

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod command;
+mod limits;
 mod memory;
 mod output;
 mod progress;
@@ -41,6 +42,8 @@ enum Command {
     Load(command::load::Arguments),
     /// List, run and look at pipelines
     Job(command::job::Arguments),
+    /// Tell whether a scheduler or an executor is well, by the exit code
+    Health(command::health::Arguments),
     /// Measure the cluster against plain DataFusion on the same files
     Bench(command::bench::Arguments),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
             Command::Sql(a) => command::sql::run(a).await,
             Command::Load(a) => command::load::run(a).await,
             Command::Job(a) => command::job::run(a).await,
+            Command::Health(a) => command::health::run(a).await,
             Command::Bench(a) => command::bench::run(a).await,
         }
     });

@@ -145,6 +145,10 @@ settings! {
         /// Where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,
+        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can read and change all
+        /// tables. For networks that let in nobody else, as a container's own [default: false]
+        #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
+        insecure_listen: bool,
         /// Host at which executors reach this scheduler [default: the address of cluster-listen]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
@@ -172,16 +176,20 @@ settings! {
         /// Address to listen on for results and shuffles; port 0 takes a free one [default: 127.0.0.1:0]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
+        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can run tasks and
+        /// read their results. For networks that let in nobody else, as a container's own [default: false]
+        #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
+        insecure_listen: bool,
         /// Port for tasks; 0 takes a free one [default: 0]
         #[arg(long, env = "BERGMILL_TASK_PORT", value_name = "PORT")]
         task_port: u16,
-        /// Host at which the others reach this executor [default: the address of listen]
+        /// Host at which the others reach this executor [default: the address of listen, or that which the scheduler sees]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
-        /// Task slots [default: the cores of this machine]
+        /// Task slots [default: the cores that this process may use]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
-        /// Memory that tasks may hold before they spill, in MiB [default: 1024]
+        /// Memory that tasks may hold before they spill, in MiB [default: 60 % of the container's limit, or else 1024]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
         /// Folder for shuffled and spilled data [default: a temporary one]
@@ -190,6 +198,9 @@ settings! {
         /// Seconds between signs of life [default: 3]
         #[arg(long, env = "BERGMILL_HEARTBEAT", value_name = "SECONDS")]
         heartbeat: u64,
+        /// Where to answer GET /ready over HTTP: 200 while the scheduler answers, else 503 [default: nowhere]
+        #[arg(long, env = "BERGMILL_HEALTH_LISTEN", value_name = "ADDR")]
+        health_listen: SocketAddr,
         /// Seconds to try to reach the scheduler [default: 30]
         #[arg(long, env = "BERGMILL_CONNECT_TIMEOUT", value_name = "SECONDS")]
         connect_timeout: u64,

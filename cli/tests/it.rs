@@ -39,4 +39,10 @@ fn wrong_arguments_are_refused_with_what_is_right() {
     check(&["sql", "-f", "no-such-file.sql"], "no-such-file.sql");
     check(&["demo", "--events", "10", "--days", "0"], "error");
     check(&["executor", "--scheduler", "nowhere"], "is not host:port");
+    check(&["scheduler", "--listen", "0.0.0.0:0"], "--insecure-listen");
+    check(&["executor", "--listen", "0.0.0.0:0"], "--insecure-listen");
+    check(&["scheduler", "--cluster-listen", "0.0.0.0:0", "--insecure-listen", "true"], "--advertise HOST");
+    check(&["health"], "required");
+    check(&["health", "--executor", "127.0.0.1:1"], "cannot connect to 127.0.0.1:1");
+    check(&["health", "--connect", "127.0.0.1:1"], "cannot connect to 127.0.0.1:1");
 }

@@ -2,6 +2,8 @@
 //!
 //! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and time-outs.
 
+mod health;
+
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +72,8 @@ pub struct ExecutorConfig {
     pub stores: Arc<Stores>,
     /// How often to tell the scheduler that this executor lives.
     pub heartbeat: Duration,
+    /// Where to answer `GET /ready` over HTTP: 200 while the scheduler answers those signs of life, else 503.
+    pub health: Option<SocketAddr>,
 }
 
 /// Shuffle data of a query that the scheduler forgot to clean goes after this.
@@ -82,8 +86,36 @@ pub async fn run(config: ExecutorConfig) -> Result<()> {
     std::fs::create_dir_all(&config.work_dir)
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
     let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
-    let process = process_config(&config)?;
-    start_executor_process(Arc::new(process)).await.map_err(|e| Error::Process { scheduler, source: Box::new(e) })
+    let process = Arc::new(process_config(&config)?);
+    let probes = probes(&config, &process).await?;
+    tokio::select! {
+        done = start_executor_process(process) => done.map_err(|e| Error::Process { scheduler, source: Box::new(e) }),
+        failed = probes => failed,
+    }
+}
+
+/// Opens the port for probes, if there is to be one. The future that is returned answers them, and ends with an error only.
+async fn probes(
+    config: &ExecutorConfig,
+    process: &ExecutorProcessConfig,
+) -> Result<impl Future<Output = Result<()>> + use<>> {
+    let health = process.health.clone();
+    let listener = match config.health {
+        Some(addr) => {
+            let listener =
+                tokio::net::TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
+            Some((addr, listener))
+        }
+        None => None,
+    };
+    Ok(async move {
+        match listener {
+            Some((addr, listener)) => {
+                health::serve(listener, health).await.map_err(|source| Error::Listen { addr, source })
+            }
+            None => std::future::pending().await,
+        }
+    })
 }
 
 fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {

@@ -210,8 +210,7 @@ def daily_metrics(define, run, day, start, end, lookback):
 
 def run_at(tables, date):
     """When the last run of `date` was, by what it wrote down itself."""
-    table = tables.catalog.load_table("aggregated.data_quality")
-    summaries = [snapshot.summary.additional_properties for snapshot in table.metadata.snapshots]
+    summaries = tables.summaries("aggregated.data_quality")
     times = [s["bergmill.started-at"] for s in summaries if s.get("bergmill.interval") == str(date)]
     assert times, f"no snapshot of aggregated.data_quality is of {date}"
     return max(map(datetime.datetime.fromisoformat, times))

@@ -167,6 +167,10 @@ class Tables:
         self.duck.read_parquet(files, hive_partitioning=False).create_view(view, replace=True)
         return view
 
+    def summaries(self, name):
+        """The summary of each snapshot, as a dictionary."""
+        return [snapshot.summary.additional_properties for snapshot in self.catalog.load_table(name).metadata.snapshots]
+
     def columns(self, relation):
         """Names and types."""
         return [row[:2] for row in self.duck.execute(f"DESCRIBE {relation}").fetchall()]

@@ -10,7 +10,10 @@ use bergmill_catalog::storage::Stores;
 use bergmill_executor::ExecutorConfig;
 use tempfile::TempDir;
 
+use crate::limits::task_memory;
 use crate::settings::{Executor, Storage, with_file};
+
+const MIB: u64 = 1024 * 1024;
 
 /// Arguments of `executor`.
 #[derive(Debug, clap::Args)]
@@ -30,27 +33,32 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let storage = with_file(arguments.storage, arguments.config.as_deref(), "storage")?;
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
     let scheduler = settings.scheduler.unwrap_or_else(|| "127.0.0.1:50050".to_string());
-    let (host, port) = scheduler
+    let (scheduler_host, scheduler_port) = scheduler
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)))
         .with_context(|| format!("scheduler {scheduler} is not host:port"))?;
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    super::scheduler::only_loopback(listen)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("executor for scheduler {scheduler}");
+    super::scheduler::only_loopback(listen, settings.insecure_listen.unwrap_or(false))?;
+    let vcores = settings.vcores.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let memory =
+        settings.memory_mib.map(|mib| mib.saturating_mul(MIB)).or_else(task_memory).unwrap_or(1024 * MIB).max(64 * MIB);
+    // Of an address that stands for all of the machine's, the scheduler sees the one that is used.
+    let host = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    println!("executor for scheduler {scheduler}: {vcores} vcores, {} MiB for tasks", memory / MIB);
     bergmill_executor::run(ExecutorConfig {
-        scheduler_host: host,
-        scheduler_port: port,
+        scheduler_host,
+        scheduler_port,
         connect_timeout: Duration::from_secs(settings.connect_timeout.unwrap_or(30).max(1)),
         bind: listen.ip(),
-        advertised_host: settings.advertise.or_else(|| Some(listen.ip().to_string())),
+        advertised_host: settings.advertise.or(host),
         flight_port: listen.port(),
         task_port: settings.task_port.unwrap_or(0),
-        vcores: settings.vcores.unwrap_or(cores).max(1),
-        memory_bytes: settings.memory_mib.unwrap_or(1024).max(64) * 1024 * 1024,
+        vcores,
+        memory_bytes: memory,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
         stores: Stores::new(storage.config()?),
         heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
+        health: settings.health_listen,
     })
     .await?;
     println!("stopped");

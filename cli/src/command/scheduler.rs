@@ -1,6 +1,6 @@
 //! `bergmill scheduler`: the scheduler as a process of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,11 +31,18 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for spilled data")?;
     let cluster_addr = settings.cluster_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50050)));
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50051)));
-    only_loopback(listen)?;
-    only_loopback(cluster_addr)?;
+    let insecure = settings.insecure_listen.unwrap_or(false);
+    only_loopback(listen, insecure)?;
+    only_loopback(cluster_addr, insecure)?;
+    let advertised_host = settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string());
+    if advertised_host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
+        bail!(
+            "executors cannot report to {advertised_host}; name the host at which they reach this scheduler: --advertise HOST"
+        );
+    }
     let config = SchedulerConfig {
         cluster_addr,
-        advertised_host: settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string()),
+        advertised_host,
         listen,
         executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
         local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
@@ -55,10 +62,14 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to open a port that runs SQL to the network: there is no login yet that would guard it.
-pub fn only_loopback(addr: SocketAddr) -> Result<()> {
-    if !addr.ip().is_loopback() {
-        bail!("{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1]");
+/// Refuses to open a port that runs SQL to the network, since there is no login yet that would guard it, unless someone has said
+/// (`insecure`) that the network lets in nobody else.
+pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
+    if !addr.ip().is_loopback() && !insecure {
+        bail!(
+            "{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1], or read what \
+             --insecure-listen means"
+        );
     }
     Ok(())
 }

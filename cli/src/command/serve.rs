@@ -26,7 +26,7 @@ pub struct Arguments {
 
 /// Runs the cluster until Ctrl-C.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    super::scheduler::only_loopback(arguments.listen)?;
+    super::scheduler::only_loopback(arguments.listen, false)?;
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut cluster = Cluster::start(&tables, &embedded, arguments.listen).await?;

@@ -9,7 +9,7 @@ use bergmill_generator::{Shop, ShopParams};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
-use crate::process::{Process, serve};
+use crate::process::{Process, run, serve};
 
 const EVENTS: u64 = 120_000;
 
@@ -149,6 +149,36 @@ async fn a_query_survives_the_death_of_an_executor() {
     };
     assert_eq!(before, killed);
     assert_eq!(by_type(&client).await, expected);
+}
+
+#[test]
+fn health_tells_whether_scheduler_and_executor_are_in_touch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let any = "127.0.0.1:0";
+    let mut scheduler = Process::start(&["scheduler", "--data", data, "--listen", any, "--cluster-listen", any]);
+    let cluster = scheduler.wait_for("executors register at ");
+    let door = scheduler.wait_for("front door ");
+    let probe = std::net::TcpListener::bind(any).unwrap().local_addr().unwrap().to_string();
+    let _executor =
+        Process::start(&["executor", "--scheduler", &cluster, "--heartbeat", "1", "--health-listen", &probe]);
+    let eventually = |arguments: &[&str], well: bool, said: &str| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let out = run(arguments);
+            let err = String::from_utf8_lossy(&out.stderr).into_owned();
+            if out.status.success() == well && err.contains(said) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{arguments:?}: {err}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    eventually(&["health", "--connect", &door], true, "");
+    eventually(&["health", "--executor", &probe], true, "");
+    scheduler.kill();
+    eventually(&["health", "--connect", &door], false, "cannot connect");
+    eventually(&["health", "--executor", &probe], false, "the scheduler does not answer");
 }
 
 async fn number(client: &Client, sql: &str) -> i64 {

@@ -1,0 +1,62 @@
+//! `bergmill health`: whether a scheduler or an executor does its work, as an exit code, for what watches over processes.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bergmill_gateway::Client;
+use futures::TryStreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Who does not answer within this is not well.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Arguments of `health`.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Arguments {
+    /// A front door: it must answer a query
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<String>,
+    /// An executor's --health-listen: the scheduler must answer its signs of life
+    #[arg(long, value_name = "HOST:PORT")]
+    executor: Option<String>,
+}
+
+/// Succeeds when the process answers and says that it is well.
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let probe = async {
+        if let Some(address) = &arguments.connect {
+            front_door(address).await?;
+        }
+        if let Some(address) = &arguments.executor {
+            executor(address).await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    };
+    tokio::time::timeout(TIMEOUT, probe).await.context("no answer within 10 seconds")?
+}
+
+async fn front_door(address: &str) -> Result<()> {
+    let rows = Client::connect(address).await?.query("SELECT 1").await?;
+    let batches: Vec<_> = rows.try_collect().await?;
+    match batches.iter().map(|b| b.num_rows()).sum() {
+        1 => Ok(()),
+        n => bail!("{address} answered SELECT 1 with {n} rows"),
+    }
+}
+
+/// One request by hand: an HTTP client would be a dependency for one line.
+async fn executor(address: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+    let request = format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.with_context(|| format!("request to {address}"))?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.with_context(|| format!("answer of {address}"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    bail!("{address} is not ready: {}", answer.lines().last().unwrap_or("no answer"));
+}

@@ -1,0 +1,255 @@
+"""The checks of docker/smoke.sh, which starts the cluster with four executors and takes it down.
+
+    smoke.py EVENTS     rows of raw.shopping_events
+"""
+
+import datetime
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/interop"))
+
+import adbc_driver_flightsql.dbapi as flight_sql
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+
+import daily_analytics
+from check_daily_analytics import DAILY_REPORT, DAY
+from harness import Tables, equal, main, same_rows
+
+CSV = ROOT / "jobs/pipelines/daily_report/ecommerce_logs.csv"
+# How long a query should run that something is to happen to.
+LONG_SECONDS = 6
+
+
+def body(checks, events):
+    door = f"grpc://{compose('port', 'scheduler', '50051').strip()}"
+    with checks.check("every published port is on loopback"):
+        bindings = [b for c in containers() for p in inspect(c)["NetworkSettings"]["Ports"].values() for b in p or []]
+        assert bindings, "no port is published"
+        equal({b["HostIp"] for b in bindings}, {"127.0.0.1"}, "addresses")
+    with checks.check("scheduler and executors become healthy, as a user without rights"):
+        for container in containers("scheduler") + containers("executor"):
+            eventually(60, lambda: equal(inspect(container)["State"]["Health"]["Status"], "healthy", container))
+            equal(inspect(container)["Config"]["User"], "10001:10001", "user")
+    with checks.check("no secret is in a container's description"):
+        secrets = [line.split("=", 1)[1] for line in in_scheduler("cat", *SECRETS).split() if "=bergmill" not in line]
+        equal(len(secrets), 2, "secrets")
+        described = json.dumps([inspect(c) for c in containers()])
+        assert not any(secret in described for secret in secrets), "a secret is shown by docker inspect"
+    with checks.check("task slots and memory follow from the container's limits"):
+        for container in containers("executor"):
+            host = inspect(container)["HostConfig"]
+            slots, memory = max(host["NanoCpus"] // 10**9, 1), host["Memory"] * 6 // 10 // 2**20
+            said = run("docker", "logs", container)
+            assert f"{slots} vcores, {memory} MiB for tasks" in said, f"expected {slots} and {memory}: {said}"
+
+    with checks.check("a shop is generated into the cluster, and its pipelines run"):
+        in_scheduler("bergmill", "demo", "--events", str(events), "--reviews", "20000")
+    with flight_sql.connect(door, autocommit=True) as connection:
+        daily_report(checks, connection)
+        tables = DoorTables(connection)
+        daily_analytics.check_day(checks, tables, DAY, {DAY})
+        with checks.check("four executors work on one query"):
+            eventually(60, lambda: equal(len(executors_of(connection)), 4, "executors"))
+
+    question = Question(door, tables)
+    with checks.check(f"a query that runs for {LONG_SECONDS} s gives DuckDB's answer"):
+        question.lengthen()
+    with checks.check("an executor is killed in the middle of a query: the answer is right"):
+        with question.asked():
+            run("docker", "kill", containers("executor")[0])
+    with flight_sql.connect(door, autocommit=True) as connection:
+        for executors in [2, 6]:
+            with checks.check(f"scaled to {executors} executors while queries run: the answers are right"):
+                with question.asked():
+                    scale(executors)
+                eventually(90, lambda: equal(len(executors_of(connection)), executors, "executors"))
+    with checks.check("SIGTERM ends scheduler and executors with exit code 0"):
+        stopped = containers("scheduler") + containers("executor")
+        compose("stop", "scheduler", "executor")
+        equal([inspect(c)["State"]["ExitCode"] for c in stopped], [0] * len(stopped), "exit codes")
+
+
+SECRETS = ["/run/bergmill/storage/.env", "/run/bergmill/catalog/.env"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers
+
+
+def daily_report(checks, connection):
+    with checks.check("the CSV file is loaded over ADBC, into the bucket raw"):
+        update(connection, "DROP TABLE raw.ecommerce_logs")
+        update(connection, """CREATE TABLE raw.ecommerce_logs (timestamp TIMESTAMP, user_id BIGINT, session_id TEXT, event_type TEXT,
+                              product_id TEXT, category TEXT, price DECIMAL(10, 2), quantity INT) PARTITIONED BY (day(timestamp))""")
+        types = {"timestamp": pa.timestamp("us"), "price": pa.decimal128(10, 2), "quantity": pa.int32()}
+        lines = pyarrow.csv.read_csv(CSV, convert_options=pyarrow.csv.ConvertOptions(column_types=types))
+        with connection.cursor() as cursor:
+            equal(cursor.adbc_ingest("ecommerce_logs", lines, mode="append", db_schema_name="raw"), 15, "rows")
+        [path] = fetch(connection, 'SELECT file_path FROM raw."ecommerce_logs$files"')["file_path"].to_pylist()
+        assert path.startswith("s3://raw/"), path
+    with checks.check("daily_report runs over it"):
+        for name in DAILY_REPORT:
+            update(connection, f"DROP TABLE aggregated.{name}")
+        in_scheduler("bergmill", "job", "run", "daily_report", "--date", str(DAY))
+    for name, rows in DAILY_REPORT.items():
+        with checks.check(f"aggregated.{name} is the truth of the fifteen lines"):
+            got = fetch(connection, f"SELECT * FROM aggregated.{name}")
+            same_rows([tuple(row.values()) for row in got.to_pylist()], [(DAY, *row) for row in rows], 2)
+
+
+class DoorTables(Tables):
+    """Tables as the front door gives them, in DuckDB."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.duck = duckdb.connect(":memory:")
+        self.duck.execute("SET TimeZone = 'UTC'")
+
+    def view(self, name):
+        rows, view = fetch(self.connection, f"SELECT * FROM {name}"), name.replace(".", "_")
+        self.duck.register("rows", rows)
+        self.duck.execute(f"CREATE OR REPLACE TABLE {view} AS FROM rows")
+        return view
+
+    def summaries(self, name):
+        namespace, table = name.split(".")
+        rows = fetch(self.connection, f'SELECT summary FROM {namespace}."{table}$snapshots"')["summary"].to_pylist()
+        return [json.loads(row) for row in rows]
+
+
+class Question:
+    """A query over the events, as long as is needed, whose answer DuckDB knows."""
+
+    def __init__(self, door, tables):
+        self.door = door
+        self.times = 1
+        self.answer = tables.duck.execute("""SELECT count(*) AS n, count(DISTINCT session_id) AS sessions, sum(price * quantity) AS total
+                                             FROM raw_shopping_events""").fetchone()
+
+    def ask(self):
+        """Every event counts once for each number: work without end, and one row a number."""
+        numbers = ", ".join(f"({n})" for n in range(self.times))
+        with flight_sql.connect(self.door, autocommit=True) as connection:
+            got = fetch(connection, f"""SELECT number, count(*) AS n, count(DISTINCT session_id) AS sessions, sum(price * quantity) AS total
+                                        FROM raw.shopping_events CROSS JOIN (VALUES {numbers}) AS numbers (number)
+                                        GROUP BY number ORDER BY number""")
+        equal([tuple(row.values()) for row in got.to_pylist()], [(n, *self.answer) for n in range(self.times)], "answer")
+
+    def lengthen(self):
+        """Asks more until the answer takes its time."""
+        while True:
+            started = time.monotonic()
+            self.ask()
+            took = time.monotonic() - started
+            print(f"       {self.times} times the events: {took:.1f} s")
+            if took >= LONG_SECONDS:
+                return
+            self.times *= max(2, min(8, int(LONG_SECONDS / took) + 1))
+
+    def asked(self):
+        return Asked(self)
+
+
+class Asked:
+    """The block begins a second into the query, and must begin while it runs; after the block comes the answer, which must be right."""
+
+    def __init__(self, question):
+        self.question = question
+        self.error = None
+        self.thread = threading.Thread(target=self.ask, daemon=True)
+
+    def ask(self):
+        try:
+            self.question.ask()
+        except Exception as error:
+            self.error = error
+
+    def __enter__(self):
+        self.thread.start()
+        time.sleep(LONG_SECONDS / 4)
+        assert self.thread.is_alive(), f"the query ended too early: {self.error or 'with the right answer'}"
+
+    def __exit__(self, kind, *_):
+        self.thread.join(300)
+        if kind is None:
+            assert not self.thread.is_alive(), "no answer within 300 s"
+            if self.error:
+                raise self.error
+
+
+def executors_of(connection):
+    """Executors that worked on a query, by EXPLAIN ANALYZE."""
+    rows = fetch(connection, """EXPLAIN ANALYZE SELECT user_id, count(DISTINCT session_id) FROM raw.shopping_events
+                                GROUP BY user_id""").to_pylist()
+    [text] = [row["plan"] for row in rows if row["plan_type"] == "executors"]
+    found = [line for line in text.splitlines() if line.endswith(" tasks")]
+    assert found, text
+    return found
+
+
+def fetch(connection, statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetch_arrow_table()
+
+
+def update(connection, statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Containers
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{shlex.join(command)[:200]} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}"
+    return done.stdout
+
+
+def compose(*arguments):
+    return run(*shlex.split(os.environ["SMOKE_COMPOSE"]), *arguments)
+
+
+def in_scheduler(*command):
+    return compose("exec", "-T", "scheduler", *command)
+
+
+def containers(service=None):
+    """Ids of the containers that run."""
+    return compose("ps", "-q", *([service] if service else [])).split()
+
+
+def inspect(container):
+    return json.loads(run("docker", "inspect", container))[0]
+
+
+def scale(executors):
+    compose("up", "-d", "--no-recreate", "--scale", f"executor={executors}", "executor")
+
+
+def eventually(seconds, check):
+    """The check must hold within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    main(lambda checks, _: body(checks, int(sys.argv[1])))
