@@ -21,7 +21,7 @@ use futures::TryStreamExt;
 
 use crate::error::from_datafusion;
 use crate::process::Scheduler;
-use crate::query::{all_nullable, bytes_read};
+use crate::query::{all_nullable, bytes_read, must_run_whole};
 use crate::session::StatementSession;
 
 /// The two columns of every `EXPLAIN`: plan_type, plan.
@@ -48,9 +48,14 @@ impl Scheduler {
         } else {
             // Scans were planned once to find out how much there is to read; count the query's own only.
             session.scans.take();
-            let (id, text) = match session.one_executor {
-                true => self.analyze_whole(plan, &session.single).await?,
-                false => {
+            let whole = match session.one_executor {
+                true => Some(session.single.clone()),
+                false => must_run_whole(plan, &single, session).await?,
+            };
+            session.scans.take();
+            let (id, text) = match whole {
+                Some(state) => self.analyze_whole(plan, &state).await?,
+                None => {
                     let answer = self.run_in_stages(plan, &single, session).await?;
                     drain(answer.rows).await?;
                     let text = self.stages(&answer.id).await?;

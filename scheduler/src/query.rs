@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec, plain_text, without_views};
+use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec, has_union, plain_text, unions_can_be_shared, without_views};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -57,9 +57,14 @@ impl Scheduler {
             let rows = execute_stream(single, session.single.task_ctx()).map_err(from_datafusion)?;
             return Ok(all_nullable(rows));
         }
+        if let Some(state) = must_run_whole(plan, &single, session).await? {
+            session.scans.take();
+            let whole = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
+            return Ok(self.run_whole(whole, &state).await?.rows);
+        }
         if session.one_executor {
             match self.run_whole(Arc::clone(&single), &session.single).await {
-                Err(e) if e.kind() == ErrorKind::Unavailable => {
+                Err(e) if e.kind() == ErrorKind::Unavailable && !has_union(&single).map_err(from_datafusion)? => {
                     tracing::info!("a query does not fit the memory of one task and is run in stages: {e}");
                     // What the second plan's scans report is the same again.
                     session.scans.take();
@@ -123,6 +128,21 @@ impl Scheduler {
         }
         Err(Error::new(ErrorKind::Internal, format!("query {id} ended without a final status")))
     }
+}
+
+/// The settings for running a plan whole that several executors cannot share out; `None` when they can. `single` is the same
+/// query planned for one process.
+pub(crate) async fn must_run_whole(
+    plan: &LogicalPlan,
+    single: &Arc<dyn ExecutionPlan>,
+    session: &StatementSession,
+) -> Result<Option<SessionState>> {
+    if session.one_executor || !has_union(single).map_err(from_datafusion)? {
+        return Ok(None);
+    }
+    let staged = session.cluster.create_physical_plan(plan).await.map_err(from_datafusion)?;
+    let can = unions_can_be_shared(&staged).map_err(from_datafusion)?;
+    Ok((!can).then(|| session.whole()))
 }
 
 /// A client that goes away takes its query with it.

@@ -22,6 +22,8 @@ pub(crate) struct StatementSession {
     pub one_executor: bool,
     /// Plans for several executors.
     pub cluster: SessionState,
+    /// Task slots of the largest executor.
+    vcores: usize,
     /// What scans were planned to read.
     pub scans: Arc<ScanLog>,
     /// The tables, pinned as the statement names them.
@@ -31,6 +33,15 @@ pub(crate) struct StatementSession {
 }
 
 impl StatementSession {
+    /// Plans for one executor, which runs the query whole.
+    pub(crate) fn whole(&self) -> SessionState {
+        let mut state = self.single.clone();
+        if !self.one_executor {
+            *state.config_mut() = whole_config(self.vcores).with_extension(Arc::clone(&self.scans));
+        }
+        state
+    }
+
     /// For statements about tables rather than over their rows: the types they show must not depend on where rows are
     /// read.
     pub(crate) fn describing(&self) -> SessionState {
@@ -67,6 +78,7 @@ impl Scheduler {
         let cluster = state(cluster_config(executors.iter().sum()));
         tracing::debug!(elapsed = ?began.elapsed(), "made a session");
         let warehouse = self.warehouse.clone();
-        Ok(StatementSession { single, one_executor: executors.len() == 1, cluster, scans, tables, warehouse })
+        let (one_executor, vcores) = (executors.len() == 1, executors.iter().max().copied().unwrap_or(1));
+        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse })
     }
 }
