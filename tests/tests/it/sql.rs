@@ -1,7 +1,7 @@
 //! The SQL surface over the cluster: every file of `slt/`, each in a warehouse of its own.
 //!
 //! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the diff.
-//! `BERGMILL_SLT=merge` takes only the files with `merge` in their name.
+//! `BERGMILL_SLT=merge` takes only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` leaves these files out.
 
 use std::path::Path;
 
@@ -24,6 +24,14 @@ async fn statements_give_the_answers_in_the_files() {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     let wanted = std::env::var("BERGMILL_SLT").unwrap_or_default();
     files.retain(|f| f.extension().is_some_and(|e| e == "slt") && f.to_string_lossy().contains(&wanted));
+    let skipped = std::env::var("BERGMILL_SLT_SKIP").unwrap_or_default();
+    files.retain(|f| {
+        let is_skipped = f.file_stem().is_some_and(|name| skipped.split(',').any(|s| *name == *s));
+        if is_skipped {
+            eprintln!("skipped, as BERGMILL_SLT_SKIP says: {}", f.display());
+        }
+        !is_skipped
+    });
     files.sort();
     assert!(!files.is_empty());
     for file in files {
