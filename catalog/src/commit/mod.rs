@@ -39,7 +39,7 @@ pub use iceberg::spec::MAIN_BRANCH;
 pub use overwrite::{Isolation, Overwrite, ReadFilter};
 pub use partitions::Replaced;
 pub use plan::Tally;
-use snapshot::{Attempt, Staged};
+use snapshot::{Attempt, Ready, Staged};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Change;
@@ -233,31 +233,47 @@ impl Warehouse {
                 }
                 Attempt::Ready(ready) => ready,
             };
-            let new = ready.location.to_string();
-            if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
-                self.discard([ready.manifest_list]).await;
-                return Err(e);
-            }
-            let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
-            let published = self.publish(&table, &new, &ready.updates, has_landed).await;
-            match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
-                Ok(true) => {
-                    staged.in_use(ready.manifests);
-                    if !self.catalog().writes_metadata() {
-                        self.discard(ready.expired).await;
-                    }
-                    return Ok(Committed { retries, ..ready.committed });
-                }
-                Ok(false) => self.discard([new, ready.manifest_list]).await,
-                Err(e) => {
-                    if e.kind() != ErrorKind::Unknown {
-                        self.discard([new, ready.manifest_list]).await;
-                    }
-                    return Err(e);
-                }
+            if let Some(committed) = self.settle(&table, commit, *ready, staged).await? {
+                return Ok(Committed { retries, ..committed });
             }
             retries += 1;
             policy.again(&commit.table, retries, began).await?;
+        }
+    }
+
+    /// The last step of an attempt: the metadata is written and made the table's. `None` if another writer was quicker. What turns out to be of no use is deleted, but for manifests, which the next attempt may take over.
+    async fn settle(
+        &self,
+        table: &Table,
+        commit: &Commit,
+        ready: Ready,
+        staged: &mut Staged,
+    ) -> Result<Option<Committed>> {
+        let new = ready.location.to_string();
+        if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
+            self.discard([ready.manifest_list]).await;
+            return Err(e);
+        }
+        let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
+        let published = self.publish(table, &new, &ready.updates, has_landed).await;
+        match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
+            Ok(true) => {
+                staged.in_use(ready.manifests);
+                if !self.catalog().writes_metadata() {
+                    self.discard(ready.expired).await;
+                }
+                Ok(Some(ready.committed))
+            }
+            Ok(false) => {
+                self.discard([new, ready.manifest_list]).await;
+                Ok(None)
+            }
+            Err(e) => {
+                if e.kind() != ErrorKind::Unknown {
+                    self.discard([new, ready.manifest_list]).await;
+                }
+                Err(e)
+            }
         }
     }
 

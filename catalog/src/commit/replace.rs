@@ -6,7 +6,7 @@ use iceberg::{TableIdent, TableUpdate};
 use tokio::time::Instant;
 
 use super::snapshot::{self, Attempt, Staged};
-use super::{Commit, Committed, Retry, find_commit, unknown};
+use super::{Commit, Committed, Retry, find_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::replacement;
 use crate::table::{NewTable, Warehouse};
@@ -83,7 +83,7 @@ impl Warehouse {
             if !same_files {
                 return conflict("its columns or its partitioning were changed since this write began");
             }
-            let ready = match snapshot::prepare(&replaced, commit, staged).await? {
+            let mut ready = match snapshot::prepare(&replaced, commit, staged).await? {
                 Attempt::Ready(ready) => ready,
                 // Without a row there is no snapshot, and the table is empty all the same.
                 Attempt::Over(committed) => {
@@ -91,29 +91,9 @@ impl Warehouse {
                     return Ok(Committed { retries, ..committed });
                 }
             };
-            let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
-            let location = ready.location.to_string();
-            if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
-                self.discard([ready.manifest_list]).await;
-                return Err(e);
-            }
-            let updates = [definition, ready.updates].concat();
-            let published = self.publish(&current, &location, &updates, has_landed).await;
-            match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
-                Ok(true) => {
-                    staged.in_use(ready.manifests);
-                    if !self.catalog().writes_metadata() {
-                        self.discard(ready.expired).await;
-                    }
-                    return Ok(Committed { retries, ..ready.committed });
-                }
-                Ok(false) => self.discard([location, ready.manifest_list]).await,
-                Err(e) => {
-                    if e.kind() != ErrorKind::Unknown {
-                        self.discard([location, ready.manifest_list]).await;
-                    }
-                    return Err(e);
-                }
+            ready.updates.splice(0..0, definition);
+            if let Some(committed) = self.settle(&current, commit, *ready, staged).await? {
+                return Ok(Committed { retries, ..committed });
             }
             retries += 1;
             Retry::of(current.metadata()).again(&commit.table, retries, began).await?;
