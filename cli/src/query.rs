@@ -33,7 +33,7 @@ fn query_error(e: Error) -> QueryError {
         ErrorKind::NotFound => QueryErrorKind::NotFound,
         ErrorKind::Conflict => QueryErrorKind::Conflict,
         ErrorKind::Unavailable | ErrorKind::Cancelled => QueryErrorKind::Unavailable,
-        ErrorKind::Internal => QueryErrorKind::Internal,
+        ErrorKind::Corrupt | ErrorKind::Internal => QueryErrorKind::Internal,
     };
     QueryError::new(kind, e.to_string())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use datafusion::error::DataFusionError;
+
 /// Result of the front door and of its [`Backend`](crate::Backend).
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -22,6 +24,8 @@ pub enum ErrorKind {
     Cancelled,
     /// The protocol has it, this server does not.
     Unsupported,
+    /// A file of a table is missing or damaged: restore it, or roll the table back.
+    Corrupt,
     /// Our fault.
     Internal,
 }
@@ -37,6 +41,18 @@ impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+
+    /// The error of ours that `error` wraps.
+    pub fn find(error: &DataFusionError) -> Option<&Error> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(current) = cause {
+            if let Some(own) = current.downcast_ref::<Error>() {
+                return Some(own);
+            }
+            cause = current.source();
+        }
+        None
     }
 
     /// What the caller can do.

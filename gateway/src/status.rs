@@ -69,12 +69,8 @@ impl From<ArrowError> for Error {
 /// its kind; the other variants tell the kind as well as they can.
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-        while let Some(current) = cause {
-            if let Some(own) = current.downcast_ref::<Error>() {
-                return own.clone();
-            }
-            cause = current.source();
+        if let Some(own) = Error::find(&error) {
+            return own.clone();
         }
         let kind = datafusion_kind(&error);
         // No back trace for whoever asked.
@@ -99,6 +95,7 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Unsupported => Code::Unimplemented,
+        ErrorKind::Corrupt => Code::DataLoss,
         ErrorKind::Internal => Code::Internal,
     }
 }
@@ -114,7 +111,8 @@ fn kind(code: Code) -> ErrorKind {
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => ErrorKind::Unavailable,
         Code::Cancelled => ErrorKind::Cancelled,
         Code::Unimplemented => ErrorKind::Unsupported,
-        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => ErrorKind::Internal,
+        Code::DataLoss => ErrorKind::Corrupt,
+        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
     }
 }
 
@@ -198,6 +196,7 @@ mod tests {
             (ErrorKind::Unavailable, Code::Unavailable),
             (ErrorKind::Cancelled, Code::Cancelled),
             (ErrorKind::Unsupported, Code::Unimplemented),
+            (ErrorKind::Corrupt, Code::DataLoss),
             (ErrorKind::Internal, Code::Internal),
         ] {
             let status = Status::from(Error::new(kind, "table \"a\" is gone\nas of 100% now"));

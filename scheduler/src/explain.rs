@@ -21,7 +21,7 @@ use futures::TryStreamExt;
 
 use crate::error::from_datafusion;
 use crate::process::Scheduler;
-use crate::query::{all_nullable, bytes_read, must_run_whole};
+use crate::query::{bytes_read, for_clients, must_run_whole};
 use crate::session::StatementSession;
 
 /// The two columns of every `EXPLAIN`: plan_type, plan.
@@ -71,7 +71,7 @@ impl Scheduler {
             vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(texts))];
         let batch = RecordBatch::try_new(schema(), columns).map_err(|e| from_datafusion(e.into()))?;
         let rows = datafusion::physical_plan::memory::MemoryStream::try_new(vec![batch], schema(), None);
-        Ok(all_nullable(Box::pin(rows.map_err(from_datafusion)?)))
+        Ok(for_clients(Box::pin(rows.map_err(from_datafusion)?)))
     }
 
     /// A whole query is one task, inside of which DataFusion itself takes the figures.

@@ -1,6 +1,8 @@
 //! Running a plan: in this process when it reads little, else on the executors.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -55,7 +57,7 @@ impl Scheduler {
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
         if bytes_read(&single) <= self.local_query_bytes {
             let rows = execute_stream(single, session.single.task_ctx()).map_err(from_datafusion)?;
-            return Ok(all_nullable(rows));
+            return Ok(for_clients(rows));
         }
         if let Some(state) = must_run_whole(plan, &single, session).await? {
             session.scans.take();
@@ -211,11 +213,22 @@ pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(plain.fields().iter().map(told).collect::<Vec<_>>()))
 }
 
-pub(crate) fn all_nullable(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+/// Rows of this process as clients get them: with that schema, and with errors that have the front door's kinds. A panic on
+/// the way, as readers of damaged files may have, is an error too, as it is on executors; else the client would see its
+/// connection break.
+pub(crate) fn for_clients(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = nullable(&rows.schema());
     let told = Arc::clone(&schema);
-    let rows = rows.map(move |batch| batch.and_then(|b| plain_text(&told, &b)));
+    let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
+        let batch = batch.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
+        batch.and_then(|b| plain_text(&told, &b)).map_err(|e| from_datafusion(e).into())
+    });
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    Error::new(ErrorKind::Internal, format!("the query panicked: {}", text.unwrap_or("it did not say why")))
 }
 
 /// Connections to executors, kept for the next query.
@@ -263,5 +276,23 @@ impl ResultClients {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u16), BallistaClient>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_its_query_alone() {
+        let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)]));
+        let rows = futures::stream::iter([1, 2]).map(|n| panic!("no row {n}"));
+        let rows = for_clients(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+        let answer: Vec<_> = rows.collect().await;
+        let [Err(e)] = &answer[..] else { panic!("one error: {answer:?}") };
+        let e = Error::find(e).unwrap();
+        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Internal, "the query panicked: no row 1"));
     }
 }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod command_line;
+mod damage;
 mod failures;
 mod process;
 mod prompt;
