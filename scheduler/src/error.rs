@@ -29,6 +29,15 @@ pub(crate) fn from_datafusion(e: DataFusionError) -> Error {
     if let Some(inner) = catalog::Error::find(&e) {
         return from_catalog(inner);
     }
+    let mut e = e;
+    // A constant that cannot be computed is found by a rule of the optimizer, whose name helps nobody.
+    while let DataFusionError::Context(doing, inner) = e {
+        if !doing.starts_with("Optimizer rule") {
+            e = DataFusionError::Context(doing, inner);
+            break;
+        }
+        e = *inner;
+    }
     let kind = match e.find_root() {
         DataFusionError::SQL(..) | DataFusionError::Plan(_) => ErrorKind::InvalidInput,
         DataFusionError::SchemaError(schema, _) => match **schema {

@@ -1,13 +1,16 @@
 //! From SQL text to what is to be done about it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::datatypes::Field;
 use bergmill_catalog::{
     Ddl, Parsed, ReferenceChange, TableClauses, check_views, is_missing_table, parse, parse_reference_statement,
 };
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
-use datafusion::common::TableReference;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, WriteOp};
@@ -115,7 +118,8 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
                     return Err(Error::new(ErrorKind::InvalidInput, what));
                 }
             };
-            Planned::Insert { table: dml.table_name, branch, mode, input: LogicalPlan::clone(&dml.input) }
+            let input = with_nullable_values(LogicalPlan::clone(&dml.input)).map_err(from_datafusion)?;
+            Planned::Insert { table: dml.table_name, branch, mode, input }
         }
         LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
         LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),
@@ -124,6 +128,23 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         query => Planned::Query(query),
     };
     Ok(planned)
+}
+
+/// The same plan with `VALUES` that may be null. DataFusion promises that those of an `INSERT` are not where the table's columns
+/// are required, and a null then fails before the writer can say whose it is.
+fn with_nullable_values(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    let plan = plan.transform_up(|node| match node {
+        LogicalPlan::Values(mut values) => {
+            let nullable = |(q, f): (Option<&TableReference>, &Arc<Field>)| {
+                (q.cloned(), Arc::new(f.as_ref().clone().with_nullable(true)))
+            };
+            let fields = values.schema.iter().map(nullable).collect();
+            values.schema = Arc::new(DFSchema::new_with_metadata(fields, values.schema.metadata().clone())?);
+            Ok(Transformed::yes(LogicalPlan::Values(values)))
+        }
+        other => other.recompute_schema().map(Transformed::yes),
+    })?;
+    Ok(plan.data)
 }
 
 /// Whether the answer is about tables: `DESCRIBE`, `SHOW`, and all that reads `information_schema`.
