@@ -57,6 +57,11 @@ fn arrow_fields(fields: &StructType) -> Result<Fields> {
 }
 
 fn arrow_field(field: &NestedField) -> Result<FieldRef> {
+    if field.initial_default.is_some() {
+        // Files that lack the column have this value for all of their rows, and would be read as if it were NULL.
+        let what = format!("column {} has an initial default, which is not read yet", field.name);
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
     let ty = arrow_type(&field.field_type)?;
     let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_string(), field.id.to_string())]);
     Ok(Arc::new(Field::new(&field.name, ty, !field.required).with_metadata(id)))
@@ -251,4 +256,23 @@ pub fn datum(value: &ScalarValue) -> Option<Datum> {
         ScalarValue::Dictionary(_, inner) => return datum(inner),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::Literal;
+
+    use super::*;
+
+    #[test]
+    fn a_column_that_older_files_have_another_value_for_than_null_is_refused() {
+        let column = NestedField::optional(1, "state", Type::Primitive(PrimitiveType::String));
+        let schema = |column: NestedField| Schema::builder().with_fields([column.into()]).build().unwrap();
+        // What new rows get says nothing of those that are there.
+        let with_write_default = column.clone().with_write_default(Literal::string("new"));
+        assert!(arrow_schema(&schema(with_write_default)).is_ok());
+        let e = arrow_schema(&schema(column.with_initial_default(Literal::string("new")))).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("column state"), "{e}");
+    }
 }

@@ -5,6 +5,7 @@
 //! pinned when it is planned.
 mod backend;
 mod config;
+mod defaults;
 mod define;
 mod describe;
 mod error;

@@ -19,9 +19,9 @@ use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
 };
 
-use crate::describe;
 use crate::error::{from_catalog, from_datafusion};
 use crate::session::StatementSession;
+use crate::{defaults, describe};
 
 /// A planned statement.
 #[derive(Debug)]
@@ -84,8 +84,9 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
         None => {}
     }
-    let Parsed { statement, clauses, branch } = parse(sql).map_err(|e| from_catalog(&e))?;
+    let Parsed { mut statement, clauses, branch } = parse(sql).map_err(|e| from_catalog(&e))?;
     check_assignments(&statement)?;
+    defaults::resolve(&mut statement);
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     let state = describing.as_ref().unwrap_or(&session.cluster);
