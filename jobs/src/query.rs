@@ -39,7 +39,7 @@ pub enum QueryErrorKind {
     Conflict,
     /// The cluster cannot take it now: run again later.
     Unavailable,
-    /// A fault of the engine.
+    /// A damaged table, or a fault of the engine; the message says which.
     Internal,
 }
 
