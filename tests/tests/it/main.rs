@@ -4,10 +4,12 @@
 //! process id.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod answers;
 mod cluster;
 mod command_line;
 mod failures;
 mod process;
 mod prompt;
 mod sql;
+mod warehouse;
 mod writers;
