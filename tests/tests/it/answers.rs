@@ -24,7 +24,8 @@ pub async fn write(cluster: &Cluster, of: &str, folder: &Path) {
             continue;
         }
         let name = format!("{}.{}", quoted(&table.namespace), quoted(&table.name));
-        let metadata = |kind: &str| format!("{}.{}", quoted(&table.namespace), quoted(&format!("{}${kind}", table.name)));
+        let metadata =
+            |kind: &str| format!("{}.{}", quoted(&table.namespace), quoted(&format!("{}${kind}", table.name)));
         let mut versions = vec![(json!({"as": "current"}), String::new())];
         for rows in rows(client, &format!("SELECT snapshot_id FROM {}", metadata("snapshots"))).await.1 {
             for id in rows.column(0).as_primitive::<Int64Type>().values() {
