@@ -69,10 +69,30 @@ pub fn change(metadata: &TableMetadata, change: &PartitionChange) -> Result<Unbo
         name: f.name,
         transform: f.transform,
     });
-    Ok(UnboundPartitionSpec::builder().add_partition_fields(unbound).map_err(invalid)?.build())
+    with_ids(metadata, unbound).map_err(invalid)
 }
 
-/// Stands for an id that binding the spec will give.
+/// A further spec of the table from these fields. Those without an id get that of an equivalent field in an earlier spec, or a fresh one.
+///
+/// Iceberg's parser, which a REST server reads updates with, takes ids for all fields of a spec or for none.
+pub(super) fn with_ids(
+    metadata: &TableMetadata,
+    fields: impl IntoIterator<Item = UnboundPartitionField>,
+) -> iceberg::Result<UnboundPartitionSpec> {
+    let mut last = metadata.last_partition_id();
+    let fields = fields.into_iter().map(|field| {
+        let mut known = metadata.partition_specs_iter().flat_map(|spec| spec.fields());
+        let known = known.find(|k| k.source_id == field.source_id && k.transform == field.transform);
+        let id = field.field_id.or(known.map(|k| k.field_id)).unwrap_or_else(|| {
+            last += 1;
+            last
+        });
+        UnboundPartitionField { field_id: Some(id), ..field }
+    });
+    Ok(UnboundPartitionSpec::builder().add_partition_fields(fields)?.build())
+}
+
+/// Stands for an id that is still to be given.
 const NEW: i32 = -1;
 
 fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, name: Option<&str>) -> Result<()> {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use iceberg::spec::{
     ListType, MAIN_BRANCH, MapType, NestedField, NestedFieldRef, Schema, SortField, SortOrder, StructType,
-    TableMetadata, TableMetadataBuilder, Type, UnboundPartitionField, UnboundPartitionSpec,
+    TableMetadata, TableMetadataBuilder, Type, UnboundPartitionField,
 };
 
+use super::partitioning::with_ids;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::NewTable;
 
@@ -38,7 +39,7 @@ pub(crate) fn replacement(
     }
     let location = new.location.as_deref().unwrap_or(metadata.location()).to_string();
     let build = || {
-        let spec = UnboundPartitionSpec::builder().add_partition_fields(fields)?.build();
+        let spec = with_ids(metadata, fields)?;
         let order = match new.sort_order.is_unsorted() {
             true => SortOrder::unsorted_order(),
             false => order.build_unbound()?,

@@ -4,6 +4,7 @@
 //! process id.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod answers;
 mod cluster;
 mod command_line;
 mod damage;
@@ -11,4 +12,5 @@ mod failures;
 mod process;
 mod prompt;
 mod sql;
+mod warehouse;
 mod writers;

@@ -2,8 +2,9 @@
 //!
 //! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the diff.
 //! `BERGMILL_SLT=merge` takes only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` leaves these files out.
+//! `BERGMILL_SLT_KEEP=folder` keeps there, a folder for each file, what the file has left behind on the first of the shapes: see [`crate::answers`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
@@ -12,11 +13,12 @@ use async_trait::async_trait;
 use bergmill_gateway::{Answer, Client, Error};
 use futures::TryStreamExt;
 use sqllogictest::{
-    AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_normalizer, default_validator,
+    AsyncDB, DBOutput, DefaultColumnType, MakeConnection, Runner, default_column_validator, default_normalizer,
+    default_validator,
 };
-use tempfile::TempDir;
 
-use crate::process::{Process, serve};
+use crate::answers;
+use crate::warehouse::{Cluster, behind_rest, cluster};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_give_the_answers_in_the_files() {
@@ -34,51 +36,47 @@ async fn statements_give_the_answers_in_the_files() {
     });
     files.sort();
     assert!(!files.is_empty());
+    let kept = std::env::var_os("BERGMILL_SLT_KEEP").map(PathBuf::from);
     for file in files {
         if std::env::var_os("BERGMILL_COMPLETE").is_some() {
-            let (_cluster, client) = cluster(&SHAPES[0]).await;
-            Runner::new(|| async { Ok(Door(client.clone())) })
+            let cluster = cluster(&SHAPES[0], None).await;
+            runner(&cluster)
                 .update_test_file(&file, " ", default_validator, default_normalizer, default_column_validator)
                 .await
                 .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             continue;
         }
         for shape in &SHAPES {
-            let (_cluster, client) = cluster(shape).await;
-            Runner::new(|| async { Ok(Door(client.clone())) })
+            let folder = kept.as_ref().filter(|_| *shape == SHAPES[0]).map(|kept| kept.join(file.file_stem().unwrap()));
+            let cluster = cluster(shape, folder.as_deref()).await;
+            runner(&cluster)
                 .run_file_async(&file)
                 .await
                 .unwrap_or_else(|e| panic!("{} with {shape:?}: {e}", file.display()));
+            if let Some(folder) = folder {
+                answers::write(&cluster, &file.file_name().unwrap().to_string_lossy(), &folder).await;
+            }
         }
     }
 }
 
-/// Plans are cut into stages for two executors, and go whole to one.
-const SHAPES: [[&str; 4]; 2] = [["--executors", "2", "--vcores", "1"], ["--executors", "1", "--vcores", "2"]];
+/// Plans are cut into stages for two executors, and go whole to one. No query is small here: all of them go to the executors.
+const SHAPES: [[&str; 6]; 2] = [
+    ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"],
+    ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0"],
+];
 
-/// A cluster with an empty warehouse. No query is small here: all of them go to the executors.
-///
-/// The warehouse is on a disk and its catalog in SQLite, unless `BERGMILL_TEST_WAREHOUSE` and `BERGMILL_TEST_CATALOG` name
-/// others: a part of that location, and a catalog name (of a REST server, a part of the path), are then its own.
-async fn cluster(shape: &[&str]) -> ((Process, TempDir), Client) {
-    let warehouse = tempfile::tempdir().unwrap();
-    let own = warehouse.path().file_name().unwrap().to_string_lossy().replace('.', "");
-    let mut arguments: Vec<String> =
-        shape.iter().chain(&["--local-query-bytes", "0"]).map(ToString::to_string).collect();
-    if let Ok(location) = std::env::var("BERGMILL_TEST_WAREHOUSE") {
-        arguments.extend(["--warehouse".to_string(), format!("{location}/{own}")]);
+/// Statements that a REST server answers in its own way have `skipif rest` or `onlyif rest` before them.
+fn runner(cluster: &Cluster) -> Runner<Door, impl MakeConnection<Conn = Door>> {
+    let client = cluster.client.clone();
+    let mut runner = Runner::new(move || {
+        let client = client.clone();
+        async { Ok(Door(client)) }
+    });
+    if behind_rest() {
+        runner.add_label("rest");
     }
-    match std::env::var("BERGMILL_TEST_CATALOG") {
-        Ok(server) if server.starts_with("http") => {
-            arguments.extend(["--catalog".to_string(), format!("{server}/{own}")]);
-        }
-        Ok(database) => arguments.extend(["--catalog", &database, "--catalog-name", &own].map(ToString::to_string)),
-        Err(_) => {}
-    }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (server, door) = serve(warehouse.path(), &arguments);
-    let client = Client::connect(&door).await.unwrap();
-    ((server, warehouse), client)
+    runner
 }
 
 struct Door(Client);

@@ -9,7 +9,7 @@ use arrow::datatypes::Int64Type;
 use bergmill_gateway::{Client, ErrorKind};
 use futures::TryStreamExt;
 
-use crate::process::serve;
+use crate::warehouse::cluster;
 
 const WRITERS: i64 = 4;
 const APPENDS: i64 = 100;
@@ -20,9 +20,8 @@ const DELETED: std::ops::Range<i64> = 30..60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn appends_and_deletes_at_once_lose_and_double_nothing() {
-    let warehouse = tempfile::tempdir().unwrap();
-    let (_server, door) = serve(warehouse.path(), &["--executors", "1", "--vcores", "2"]);
-    let client = Client::connect(&door).await.unwrap();
+    let cluster = cluster(&["--executors", "1", "--vcores", "2"], None).await;
+    let (client, door) = (&cluster.client, &cluster.door);
     client.update("CREATE SCHEMA raw", None).await.unwrap();
     client.update("CREATE TABLE raw.t (id BIGINT NOT NULL, writer BIGINT)", None).await.unwrap();
 
@@ -71,16 +70,16 @@ async fn appends_and_deletes_at_once_lose_and_double_nothing() {
     let stays = |n: &i64| !DELETED.contains(n);
     let expected: Vec<i64> =
         (0..WRITERS).flat_map(|w| (0..APPENDS).filter(stays).map(move |n| w * RANGE + n)).collect();
-    assert_eq!(numbers(&client, "SELECT id FROM raw.t ORDER BY id").await, expected);
+    assert_eq!(numbers(client, "SELECT id FROM raw.t ORDER BY id").await, expected);
     assert_eq!(deleted, u64::try_from(WRITERS).unwrap() * DELETED.count() as u64, "each deleted row is counted once");
-    let snapshots = numbers(&client, "SELECT snapshot_id FROM raw.\"t$snapshots\"").await;
+    let snapshots = numbers(client, "SELECT snapshot_id FROM raw.\"t$snapshots\"").await;
     assert_eq!(snapshots.len(), snapshots.iter().collect::<BTreeSet<_>>().len());
     let retries = "SELECT coalesce(sum(arrow_cast(regexp_match(summary, 'commit-retries\":\"(\\d+)')[1], 'Int64')), 0) \
                    FROM raw.\"t$snapshots\"";
     println!(
         "{} appends by {WRITERS} writers, {deleted} rows deleted: {conflicts} deletes conflicted, commits lost {:?} races",
         WRITERS * APPENDS,
-        numbers(&client, retries).await
+        numbers(client, retries).await
     );
 }
 

@@ -25,6 +25,7 @@ fn table() -> TableMetadata {
 
 fn after(metadata: &TableMetadata, by: &PartitionChange) -> Result<TableMetadata> {
     let spec = change(metadata, by)?;
+    assert!(spec.fields().iter().all(|f| f.field_id.is_some()), "a server takes ids for all or for none");
     let builder = metadata.clone().into_builder(None).add_default_partition_spec(spec).map_err(invalid)?;
     Ok(builder.build()?.metadata)
 }
@@ -78,6 +79,22 @@ fn fields_come_and_go_and_keep_their_ids() {
     // A spec that was there before is the same spec again.
     let end = check(&[add("id", Transform::Identity, None), drop_field("id", Transform::Identity)], &[day, kind]);
     assert_eq!(end.default_partition_spec_id(), 0);
+}
+
+#[test]
+fn fields_of_a_spec_have_all_ids() {
+    let check = |fields: &[(i32, Transform)], expected: &[i32]| {
+        let fields = fields.iter().enumerate().map(|(n, (source_id, transform))| UnboundPartitionField {
+            source_id: *source_id,
+            field_id: None,
+            name: format!("f{n}"),
+            transform: *transform,
+        });
+        let ids: Vec<_> = with_ids(&table(), fields).unwrap().fields().iter().map(|f| f.field_id.unwrap()).collect();
+        assert_eq!(ids, expected);
+    };
+    check(&[], &[]);
+    check(&[(1, Transform::Identity), (2, Transform::Day), (1, Transform::Bucket(2))], &[1002, 1000, 1003]);
 }
 
 #[test]
