@@ -70,8 +70,14 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
 fn kind_of_unread(text: &str) -> ErrorKind {
     let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
     // A file that is shorter than its manifest says is asked for bytes that it has not.
-    let is_short =
-        any(&["range was invalid", "Out of range of file", "Wanted range starting at", "InvalidRange", "416 Range"]);
+    let is_short = any(&[
+        "range was invalid",
+        "Out of range of file",
+        "Wanted range starting at",
+        "InvalidRange",
+        "ends at byte",
+        "ends before the end of bytes",
+    ]);
     let is_missing = any(&["Object at location"]) && any(&["not found"]);
     match any(&["Object Store error", "Generic S3 error"]) && !is_short && !is_missing {
         true => ErrorKind::Unavailable,

@@ -9,6 +9,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use url::Url;
 
+use super::exact_ranges::ExactRanges;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Text that is never shown: not by `Debug`, not in an error, not in a plan.
@@ -171,7 +172,7 @@ impl S3Config {
             }
         }
         let store = s3.build().map_err(|e| Error::from(e).context(format_args!("bucket {bucket}")))?;
-        Ok(Arc::new(store))
+        Ok(Arc::new(ExactRanges(store)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`StorageConfig`]; DataFusion finds data files through it, and `file_io` lets the iceberg crate read and write metadata
 //! through it. Buckets need not be known in advance, and no credential is ever part of a location, a plan or a message.
 mod config;
+mod exact_ranges;
 mod failure;
 mod metadata_files;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use datafusion::object_store::path::Path;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use futures::TryStreamExt;
 
-use crate::process::serve;
+use crate::warehouse::cluster;
 
 /// A file that every read of a table needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,20 +81,18 @@ const STATEMENTS: [&str; 5] = [
 async fn every_damage_is_told_and_changes_nothing() {
     // Few bytes are read in the scheduler's process, many by the executors: both must tell.
     for more in [&[][..], &["--local-query-bytes", "0"]] {
-        let folder = tempfile::tempdir().unwrap();
-        let (_writer, door) = serve(folder.path(), more);
-        let client = Client::connect(&door).await.unwrap();
+        let cluster = cluster(more, None).await;
+        let client = &cluster.client;
         client.update("CREATE SCHEMA raw", None).await.unwrap();
         let made = "AS SELECT value AS x, CAST(value AS DECIMAL(10, 2)) AS y FROM generate_series(1, 500)";
         client.update(&format!("CREATE TABLE raw.well {made}"), None).await.unwrap();
         // A server that has read none of the damaged files before.
-        let (_reader, door) = serve(folder.path(), more);
-        let reader = Client::connect(&door).await.unwrap();
+        let (_process, reader) = cluster.another(more).await;
         for part in PARTS {
             for damage in DAMAGES {
                 let name = format!("{part:?}_{damage:?}").to_lowercase();
                 client.update(&format!("CREATE TABLE raw.{name} {made}"), None).await.unwrap();
-                check(&client, &reader, &name, part, damage).await;
+                check(client, &reader, &name, part, damage).await;
             }
         }
         // One damaged table hides no other.

@@ -16,8 +16,20 @@ pub struct Cluster {
     /// Address of the front door, for more clients.
     pub door: String,
     pub place: Place,
+    data: PathBuf,
+    /// The arguments that say where its warehouse is.
+    own: Vec<String>,
     _process: Process,
     _temporary: Option<TempDir>,
+}
+
+impl Cluster {
+    /// Another cluster over the same warehouse: its process, and a client.
+    pub async fn another(&self, arguments: &[&str]) -> (Process, Client) {
+        let (process, door) = start(&self.data, arguments, &self.own);
+        let client = Client::connect(&door).await.unwrap();
+        (process, client)
+    }
 }
 
 /// Where a cluster keeps its tables.
@@ -37,10 +49,14 @@ pub async fn cluster(arguments: &[&str], folder: Option<&Path>) -> Cluster {
     let data = temporary.as_ref().map_or_else(|| folder.expect("one of them"), TempDir::path).to_owned();
     std::fs::create_dir_all(&data).unwrap();
     let (place, own) = place(&data);
-    let arguments: Vec<&str> = arguments.iter().copied().chain(own.iter().map(String::as_str)).collect();
-    let (process, door) = serve(&data, &arguments);
+    let (process, door) = start(&data, arguments, &own);
     let client = Client::connect(&door).await.unwrap();
-    Cluster { client, door, place, _process: process, _temporary: temporary }
+    Cluster { client, door, place, data, own, _process: process, _temporary: temporary }
+}
+
+fn start(data: &Path, arguments: &[&str], own: &[String]) -> (Process, String) {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(own.iter().map(String::as_str)).collect();
+    serve(data, &arguments)
 }
 
 /// Whether the catalog is behind a REST server, which writes the metadata of tables itself.
