@@ -6,6 +6,7 @@
 mod backend;
 mod config;
 mod define;
+mod delete;
 mod describe;
 mod error;
 mod explain;

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
 };
 
+use crate::delete::AliasedDelete;
 use crate::describe;
 use crate::error::{from_catalog, from_datafusion};
 use crate::session::StatementSession;
@@ -86,7 +87,11 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     let state = describing.as_ref().unwrap_or(&session.cluster);
-    let plan = state.statement_to_plan(statement).await.map_err(|e| match session.tables.take_miss() {
+    let made = match AliasedDelete::of(&statement) {
+        Some(delete) => delete.plan(state).await,
+        None => state.statement_to_plan(statement).await,
+    };
+    let plan = made.map_err(|e| match session.tables.take_miss() {
         // Who names a table that is not there is told of it, not of what followed.
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
