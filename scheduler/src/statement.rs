@@ -32,10 +32,10 @@ pub(crate) enum Planned {
     Insert { table: TableReference, branch: Option<String>, mode: InsertMode, input: LogicalPlan },
     /// Branches, tags, the current snapshot.
     ChangeReferences { table: TableReference, change: ReferenceChange },
-    /// `DELETE`, `UPDATE`, `MERGE`.
-    ChangeRows(Box<DmlStatement>),
-    /// `TRUNCATE`.
-    Truncate(TableReference),
+    /// `DELETE`, `UPDATE`, `MERGE` of the rows of a branch.
+    ChangeRows { statement: Box<DmlStatement>, branch: Option<String> },
+    /// `TRUNCATE` of a branch of `table`.
+    Truncate { table: TableReference, branch: Option<String> },
     /// `CREATE TABLE`, with rows when there is an `AS`.
     CreateTable(Box<CreateTable>),
     /// `CREATE SCHEMA`.
@@ -102,9 +102,9 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
         LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
-            Planned::ChangeRows(Box::new(dml))
+            Planned::ChangeRows { statement: Box::new(dml), branch }
         }
-        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate(dml.table_name),
+        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate { table: dml.table_name, branch },
         LogicalPlan::Dml(dml) => {
             let overwrite = match dml.op {
                 WriteOp::Insert(InsertOp::Append) => false,

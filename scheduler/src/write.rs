@@ -35,8 +35,7 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let target = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        target.check_branch(branch).map_err(|e| from_catalog(&e))?;
+        let target = self.target(table, branch, session).await?;
         let operation = match mode {
             InsertMode::Append => Operation::Append,
             InsertMode::Overwrite if target.table().metadata().default_partition_spec().is_unpartitioned() => {
@@ -48,6 +47,12 @@ impl Scheduler {
             }
         };
         self.fill(Target::Table(&target, branch), input, operation, tag, session).await
+    }
+
+    /// A branch of a table that is there, as the statement sees it.
+    async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
+        let pinned = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
+        pinned.at_branch(branch).map_err(|e| from_catalog(&e))
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -141,14 +146,15 @@ impl Scheduler {
         self.run(&write, session).await?.try_collect().await.map_err(from_datafusion)
     }
 
-    /// `DELETE`, `UPDATE` and `MERGE`; returns how many rows were deleted, updated and inserted.
+    /// `DELETE`, `UPDATE` and `MERGE` of the rows of a branch; returns how many were deleted, updated and inserted.
     pub(crate) async fn change_rows(
         &self,
         statement: &DmlStatement,
+        branch: &str,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let table = session.tables.pinned(&identifier(&statement.table_name)?).await.map_err(|e| from_catalog(&e))?;
+        let table = self.target(&statement.table_name, branch, session).await?;
         let change = RowChange::new(statement, &table).map_err(from_datafusion)?;
         let mut found = change.begin().await.map_err(from_datafusion)?;
         if let Some(search) = change.search(&found).map_err(from_datafusion)? {
@@ -163,19 +169,20 @@ impl Scheduler {
             Some(rows) => self.write(&spec, rows, session).await,
             None => Ok(Vec::new()),
         };
-        let landed = self.land(Target::Table(&table, MAIN_BRANCH), spec, written, operation, tag).await?;
+        let landed = self.land(Target::Table(&table, branch), spec, written, operation, tag).await?;
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
 
-    /// `TRUNCATE`; returns how many rows there were.
+    /// `TRUNCATE` of a branch; returns how many rows there were.
     pub(crate) async fn truncate(
         &self,
         table: &TableReference,
+        branch: &str,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let table = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        let commit = commit_of(table.table(), MAIN_BRANCH, Vec::new(), Operation::Truncate, tag);
+        let table = self.target(table, branch, session).await?;
+        let commit = commit_of(table.table(), branch, Vec::new(), Operation::Truncate, tag);
         let done = self.warehouse.commit(commit).await.map_err(|e| from_catalog(&e))?;
         Ok(if done.already { 0 } else { done.removed.rows })
     }

@@ -129,6 +129,16 @@ impl Shop {
         paths
     }
 
+    /// Makes a branch of the table as it is now.
+    async fn branch(&self, name: &str) {
+        let make = |metadata: &TableMetadata, builder: TableMetadataBuilder| {
+            let at = metadata.current_snapshot_id().unwrap();
+            let reference = SnapshotReference::new(at, SnapshotRetention::branch(None, None, None));
+            Ok(Some(builder.set_ref(name, reference)?))
+        };
+        self.warehouse.alter(&events(), make).await.unwrap();
+    }
+
     async fn summary(&self, name: &str) -> Option<String> {
         let table = self.warehouse.load(&events()).await.unwrap();
         table.metadata().current_snapshot().unwrap().summary().additional_properties.get(name).cloned()
@@ -692,6 +702,27 @@ async fn an_overwrite_conflicts_with_what_others_did_to_what_it_read() {
     check(Isolation::Serializable, view(), None, Some("changed rows of 1 files")).await;
     check(Isolation::Snapshot, view(), Some(("new", "view")), Some("changed rows of 1 files")).await;
     check(Isolation::Snapshot, Operation::Truncate, None, Some("changed rows of 1 files")).await;
+}
+
+#[tokio::test]
+async fn an_overwrite_of_a_branch_is_judged_by_what_others_did_there() {
+    let check = async |others: &str, conflicts: bool| {
+        let shop = Shop::open().await;
+        shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10)]).await;
+        shop.branch("trial").await;
+        let mut change = shop.overwrite(&["a"], "view", Isolation::Serializable, vec![]).await;
+        change.branch = "trial".to_string();
+        let append = shop.prepared(Operation::Append, vec![event_file("new", DAY, "view", 1)]).await;
+        shop.warehouse.commit(Commit { branch: others.to_string(), ..append }).await.unwrap();
+        match (shop.warehouse.commit(change).await, conflicts) {
+            (Ok(done), false) => assert_eq!(done.removed.rows, 10),
+            (Err(e), true) => assert!(e.to_string().contains("would have read"), "{e}"),
+            (outcome, _) => panic!("{others}: {outcome:?}"),
+        }
+        shop.assert_no_litter().await;
+    };
+    check("trial", true).await;
+    check(MAIN_BRANCH, false).await;
 }
 
 #[tokio::test]
