@@ -132,7 +132,7 @@ impl Scheduler {
     ) -> Result<u64> {
         let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
         let written = self.write(&spec, input, session).await;
-        Ok(self.land(target, spec, written, operation, tag).await?.unwrap_or(0))
+        Ok(self.land(target, Some(spec), written, operation, tag).await?.unwrap_or(0))
     }
 
     /// Writes the input's rows into data files that nobody sees yet.
@@ -164,12 +164,15 @@ impl Scheduler {
             }
         }
         let operation = change.operation(&found).map_err(|e| from_catalog(&e))?;
-        let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
-        let written = match change.rewrite(&found).map_err(from_datafusion)? {
-            Some(rows) => self.write(&spec, rows, session).await,
-            None => Ok(Vec::new()),
+        let target = Target::Table(&table, branch);
+        let landed = match change.rewrite(&found).map_err(from_datafusion)? {
+            Some(rows) => {
+                let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
+                let written = self.write(&spec, rows, session).await;
+                self.land(target, Some(spec), written, operation, tag).await?
+            }
+            None => self.land(target, None, Ok(Vec::new()), operation, tag).await?,
         };
-        let landed = self.land(Target::Table(&table, branch), spec, written, operation, tag).await?;
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
 
@@ -220,15 +223,15 @@ impl Scheduler {
             (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
         };
-        Ok(self.land(table, spec, written, operation, target.tag.as_ref()).await?.unwrap_or(0))
+        Ok(self.land(table, Some(spec), written, operation, target.tag.as_ref()).await?.unwrap_or(0))
     }
 
-    /// Commits the files of a write, and removes those that did not become part of the table. Returns how many rows were
-    /// written; `None` if the same work had been committed before.
+    /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they are, if
+    /// any were to be written. Returns how many rows were written; `None` if the same work had been committed before.
     async fn land(
         &self,
         target: Target<'_>,
-        spec: WriteSpec,
+        spec: Option<WriteSpec>,
         written: Result<Vec<RecordBatch>>,
         operation: Operation,
         tag: Option<&CommitTag>,
@@ -239,7 +242,7 @@ impl Scheduler {
             Ok(added) => added,
             Err(e) => {
                 // Tasks that had ended well have left whole files.
-                remove_leftovers(&self.runtime, &spec, &[]).await;
+                remove_leftovers(&self.runtime, spec.as_ref(), &[]).await;
                 return Err(e);
             }
         };
@@ -264,7 +267,7 @@ impl Scheduler {
                 Err(e) if e.kind() == bergmill_catalog::ErrorKind::Unknown => added.as_slice(),
                 _ => &[],
             };
-            remove_leftovers(&runtime, &spec, kept).await;
+            remove_leftovers(&runtime, spec.as_ref(), kept).await;
             done
         });
         let done = committing.await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
@@ -315,7 +318,9 @@ impl Target<'_> {
 }
 
 /// Removes the files of a write that no snapshot names. What cannot be removed is in nobody's way.
-async fn remove_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) {
+async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
+    // Without a write there is nothing to look for, and looking is a listing of the bucket.
+    let Some(spec) = spec else { return };
     if let Err(e) = delete_leftovers(runtime, spec, kept).await {
         tracing::warn!("files that no snapshot names could not be removed: {e}");
     }
