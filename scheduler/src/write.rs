@@ -75,15 +75,10 @@ impl Scheduler {
             false => create.input.schema().inner().as_ref().clone(),
         };
         let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
-        if exists {
-            return match create.has_rows {
-                true => self.replace_filled(&ident, new, create.input, tag, session).await,
-                false => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
-            };
-        }
-        let created = match create.has_rows {
-            true => self.create_filled(&ident, new, create.input, tag, session).await,
-            false => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+        let created = match (create.has_rows, exists) {
+            (true, _) => self.create_filled(&ident, new, exists, create.input, tag, session).await,
+            (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+            (false, false) => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
         };
         match created {
             Err(e) if create.if_not_exists && e.kind() == ErrorKind::AlreadyExists => Ok(0),
@@ -91,34 +86,26 @@ impl Scheduler {
         }
     }
 
-    /// `CREATE TABLE AS`: the table appears together with its rows.
+    /// `CREATE TABLE AS`: the table appears, or changes if it is replaced, together with its rows.
     async fn create_filled(
         &self,
         ident: &TableIdent,
         new: NewTable,
+        replaces: bool,
         input: LogicalPlan,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let draft = self.warehouse.draft(ident, new).await.map_err(|e| from_catalog(&e))?;
-        let target = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
-        self.fill(Target::Draft(&target), input, Operation::Append, tag, session).await
-    }
-
-    /// `CREATE OR REPLACE TABLE AS` of a table that is there: it changes together with its rows.
-    async fn replace_filled(
-        &self,
-        ident: &TableIdent,
-        new: NewTable,
-        input: LogicalPlan,
-        tag: Option<&CommitTag>,
-        session: &StatementSession,
-    ) -> Result<u64> {
-        let Some(replaced) = self.warehouse.replaced(ident, &new).await.map_err(|e| from_catalog(&e))? else {
+        let draft = match replaces {
+            true => self.warehouse.replaced(ident, &new).await,
+            false => self.warehouse.draft(ident, new.clone()).await.map(Some),
+        };
+        let Some(draft) = draft.map_err(|e| from_catalog(&e))? else {
             return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
         };
-        let target = IcebergTable::current(replaced).map_err(|e| from_catalog(&e))?;
-        self.fill(Target::Replacement(&target, &new), input, Operation::Append, tag, session).await
+        let draft = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
+        let target = if replaces { Target::Replacement(&draft, &new) } else { Target::Draft(&draft) };
+        self.fill(target, input, Operation::Append, tag, session).await
     }
 
     /// Writes the input's rows and commits them.
