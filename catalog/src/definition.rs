@@ -64,7 +64,7 @@ pub struct Parsed {
     pub statement: ParsedStatement,
     /// For `CREATE TABLE`, what else it says; for `CREATE SCHEMA`, its location.
     pub clauses: TableClauses,
-    /// For `INSERT`: the branch that it names, as in `INSERT INTO ns.t.branch_b`.
+    /// For statements that write: the branch that they name, as in `INSERT INTO ns.t.branch_b`.
     pub branch: Option<String>,
 }
 

@@ -31,8 +31,8 @@ pub mod write;
 
 pub use address::CatalogAddress;
 pub use commit::{
-    Base, COMMIT_KEY, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite, ReadFilter, Replaced,
-    Tally, ancestors, ancestors_of, find_commit, head,
+    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite,
+    ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use conformance::warehouse_conformance;
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};

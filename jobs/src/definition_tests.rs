@@ -7,6 +7,10 @@ fn load(definition: &str) -> Result<Pipeline, String> {
         ("one.sql", "SELECT {{ date }} AS date FROM raw.events e"),
         ("two.sql", "SELECT {{ date }} AS date FROM aggregated.one"),
         ("three.sql", "SELECT {{ date }} AS date FROM aggregated.two JOIN raw.events e ON TRUE"),
+        (
+            "versions.sql",
+            "SELECT {{ date }} AS date FROM aggregated.one TIMESTAMP AS OF {{ start }} o, table_changes('aggregated.two', 'q1')",
+        ),
         ("broken.sql", "SELECT\n  {{ lookback }}"),
         ("no_sql.sql", "SELEC 1"),
     ];
@@ -44,7 +48,8 @@ fn order_follows_from_tables_and_after() {
     let three = step("c", "", &[("three", "three")]);
     let two = step("b", "", &[("two", "two")]);
     let one = step("a", "", &[("one", "one")]);
-    check_order(&[three.clone(), two, one], &[&[1], &[2], &[]]);
+    check_order(&[three.clone(), two.clone(), one.clone()], &[&[1], &[2], &[]]);
+    check_order(&[step("d", "", &[("versions", "versions")]), two, one], &[&[1, 2], &[2], &[]]);
     check_order(&[step("a", "", &[("one", "one")]), step("x", "\"a\"", &[("y", "one")])], &[&[], &[0]]);
 }
 

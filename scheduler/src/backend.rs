@@ -47,12 +47,13 @@ impl Backend for Scheduler {
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
             Planned::Insert { table, branch, mode, input } => {
-                let branch = branch.as_deref().unwrap_or(MAIN_BRANCH);
-                self.insert(&table, branch, mode, input, tag, &session).await
+                self.insert(&table, branch_or_main(&branch), mode, input, tag, &session).await
             }
             Planned::ChangeReferences { table, change } => self.change_references(&table, &change).await,
-            Planned::ChangeRows(change) => self.change_rows(&change, tag, &session).await,
-            Planned::Truncate(table) => self.truncate(&table, tag, &session).await,
+            Planned::ChangeRows { statement, branch } => {
+                self.change_rows(&statement, branch_or_main(&branch), tag, &session).await
+            }
+            Planned::Truncate { table, branch } => self.truncate(&table, branch_or_main(&branch), tag, &session).await,
             Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
             Planned::CreateNamespace { name, location, if_not_exists } => {
                 self.create_namespace(&name, location.as_deref(), if_not_exists).await
@@ -97,6 +98,11 @@ impl Backend for Scheduler {
         }
         Ok(all)
     }
+}
+
+/// The branch that a statement names, or the one that it means.
+fn branch_or_main(branch: &Option<String>) -> &str {
+    branch.as_deref().unwrap_or(MAIN_BRANCH)
 }
 
 impl Scheduler {

@@ -7,6 +7,7 @@ mod backend;
 mod config;
 mod defaults;
 mod define;
+mod delete;
 mod describe;
 mod error;
 mod explain;

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
 };
 
+use crate::delete::AliasedDelete;
 use crate::error::{from_catalog, from_datafusion};
 use crate::session::StatementSession;
 use crate::{defaults, describe};
@@ -34,10 +35,10 @@ pub(crate) enum Planned {
     Insert { table: TableReference, branch: Option<String>, mode: InsertMode, input: LogicalPlan },
     /// Branches, tags, the current snapshot.
     ChangeReferences { table: TableReference, change: ReferenceChange },
-    /// `DELETE`, `UPDATE`, `MERGE`.
-    ChangeRows(Box<DmlStatement>),
-    /// `TRUNCATE`.
-    Truncate(TableReference),
+    /// `DELETE`, `UPDATE`, `MERGE` of the rows of a branch.
+    ChangeRows { statement: Box<DmlStatement>, branch: Option<String> },
+    /// `TRUNCATE` of a branch of `table`.
+    Truncate { table: TableReference, branch: Option<String> },
     /// `CREATE TABLE`, with rows when there is an `AS`.
     CreateTable(Box<CreateTable>),
     /// `CREATE SCHEMA`.
@@ -90,7 +91,11 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     let state = describing.as_ref().unwrap_or(&session.cluster);
-    let plan = state.statement_to_plan(statement).await.map_err(|e| match session.tables.take_miss() {
+    let made = match AliasedDelete::of(&statement) {
+        Some(delete) => delete.plan(state).await,
+        None => state.statement_to_plan(statement).await,
+    };
+    let plan = made.map_err(|e| match session.tables.take_miss() {
         // Who names a table that is not there is told of it, not of what followed.
         Some(miss) if is_missing_table(&e) => from_catalog(&miss),
         _ => from_datafusion(e),
@@ -101,9 +106,9 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
         LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
-            Planned::ChangeRows(Box::new(dml))
+            Planned::ChangeRows { statement: Box::new(dml), branch }
         }
-        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate(dml.table_name),
+        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate { table: dml.table_name, branch },
         LogicalPlan::Dml(dml) => {
             let overwrite = match dml.op {
                 WriteOp::Insert(InsertOp::Append) => false,

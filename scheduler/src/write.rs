@@ -35,8 +35,7 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let target = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        target.check_branch(branch).map_err(|e| from_catalog(&e))?;
+        let target = self.target(table, branch, session).await?;
         let operation = match mode {
             InsertMode::Append => Operation::Append,
             InsertMode::Overwrite if target.table().metadata().default_partition_spec().is_unpartitioned() => {
@@ -48,6 +47,12 @@ impl Scheduler {
             }
         };
         self.fill(Target::Table(&target, branch), input, operation, tag, session).await
+    }
+
+    /// A branch of a table that is there, as the statement sees it.
+    async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
+        let pinned = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
+        pinned.at_branch(branch).map_err(|e| from_catalog(&e))
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -70,15 +75,10 @@ impl Scheduler {
             false => create.input.schema().inner().as_ref().clone(),
         };
         let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
-        if exists {
-            return match create.has_rows {
-                true => self.replace_filled(&ident, new, create.input, tag, session).await,
-                false => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
-            };
-        }
-        let created = match create.has_rows {
-            true => self.create_filled(&ident, new, create.input, tag, session).await,
-            false => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+        let created = match (create.has_rows, exists) {
+            (true, _) => self.create_filled(&ident, new, exists, create.input, tag, session).await,
+            (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+            (false, false) => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
         };
         match created {
             Err(e) if create.if_not_exists && e.kind() == ErrorKind::AlreadyExists => Ok(0),
@@ -86,34 +86,26 @@ impl Scheduler {
         }
     }
 
-    /// `CREATE TABLE AS`: the table appears together with its rows.
+    /// `CREATE TABLE AS`: the table appears, or changes if it is replaced, together with its rows.
     async fn create_filled(
         &self,
         ident: &TableIdent,
         new: NewTable,
+        replaces: bool,
         input: LogicalPlan,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let draft = self.warehouse.draft(ident, new).await.map_err(|e| from_catalog(&e))?;
-        let target = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
-        self.fill(Target::Draft(&target), input, Operation::Append, tag, session).await
-    }
-
-    /// `CREATE OR REPLACE TABLE AS` of a table that is there: it changes together with its rows.
-    async fn replace_filled(
-        &self,
-        ident: &TableIdent,
-        new: NewTable,
-        input: LogicalPlan,
-        tag: Option<&CommitTag>,
-        session: &StatementSession,
-    ) -> Result<u64> {
-        let Some(replaced) = self.warehouse.replaced(ident, &new).await.map_err(|e| from_catalog(&e))? else {
+        let draft = match replaces {
+            true => self.warehouse.replaced(ident, &new).await,
+            false => self.warehouse.draft(ident, new.clone()).await.map(Some),
+        };
+        let Some(draft) = draft.map_err(|e| from_catalog(&e))? else {
             return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
         };
-        let target = IcebergTable::current(replaced).map_err(|e| from_catalog(&e))?;
-        self.fill(Target::Replacement(&target, &new), input, Operation::Append, tag, session).await
+        let draft = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
+        let target = if replaces { Target::Replacement(&draft, &new) } else { Target::Draft(&draft) };
+        self.fill(target, input, Operation::Append, tag, session).await
     }
 
     /// Writes the input's rows and commits them.
@@ -127,7 +119,7 @@ impl Scheduler {
     ) -> Result<u64> {
         let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
         let written = self.write(&spec, input, session).await;
-        Ok(self.land(target, spec, written, operation, tag).await?.unwrap_or(0))
+        Ok(self.land(target, Some(spec), written, operation, tag).await?.unwrap_or(0))
     }
 
     /// Writes the input's rows into data files that nobody sees yet.
@@ -141,14 +133,15 @@ impl Scheduler {
         self.run(&write, session).await?.try_collect().await.map_err(from_datafusion)
     }
 
-    /// `DELETE`, `UPDATE` and `MERGE`; returns how many rows were deleted, updated and inserted.
+    /// `DELETE`, `UPDATE` and `MERGE` of the rows of a branch; returns how many were deleted, updated and inserted.
     pub(crate) async fn change_rows(
         &self,
         statement: &DmlStatement,
+        branch: &str,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let table = session.tables.pinned(&identifier(&statement.table_name)?).await.map_err(|e| from_catalog(&e))?;
+        let table = self.target(&statement.table_name, branch, session).await?;
         let change = RowChange::new(statement, &table).map_err(from_datafusion)?;
         let mut found = change.begin().await.map_err(from_datafusion)?;
         if let Some(search) = change.search(&found).map_err(from_datafusion)? {
@@ -158,24 +151,28 @@ impl Scheduler {
             }
         }
         let operation = change.operation(&found).map_err(|e| from_catalog(&e))?;
-        let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
-        let written = match change.rewrite(&found).map_err(from_datafusion)? {
-            Some(rows) => self.write(&spec, rows, session).await,
-            None => Ok(Vec::new()),
+        let target = Target::Table(&table, branch);
+        let landed = match change.rewrite(&found).map_err(from_datafusion)? {
+            Some(rows) => {
+                let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
+                let written = self.write(&spec, rows, session).await;
+                self.land(target, Some(spec), written, operation, tag).await?
+            }
+            None => self.land(target, None, Ok(Vec::new()), operation, tag).await?,
         };
-        let landed = self.land(Target::Table(&table, MAIN_BRANCH), spec, written, operation, tag).await?;
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
 
-    /// `TRUNCATE`; returns how many rows there were.
+    /// `TRUNCATE` of a branch; returns how many rows there were.
     pub(crate) async fn truncate(
         &self,
         table: &TableReference,
+        branch: &str,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let table = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        let commit = commit_of(table.table(), MAIN_BRANCH, Vec::new(), Operation::Truncate, tag);
+        let table = self.target(table, branch, session).await?;
+        let commit = commit_of(table.table(), branch, Vec::new(), Operation::Truncate, tag);
         let done = self.warehouse.commit(commit).await.map_err(|e| from_catalog(&e))?;
         Ok(if done.already { 0 } else { done.removed.rows })
     }
@@ -213,15 +210,15 @@ impl Scheduler {
             (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
         };
-        Ok(self.land(table, spec, written, operation, target.tag.as_ref()).await?.unwrap_or(0))
+        Ok(self.land(table, Some(spec), written, operation, target.tag.as_ref()).await?.unwrap_or(0))
     }
 
-    /// Commits the files of a write, and removes those that did not become part of the table. Returns how many rows were
-    /// written; `None` if the same work had been committed before.
+    /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they are, if
+    /// any were to be written. Returns how many rows were written; `None` if the same work had been committed before.
     async fn land(
         &self,
         target: Target<'_>,
-        spec: WriteSpec,
+        spec: Option<WriteSpec>,
         written: Result<Vec<RecordBatch>>,
         operation: Operation,
         tag: Option<&CommitTag>,
@@ -232,7 +229,7 @@ impl Scheduler {
             Ok(added) => added,
             Err(e) => {
                 // Tasks that had ended well have left whole files.
-                remove_leftovers(&self.runtime, &spec, &[]).await;
+                remove_leftovers(&self.runtime, spec.as_ref(), &[]).await;
                 return Err(e);
             }
         };
@@ -257,7 +254,7 @@ impl Scheduler {
                 Err(e) if e.kind() == bergmill_catalog::ErrorKind::Unknown => added.as_slice(),
                 _ => &[],
             };
-            remove_leftovers(&runtime, &spec, kept).await;
+            remove_leftovers(&runtime, spec.as_ref(), kept).await;
             done
         });
         let done = committing.await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
@@ -308,7 +305,9 @@ impl Target<'_> {
 }
 
 /// Removes the files of a write that no snapshot names. What cannot be removed is in nobody's way.
-async fn remove_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) {
+async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
+    // Without a write there is nothing to look for, and looking is a listing of the bucket.
+    let Some(spec) = spec else { return };
     if let Err(e) = delete_leftovers(runtime, spec, kept).await {
         tracing::warn!("files that no snapshot names could not be removed: {e}");
     }

@@ -15,6 +15,7 @@
 //! The iceberg crate's transactions are not used: they append only, and they cannot be retried with other decisions.
 
 mod alter;
+mod cherry_pick;
 mod history;
 mod overwrite;
 mod partitions;
@@ -34,6 +35,8 @@ use iceberg::{TableIdent, TableUpdate};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub use cherry_pick::CherryPick;
+pub(crate) use cherry_pick::Picked;
 pub use history::{COMMIT_KEY, ancestors, ancestors_of, find_commit, head};
 pub use iceberg::spec::MAIN_BRANCH;
 pub use overwrite::{Isolation, Overwrite, ReadFilter};
@@ -110,6 +113,8 @@ pub enum Operation {
     Overwrite(Overwrite),
     /// Takes out all that is there when the commit happens, whoever wrote it.
     Truncate,
+    /// Does again what a snapshot did that is not in the branch's history, with its files. Makes a snapshot in any case.
+    CherryPick(CherryPick),
 }
 
 /// A change to a table.

@@ -80,8 +80,10 @@ impl Overwrite {
         self.removed.iter().map(|f| f.manifest_path.as_ref()).collect()
     }
 
-    /// Fails if what others committed since the base is in the way.
+    /// Fails if what others committed since the base is in the way: `since_base` are the snapshots of the branch that came
+    /// after it, the latest first.
     pub(super) async fn check(&self, table: &Table, since_base: &[&SnapshotRef]) -> Result<()> {
+        let Some(head) = since_base.first() else { return Ok(()) };
         let mut added = BTreeSet::new();
         for snapshot in since_base.iter().filter(|s| plan::changes_rows(s)) {
             let id = snapshot.snapshot_id();
@@ -99,20 +101,24 @@ impl Overwrite {
                 added.extend(manifest.entries().iter().filter(is_new).map(|e| (e.file_path().to_string(), id)));
             }
         }
-        let Some((path, id)) = self.read_among(table, added).await? else { return Ok(()) };
+        let Some((path, id)) = self.read_among(table, head, added).await? else { return Ok(()) };
         Err(conflict(format!(
             "another writer added rows that this statement would have read (snapshot {id}, file {path})"
         )))
     }
 
     /// One of the files, if it is still there and may have rows that the statement looked for.
-    async fn read_among(&self, table: &Table, files: BTreeSet<(String, i64)>) -> Result<Option<(String, i64)>> {
+    async fn read_among(
+        &self,
+        table: &Table,
+        head: &SnapshotRef,
+        files: BTreeSet<(String, i64)>,
+    ) -> Result<Option<(String, i64)>> {
         if files.is_empty() {
             return Ok(None);
         }
-        let Some(snapshot) = table.metadata().current_snapshot() else { return Ok(None) };
         let predicate = self.read.0.clone().unwrap_or(Predicate::AlwaysTrue);
-        let read = files_that_fit(table, table.metadata().current_schema(), snapshot, predicate).await?;
+        let read = files_that_fit(table, table.metadata().current_schema(), head, predicate).await?;
         Ok(files.into_iter().find(|(path, _)| read.contains(path)))
     }
 }

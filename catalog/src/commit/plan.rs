@@ -8,6 +8,7 @@ use iceberg::spec::{
     Operation as SnapshotOperation, SnapshotRef, Struct, Summary, TableMetadata,
 };
 
+use super::cherry_pick::{CherryPick, REPLACES_PARTITIONS};
 use super::history::{self, COMMIT_KEY};
 use super::partitions::{Selection, describe};
 use super::{Commit, Operation};
@@ -47,14 +48,19 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
         return conflict("its partitioning was changed since this write began");
     }
     check_added(metadata, &commit.added)?;
+    if let Operation::CherryPick(pick) = &commit.operation {
+        pick.check(metadata)?;
+    }
     match commit.operation {
         Operation::Append if commit.added.is_empty() => Ok(Verdict::Nothing),
         // Rows that are added take nothing away from what others did, and what empties the table comes after them all.
-        Operation::Append | Operation::Truncate => Ok(Verdict::Go { since_base: Vec::new() }),
+        Operation::Append | Operation::Truncate | Operation::CherryPick(CherryPick { replaced: None, .. }) => {
+            Ok(Verdict::Go { since_base: Vec::new() })
+        }
         Operation::Overwrite(ref change) if change.removed.is_empty() && commit.added.is_empty() => {
             Ok(Verdict::Nothing)
         }
-        Operation::Replace(_) | Operation::Overwrite(_) => {
+        Operation::Replace(_) | Operation::Overwrite(_) | Operation::CherryPick(_) => {
             let is_base = |s: &SnapshotRef| Some(s.snapshot_id()) == commit.base.snapshot_id;
             let since_base: Vec<_> = history::ancestors_of(metadata, head).take_while(|s| !is_base(s)).collect();
             let reached = match since_base.last() {
@@ -247,7 +253,7 @@ pub(super) fn summary(
     properties.insert("engine-name".into(), "bergmill".into());
     properties.insert("engine-version".into(), env!("CARGO_PKG_VERSION").into());
     if matches!(operation, Operation::Replace(super::Replaced::Touched)) {
-        properties.insert("replace-partitions".into(), "true".into());
+        properties.insert(REPLACES_PARTITIONS.into(), "true".into());
     }
     let (added, removed) = (&changes.added, &changes.removed);
     let counts = [
@@ -301,8 +307,8 @@ pub(super) fn summary(
         }
     }
     let operation = match operation {
-        Operation::Append => SnapshotOperation::Append,
-        Operation::Replace(_) => SnapshotOperation::Overwrite,
+        Operation::Append | Operation::CherryPick(CherryPick { replaced: None, .. }) => SnapshotOperation::Append,
+        Operation::Replace(_) | Operation::CherryPick(_) => SnapshotOperation::Overwrite,
         Operation::Truncate => SnapshotOperation::Delete,
         // As the reference does: by what it came to.
         Operation::Overwrite(_) => match (added.files, removed.files) {

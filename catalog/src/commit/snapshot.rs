@@ -10,6 +10,7 @@ use iceberg::table::Table;
 use iceberg::{MetadataLocation, TableUpdate};
 use uuid::Uuid;
 
+use super::cherry_pick::CherryPick;
 use super::history::head;
 use super::partitions::Selection;
 use super::plan::{self, Changes, Fate, Tally, Verdict};
@@ -174,9 +175,9 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
         Verdict::Go { since_base } => since_base,
     };
     let selection = match &commit.operation {
-        Operation::Append => Selection::Nothing,
+        Operation::Append | Operation::CherryPick(CherryPick { replaced: None, .. }) => Selection::Nothing,
         Operation::Truncate => Selection::All,
-        Operation::Replace(replaced) => {
+        Operation::Replace(replaced) | Operation::CherryPick(CherryPick { replaced: Some(replaced), .. }) => {
             let selection = Selection::resolve(metadata, replaced, &commit.added)?;
             plan::check_within(metadata, &selection, &commit.added)?;
             for snapshot in since_base {

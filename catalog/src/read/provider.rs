@@ -76,7 +76,10 @@ impl IcebergTable {
     /// # Errors
     /// `NotFound` if there is no such snapshot, branch or tag.
     pub fn at(&self, version: &Version) -> Result<Self> {
-        let state = version.state(self.table.metadata())?;
+        self.with_state(version.state(self.table.metadata())?)
+    }
+
+    fn with_state(&self, state: State) -> Result<Self> {
         let at = Self::pinned(self.table.clone(), state)?.with_text(self.text).with_seen_files(Arc::clone(&self.seen));
         Ok(if self.offers_hidden_columns() { at.with_hidden_columns() } else { at })
     }
@@ -147,16 +150,16 @@ impl IcebergTable {
         Ok(all.data.iter().cloned().enumerate().filter(|(number, _)| is_read(number)).collect())
     }
 
-    /// Refuses what cannot be written to.
+    /// The same table at a branch that is to be written to.
     ///
     /// # Errors
     /// `NotFound` if the table has no such branch, `Invalid` if it is a tag.
-    pub fn check_branch(&self, branch: &str) -> Result<()> {
-        if branch == MAIN_BRANCH {
-            return Ok(());
+    pub fn at_branch(&self, branch: &str) -> Result<Self> {
+        let told = |e: Error| e.context(format_args!("table {}", self.table.identifier()));
+        if branch != MAIN_BRANCH {
+            References::of(self.table.metadata())?.branch(branch).map_err(told)?;
         }
-        let found = References::of(self.table.metadata())?.branch(branch).map(|_| ());
-        found.map_err(|e| e.context(format_args!("table {}", self.table.identifier())))
+        self.with_state(State::of_branch(self.table.metadata(), branch))
     }
 
     /// The table's metadata and location.

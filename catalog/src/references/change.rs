@@ -11,7 +11,7 @@ use iceberg::spec::{
 use iceberg::table::Table;
 
 use super::References;
-use crate::commit::{ancestors, ancestors_of};
+use crate::commit::{CherryPick, Picked, ancestors, ancestors_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::Warehouse;
 use crate::time_travel::{Version, moment, no_snapshot};
@@ -88,6 +88,9 @@ pub enum ReferenceChange {
     RollBackToTime(i64),
     /// Makes any snapshot the current one.
     SetCurrent(Version),
+    /// Brings what a snapshot did into the main branch: the snapshot itself if its parent is the current one, else a new one
+    /// with its files.
+    CherryPick(i64),
 }
 
 impl Warehouse {
@@ -100,7 +103,16 @@ impl Warehouse {
                 _ => e,
             })
         };
-        self.alter(table, judged).await
+        let changed = self.alter(table, judged).await?;
+        let is_there = |id| ancestors(changed.metadata()).any(|s| s.snapshot_id() == id);
+        if let ReferenceChange::CherryPick(source) = change
+            && !is_there(*source)
+            && let Picked::Again(pick) = CherryPick::judge(changed.metadata(), *source)?
+        {
+            self.pick(&changed, pick).await?;
+            return self.load(table).await;
+        }
+        Ok(changed)
     }
 }
 
@@ -187,6 +199,11 @@ impl ReferenceChange {
                 Some(snapshot) => Ok(current(references, snapshot.snapshot_id())),
                 None => Err(Error::new(ErrorKind::Invalid, "the table has no snapshot")),
             },
+            Self::CherryPick(source) => Ok(match CherryPick::judge(metadata, *source)? {
+                Picked::AsItIs => current(references, *source),
+                // A commit, not a change of references.
+                Picked::Again(_) => Wanted::Nothing,
+            }),
         }
     }
 }

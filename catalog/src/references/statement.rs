@@ -26,7 +26,8 @@ pub struct ReferenceStatement {
 }
 
 /// The procedures, and the names of their arguments after `table`.
-const PROCEDURES: [(&str, &[&str]); 4] = [
+const PROCEDURES: [(&str, &[&str]); 5] = [
+    ("cherrypick_snapshot", &["snapshot_id"]),
     ("fast_forward", &["branch", "to"]),
     ("rollback_to_snapshot", &["snapshot_id"]),
     ("rollback_to_timestamp", &["timestamp"]),
@@ -200,6 +201,7 @@ fn procedure(call: &Function) -> Result<ReferenceStatement> {
     let given = Arguments::of(name, arguments, &call.args)?;
     let change = match *name {
         "fast_forward" => ReferenceChange::FastForward { branch: given.text("branch")?, to: given.text("to")? },
+        "cherrypick_snapshot" => ReferenceChange::CherryPick(given.id("snapshot_id")?),
         "rollback_to_snapshot" => ReferenceChange::RollBackTo(given.id("snapshot_id")?),
         "rollback_to_timestamp" => ReferenceChange::RollBackToTime(given.millis("timestamp")?),
         _ => match (given.get("snapshot_id"), given.get("ref")) {
@@ -372,6 +374,7 @@ mod tests {
         };
         check("REPLACE BRANCH b AS OF VERSION 1", replace);
         let call = |text: &str| parsed(&format!("CALL {text}"));
+        assert_eq!(call("system.cherrypick_snapshot('raw.t', 12)"), ReferenceChange::CherryPick(12));
         assert_eq!(call("bergmill.system.rollback_to_snapshot('raw.t', 12)"), ReferenceChange::RollBackTo(12));
         assert_eq!(
             call("system.rollback_to_snapshot(snapshot_id => 12, table => 'raw.t')"),

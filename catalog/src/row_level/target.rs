@@ -11,17 +11,21 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
 use crate::read::IcebergTable;
+use crate::time_travel::named;
 
 #[derive(Debug)]
 pub(super) struct Target {
     table: IcebergTable,
+    /// What its scans are called: subqueries and sources may read another state of the table.
+    scanned: TableReference,
     name: TableReference,
-    alias: Option<TableReference>,
 }
 
 impl Target {
+    /// `name` is the table's, `alias` another that the statement gave it.
     pub(super) fn new(table: &IcebergTable, name: TableReference, alias: Option<TableReference>) -> Self {
-        Self { table: table.clone(), name, alias }
+        let snapshot = table.snapshot().map_or(0, |s| s.snapshot_id());
+        Self { table: table.clone(), scanned: named(&name, &snapshot), name: alias.unwrap_or(name) }
     }
 
     pub(super) fn table(&self) -> &IcebergTable {
@@ -34,11 +38,8 @@ impl Target {
         if let Some(files) = files {
             table = table.with_files(files.iter().copied().collect());
         }
-        let scan = LogicalPlanBuilder::scan(self.name.clone(), provider_as_source(Arc::new(table)), None)?;
-        match &self.alias {
-            Some(alias) => scan.alias(alias.clone()),
-            None => Ok(scan),
-        }
+        let source = provider_as_source(Arc::new(table));
+        LogicalPlanBuilder::scan(self.scanned.clone(), source, None)?.alias(self.name.clone())
     }
 
     /// The table's own columns.
@@ -48,7 +49,6 @@ impl Target {
 
     /// A column of the table, hidden ones too.
     pub(super) fn column(&self, name: &str) -> Expr {
-        let qualifier = self.alias.as_ref().unwrap_or(&self.name);
-        Expr::Column(Column::new(Some(qualifier.clone()), name))
+        Expr::Column(Column::new(Some(self.name.clone()), name))
     }
 }

@@ -7,11 +7,11 @@
 //! Every change is one statement, and so atomic without a transaction. The SQL is the same for SQLite and Postgres.
 
 mod database;
+mod entries;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
-mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use iceberg::{NamespaceIdent, TableIdent};
 
 use self::database::{Database, Outcome};
+use self::entries::{Kind, taken};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,9 +30,6 @@ use crate::store::{Catalog, check_name, check_namespace, missing, not_empty};
 
 /// The property row by which a namespace without other properties exists; Java and Python write the same.
 const EXISTS: &str = "exists";
-
-/// Rows of older catalogs have no type; rows of other types are views.
-const IS_TABLE: &str = "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)";
 
 /// The tables of one catalog name in a SQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -206,84 +204,33 @@ impl Catalog for SqlCatalog {
     }
 
     async fn tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
-        let sql = format!(
-            "SELECT table_name FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2 AND {IS_TABLE}"
-        );
-        let mut names = self.texts(&sql, &[&self.name, &joined(namespace)]).await?;
-        // Not by the database, whose collation may be any.
-        names.sort();
-        Ok(names.into_iter().map(|name| TableIdent::new(namespace.clone(), name)).collect())
+        self.list(Kind::Table, namespace).await
     }
 
     async fn pointer(&self, table: &TableIdent) -> Result<Option<String>> {
-        let sql = format!(
-            "SELECT metadata_location FROM iceberg_tables
-             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND {IS_TABLE}"
-        );
-        let rows = self.database.select(&sql, &[&self.name, &joined(table.namespace()), table.name()]).await?;
-        match rows.into_iter().next().map(|row| row.into_iter().next().flatten()) {
-            None => Ok(None),
-            Some(Some(location)) => Ok(Some(location)),
-            Some(None) => {
-                let message = format!("catalog {}: table {table} has no metadata location", self.database.name());
-                Err(Error::new(ErrorKind::Corrupt, message))
-            }
-        }
+        self.location(Kind::Table, table).await
     }
 
     async fn insert(&self, table: &TableIdent, metadata_location: &str) -> Result<()> {
-        check_name("table", table.name())?;
-        // The namespace is looked up in the statement itself, for it could be dropped in between.
-        let sql = "INSERT INTO iceberg_tables
-                (catalog_name, table_namespace, table_name, metadata_location, previous_metadata_location, iceberg_type)
-             SELECT $1, $2, $3, $4, NULL, 'TABLE'
-             WHERE EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = $1 AND namespace = $2)
-                OR EXISTS (SELECT 1 FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2)";
-        let values = [self.name.as_str(), &joined(table.namespace()), table.name(), metadata_location];
-        match self.database.execute(sql, &values).await {
-            Ok(rows) if rows > 0 => Ok(()),
-            Ok(_) => Err(missing::namespace(table.namespace(), &self.namespaces().await?)),
-            Err(e) => match e.outcome {
-                Outcome::Taken => Err(taken(table)),
-                Outcome::NotDone => Err(e.into()),
-                Outcome::Unknown => Err(self.unknown(table, "created", e.into())),
-            },
-        }
+        self.add(Kind::Table, table, metadata_location).await
     }
 
     async fn swap(&self, table: &TableIdent, expected: &str, new: &str) -> Result<bool> {
-        let sql = format!(
-            "UPDATE iceberg_tables SET metadata_location = $5, previous_metadata_location = $4
-             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND metadata_location = $4
-               AND {IS_TABLE}"
-        );
-        let values = [self.name.as_str(), &joined(table.namespace()), table.name(), expected, new];
-        match self.database.execute(&sql, &values).await {
-            Ok(rows) => Ok(rows > 0),
-            Err(e) if e.outcome == Outcome::Unknown => Err(self.unknown(table, "changed", e.into())),
-            Err(e) => Err(e.into()),
-        }
+        self.relocate(Kind::Table, table, expected, new).await
     }
 
     async fn remove(&self, table: &TableIdent) -> Result<()> {
-        let sql = format!(
-            "DELETE FROM iceberg_tables
-             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND {IS_TABLE}"
-        );
-        let values = [self.name.as_str(), &joined(table.namespace()), table.name()];
-        if self.database.execute(&sql, &values).await? == 0 {
-            return Err(missing::table(table, &self.tables(table.namespace()).await?));
-        }
-        Ok(())
+        self.forget(Kind::Table, table).await
     }
 
     async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
         check_name("table", to.name())?;
         let sql = format!(
             "UPDATE iceberg_tables SET table_namespace = $4, table_name = $5
-             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND {IS_TABLE}
+             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND {}
                AND (EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = $1 AND namespace = $4)
-                 OR EXISTS (SELECT 1 FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $4))"
+                 OR EXISTS (SELECT 1 FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $4))",
+            Kind::Table.condition()
         );
         let (old, new) = (joined(from.namespace()), joined(to.namespace()));
         match self.database.execute(&sql, &[&self.name, &old, from.name(), &new, to.name()]).await {
@@ -292,43 +239,32 @@ impl Catalog for SqlCatalog {
                 Err(missing::namespace(to.namespace(), &self.namespaces().await?))
             }
             Ok(_) => Err(missing::table(from, &self.tables(from.namespace()).await?)),
-            Err(e) if e.outcome == Outcome::Taken => Err(taken(to)),
+            Err(e) if e.outcome == Outcome::Taken => Err(taken(Kind::Table, to)),
             Err(e) => Err(e.into()),
         }
     }
 
     async fn views(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
-        self.list_views(namespace).await
+        self.list(Kind::View, namespace).await
     }
 
     async fn view_pointer(&self, view: &TableIdent) -> Result<Option<String>> {
-        self.read_view_pointer(view).await
+        self.location(Kind::View, view).await
     }
 
     async fn insert_view(&self, view: &TableIdent, metadata_location: &str) -> Result<()> {
-        self.add_view(view, metadata_location).await
+        self.add(Kind::View, view, metadata_location).await
     }
 
     async fn swap_view(&self, view: &TableIdent, expected: &str, new: &str) -> Result<bool> {
-        self.move_view(view, expected, new).await
+        self.relocate(Kind::View, view, expected, new).await
     }
 
     async fn remove_view(&self, view: &TableIdent) -> Result<()> {
-        self.forget_view(view).await
-    }
-}
-
-impl SqlCatalog {
-    fn unknown(&self, table: &TableIdent, done: &str, cause: Error) -> Error {
-        let message = format!("catalog {}: it is unknown whether {table} was {done}", self.database.name());
-        Error::new(ErrorKind::Unknown, message).with_source(cause)
+        self.forget(Kind::View, view).await
     }
 }
 
 fn joined(namespace: &NamespaceIdent) -> String {
     namespace.as_ref().join(".")
-}
-
-fn taken(table: &TableIdent) -> Error {
-    Error::new(ErrorKind::AlreadyExists, format!("table {table} already exists"))
 }

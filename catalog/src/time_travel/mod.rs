@@ -16,6 +16,7 @@ use datafusion::common::ScalarValue;
 use iceberg::spec::{MAIN_BRANCH, SchemaRef, SnapshotRef, TableMetadata};
 
 pub use planner::VersionedTables;
+pub(crate) use planner::named;
 pub(crate) use syntax::{mark_versions, settle_versions, table_name};
 
 use crate::bridge::UTC;
@@ -118,7 +119,8 @@ impl State {
         Self::of_branch(metadata, MAIN_BRANCH)
     }
 
-    fn of_branch(metadata: &TableMetadata, branch: &str) -> Self {
+    /// What a branch is at; nothing, if the table has no such branch.
+    pub(crate) fn of_branch(metadata: &TableMetadata, branch: &str) -> Self {
         Self { snapshot: head(metadata, branch).cloned(), columns: metadata.current_schema().clone() }
     }
 

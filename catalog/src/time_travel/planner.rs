@@ -108,7 +108,7 @@ fn changes(table: &TableReference, current: &dyn TableProvider, range: &Range) -
 }
 
 /// `raw.events@3`. Scans are told apart by their names alone, so two versions of a table must not share one.
-fn named(table: &TableReference, version: &impl std::fmt::Display) -> TableReference {
+pub(crate) fn named(table: &TableReference, version: &impl std::fmt::Display) -> TableReference {
     let name = format!("{}@{version}", table.table());
     match (table.catalog(), table.schema()) {
         (Some(catalog), Some(schema)) => TableReference::full(catalog, schema, name),

@@ -25,6 +25,7 @@ use super::changes::TABLE_CHANGES;
 use super::hidden_names::MarkTables;
 use crate::error::{Error, ErrorKind, Result};
 use crate::namespaces::CATALOG_NAME;
+use crate::references::ReferenceKind;
 
 const BY_VERSION: &str = "VERSION AS OF";
 const BY_TIME: &str = "TIMESTAMP AS OF";
@@ -89,6 +90,11 @@ fn clause(tokens: &[TokenWithSpan]) -> Option<(&'static str, usize)> {
 pub(crate) fn settle_versions(statement: &mut ParsedStatement) -> Result<Option<String>> {
     match statement {
         ParsedStatement::Statement(statement) => {
+            // First, since it is no version of a table that is read.
+            let branch = match written_to(statement) {
+                Some(name) => take_branch(name)?,
+                None => None,
+            };
             let visited = match statement.visit(&mut Settle) {
                 ControlFlow::Continue(()) => statement.visit(&mut MarkTables::default()),
                 failed => failed,
@@ -96,25 +102,41 @@ pub(crate) fn settle_versions(statement: &mut ParsedStatement) -> Result<Option<
             if let ControlFlow::Break(e) = visited {
                 return Err(e);
             }
-            if written_to(statement).any(|table| matches!(table, TableFactor::Table { version: Some(_), .. })) {
-                let what = "only INSERT writes to a branch; rows of a branch or of an old version cannot be changed";
+            if changed_in_place(statement).any(|table| matches!(table, TableFactor::Table { version: Some(_), .. })) {
+                let what =
+                    "rows of an old version cannot be changed; those of a branch are, as in DELETE FROM ns.t.branch_b";
                 return Err(Error::new(ErrorKind::Unsupported, what));
             }
-            Ok(match statement.as_mut() {
-                SqlStatement::Insert(insert) => match &mut insert.table {
-                    TableObject::TableName(name) => take_branch(name),
-                    _ => None,
-                },
-                _ => None,
-            })
+            Ok(branch)
         }
         ParsedStatement::Explain(explain) => settle_versions(&mut explain.statement),
         _ => Ok(None),
     }
 }
 
-/// The tables whose rows a statement changes in place.
-fn written_to(statement: &SqlStatement) -> impl Iterator<Item = &TableFactor> {
+/// The name of the table whose rows a statement adds to, changes or takes away.
+fn written_to(statement: &mut SqlStatement) -> Option<&mut ObjectName> {
+    let factor = match statement {
+        SqlStatement::Insert(insert) => match &mut insert.table {
+            TableObject::TableName(name) => return Some(name),
+            _ => return None,
+        },
+        SqlStatement::Truncate(truncate) => return truncate.table_names.first_mut().map(|table| &mut table.name),
+        SqlStatement::Merge(merge) => &mut merge.table,
+        SqlStatement::Update(update) => &mut update.table.relation,
+        SqlStatement::Delete(delete) => match &mut delete.from {
+            FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from) => &mut from.first_mut()?.relation,
+        },
+        _ => return None,
+    };
+    match factor {
+        TableFactor::Table { name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+/// The tables whose rows a statement changes where they are.
+fn changed_in_place(statement: &SqlStatement) -> impl Iterator<Item = &TableFactor> {
     let (merged, joined): (Option<&TableFactor>, &[TableWithJoins]) = match statement {
         SqlStatement::Merge(merge) => (Some(&merge.table), &[]),
         SqlStatement::Update(update) => (None, std::slice::from_ref(&update.table)),
@@ -169,17 +191,29 @@ fn version_of(args: &TableFunctionArgs) -> Option<TableVersion> {
 
 /// The branch or tag that stands in a name as Spark writes it, taken out of the name.
 fn version_in(name: &mut ObjectName) -> Option<TableVersion> {
-    let reference = take_suffix(name, &["branch_", "tag_"])?;
+    let (_, reference) = take_reference(name)?;
     Some(TableVersion::VersionAsOf(Expr::value(Value::SingleQuotedString(reference))))
 }
 
-/// The branch of `ns.t.branch_<name>`, taken out of the name.
-pub(crate) fn take_branch(name: &mut ObjectName) -> Option<String> {
-    take_suffix(name, &["branch_"])
+/// The branch of `ns.t.branch_<name>`, taken out of the name of a table that is written to.
+fn take_branch(name: &mut ObjectName) -> Result<Option<String>> {
+    let written = name.to_string();
+    match take_reference(name) {
+        Some((ReferenceKind::Tag, tag)) => {
+            let what =
+                format!("{written}: a tag stays where it is, so nothing is written to tag {tag}; a branch moves on");
+            Err(Error::new(ErrorKind::Invalid, what))
+        }
+        Some((ReferenceKind::Branch, branch)) => Ok(Some(branch)),
+        None => Ok(None),
+    }
 }
 
+/// The branch or tag that stands in a name, taken out of it.
+///
 /// The prefix is a word of SQL, of either case; the name after it is taken as it is written, like all names of references.
-fn take_suffix(name: &mut ObjectName, prefixes: &[&str]) -> Option<String> {
+fn take_reference(name: &mut ObjectName) -> Option<(ReferenceKind, String)> {
+    const PREFIXES: [(&str, ReferenceKind); 2] = [("branch_", ReferenceKind::Branch), ("tag_", ReferenceKind::Tag)];
     let parts: Vec<&Ident> = name.0.iter().map(ObjectNamePart::as_ident).collect::<Option<_>>()?;
     // `bergmill.ns.branch_x` is a table.
     let namespace_and_table = if parts.first().is_some_and(|p| folded(p) == CATALOG_NAME) { 3 } else { 2 };
@@ -187,11 +221,11 @@ fn take_suffix(name: &mut ObjectName, prefixes: &[&str]) -> Option<String> {
         return None;
     }
     let last = &parts.last()?.value;
-    let is_prefix = |p: &&&str| last.get(..p.len()).is_some_and(|start| start.eq_ignore_ascii_case(p));
-    let prefix = prefixes.iter().find(is_prefix)?;
+    let is_prefix = |(p, _): &&(&str, _)| last.get(..p.len()).is_some_and(|start| start.eq_ignore_ascii_case(p));
+    let (prefix, kind) = PREFIXES.iter().find(is_prefix)?;
     let reference = last.get(prefix.len()..).filter(|rest| !rest.is_empty())?.to_string();
     name.0.pop();
-    Some(reference)
+    Some((*kind, reference))
 }
 
 pub(super) fn folded(ident: &Ident) -> String {
@@ -296,8 +330,23 @@ mod tests {
         check("INSERT OVERWRITE bergmill.ns.t.\"branch_B\" SELECT 1", Some("B"));
         check("INSERT INTO bergmill.ns.branch_b VALUES (1)", None);
         check("INSERT INTO ns.t SELECT * FROM ns.t.branch_b", None);
-        let e = parse("UPDATE ns.t.branch_b SET id = 1").unwrap_err();
-        assert!(e.to_string().contains("only INSERT writes to a branch"), "{e}");
+        check("DELETE FROM ns.t.branch_b AS x WHERE x.id IN (SELECT id FROM ns.t.tag_q)", Some("b"));
+        check("DELETE FROM ns.t WHERE id IN (SELECT id FROM ns.t.branch_b)", None);
+        check("UPDATE ns.t.\"branch_B\" SET id = 1", Some("B"));
+        check("MERGE INTO ns.t.branch_b t USING ns.t.branch_c s ON t.id = s.id WHEN MATCHED THEN DELETE", Some("b"));
+        check("TRUNCATE TABLE ns.t.branch_b", Some("b"));
+    }
+
+    #[test]
+    fn nothing_is_written_to_tags_and_old_versions() {
+        let check = |sql: &str, expected: &str| {
+            let e = parse(sql).expect_err(sql);
+            assert!(e.to_string().contains(expected), "{sql}: {e}");
+        };
+        check("DELETE FROM ns.t.tag_q", "nothing is written to tag q");
+        check("INSERT INTO ns.t.tag_q VALUES (1)", "nothing is written to tag q");
+        check("TRUNCATE TABLE ns.t.tag_q", "nothing is written to tag q");
+        check("UPDATE ns.t VERSION AS OF 3 SET id = 1", "rows of an old version cannot be changed");
     }
 
     #[test]
