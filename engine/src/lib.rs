@@ -25,6 +25,6 @@ pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
 };
 pub use text::{plain_text, without_views};
-pub use union_shares::{has_union, unions_can_be_shared};
+pub use union_shares::{has_union, unions_can_be_shared, unions_only_read};
 pub use whole_query::WholeQueryExec;
 pub use write_node::WriteNode;

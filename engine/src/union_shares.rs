@@ -10,10 +10,13 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::{Distribution, Partitioning};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -21,6 +24,20 @@ use datafusion::physical_plan::union::UnionExec;
 /// Whether the plan has a union at all.
 pub fn has_union(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|node| Ok(node.is::<UnionExec>()))
+}
+
+/// Whether every union in a plan for one partition is of rows that are only read, filtered and projected. So it is then when the
+/// same query is planned for many, and its unions can be shared.
+pub fn unions_only_read(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let has_other = plan.exists(|node| Ok(node.is::<UnionExec>() && !node.children().into_iter().all(only_reads)))?;
+    Ok(!has_other)
+}
+
+fn only_reads(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let keeps_partitions =
+        node.is::<DataSourceExec>() || node.is::<FilterExec>() || node.is::<ProjectionExec>() || node.is::<UnionExec>();
+    // A limit that one partition keeps to by itself is an operator of its own over many.
+    keeps_partitions && node.fetch().is_none() && node.children().into_iter().all(only_reads)
 }
 
 /// Whether Ballista can give each task its share of every union in the plan.
@@ -49,4 +66,41 @@ fn can_be_emptied(node: &Arc<dyn ExecutionPlan>) -> bool {
     let mut shared =
         children.into_iter().zip(wanted).filter(|(_, is_whole)| !is_whole).map(|(child, _)| child).peekable();
     node.children().is_empty() || (shared.peek().is_some() && shared.all(can_be_emptied))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch};
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::*;
+
+    /// Whether it can be told from the plan for one partition, and whether the plan for three can be shared.
+    async fn check(sql: &str, expected: (bool, bool)) {
+        let plan = async |partitions| {
+            let config = SessionConfig::new().with_target_partitions(partitions).with_round_robin_repartition(false);
+            let context = SessionContext::new_with_config(config);
+            let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+            let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+            let parts = vec![vec![batch]; partitions];
+            let table = datafusion::datasource::MemTable::try_new(parts[0][0].schema(), parts).unwrap();
+            context.register_table("t", Arc::new(table)).unwrap();
+            context.sql(sql).await.unwrap().create_physical_plan().await.unwrap()
+        };
+        let (one, many) = (plan(1).await, plan(3).await);
+        assert_eq!((unions_only_read(&one).unwrap(), unions_can_be_shared(&many).unwrap()), expected, "{sql}");
+    }
+
+    #[tokio::test]
+    async fn what_can_be_told_from_one_partition_holds_for_many() {
+        check("SELECT n FROM t", (true, true)).await;
+        check("SELECT n FROM t UNION ALL SELECT n + 1 FROM t WHERE n > 1", (true, true)).await;
+        check("SELECT max(n) FROM (SELECT n FROM t UNION ALL SELECT n FROM t)", (true, true)).await;
+        check("SELECT n FROM t UNION ALL SELECT n FROM t ORDER BY n", (false, true)).await;
+        check("SELECT n, count(*) FROM t GROUP BY n UNION ALL SELECT n, 1 FROM t", (false, true)).await;
+        check("SELECT max(n) FROM t UNION ALL SELECT n FROM t", (false, false)).await;
+        check("SELECT n FROM t UNION ALL (SELECT n FROM t LIMIT 2)", (false, false)).await;
+        check("SELECT n FROM t UNION ALL (SELECT n FROM t ORDER BY n LIMIT 2)", (false, false)).await;
+        check("SELECT n FROM t UNION ALL SELECT row_number() OVER () FROM t", (false, false)).await;
+    }
 }

@@ -10,7 +10,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::{MAX_MESSAGE_BYTES, WholeQueryExec, has_union, plain_text, unions_can_be_shared, without_views};
+use bergmill_engine::{
+    MAX_MESSAGE_BYTES, WholeQueryExec, has_union, plain_text, unions_can_be_shared, unions_only_read, without_views,
+};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -139,7 +141,7 @@ pub(crate) async fn must_run_whole(
     single: &Arc<dyn ExecutionPlan>,
     session: &StatementSession,
 ) -> Result<Option<SessionState>> {
-    if session.one_executor || !has_union(single).map_err(from_datafusion)? {
+    if session.one_executor || unions_only_read(single).map_err(from_datafusion)? {
         return Ok(None);
     }
     let staged = session.cluster.create_physical_plan(plan).await.map_err(from_datafusion)?;

@@ -333,10 +333,6 @@ fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edi
         }
         Type::List(l) if l.element_field.name == *name => Type::List(ListType::new(changed(&l.element_field, edit)?)),
         Type::Map(m) if m.value_field.name == *name => {
-            if !rest.is_empty() || !m.value_field.field_type.is_primitive() {
-                let what = format!("column {column}: columns inside the values of a map cannot be changed yet");
-                return Err(Error::new(ErrorKind::Unsupported, what));
-            }
             Type::Map(MapType::new(Arc::clone(&m.key_field), changed(&m.value_field, edit)?))
         }
         Type::Map(m) if m.key_field.name == *name => {
@@ -348,7 +344,8 @@ fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edi
     Ok(())
 }
 
-/// Changes the fields of the struct that `parent` leads to; with `through` also of the structs in a list.
+/// Changes the fields of the struct that `parent` leads to; with `through` also of the structs in a list, or of the values of a
+/// map.
 fn edit_struct(
     root: &mut NestedField,
     parent: &[String],
@@ -368,15 +365,15 @@ fn edit_struct(
             }
         };
         let changed = match field.field_type.as_ref() {
-            // As in Java, a list of structs stands for the structs in it when a column is added.
+            // As in Java, a list of structs stands for the structs in it when a column is added, and so does a map for its values.
             Type::List(l) if through => of_struct(&l.element_field.field_type)?.map(|ty| {
                 let element = NestedField { field_type: Box::new(ty), ..NestedField::clone(&l.element_field) };
                 Type::List(ListType::new(Arc::new(element)))
             }),
-            Type::Map(_) => {
-                let what = format!("column {column}: columns inside the values of a map cannot be changed yet");
-                return Err(Error::new(ErrorKind::Unsupported, what));
-            }
+            Type::Map(m) if through => of_struct(&m.value_field.field_type)?.map(|ty| {
+                let value = NestedField { field_type: Box::new(ty), ..NestedField::clone(&m.value_field) };
+                Type::Map(MapType::new(Arc::clone(&m.key_field), Arc::new(value)))
+            }),
             other => of_struct(other)?,
         };
         let Some(ty) = changed else {

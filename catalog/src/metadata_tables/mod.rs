@@ -132,7 +132,7 @@ fn signed(n: u64) -> i64 {
 }
 
 /// The partition for people, `day=2026-02-14/type=view`; `None` for files without one.
-fn partition_text(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> Option<String> {
+pub(crate) fn partition_text(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> Option<String> {
     let spec = metadata.partition_spec_by_id(spec_id).filter(|s| !s.is_unpartitioned())?;
     let types = spec.partition_type(metadata.current_schema()).ok();
     let text = |(at, field): (usize, &PartitionField)| {

@@ -6,6 +6,9 @@
 //! source itself. [`as_table`] gives the columns the table's names again. Files without renamed columns, which is all
 //! files of most tables, need none of this and are one group.
 //!
+//! A map whose values had other fields is read as it is in the file, since the Parquet source adds and drops fields of structs
+//! in no map; [`as_table`] does that as well.
+//!
 //! The names are taken from the files' footers and not from the schema that a manifest names: other writers merge old
 //! manifests into new ones under the newest schema.
 
@@ -31,6 +34,7 @@ use iceberg::spec::{
     Type,
 };
 use iceberg::table::Table;
+use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
 use parquet::schema::types::Type as ParquetType;
 
 use super::relabel::relabel_udf;
@@ -46,8 +50,10 @@ const FOOTERS_IN_FLIGHT: usize = 16;
 /// Files that have the same names for the table's columns.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// The table's columns under the files' names.
+    /// The table's columns under the files' names, as they are read.
     pub(super) schema: SchemaRef,
+    /// The table's columns under the files' names, as the table's types.
+    pub(super) named: SchemaRef,
     pub(super) files: Vec<Numbered>,
 }
 
@@ -59,40 +65,47 @@ pub(super) async fn groups(
     files: &[Numbered],
     state: &dyn Session,
 ) -> Result<Vec<Group>> {
-    if !was_renamed(metadata, columns) {
-        return Ok(vec![Group { schema: Arc::clone(schema), files: files.to_vec() }]);
+    if !was_renamed(metadata, columns) && !has_changed_map(metadata, columns) {
+        let (schema, named) = (Arc::clone(schema), Arc::clone(schema));
+        return Ok(vec![Group { schema, named, files: files.to_vec() }]);
     }
     let mapping = name_mapping(metadata)?;
     let read = files.iter().map(|(number, file)| async {
         let names = names_in(file, metadata, mapping.as_ref(), state).await?;
-        let fields = names.fields(columns.as_struct().fields(), schema.fields());
-        let fields = fields.map_err(|e| e.context(file.data_file.file_path()))?;
-        Ok::<_, Error>(((*number, Arc::clone(file)), Schema::new(fields)))
+        let named = names.fields(columns.as_struct().fields(), schema.fields());
+        let named = named.map_err(|e| e.context(file.data_file.file_path()))?;
+        let read = names.read_as(columns.as_struct().fields(), &named);
+        Ok::<_, Error>(((*number, Arc::clone(file)), Schema::new(read), Schema::new(named)))
     });
     let mut read = futures::stream::iter(read.collect::<Vec<_>>()).buffered(FOOTERS_IN_FLIGHT);
     let mut groups: Vec<Group> = Vec::new();
-    while let Some((file, schema)) = read.try_next().await? {
-        match groups.iter_mut().find(|g| *g.schema == schema) {
+    while let Some((file, schema, named)) = read.try_next().await? {
+        match groups.iter_mut().find(|g| *g.schema == schema && *g.named == named) {
             Some(group) => group.files.push(file),
-            None => groups.push(Group { schema: Arc::new(schema), files: vec![file] }),
+            None => groups.push(Group { schema: Arc::new(schema), named: Arc::new(named), files: vec![file] }),
         }
     }
     Ok(groups)
 }
 
-/// The rows of a scan of a group's files as columns of the table, of which `target` has the names.
-pub(super) fn as_table(scan: Arc<dyn ExecutionPlan>, target: &Schema) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+/// The rows of a scan of a group's files as columns of the table, of which `target` has the names and `named` those in the files.
+pub(super) fn as_table(
+    scan: Arc<dyn ExecutionPlan>,
+    named: &Schema,
+    target: &Schema,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let written = scan.schema();
-    if written.fields() == target.fields() {
+    if written.fields() == target.fields() && named.fields() == target.fields() {
         return Ok(scan);
     }
     let mut projection = Vec::with_capacity(target.fields().len());
-    for (index, (from, to)) in written.fields().iter().zip(target.fields()).enumerate() {
+    for (index, ((from, named), to)) in written.fields().iter().zip(named.fields()).zip(target.fields()).enumerate() {
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(from.name(), index));
-        let column = match from.data_type() == to.data_type() {
+        let column = match from.data_type() == to.data_type() && named.data_type() == to.data_type() {
             true => column,
             false => {
-                let arguments = vec![column, lit(ScalarValue::try_from(to.data_type())?)];
+                let [named, ty] = [named, to].map(|f| ScalarValue::try_from(f.data_type()).map(lit));
+                let arguments = vec![column, named?, ty?];
                 let (function, options) = (Arc::new(relabel_udf()), Arc::new(ConfigOptions::default()));
                 Arc::new(ScalarFunctionExpr::try_new(function, arguments, &written, options)?) as _
             }
@@ -157,11 +170,22 @@ fn was_renamed(metadata: &TableMetadata, columns: &Columns) -> bool {
     })
 }
 
+/// Whether the values of a map ever had other fields, or the same in another order or of another type.
+fn has_changed_map(metadata: &TableMetadata, columns: &Columns) -> bool {
+    let maps = columns.field_id_to_fields().iter().filter(|(_, f)| matches!(f.field_type.as_ref(), Type::Map(_)));
+    let maps: Vec<_> = maps.collect();
+    metadata.schemas_iter().any(|earlier| {
+        maps.iter().any(|(id, map)| earlier.field_by_id(**id).is_some_and(|old| old.field_type != map.field_type))
+    })
+}
+
 /// The names of a file's columns, nested ones too.
 #[derive(Debug, Default)]
 struct Names {
     by_id: BTreeMap<i32, String>,
     all: HashSet<String>,
+    /// The types of the maps in the file, by the ids of their keys.
+    maps: BTreeMap<i32, DataType>,
 }
 
 async fn names_in(
@@ -184,7 +208,10 @@ async fn names_in(
         .await
         .map_err(reading)?;
     let mut names = Names::default();
-    footer.file_metadata().schema_descr().root_schema().get_fields().iter().for_each(|f| names.add(f));
+    let written = footer.file_metadata();
+    written.schema_descr().root_schema().get_fields().iter().for_each(|f| names.add(f));
+    let types = parquet_to_arrow_schema(written.schema_descr(), written.key_value_metadata());
+    types.map_err(|e| reading(e.into()))?.fields().iter().for_each(|f| names.add_maps(f));
     if names.by_id.is_empty() {
         // Files that were not written for an Iceberg table, and were added to one.
         match mapping {
@@ -208,6 +235,22 @@ impl Names {
         self.all.insert(info.name().to_string());
         if ty.is_group() {
             ty.get_fields().iter().for_each(|f| self.add(f));
+        }
+    }
+
+    fn add_maps(&mut self, field: &Field) {
+        match field.data_type() {
+            DataType::Struct(fields) => fields.iter().for_each(|f| self.add_maps(f)),
+            DataType::List(element) => self.add_maps(element),
+            DataType::Map(entries, _) => {
+                let DataType::Struct(pair) = entries.data_type() else { return };
+                let id = pair.first().and_then(|key| key.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse().ok());
+                if let Some(id) = id {
+                    self.maps.insert(id, field.data_type().clone());
+                }
+                pair.iter().for_each(|f| self.add_maps(f));
+            }
+            _ => {}
         }
     }
 
@@ -258,19 +301,62 @@ impl Names {
                 let inner = self.data_type(&l.element_field.field_type, element.data_type())?;
                 DataType::List(Arc::new(element.as_ref().clone().with_data_type(inner)))
             }
-            (Type::Map(m), DataType::Map(entries, _)) => {
+            (Type::Map(m), DataType::Map(entries, sorted)) => {
                 let DataType::Struct(pair) = entries.data_type() else { return Ok(read_as.clone()) };
-                let inner = [&m.key_field, &m.value_field];
-                for (field, read_as) in inner.into_iter().zip(pair) {
-                    if self.data_type(&field.field_type, read_as.data_type())? != *read_as.data_type() {
-                        let what = "columns inside a map were renamed, which cannot be read yet";
-                        return Err(Error::new(ErrorKind::Unsupported, what));
-                    }
-                }
-                read_as.clone()
+                let inner = [&m.key_field, &m.value_field].into_iter().zip(pair).map(|(field, read_as)| {
+                    let ty = self.data_type(&field.field_type, read_as.data_type())?;
+                    Ok(Arc::new(read_as.as_ref().clone().with_data_type(ty)))
+                });
+                let pair = DataType::Struct(inner.collect::<Result<_>>()?);
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(pair)), *sorted)
             }
             _ => read_as.clone(),
         })
+    }
+
+    /// The columns as they are read: as `named` says, but for maps whose values have other fields in the file.
+    fn read_as(&self, fields: &[NestedFieldRef], named: &Fields) -> Fields {
+        let read_as = |(field, named): (&NestedFieldRef, &FieldRef)| match self.by_id.contains_key(&field.id) {
+            true => {
+                Arc::new(named.as_ref().clone().with_data_type(self.type_read(&field.field_type, named.data_type())))
+            }
+            false => Arc::clone(named),
+        };
+        fields.iter().zip(named).map(read_as).collect()
+    }
+
+    fn type_read(&self, ty: &Type, named: &DataType) -> DataType {
+        match (ty, named) {
+            (Type::Struct(s), DataType::Struct(fields)) => DataType::Struct(self.read_as(s.fields(), fields)),
+            (Type::List(l), DataType::List(element)) => {
+                let inner = self.type_read(&l.element_field.field_type, element.data_type());
+                DataType::List(Arc::new(element.as_ref().clone().with_data_type(inner)))
+            }
+            (Type::Map(m), DataType::Map(..)) => match self.maps.get(&m.key_field.id) {
+                Some(written) if !has_same_fields(written, named) => written.clone(),
+                _ => named.clone(),
+            },
+            _ => named.clone(),
+        }
+    }
+}
+
+/// Whether structs in the two types have fields of the same names in the same order. What else differs, a cast can do.
+fn has_same_fields(one: &DataType, other: &DataType) -> bool {
+    let all_same = |one: &Fields, other: &Fields| {
+        one.iter().zip(other).all(|(one, other)| has_same_fields(one.data_type(), other.data_type()))
+    };
+    match (one, other) {
+        (DataType::Struct(one), DataType::Struct(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.name() == b.name()) && all_same(one, other)
+        }
+        (DataType::List(one), DataType::List(other)) => has_same_fields(one.data_type(), other.data_type()),
+        (DataType::Map(one, _), DataType::Map(other, _)) => match (one.data_type(), other.data_type()) {
+            // Each writer calls the key and the value as it likes.
+            (DataType::Struct(one), DataType::Struct(other)) => all_same(one, other),
+            _ => false,
+        },
+        _ => true,
     }
 }
 

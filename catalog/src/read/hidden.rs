@@ -9,9 +9,12 @@ use iceberg::spec::TableMetadata;
 
 use crate::bridge::UTC;
 use crate::files::LiveFile;
+use crate::metadata_tables::partition_text;
 
 /// Path of the data file: text.
 pub const PATH_COLUMN: &str = "$path";
+/// Partition of the data file for people, as in the metadata tables; NULL for a table that is not partitioned.
+pub const PARTITION_COLUMN: &str = "$partition";
 /// When the snapshot that added the data file was committed; NULL once that snapshot has expired.
 pub const MODIFIED_COLUMN: &str = "$file_modified_time";
 /// Place of the data file among those of the snapshot, from 0: a short name for it within one statement.
@@ -22,14 +25,15 @@ pub const SNAPSHOT_COLUMN: &str = "$snapshot_id";
 pub const POSITION_COLUMN: &str = "$pos";
 
 /// All of them, in the order in which a table offers them.
-pub(crate) const HIDDEN_COLUMNS: [&str; 5] =
-    [PATH_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
+pub(crate) const HIDDEN_COLUMNS: [&str; 6] =
+    [PATH_COLUMN, PARTITION_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
 /// The columns that are the same for all rows of a file, in the order of [`file_values`].
 pub(super) fn file_fields() -> Vec<FieldRef> {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
     vec![
         Arc::new(Field::new(PATH_COLUMN, DataType::Utf8, false)),
+        Arc::new(Field::new(PARTITION_COLUMN, DataType::Utf8, true)),
         Arc::new(Field::new(MODIFIED_COLUMN, time, true)),
         Arc::new(Field::new(FILE_COLUMN, DataType::Int32, false)),
         Arc::new(Field::new(SNAPSHOT_COLUMN, DataType::Int64, true)),
@@ -47,6 +51,7 @@ pub(super) fn file_values(number: usize, file: &LiveFile, metadata: &TableMetada
     let committed = added_by.map(|s| s.timestamp_ms().saturating_mul(1000));
     vec![
         ScalarValue::Utf8(Some(file.data_file.file_path().to_string())),
+        ScalarValue::Utf8(partition_text(metadata, file.spec_id, file.data_file.partition())),
         ScalarValue::TimestampMicrosecond(committed, Some(UTC.into())),
         ScalarValue::Int32(Some(i32::try_from(number).unwrap_or(i32::MAX))),
         ScalarValue::Int64(file.snapshot_id),

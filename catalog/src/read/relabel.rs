@@ -1,9 +1,10 @@
-//! Other names for the fields inside a nested column. Names of columns are a projection's; those inside a column are part of
-//! its type, and no cast of DataFusion gives a field another name.
+//! Other names for the fields inside a nested column, and other fields inside a map. Names of columns are a projection's; those
+//! inside a column are part of its type, and no cast of DataFusion gives a field another name, or a map's values another field.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result as DataFusionResult;
@@ -16,12 +17,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// Name of the function that [`relabel_udf`] makes.
 pub const RELABEL_FUNCTION: &str = "iceberg_relabel";
 
-/// The function `iceberg_relabel(value, type)`: the same value under the names of the type of its second argument, which is
-/// a NULL. The two types differ in nothing but names of fields in structs.
+/// The function `iceberg_relabel(value, named, type)`: the same value as the type of its last argument. The one before has that
+/// type, too, but for the names of fields in structs, which are those that they have in the value; both are NULL. A field
+/// that the value lacks is NULL, and one that the type lacks is left out.
 ///
 /// The function has no state, so it travels in plans by name: register it wherever plans are decoded.
 pub fn relabel_udf() -> ScalarUDF {
-    ScalarUDF::from(Relabel { signature: Signature::any(2, Volatility::Immutable) })
+    ScalarUDF::from(Relabel { signature: Signature::any(3, Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,46 +41,63 @@ impl ScalarUDFImpl for Relabel {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(arguments[1].clone())
+        Ok(arguments[2].clone())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
-        let (value, named) = (&args.arg_fields[0], &args.arg_fields[1]);
-        Ok(Arc::new(Field::new(RELABEL_FUNCTION, named.data_type().clone(), value.is_nullable())))
+        let (value, ty) = (&args.arg_fields[0], &args.arg_fields[2]);
+        Ok(Arc::new(Field::new(RELABEL_FUNCTION, ty.data_type().clone(), value.is_nullable())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let to = args.return_field.data_type();
+        let (named, to) = (args.arg_fields[1].data_type(), args.return_field.data_type());
         match &args.args[0] {
-            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(relabel(values, to)?)),
+            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(relabel(values, named, to)?)),
             ColumnarValue::Scalar(value) => {
-                let relabelled = relabel(&value.to_array()?, to)?;
+                let relabelled = relabel(&value.to_array()?, named, to)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&relabelled, 0)?))
             }
         }
     }
 }
 
-/// The same values; buffers are shared.
-fn relabel(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    let internal = |e| Error::new(ErrorKind::Internal, "naming the fields of a column").with_source(e);
-    match (values.data_type(), to) {
-        (from, to) if from == to => Ok(Arc::clone(values)),
-        (DataType::Struct(from), DataType::Struct(to)) if from.len() == to.len() => {
+/// The same values; buffers are shared. Fields are looked for by their names in `named`, which has the shape of `to`.
+fn relabel(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRef> {
+    let failed = |e| Error::new(ErrorKind::Internal, "naming the fields of a column").with_source(e);
+    match (values.data_type(), named, to) {
+        (from, _, to) if from == to && named == to => Ok(Arc::clone(values)),
+        (DataType::Struct(from), DataType::Struct(named), DataType::Struct(to)) if named.len() == to.len() => {
             let (_, children, nulls) = values.as_struct().clone().into_parts();
-            let children = children.iter().zip(to).map(|(child, field)| relabel(child, field.data_type()));
+            let children = named.iter().zip(to).map(|(named, to)| match from.find(named.name()) {
+                Some((at, _)) => relabel(&children[at], named.data_type(), to.data_type()),
+                None => Ok(new_null_array(to.data_type(), values.len())),
+            });
             let children = children.collect::<Result<Vec<_>>>()?;
-            let named = StructArray::try_new_with_length(to.clone(), children, nulls, values.len());
-            Ok(Arc::new(named.map_err(internal)?))
+            let made = StructArray::try_new_with_length(to.clone(), children, nulls, values.len());
+            Ok(Arc::new(made.map_err(failed)?))
         }
-        (DataType::List(_), DataType::List(element)) => {
+        (DataType::List(_), DataType::List(named), DataType::List(element)) => {
             let (_, offsets, items, nulls) = values.as_list::<i32>().clone().into_parts();
-            let items = relabel(&items, element.data_type())?;
-            Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, items, nulls).map_err(internal)?))
+            let items = relabel(&items, named.data_type(), element.data_type())?;
+            Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, items, nulls).map_err(failed)?))
         }
-        (from, to) => {
-            Err(Error::new(ErrorKind::Internal, format!("{from} and {to} differ in more than the names of fields")))
+        (DataType::Map(..), DataType::Map(named, _), DataType::Map(entries, sorted)) => {
+            let (_, offsets, pairs, nulls, _) = values.as_map().clone().into_parts();
+            // The key and the value are known by their places, and called otherwise by each writer.
+            let (DataType::Struct(named), DataType::Struct(to)) = (named.data_type(), entries.data_type()) else {
+                return Err(Error::new(ErrorKind::Internal, "the entries of a map are no struct"));
+            };
+            let columns = pairs.columns().iter().zip(named).zip(to);
+            let columns = columns.map(|((pair, named), to)| relabel(pair, named.data_type(), to.data_type()));
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            let pairs = StructArray::try_new(to.clone(), columns, pairs.nulls().cloned()).map_err(failed)?;
+            let made = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted);
+            Ok(Arc::new(made.map_err(failed)?))
         }
+        (from, _, to) if from.is_nested() || to.is_nested() => {
+            Err(Error::new(ErrorKind::Internal, format!("{from} and {to} differ in more than their fields")))
+        }
+        (_, _, to) => cast(values, to).map_err(failed),
     }
 }
 
@@ -104,14 +123,46 @@ mod tests {
         let list: ArrayRef = Arc::new(ListArray::try_new(element, offsets, Arc::new(points), nulls).unwrap());
 
         let to = DataType::new_list(DataType::Struct(point("y")), true);
-        let named = relabel(&list, &to).unwrap();
-        assert_eq!(named.data_type(), &to);
-        assert_eq!((named.is_null(1), named.len()), (true, 3));
-        let values = named.as_list::<i32>().values().as_struct();
+        let relabelled = relabel(&list, list.data_type(), &to).unwrap();
+        assert_eq!(relabelled.data_type(), &to);
+        assert_eq!((relabelled.is_null(1), relabelled.len()), (true, 3));
+        let values = relabelled.as_list::<i32>().values().as_struct();
         assert_eq!(values.nulls().map(|n| n.iter().collect::<Vec<_>>()), Some(vec![true, false, true]));
         assert!(values.column(0).as_primitive::<arrow::datatypes::Int32Type>().value(0) == 1);
 
-        let e = relabel(&list, &DataType::Int32).unwrap_err();
+        let e = relabel(&list, &DataType::Int32, &DataType::Int32).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn the_values_of_a_map_get_the_fields_of_its_type() {
+        let map_of = |fields: &[(&str, DataType)]| {
+            let fields: Fields = fields.iter().map(|(name, ty)| Field::new(*name, ty.clone(), true)).collect();
+            let pair =
+                vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Struct(fields), true)];
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair.into()), false)), false)
+        };
+        let DataType::Map(entries, _) = map_of(&[("gone", DataType::Int32), ("n", DataType::Int32)]) else {
+            unreachable!()
+        };
+        let DataType::Struct(pair) = entries.data_type() else { unreachable!() };
+        let DataType::Struct(fields) = pair[1].data_type() else { unreachable!() };
+        let number = |values: [i32; 3]| Arc::new(Int32Array::from(values.to_vec())) as ArrayRef;
+        let nulls = Some(NullBuffer::from(vec![true, true, false]));
+        let values = StructArray::try_new(fields.clone(), vec![number([7, 8, 9]), number([1, 2, 3])], nulls).unwrap();
+        let keys: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["a", "b", "c"]));
+        let pairs = StructArray::try_new(pair.clone(), vec![keys, Arc::new(values)], None).unwrap();
+        let nulls = Some(NullBuffer::from(vec![true, false, true]));
+        let offsets = OffsetBuffer::from_lengths([2, 0, 1]);
+        let map: ArrayRef = Arc::new(MapArray::try_new(entries, offsets, pairs, nulls, false).unwrap());
+
+        // `n` is called `m` now and is a long, `new` is not in the file.
+        let named = map_of(&[("new", DataType::Utf8), ("n", DataType::Int64)]);
+        let to = map_of(&[("new", DataType::Utf8), ("m", DataType::Int64)]);
+        let relabelled = relabel(&map, &named, &to).unwrap();
+        assert_eq!((relabelled.data_type(), relabelled.is_null(1)), (&to, true));
+        let told = arrow::util::display::array_value_to_string(&relabelled, 0).unwrap();
+        assert_eq!(told, "{a: {new: , m: 1}, b: {new: , m: 2}}");
+        assert_eq!(arrow::util::display::array_value_to_string(&relabelled, 2).unwrap(), "{c: }");
     }
 }

@@ -172,7 +172,9 @@ fn scan_group(
         scan = Arc::new(RowPositionExec::try_new(scan)?);
         read.push(position);
     }
-    in_order(evolved::as_table(scan, &schema.project(&read)?)?, &schema, asked)
+    let hidden = schema.fields().iter().skip(own.fields().len());
+    let named = Schema::new(group.named.fields().iter().chain(hidden).cloned().collect::<Vec<_>>());
+    in_order(evolved::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, &schema, asked)
 }
 
 /// The columns at `asked` of `schema`, in that order.

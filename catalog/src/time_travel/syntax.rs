@@ -353,7 +353,7 @@ mod tests {
     fn hidden_columns_are_asked_of_the_tables_that_they_are_named_of() {
         let check = |sql: &str, expected: &str| assert_eq!(read(sql), expected, "{sql}");
         let hint = "WITH ('hidden columns')";
-        let but = "EXCLUDE (\"$path\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
+        let but = "EXCLUDE (\"$path\", \"$partition\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
         check("SELECT \"$path\" FROM t", &format!("SELECT \"$path\" FROM t {hint}"));
         check("SELECT * FROM t WHERE \"$path\" > 'a'", &format!("SELECT * {but} FROM t {hint} WHERE \"$path\" > 'a'"));
         check(

@@ -98,6 +98,11 @@ fn columns_change_and_ids_do_not() {
     check(&[widen("price", DataType::Decimal128(20, 2))], "decimal(9, 2)", "decimal(20, 2)");
     check(&[widen("lines.element.quantity", DataType::Int64)], "11:quantity int", "11:quantity long");
     check(&[widen("prices.value", DataType::Float64)], "13:value float", "13:value double");
+    check(&[rename("stock.value.n", "m")], "17:n int", "17:m int");
+    check(&[widen("stock.value.n", DataType::Int64)], "17:n int", "17:n long");
+    check(&[add("stock.value.x", DataType::Int32, Some(Place::First))], "17:n int", "21:x int, 17:n int");
+    check(&[add("stock.x", DataType::Int32, None)], "17:n int", "17:n int, 21:x int");
+    check(&[add("stock.value.x", DataType::Int32, None), drop_column("stock.value.n")], "17:n int", "21:x int");
     check(&[move_column("address.zip", Place::First)], "7:city string, 8:zip int", "8:zip int, 7:city string");
     check(&[move_column("id", after("n"))], "1:id long, 2:n int", "2:n int, 1:id long");
     check(&[SchemaChange::Drop { column: path("nothing"), if_exists: true }], "n", "n");
@@ -110,7 +115,7 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
         let e = change(&schema(), 13, std::slice::from_ref(&changes), &uses).expect_err(&format!("{changes:?}"));
         assert_eq!((e.kind(), e.to_string().as_str()), (kind, expected), "{changes:?}");
     };
-    use ErrorKind::{AlreadyExists, Invalid, NotFound, Unsupported};
+    use ErrorKind::{AlreadyExists, Invalid, NotFound};
     check(add("n", DataType::Int32, None), AlreadyExists, "column n already exists");
     check(add("address.city", DataType::Int32, None), AlreadyExists, "column address.city already exists");
     check(add("n.x", DataType::Int32, None), Invalid, "column n.x: n is a int, not a struct");
@@ -121,11 +126,11 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
         Invalid,
         "column prices.value.x: prices.value is a float, not a struct",
     );
-    check(
-        rename("stock.value.n", "m"),
-        Unsupported,
-        "column stock.value: columns inside the values of a map cannot be changed yet",
-    );
+    check(drop_column("stock.value.n"), Invalid, "column stock.value.n cannot be dropped: it is the only one");
+    check(drop_column("stock.value"), Invalid, "column stock.value: stock is a map, not a struct");
+    check(add("stock.key.x", DataType::Int32, None), Invalid, "column stock.key: the keys of a map cannot be changed");
+    check(widen("stock.key", DataType::Utf8), Invalid, "column stock.key: the keys of a map cannot be changed");
+    check(rename("stock.value.m", "n"), NotFound, "column stock.value.m not found; did you mean stock.value.n?");
     let required = match add("x", DataType::Int32, None) {
         SchemaChange::Add { column, ty, doc, place, if_not_exists, .. } => {
             SchemaChange::Add { column, ty, required: true, doc, place, if_not_exists }

@@ -22,7 +22,7 @@ fn columns() -> Columns {
 fn names(of: &[(i32, &str)], others: &[&str]) -> Names {
     let by_id: BTreeMap<_, _> = of.iter().map(|(id, name)| (*id, (*name).to_string())).collect();
     let all = by_id.values().cloned().chain(others.iter().map(ToString::to_string)).collect();
-    Names { by_id, all }
+    Names { by_id, all, maps: BTreeMap::new() }
 }
 
 fn read_as(names: &Names) -> Result<String> {
@@ -70,4 +70,34 @@ fn a_struct_without_any_of_its_fields_is_refused() {
     let e = read_as(&names(&[(1, "a"), (2, "s"), (3, "l"), (20, "element"), (21, "z")], &["old"])).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported);
     assert!(e.to_string().starts_with("s: none of the fields"), "{e}");
+}
+
+#[test]
+fn a_map_is_read_as_the_file_has_it_when_its_values_have_other_fields() {
+    let map = |value: &[NestedFieldRef]| {
+        let value = Type::Struct(StructType::new(value.to_vec()));
+        let ty = iceberg::spec::MapType::optional(31, Type::Primitive(PrimitiveType::String), 32, value);
+        let columns = Columns::builder().with_fields([field(3, "m", Type::Map(ty))]).build().unwrap();
+        let schema = plain_arrow_schema(&columns).unwrap();
+        (columns, schema)
+    };
+    // Whether the types are those of the file, and whether they are the table's under the file's names.
+    let check = |written: &[NestedFieldRef], now: &[NestedFieldRef], expected: (bool, bool)| {
+        let (columns_then, as_written) = map(written);
+        let by_id = columns_then.field_id_to_fields().iter().map(|(id, f)| (*id, f.name.clone())).collect();
+        let maps = BTreeMap::from([(31, as_written.field(0).data_type().clone())]);
+        let names = Names { by_id, all: HashSet::new(), maps };
+        let (columns, schema) = map(now);
+        let named = names.fields(columns.as_struct().fields(), schema.fields()).unwrap();
+        let read = names.read_as(columns.as_struct().fields(), &named);
+        assert_eq!((read == *as_written.fields(), read == named), expected, "{written:?} {now:?}");
+    };
+    let long = field(41, "x", Type::Primitive(PrimitiveType::Long));
+    check(&[int(41, "x")], &[int(41, "x")], (true, true));
+    check(&[int(41, "x")], &[int(41, "x"), int(42, "y")], (true, false));
+    check(&[int(41, "x"), int(42, "y")], &[int(42, "y"), int(41, "x")], (true, false));
+    check(&[int(41, "x"), int(42, "y")], &[int(41, "x")], (true, false));
+    // Another name is given afterwards, another type by a cast.
+    check(&[int(41, "x")], &[int(41, "z")], (true, true));
+    check(&[int(41, "x")], &[long], (false, true));
 }
