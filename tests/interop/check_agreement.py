@@ -216,6 +216,8 @@ class Spark:
         jars = Path(os.environ["BERGMILL_SPARK_JARS"])
         settings = {
             "spark.driver.extraClassPath": f"{jars}/*",
+            # Many small queries, once each: compiling them well takes longer than they do.
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
             "spark.driver.memory": "1g",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.log.level": "OFF",

@@ -1,6 +1,7 @@
 //! SQL filters in Iceberg's terms, for pruning files, and the question whether pruning alone decides a filter.
 //!
-//! [`iceberg_predicate`] may keep more rows than the filter does, never fewer: what it cannot express it leaves out.
+//! [`iceberg_predicate`] may keep more rows than the filter does, never fewer: what it cannot express it leaves out. Bounds say nothing of NaN, which
+//! compares in SQL (it is greater than any number, and equal to itself), so a file that may hold NaN is kept by every comparison.
 //! [`decided_by_partition`] says when it is exact, so that the scan need not look at the rows again: counting one day's
 //! purchases then reads no data file at all.
 
@@ -36,6 +37,9 @@ pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Sc
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let Some((column, op, value)) = comparison(left, *op, right, schema) else { return false };
+            if is_float(&column, schema) {
+                return false;
+            }
             transforms_of(&column, metadata, schema).is_some_and(|all| {
                 all.iter().all(|t| match t {
                     // Iceberg keeps nulls in `<>`, SQL does not.
@@ -48,7 +52,8 @@ pub fn decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Sc
             })
         }
         Expr::InList(InList { expr, list, negated: false }) => column_of(expr, schema).is_some_and(|c| {
-            list.iter().all(|v| literal(v, &c, schema).is_some()) && is_identity(&c, metadata, schema)
+            let has_all = list.iter().all(|v| literal(v, &c, schema).is_some());
+            has_all && is_identity(&c, metadata, schema) && !is_float(&c, schema)
         }),
         Expr::IsNull(e) | Expr::IsNotNull(e) => column_of(e, schema).is_some_and(|c| is_identity(&c, metadata, schema)),
         _ => false,
@@ -81,8 +86,16 @@ fn on_border(value: &ScalarValue, transform: &Transform) -> bool {
     on_hour && (*transform == Transform::Hour || at.hour() == 0)
 }
 
+fn is_float(column: &str, schema: &Schema) -> bool {
+    column_type(column, schema).is_some_and(|ty| ty.is_floating())
+}
+
 /// With `exact` all or nothing, else perhaps less than the filter says.
 fn convert(filter: &Expr, schema: &Schema, exact: bool) -> Option<Predicate> {
+    let or_nan = |column: &str, compared: Predicate| match is_float(column, schema) && !exact {
+        true => compared.or(Reference::new(column).is_nan()),
+        false => compared,
+    };
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             match (convert(left, schema, exact), convert(right, schema, exact)) {
@@ -96,8 +109,8 @@ fn convert(filter: &Expr, schema: &Schema, exact: bool) -> Option<Predicate> {
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (column, op, value) = comparison(left, *op, right, schema)?;
-            let (reference, value) = (Reference::new(column), bridge::datum(&value)?);
-            Some(match op {
+            let (reference, value) = (Reference::new(&column), bridge::datum(&value)?);
+            let compared = match op {
                 Operator::Eq => reference.equal_to(value),
                 Operator::NotEq => reference.not_equal_to(value),
                 Operator::Lt => reference.less_than(value),
@@ -105,18 +118,19 @@ fn convert(filter: &Expr, schema: &Schema, exact: bool) -> Option<Predicate> {
                 Operator::Gt => reference.greater_than(value),
                 Operator::GtEq => reference.greater_than_or_equal_to(value),
                 _ => return None,
-            })
+            };
+            Some(or_nan(&column, compared))
         }
         Expr::Between(Between { expr, negated: false, low, high }) => {
             let column = column_of(expr, schema)?;
             let (low, high) = (datum_of(low, &column, schema)?, datum_of(high, &column, schema)?);
             let from = Reference::new(&column).greater_than_or_equal_to(low);
-            Some(from.and(Reference::new(&column).less_than_or_equal_to(high)))
+            Some(or_nan(&column, from.and(Reference::new(&column).less_than_or_equal_to(high))))
         }
         Expr::InList(InList { expr, list, negated: false }) => {
             let column = column_of(expr, schema)?;
             let values = list.iter().map(|v| datum_of(v, &column, schema)).collect::<Option<Vec<_>>>()?;
-            Some(Reference::new(column).is_in(values))
+            Some(or_nan(&column, Reference::new(&column).is_in(values)))
         }
         Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) if !exact => {
             let column = column_of(expr, schema)?;

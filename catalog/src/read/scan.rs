@@ -23,7 +23,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use futures::TryStreamExt;
 use iceberg::expr::Predicate;
-use iceberg::spec::{DataFileFormat, Schema as Columns, SnapshotRef};
+use iceberg::spec::{DataFileFormat, PrimitiveType, Schema as Columns, SnapshotRef, Type};
 use iceberg::table::Table;
 use object_store::ObjectMeta;
 
@@ -118,7 +118,8 @@ pub(super) async fn plan(
     for group in evolved::groups(metadata, table.columns(), table.own_schema(), &planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
-        scans.push(scan_group(table, state, &group, &asked, limit, share)?);
+        let bounds_count = !may_hold_nan(table, &group.files, &asked, filters);
+        scans.push(scan_group(table, state, &group, &asked, limit, share, bounds_count)?);
     }
     match <[_; 1]>::try_from(scans) {
         Ok([scan]) => Ok(scan),
@@ -126,7 +127,24 @@ pub(super) async fn plan(
     }
 }
 
-/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions.
+/// Whether a floating-point column that the scan gives or filters by may hold NaN.
+///
+/// Bounds in Parquet files leave NaN out, and DataFusion 55 compares with them as if they did not (its issue 15812): row groups and pages would be
+/// skipped that have rows for which a comparison holds.
+fn may_hold_nan(table: &IcebergTable, files: &[Numbered], asked: &[usize], filters: &[Expr]) -> bool {
+    let schema = datafusion::catalog::TableProvider::schema(table);
+    let filtered = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str());
+    let mut names = asked.iter().map(|at| schema.field(*at).name().as_str()).chain(filtered);
+    let is_float = |ty: &Type| matches!(ty.as_primitive_type(), Some(PrimitiveType::Float | PrimitiveType::Double));
+    let has_none = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
+    names.any(|name| match table.columns().field_by_name(name) {
+        Some(field) => is_float(&field.field_type) && !files.iter().all(|(_, file)| has_none(file, field.id)),
+        None => false,
+    })
+}
+
+/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files are skipped in part by their own
+/// bounds if `bounds_count`.
 fn scan_group(
     table: &IcebergTable,
     state: &dyn Session,
@@ -134,6 +152,7 @@ fn scan_group(
     asked: &[usize],
     limit: Option<usize>,
     partitions: usize,
+    bounds_count: bool,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let metadata = table.table().metadata();
     let schema = datafusion::catalog::TableProvider::schema(table);
@@ -149,8 +168,10 @@ fn scan_group(
     let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
     let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
     let store = ObjectStoreUrl::parse(only_store(table, &group.files)?)?;
-    let options =
+    let mut options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+    options.global.pruning &= bounds_count;
+    options.global.enable_page_index &= bounds_count;
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let source = ParquetSource::new(columns.clone())
