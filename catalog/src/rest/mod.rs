@@ -23,7 +23,7 @@ use iceberg::spec::{MAIN_BRANCH, TableMetadata};
 use iceberg::{NamespaceIdent, TableIdent, TableRequirement, TableUpdate};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::client::{Client, Failure};
 pub use self::client::{RestAuth, RestConfig};
@@ -325,7 +325,7 @@ impl RestCatalog {
         let body = json!({
             "identifier": Identifier::from(change.table),
             "requirements": requirements(change),
-            "updates": updates::as_told(&change.updates, |action, id| is_there(change, action, id))?,
+            "updates": updates::as_told(&change.updates, |action, update| known_id(change, action, update))?,
         });
         let path = ["namespaces", &namespace, "tables", change.table.name()];
         self.client.send(Method::POST, &path, &body).await
@@ -343,14 +343,26 @@ impl RestCatalog {
     }
 }
 
-/// Whether the table had this before the change.
-fn is_there(change: &Change<'_>, action: &str, id: i64) -> bool {
-    let (Some((_, base)), Ok(small)) = (change.base, i32::try_from(id)) else { return false };
+/// The id under which the table had this before the change. The crate gives specs and orders that it finds there their ids; a
+/// schema comes with any.
+fn known_id(change: &Change<'_>, action: &str, update: &Value) -> Option<i64> {
+    let (_, base) = change.base?;
+    let id_at = |at: &str| update.pointer(at).and_then(Value::as_i64);
     match action {
-        "add-schema" => base.schema_by_id(small).is_some(),
-        "add-spec" => base.partition_spec_by_id(small).is_some(),
-        "add-sort-order" => base.sort_order_by_id(id).is_some(),
-        _ => false,
+        "add-schema" => {
+            let without_id = |mut schema: Value| {
+                schema.as_object_mut().map(|fields| fields.remove("schema-id"));
+                schema
+            };
+            let added = without_id(update["schema"].clone());
+            let same = base.schemas_iter().find(|schema| without_id(json!(schema.as_ref())) == added);
+            same.map(|schema| schema.schema_id().into())
+        }
+        "add-spec" => {
+            id_at("/spec/spec-id").filter(|id| base.partition_specs_iter().any(|s| i64::from(s.spec_id()) == *id))
+        }
+        "add-sort-order" => id_at("/sort-order/order-id").filter(|id| base.sort_order_by_id(*id).is_some()),
+        _ => None,
     }
 }
 

@@ -14,35 +14,25 @@ use crate::error::{Error, ErrorKind, Result};
 /// "The one added last".
 const LAST_ADDED: i64 = -1;
 
-/// What is added: the update and where in it the id is; the updates that name it, and where.
+/// What is added: the update; the updates that name it, and where.
 struct Added {
     action: &'static str,
-    id: &'static str,
     named_in: &'static [(&'static str, &'static str)],
 }
 
 const ADDED: [Added; 4] = [
     Added {
         action: "add-schema",
-        id: "/schema/schema-id",
         named_in: &[("set-current-schema", "/schema-id"), ("add-view-version", "/view-version/schema-id")],
     },
-    Added { action: "add-spec", id: "/spec/spec-id", named_in: &[("set-default-spec", "/spec-id")] },
-    Added {
-        action: "add-sort-order",
-        id: "/sort-order/order-id",
-        named_in: &[("set-default-sort-order", "/sort-order-id")],
-    },
-    Added {
-        action: "add-view-version",
-        id: "/view-version/version-id",
-        named_in: &[("set-current-view-version", "/view-version-id")],
-    },
+    Added { action: "add-spec", named_in: &[("set-default-spec", "/spec-id")] },
+    Added { action: "add-sort-order", named_in: &[("set-default-sort-order", "/sort-order-id")] },
+    Added { action: "add-view-version", named_in: &[("set-current-view-version", "/view-version-id")] },
 ];
 
-/// The updates as a server takes them; `is_there` tells whether the base has what an update adds, by the update's action and
-/// the id.
-pub(super) fn as_told(updates: &impl Serialize, is_there: impl Fn(&str, i64) -> bool) -> Result<Vec<Value>> {
+/// The updates as a server takes them; `known` gives the id under which the base has what an update adds, by the update's
+/// action and the update, if it has it.
+pub(super) fn as_told(updates: &impl Serialize, known: impl Fn(&str, &Value) -> Option<i64>) -> Result<Vec<Value>> {
     let internal = |e| Error::new(ErrorKind::Internal, "writing updates for a REST catalog").with_source(e);
     let updates: Vec<Value> = serde_json::to_value(updates).and_then(serde_json::from_value).map_err(internal)?;
     // By action, the id of what was added last if it was there before.
@@ -60,8 +50,7 @@ pub(super) fn as_told(updates: &impl Serialize, is_there: impl Fn(&str, i64) -> 
             }
         }
         if let Some(added) = ADDED.iter().find(|added| added.action == action) {
-            let id = update.pointer(added.id).and_then(Value::as_i64);
-            let known = id.filter(|id| is_there(&action, *id));
+            let known = known(&action, &update);
             last.insert(added.action, known);
             if known.is_some() {
                 continue;
@@ -81,9 +70,14 @@ mod tests {
     #[test]
     fn what_is_there_is_called_by_its_id() {
         let check = |updates: Value, expected: Value| {
-            let told = as_told(&updates, |action, id| match action {
-                "add-schema" | "add-spec" | "add-sort-order" | "add-view-version" => id < 3,
-                _ => false,
+            let told = as_told(&updates, |action, update| {
+                let at = match action {
+                    "add-schema" => "/schema/schema-id",
+                    "add-spec" => "/spec/spec-id",
+                    "add-sort-order" => "/sort-order/order-id",
+                    _ => "/view-version/version-id",
+                };
+                update.pointer(at).and_then(Value::as_i64).filter(|id| *id < 3)
             });
             assert_eq!(Value::from(told.unwrap()), expected);
         };

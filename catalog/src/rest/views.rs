@@ -7,7 +7,7 @@ use iceberg::spec::ViewMetadata;
 use iceberg::{NamespaceIdent, TableIdent};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Failure;
 use super::{Answer, Identifier, RestCatalog, joined, updates};
@@ -83,12 +83,16 @@ impl RestCatalog {
         let Some((_, base)) = change.base else {
             return Err(Error::new(ErrorKind::Internal, "a change of a view was made from nothing"));
         };
-        let is_there = |action: &str, id: i64| match (action, i32::try_from(id)) {
-            ("add-schema", Ok(id)) => base.schemas_iter().any(|schema| schema.schema_id() == id),
-            ("add-view-version", Ok(id)) => base.version_by_id(id).is_some(),
-            _ => false,
+        let id_at = |update: &Value, at: &str| update.pointer(at).and_then(Value::as_i64);
+        let known_id = |action: &str, update: &Value| match action {
+            "add-schema" => id_at(update, "/schema/schema-id")
+                .filter(|id| base.schemas_iter().any(|schema| i64::from(schema.schema_id()) == *id)),
+            "add-view-version" => id_at(update, "/view-version/version-id")
+                .filter(|id| i32::try_from(*id).is_ok_and(|id| base.version_by_id(id).is_some())),
+            _ => None,
         };
-        let updates = updates::as_told(&change.updates, is_there)?;
+        let updates = updates::as_told(&change.updates, known_id)?;
+        let is_named = updates.iter().any(|u| id_at(u, "/view-version-id").is_some_and(|id| id >= 0));
         if updates.is_empty() {
             return Ok(true);
         }
@@ -102,6 +106,8 @@ impl RestCatalog {
             Ok(()) => Ok(true),
             // It is another view of that name, or there is none any more: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
+            // The version that is to be current again is there no more: a view keeps only some.
+            Err(e) if e.status == Some(400) && is_named => Ok(false),
             Err(e) => Err(self.told(e, change.view)),
         }
     }
