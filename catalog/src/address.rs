@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::rest::{RestAuth, RestCatalog, RestConfig};
+use crate::rest::{RestAuth, RestCatalog, RestConfig, RestVendor};
 use crate::sql::SqlCatalog;
-use crate::storage::Secret;
+use crate::storage::{CredentialVendor, Secret};
 use crate::store::Catalog;
 
 /// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's `https://host/path`.
@@ -39,13 +39,40 @@ impl CatalogAddress {
     }
 
     /// Opens the catalog there, and makes what is missing. A SQL database may have several, told apart by `name`; a REST
-    /// server several warehouses, and asks who we are.
-    pub async fn open(&self, name: &str, warehouse: Option<String>, auth: RestAuth) -> Result<Arc<dyn Catalog>> {
+    /// server has what `rest` says.
+    pub async fn open(&self, name: &str, rest: RestOptions) -> Result<Arc<dyn Catalog>> {
         Ok(match self {
-            Self::Rest(uri) => Arc::new(RestCatalog::open(RestConfig { uri: uri.clone(), warehouse, auth }).await?),
+            Self::Rest(uri) => Arc::new(RestCatalog::open(rest.config(uri)).await?),
             Self::Sqlite(path) => Arc::new(SqlCatalog::open(path, name).await?),
             Self::Postgres(address) => Arc::new(SqlCatalog::postgres(address, name).await?),
         })
+    }
+
+    /// Whom a process without a catalog asks for the credentials of tables' files; `None` if this catalog lends none. No
+    /// request is made before there is such a table.
+    pub fn vendor(&self, rest: RestOptions) -> Option<Arc<dyn CredentialVendor>> {
+        match self {
+            Self::Rest(uri) => Some(Arc::new(RestVendor::new(rest.config(uri)))),
+            Self::Sqlite(_) | Self::Postgres(_) => None,
+        }
+    }
+}
+
+/// What a REST server is told beside its address.
+#[derive(Debug, Clone)]
+pub struct RestOptions {
+    /// Which of its warehouses; `None` for its default.
+    pub warehouse: Option<String>,
+    /// Who we are.
+    pub auth: RestAuth,
+    /// Whether to ask for credentials for tables' files.
+    pub vended_credentials: bool,
+}
+
+impl RestOptions {
+    fn config(self, uri: &str) -> RestConfig {
+        let Self { warehouse, auth, vended_credentials } = self;
+        RestConfig { uri: uri.to_string(), warehouse, auth, vended_credentials }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation, Replaced};
 use crate::error::ErrorKind;
 use crate::files::SnapshotFiles;
 use crate::table::{NewTable, Warehouse};
+use crate::views::NewView;
 
 /// Checks namespaces, tables and commits over the warehouse's catalog, in namespaces of its own that it makes and drops.
 /// Data files are made up: a commit never opens them.
@@ -127,6 +128,8 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
     assert_eq!(files(&filled).await, ["row"]);
 
+    views_conform(warehouse, &ns, &events).await;
+
     // Renaming and dropping.
     let moved = TableIdent::new(other.clone(), "moved".to_string());
     assert_eq!(catalog.rename(&events, &filled).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -141,6 +144,78 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     catalog.drop_namespace(&ns).await.unwrap();
     catalog.drop_namespace(&other).await.unwrap();
     assert!(!catalog.namespace_exists(&ns).await.unwrap());
+}
+
+/// The part about views; `table` is a table of the namespace.
+#[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
+async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &TableIdent) {
+    let catalog = warehouse.catalog();
+    let ident = |name: &str| TableIdent::new(ns.clone(), name.to_string());
+    let new = |sql: &str| {
+        let field = |name: &str| arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Int64, true);
+        let columns = arrow::datatypes::Schema::new(vec![field("id"), field(sql)]);
+        let docs = [("id".to_string(), "of whom".to_string())].into();
+        let properties = [("made-by".to_string(), "a test".to_string())].into();
+        NewView { columns, docs, sql: sql.to_string(), default_namespace: ns.clone(), properties }
+    };
+    // Without a question mark: Iceberg's S3 client, which a REST server may have, cuts a location there.
+    let view = ident("o'brien's view 표%_ +&");
+    assert_eq!(catalog.views(ns).await.unwrap(), vec![]);
+    assert!(warehouse.find_view(&view).await.unwrap().is_none());
+    assert_eq!(warehouse.drop_view(&view).await.unwrap_err().kind(), ErrorKind::NotFound);
+    warehouse.create_view(&view, new("one"), false).await.unwrap();
+    let found = warehouse.load_view(&view).await.unwrap();
+    assert_eq!((found.sql().unwrap(), found.default_namespace()), ("one", ns));
+    assert_eq!(found.columns().unwrap().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["id", "one"]);
+    assert_eq!(found.docs().get("id").map(String::as_str), Some("of whom"));
+    assert_eq!(found.properties().get("made-by").map(String::as_str), Some("a test"));
+    assert_eq!(catalog.views(ns).await.unwrap(), vec![view.clone()]);
+    assert!(!catalog.tables(ns).await.unwrap().contains(&view));
+
+    // Tables and views share their names, and are not each other.
+    let taken = |done: crate::Result<()>| assert_eq!(done.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    taken(warehouse.create_view(&view, new("two"), false).await);
+    taken(warehouse.create_view(table, new("two"), true).await);
+    taken(warehouse.create(&view, new_table()).await.map(drop));
+    let nowhere = TableIdent::from_strs(["there-is-no-such", "v"]).unwrap();
+    assert_eq!(warehouse.create_view(&nowhere, new("two"), false).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(warehouse.drop_table(&view).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(warehouse.drop_view(table).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(warehouse.find(&view).await.unwrap().is_none() && warehouse.find_view(table).await.unwrap().is_none());
+
+    // Changes.
+    warehouse.comment_view(&view, Some("text".to_string())).await.unwrap();
+    warehouse.create_view(&view, new("two"), true).await.unwrap();
+    let found = warehouse.load_view(&view).await.unwrap();
+    assert_eq!((found.sql().unwrap(), found.comment()), ("two", Some("text")));
+    assert_eq!(found.columns().unwrap().field(1).name(), "two");
+    // What it was before, and is once more.
+    warehouse.create_view(&view, new("one"), true).await.unwrap();
+    warehouse.create_view(&view, new("one"), true).await.unwrap();
+    assert_eq!(warehouse.load_view(&view).await.unwrap().sql().unwrap(), "one");
+    warehouse.comment_view(&view, None).await.unwrap();
+    warehouse.comment_view(&view, None).await.unwrap();
+    assert_eq!(warehouse.load_view(&view).await.unwrap().comment(), None);
+
+    // Races.
+    let names: Vec<String> = (0..6).map(|n| format!("race_{n}")).collect();
+    let races = names.iter().map(|sql| warehouse.create_view(&view, new(sql), true));
+    join_all(races).await.into_iter().for_each(|won| won.unwrap());
+    let found = warehouse.load_view(&view).await.unwrap();
+    assert!(names.iter().any(|sql| sql == found.sql().unwrap()));
+    assert_eq!(found.columns().unwrap().field(1).name(), found.sql().unwrap(), "the columns are those of the query");
+    let races = names.iter().map(|sql| warehouse.create_view(table, new(sql), true));
+    join_all(races).await.into_iter().for_each(taken);
+    let fresh = ident("fresh");
+    let races = names.iter().map(|sql| warehouse.create_view(&fresh, new(sql), false));
+    let won = join_all(races).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(won, 1, "one of several creates it");
+
+    for view in [&view, &fresh] {
+        warehouse.drop_view(view).await.unwrap();
+        assert_eq!(warehouse.drop_view(view).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(catalog.views(ns).await.unwrap(), vec![]);
 }
 
 #[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]

@@ -29,7 +29,7 @@ mod view_plan;
 mod views;
 pub mod write;
 
-pub use address::CatalogAddress;
+pub use address::{CatalogAddress, RestOptions};
 pub use commit::{
     Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite,
     ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
@@ -52,8 +52,8 @@ pub use references::{ReferenceChange, ReferenceKind, ReferenceStatement, Retenti
 pub use rest::{RestAuth, RestCatalog, RestConfig};
 pub use row_level::{FoundFiles, RowChange};
 pub use sql::SqlCatalog;
-pub use store::{Catalog, Change, Found, conformance};
-pub use table::{NewTable, Warehouse};
+pub use store::{Catalog, Change, Draft, Found, FoundView, ViewChange, conformance};
+pub use table::{NewTable, Warehouse, vended_address};
 pub use time_travel::{Version, VersionedTables};
 pub use view_plan::{ViewPlanner, check_views, is_missing_table};
 pub use views::{NewView, View};

@@ -3,16 +3,18 @@
 //!
 //! There are two kinds. SQL databases keep a pointer to a metadata file, which the warehouse has written: they implement
 //! [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write metadata files
-//! themselves, from updates and requirements: they take a whole [`Change`].
+//! themselves, from updates and requirements: they take a whole [`Change`]. Views are kept in the same two ways.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use iceberg::spec::TableMetadata;
-use iceberg::{NamespaceIdent, TableIdent, TableUpdate};
+use iceberg::spec::{TableMetadata, ViewMetadata};
+use iceberg::{NamespaceIdent, TableIdent, TableUpdate, ViewUpdate};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{CredentialVendor, VendedCredentials};
 use crate::table::NewTable;
 
 /// A table as its catalog finds it.
@@ -22,6 +24,17 @@ pub struct Found {
     pub location: String,
     /// What is in it, if the catalog has told.
     pub metadata: Option<TableMetadata>,
+    /// What opens its files, if the catalog lends that.
+    pub credentials: Option<VendedCredentials>,
+}
+
+/// What a new table is to be in the eyes of its catalog. Nothing is created yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// With the location that the catalog gives it.
+    pub metadata: TableMetadata,
+    /// What opens its files, if the catalog lends that.
+    pub credentials: Option<VendedCredentials>,
 }
 
 /// A change of a table's metadata, for a catalog to make it current.
@@ -35,6 +48,30 @@ pub struct Change<'a> {
     pub location: &'a str,
     /// The steps from the base to the new metadata; for a table that is to be created, all that it is made of.
     pub updates: &'a [TableUpdate],
+}
+
+/// A view as its catalog finds it.
+#[derive(Debug, Clone)]
+pub struct FoundView {
+    /// Its current metadata file.
+    pub location: String,
+    /// What is in it, if the catalog has told.
+    pub metadata: Option<ViewMetadata>,
+}
+
+/// A change of a view's metadata, for a catalog to make it current.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewChange<'a> {
+    /// The view.
+    pub view: &'a TableIdent,
+    /// What the change was made from, and its file; `None` for a view that is to be created.
+    pub base: Option<(&'a str, &'a ViewMetadata)>,
+    /// The file of the new metadata. It is there already, unless the catalog writes metadata itself.
+    pub location: &'a str,
+    /// The new metadata. A catalog that writes it may decide on another location.
+    pub metadata: &'a ViewMetadata,
+    /// The steps from the base to the new metadata.
+    pub updates: &'a [ViewUpdate],
 }
 
 /// A catalog. [`conformance`] checks an implementation that keeps pointers, [`crate::warehouse_conformance`] any.
@@ -79,12 +116,17 @@ pub trait Catalog: Debug + Send + Sync {
 
     /// The table as it is now; `None` if there is no such table.
     async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
-        Ok(self.pointer(table).await?.map(|location| Found { location, metadata: None }))
+        Ok(self.pointer(table).await?.map(|location| Found { location, metadata: None, credentials: None }))
     }
 
     /// What a new table is to be, where the catalog wants a say in it, such as its location. Nothing is created.
-    async fn draft(&self, _: &TableIdent, _: &NewTable) -> Result<Option<TableMetadata>> {
+    async fn draft(&self, _: &TableIdent, _: &NewTable) -> Result<Option<Draft>> {
         Ok(None)
+    }
+
+    /// Whom to ask for the credentials of tables' files, if the catalog lends any.
+    fn vendor(&self) -> Option<Arc<dyn CredentialVendor>> {
+        None
     }
 
     /// Adds a table, as [`insert`](Self::insert).
@@ -125,6 +167,25 @@ pub trait Catalog: Debug + Send + Sync {
     /// Moves the view's pointer as [`Catalog::swap`] moves a table's.
     async fn swap_view(&self, _view: &TableIdent, _expected: &str, _new: &str) -> Result<bool> {
         Ok(false)
+    }
+
+    /// The view as it is now; `None` if there is no such view.
+    async fn find_view(&self, view: &TableIdent) -> Result<Option<FoundView>> {
+        Ok(self.view_pointer(view).await?.map(|location| FoundView { location, metadata: None }))
+    }
+
+    /// Adds a view, as [`insert_view`](Self::insert_view).
+    async fn create_view(&self, change: &ViewChange<'_>) -> Result<()> {
+        self.insert_view(change.view, change.location).await
+    }
+
+    /// Makes the change if the view still is what it was made from, as [`swap_view`](Self::swap_view). A catalog that writes
+    /// metadata itself may make it also of what the view has become, if that is possible.
+    async fn commit_view(&self, change: &ViewChange<'_>) -> Result<bool> {
+        match change.base {
+            Some((expected, _)) => self.swap_view(change.view, expected, change.location).await,
+            None => Err(Error::new(ErrorKind::Internal, "a change of a view was made from nothing")),
+        }
     }
 
     /// Forgets the view and leaves its files. `NotFound` if there is no such view.

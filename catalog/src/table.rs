@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::SeenFiles;
 use crate::layout::{LOCATION, Layout, check_location};
 use crate::location::Location;
-use crate::storage::{Stores, file_io, store_failure};
-use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing};
+use crate::storage::{Stores, VendedCredentials, VendedTable, file_io, file_io_of, store_failure, vended_to};
+use crate::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
 const CACHED_TABLES: usize = 64;
@@ -73,6 +73,9 @@ impl Warehouse {
         let layout = Layout::new(location);
         layout.check()?;
         let file_io = file_io(Arc::clone(&stores));
+        if let Some(vendor) = catalog.vendor() {
+            stores.set_vendor(vendor);
+        }
         Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), seen: Arc::default() })
     }
 
@@ -115,8 +118,11 @@ impl Warehouse {
     /// The table as it is now, if there is such a table.
     pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
         match self.catalog.find(table).await? {
-            Some(Found { location, metadata: Some(metadata) }) => {
-                if let Some(loaded) = self.loaded.get(table, &location) {
+            Some(Found { location, metadata: Some(metadata), credentials }) => {
+                let is_vended = credentials.is_some();
+                self.take_vended(table, &metadata, credentials);
+                let loaded = self.loaded.get(table, &location);
+                if let Some(loaded) = loaded.filter(|t| vended_address(t).is_some() == is_vended) {
                     return Ok(Some(loaded));
                 }
                 let loaded = self.table(table, &location, metadata)?;
@@ -156,7 +162,8 @@ impl Warehouse {
         check_name("table", table.name())?;
         let namespace = self.catalog.namespace_properties(table.namespace()).await?;
         let new = NewTable { location: new.location.as_deref().map(check_location).transpose()?, ..new };
-        if let Some(metadata) = self.catalog.draft(table, &new).await? {
+        if let Some(Draft { metadata, credentials }) = self.catalog.draft(table, &new).await? {
+            self.take_vended(table, &metadata, credentials);
             let file = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
             return self.table(table, &file.to_string(), metadata);
         }
@@ -204,7 +211,7 @@ impl Warehouse {
             Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
             // It may still be written, and then the file is needed.
             _ if e.kind() == ErrorKind::Unknown => {}
-            _ => self.discard([location.to_string()]).await,
+            _ => discard(draft.file_io(), [location.to_string()]).await,
         }
         Err(e)
     }
@@ -230,22 +237,28 @@ impl Warehouse {
         }
     }
 
-    /// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be
-    /// deleted is left to maintenance and logged.
+    /// Deletes files that no catalog points to. What cannot be deleted is left to maintenance and logged.
     pub async fn discard(&self, paths: impl IntoIterator<Item = String>) {
-        for path in paths {
-            if let Err(error) = self.file_io.delete(&path).await {
-                tracing::warn!(path, %error, "could not delete an unused file");
-            }
+        discard(&self.file_io, paths).await;
+    }
+
+    /// Remembers what the catalog has lent for a table's files.
+    fn take_vended(&self, table: &TableIdent, metadata: &TableMetadata, credentials: Option<VendedCredentials>) {
+        if let Some(credentials) = credentials {
+            self.stores.put_vended(&VendedTable::new(table, metadata), credentials);
         }
     }
 
     pub(crate) fn table(&self, table: &TableIdent, location: &str, metadata: TableMetadata) -> Result<Table> {
+        let file_io = match self.stores.known_table(&VendedTable::new(table, &metadata)) {
+            Some(stores) => file_io_of(Arc::clone(&self.stores), stores),
+            None => self.file_io.clone(),
+        };
         Ok(Table::builder()
             .identifier(table.clone())
             .metadata_location(location)
             .metadata(metadata)
-            .file_io(self.file_io.clone())
+            .file_io(file_io)
             .runtime(Runtime::try_current()?)
             .cache_size_bytes(MANIFEST_CACHE_BYTES)
             .build()?)
@@ -293,6 +306,22 @@ impl Warehouse {
             futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await?;
         Ok(tables.concat())
     }
+}
+
+/// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be deleted is
+/// left to maintenance and logged.
+pub(crate) async fn discard(files: &FileIO, paths: impl IntoIterator<Item = String>) {
+    for path in paths {
+        if let Err(error) = files.delete(&path).await {
+            tracing::warn!(path, %error, "could not delete an unused file");
+        }
+    }
+}
+
+/// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each process's own
+/// keys do.
+pub fn vended_address(table: &Table) -> Option<&str> {
+    vended_to(table.file_io())
 }
 
 /// All that a table is made of, as updates of nothing. The order is that of the reference's `TableMetadata.buildFromEmpty`.

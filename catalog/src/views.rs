@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::COMMENT;
-use crate::store::{check_name, check_namespace, missing};
+use crate::store::{FoundView, ViewChange, check_name, check_namespace, missing};
 use crate::table::Warehouse;
 
 /// The dialect under which our text stands among the representations of a view.
@@ -98,8 +98,11 @@ impl View {
 impl Warehouse {
     /// The view as it is now, if there is such a view.
     pub async fn find_view(&self, view: &TableIdent) -> Result<Option<View>> {
-        let Some(location) = self.catalog().view_pointer(view).await? else { return Ok(None) };
-        let metadata = self.read_view(&location).await.map_err(|e| e.context(format_args!("view {view}")))?;
+        let Some(FoundView { location, metadata }) = self.catalog().find_view(view).await? else { return Ok(None) };
+        let metadata = match metadata {
+            Some(metadata) => metadata,
+            None => self.read_view(&location).await.map_err(|e| e.context(format_args!("view {view}")))?,
+        };
         Ok(Some(View { ident: view.clone(), location, metadata }))
     }
 
@@ -133,13 +136,15 @@ impl Warehouse {
                     let (version, properties) = (version(&new)?, new.properties.clone());
                     let format = ViewFormatVersion::V1;
                     let builder = ViewMetadataBuilder::new(location, schema(&new)?, version, format, properties);
-                    let metadata = builder.and_then(ViewMetadataBuilder::build).map_err(invalid)?.metadata;
-                    let at = self.write_view(&metadata, 0).await?;
-                    let Err(e) = self.catalog().insert_view(view, &at).await else { return Ok(()) };
+                    let built = builder.and_then(ViewMetadataBuilder::build).map_err(invalid)?;
+                    let at = self.write_view(&built.metadata, 0).await?;
+                    let (metadata, updates) = (&built.metadata, built.changes.as_slice());
+                    let change = ViewChange { view, base: None, location: &at, metadata, updates };
+                    let Err(e) = self.catalog().create_view(&change).await else { return Ok(()) };
                     if e.kind() == ErrorKind::Unknown {
                         return Err(e);
                     }
-                    self.discard([at]).await;
+                    self.discard_view(at).await;
                     // Another made a view of that name first, which is replaced in the next round; or it is a table.
                     let replaceable = or_replace
                         && e.kind() == ErrorKind::AlreadyExists
@@ -187,18 +192,34 @@ impl Warehouse {
         let built = builder
             .build()
             .map_err(|e| Error::new(ErrorKind::Invalid, format!("view {}", present.ident)).with_source(e))?;
+        if built.changes.is_empty() {
+            return Ok(true);
+        }
         let number = present.location.rsplit('/').next().unwrap_or_default();
         let number = number.split('-').next().and_then(|n| n.parse::<u32>().ok()).map_or(1, |n| n.saturating_add(1));
         let at = self.write_view(&built.metadata, number).await?;
-        let swapped = self.catalog().swap_view(&present.ident, &present.location, &at).await;
+        let change = ViewChange {
+            view: &present.ident,
+            base: Some((&present.location, &present.metadata)),
+            location: &at,
+            metadata: &built.metadata,
+            updates: &built.changes,
+        };
+        let swapped = self.catalog().commit_view(&change).await;
         let unused = match &swapped {
             Ok(swapped) => !swapped,
             Err(e) => e.kind() != ErrorKind::Unknown,
         };
         if unused {
-            self.discard([at]).await;
+            self.discard_view(at).await;
         }
         swapped
+    }
+
+    async fn discard_view(&self, location: String) {
+        if !self.catalog().writes_metadata() {
+            self.discard([location]).await;
+        }
     }
 
     async fn read_view(&self, location: &str) -> Result<ViewMetadata> {
@@ -208,8 +229,12 @@ impl Warehouse {
         })
     }
 
+    /// Writes a metadata file, unless the catalog will do so.
     async fn write_view(&self, metadata: &ViewMetadata, number: u32) -> Result<String> {
         let at = format!("{}/metadata/{number:05}-{}.metadata.json", metadata.location(), Uuid::new_v4());
+        if self.catalog().writes_metadata() {
+            return Ok(at);
+        }
         let internal = |e| Error::new(ErrorKind::Internal, format!("writing metadata file {at}")).with_source(e);
         let json = serde_json::to_vec(metadata).map_err(internal)?;
         let write = async {

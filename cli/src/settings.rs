@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
-use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, Warehouse};
+use bergmill_catalog::storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
+use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, RestOptions, Warehouse};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -75,6 +76,10 @@ settings! {
         /// What a token is asked for [default: catalog]
         #[arg(long, env = "BERGMILL_CATALOG_SCOPE", value_name = "SCOPE")]
         catalog_scope: String,
+        /// Whether a REST server is asked for the credentials of tables' files; if not, or if it lends none, our own keys are
+        /// used [default: true]
+        #[arg(long, env = "BERGMILL_CATALOG_VENDED_CREDENTIALS", value_name = "true|false")]
+        catalog_vended_credentials: bool,
         /// BERGMILL_CATALOG_TOKEN: a token for a REST server
         #[arg(skip)]
         catalog_token: Secret,
@@ -252,13 +257,9 @@ impl Tables {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
-        let address = match self.catalog.catalog.as_ref().filter(|a| !a.expose().is_empty()) {
-            Some(address) => CatalogAddress::parse(address)?,
-            None => CatalogAddress::Sqlite(folder.join("catalog.db")),
-        };
+        let address = self.catalog.address()?.unwrap_or_else(|| CatalogAddress::Sqlite(folder.join("catalog.db")));
         let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME);
-        let auth = self.catalog.auth(|name| std::env::var(name).ok())?;
-        let catalog = address.open(name, self.catalog.catalog_warehouse.clone(), auth).await?;
+        let catalog = address.open(name, self.catalog.rest()?).await?;
         let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
             Some(uri) if uri.contains(':') => uri.to_string(),
             Some(path) => format!("file://{}", std::path::absolute(path)?.display()),
@@ -269,6 +270,27 @@ impl Tables {
 }
 
 impl Catalog {
+    /// Whom an executor asks for the credentials of tables' files, if the catalog lends any. No request is made.
+    pub fn vendor(&self) -> Result<Option<Arc<dyn CredentialVendor>>> {
+        match self.address()? {
+            Some(address) => Ok(address.vendor(self.rest()?)),
+            None => Ok(None),
+        }
+    }
+
+    fn address(&self) -> Result<Option<CatalogAddress>> {
+        let given = self.catalog.as_ref().filter(|a| !a.expose().is_empty());
+        Ok(given.map(CatalogAddress::parse).transpose()?)
+    }
+
+    fn rest(&self) -> Result<RestOptions> {
+        Ok(RestOptions {
+            warehouse: self.catalog_warehouse.clone(),
+            auth: self.auth(|name| std::env::var(name).ok())?,
+            vended_credentials: self.catalog_vended_credentials.unwrap_or(true),
+        })
+    }
+
     /// How a REST server knows us: by what the environment says, or else the file.
     fn auth(&self, environment: impl Fn(&str) -> Option<String>) -> Result<RestAuth> {
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(Secret::new);

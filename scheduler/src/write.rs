@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
 use bergmill_catalog::{
     Base, Commit, CommitKey, DataFile, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange, Table,
-    TableIdent, bridge,
+    TableIdent, bridge, vended_address,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
 use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
@@ -117,8 +117,15 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let spec = WriteSpec::from_metadata(target.table().metadata()).map_err(|e| from_catalog(&e))?;
-        let written = self.write(&spec, input, session).await;
+        let spec = WriteSpec::of(target.table()).map_err(|e| from_catalog(&e))?;
+        let written = match target {
+            // Nobody but this process was lent what opens the files of a table that the catalog does not know yet.
+            Target::Draft(draft) if vended_address(draft.table()).is_some() => match self.run(&input, session).await {
+                Ok(rows) => write_here(&spec, rows, session).await,
+                Err(e) => Err(e),
+            },
+            _ => self.write(&spec, input, session).await,
+        };
         Ok(self.land(target, Some(spec), written, operation, tag).await?.unwrap_or(0))
     }
 
@@ -154,7 +161,7 @@ impl Scheduler {
         let target = Target::Table(&table, branch);
         let landed = match change.rewrite(&found).map_err(from_datafusion)? {
             Some(rows) => {
-                let spec = WriteSpec::from_metadata(table.table().metadata()).map_err(|e| from_catalog(&e))?;
+                let spec = WriteSpec::of(table.table()).map_err(|e| from_catalog(&e))?;
                 let written = self.write(&spec, rows, session).await;
                 self.land(target, Some(spec), written, operation, tag).await?
             }
@@ -204,7 +211,7 @@ impl Scheduler {
         let pinned = IcebergTable::current(table).map_err(|e| from_catalog(&e))?;
         let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned, MAIN_BRANCH) };
         let session = self.session().await?;
-        let spec = WriteSpec::from_metadata(pinned.table().metadata()).map_err(|e| from_catalog(&e))?;
+        let spec = WriteSpec::of(pinned.table()).map_err(|e| from_catalog(&e))?;
         let written = write_here(&spec, input, &session).await;
         let operation = match (table, target.mode) {
             (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),

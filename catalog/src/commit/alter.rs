@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Retry;
 use super::snapshot::next_location;
 use crate::error::{ErrorKind, Result};
-use crate::table::Warehouse;
+use crate::table::{Warehouse, discard};
 
 /// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there is
 /// nothing to change.
@@ -57,10 +57,10 @@ impl Warehouse {
             match published.map_err(|doubt| doubt.told(|| unknown(&new))) {
                 Ok(true) if is_servers => return self.load(table).await,
                 Ok(true) => return self.table(table, &new, built.metadata),
-                Ok(false) => self.discard([new]).await,
+                Ok(false) => discard(current.file_io(), [new]).await,
                 Err(e) => {
                     if e.kind() != ErrorKind::Unknown {
-                        self.discard([new]).await;
+                        discard(current.file_io(), [new]).await;
                     }
                     return Err(e);
                 }

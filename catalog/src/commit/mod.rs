@@ -45,8 +45,8 @@ pub use plan::Tally;
 use snapshot::{Attempt, Ready, Staged};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Change;
-use crate::table::Warehouse;
+use crate::store::{Change, Found};
+use crate::table::{Warehouse, discard};
 
 /// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -194,20 +194,20 @@ impl Warehouse {
                     }
                     Err(e) => {
                         if e.kind() != ErrorKind::Unknown {
-                            self.discard([ready.manifest_list, first.to_string()]).await;
+                            discard(draft.file_io(), [ready.manifest_list, first.to_string()]).await;
                         }
                         Err(e)
                     }
                 }
             }
             Err(e) => {
-                self.discard([first.to_string()]).await;
+                discard(draft.file_io(), [first.to_string()]).await;
                 Err(e)
             }
         };
         let may_be_in_use = matches!(&made, Err(e) if e.kind() == ErrorKind::Unknown);
         if !may_be_in_use {
-            self.discard(staged.unused()).await;
+            staged.discard_unused().await;
         }
         made
     }
@@ -218,7 +218,7 @@ impl Warehouse {
             self.race(&commit, &mut staged).await.map_err(|e| e.context(format_args!("table {}", commit.table)));
         let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
         if !may_be_in_use {
-            self.discard(staged.unused()).await;
+            staged.discard_unused().await;
         }
         outcome
     }
@@ -256,7 +256,7 @@ impl Warehouse {
     ) -> Result<Option<Committed>> {
         let new = ready.location.to_string();
         if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
-            self.discard([ready.manifest_list]).await;
+            discard(table.file_io(), [ready.manifest_list]).await;
             return Err(e);
         }
         let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
@@ -265,17 +265,17 @@ impl Warehouse {
             Ok(true) => {
                 staged.in_use(ready.manifests);
                 if !self.catalog().writes_metadata() {
-                    self.discard(ready.expired).await;
+                    discard(table.file_io(), ready.expired).await;
                 }
                 Ok(Some(ready.committed))
             }
             Ok(false) => {
-                self.discard([new, ready.manifest_list]).await;
+                discard(table.file_io(), [new, ready.manifest_list]).await;
                 Ok(None)
             }
             Err(e) => {
                 if e.kind() != ErrorKind::Unknown {
-                    self.discard([new, ready.manifest_list]).await;
+                    discard(table.file_io(), [new, ready.manifest_list]).await;
                 }
                 Err(e)
             }
@@ -307,10 +307,13 @@ impl Warehouse {
                 Ok(false) => {}
                 Err(e) => doubt = Some(e),
             }
-            match self.catalog().pointer(ident).await {
-                Ok(Some(at)) if at == new => return Ok(true),
-                Ok(Some(at)) if at != old => {
-                    let now = self.load_at(ident, &at).await.map_err(Doubt::Unknown)?;
+            match self.catalog().find(ident).await {
+                Ok(Some(found)) if found.location == new => return Ok(true),
+                Ok(Some(Found { metadata: Some(now), location, .. })) if location != old => {
+                    return Ok(has_landed(&now));
+                }
+                Ok(Some(found)) if found.location != old => {
+                    let now = self.load_at(ident, &found.location).await.map_err(Doubt::Unknown)?;
                     return Ok(has_landed(now.metadata()));
                 }
                 // A table that is gone may have been renamed after our commit.

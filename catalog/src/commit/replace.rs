@@ -46,7 +46,7 @@ impl Warehouse {
             let outcome = outcome.map_err(|e| e.context(format_args!("table {}", commit.table)));
             let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
             if !may_be_in_use {
-                warehouse.discard(staged.unused()).await;
+                staged.discard_unused().await;
             }
             outcome
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter, ManifestWriterBuilder,
     PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
@@ -17,6 +18,7 @@ use super::plan::{self, Changes, Fate, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{load_manifests, manifest_list};
+use crate::table::discard;
 
 /// The summary key under which a snapshot keeps how many races it lost before it was committed.
 const COMMIT_RETRIES: &str = "bergmill.commit-retries";
@@ -35,6 +37,8 @@ pub(super) struct Staged {
     /// Snapshots of others that were found not to be in the way.
     cleared: HashSet<i64>,
     written: Vec<String>,
+    /// What they were written with.
+    files: Option<FileIO>,
     attempts: u32,
 }
 
@@ -73,6 +77,7 @@ impl Staged {
             untouched: HashSet::new(),
             cleared: HashSet::new(),
             written: Vec::new(),
+            files: None,
             attempts: 0,
         }
     }
@@ -82,9 +87,11 @@ impl Staged {
         self.written.retain(|path| !manifests.contains(path));
     }
 
-    /// Manifests that were written for nothing.
-    pub(super) fn unused(self) -> Vec<String> {
-        self.written
+    /// Deletes manifests that were written for nothing.
+    pub(super) async fn discard_unused(self) {
+        if let Some(files) = self.files {
+            discard(&files, self.written).await;
+        }
     }
 
     fn manifest_writer(
@@ -96,6 +103,7 @@ impl Staged {
     ) -> Result<ManifestWriter> {
         let path = format!("{}/{}-m{}.avro", metadata_folder(table.metadata()), self.uuid, self.written.len());
         let output = table.file_io().new_output(&path)?;
+        self.files = Some(table.file_io().clone());
         self.written.push(path);
         let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
         Ok(match content {

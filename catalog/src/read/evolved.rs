@@ -43,6 +43,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{always_of_one_type, name_mapping};
 use crate::files::LiveFile;
 use crate::location::Location;
+use crate::table::vended_address;
 
 /// Footers read at a time.
 const FOOTERS_IN_FLIGHT: usize = 16;
@@ -59,19 +60,20 @@ pub(super) struct Group {
 
 /// The files by their names for `columns`, which are read as the types of `schema`.
 pub(super) async fn groups(
-    metadata: &TableMetadata,
+    table: &Table,
     columns: &Columns,
     schema: &SchemaRef,
     files: &[Numbered],
     state: &dyn Session,
 ) -> Result<Vec<Group>> {
+    let metadata = table.metadata();
     if !was_renamed(metadata, columns) && !has_changed_map(metadata, columns) {
         let (schema, named) = (Arc::clone(schema), Arc::clone(schema));
         return Ok(vec![Group { schema, named, files: files.to_vec() }]);
     }
     let mapping = name_mapping(metadata)?;
     let read = files.iter().map(|(number, file)| async {
-        let names = names_in(file, metadata, mapping.as_ref(), state).await?;
+        let names = names_in(file, table, mapping.as_ref(), state).await?;
         let named = names.fields(columns.as_struct().fields(), schema.fields());
         let named = named.map_err(|e| e.context(file.data_file.file_path()))?;
         let read = names.read_as(columns.as_struct().fields(), &named);
@@ -188,17 +190,13 @@ struct Names {
     maps: BTreeMap<i32, DataType>,
 }
 
-async fn names_in(
-    file: &LiveFile,
-    metadata: &TableMetadata,
-    mapping: Option<&NameMapping>,
-    state: &dyn Session,
-) -> Result<Names> {
+async fn names_in(file: &LiveFile, table: &Table, mapping: Option<&NameMapping>, state: &dyn Session) -> Result<Names> {
+    let metadata = table.metadata();
     let path = file.data_file.file_path();
     let reading = |e: datafusion::error::DataFusionError| {
         Error::new(ErrorKind::Storage, format!("reading the footer of {path}")).with_source(e)
     };
-    let store = ObjectStoreUrl::parse(Location::parse(path)?.store_url()).map_err(reading)?;
+    let store = ObjectStoreUrl::parse(Location::parse(path)?.store_url_for(vended_address(table))).map_err(reading)?;
     let store = state.runtime_env().object_store(&store).map_err(reading)?;
     let meta = object_meta(file)?;
     let footer = DFParquetMetadata::new(store.as_ref(), &meta)

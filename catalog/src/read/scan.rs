@@ -36,6 +36,7 @@ use super::statistics::file_statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
 use crate::location::Location;
+use crate::table::vended_address;
 
 /// Below this a byte range is not worth a task of its own.
 const MIN_SPLIT_BYTES: u64 = 4 * 1024 * 1024;
@@ -86,7 +87,6 @@ pub(super) async fn plan(
     filters: &[Expr],
     limit: Option<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let metadata = table.table().metadata();
     let all = table.numbered_files().await?;
     let count = all.len();
     let planned = prune(table, all, filters).await?;
@@ -115,7 +115,7 @@ pub(super) async fn plan(
     let all_bytes = bytes(&planned).max(1);
     let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
-    for group in evolved::groups(metadata, table.columns(), table.own_schema(), &planned, state).await? {
+    for group in evolved::groups(table.table(), table.columns(), table.own_schema(), &planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
         let bounds_count = !may_hold_nan(table, &group.files, &asked, filters);
@@ -221,7 +221,7 @@ fn in_order(
 fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
     let mut stores = BTreeSet::new();
     for (_, file) in files {
-        stores.insert(Location::parse(file.data_file.file_path())?.store_url().to_string());
+        stores.insert(Location::parse(file.data_file.file_path())?.store_url_for(vended_address(table.table())));
     }
     match stores.pop_first() {
         Some(only) if stores.is_empty() => Ok(only),

@@ -1,6 +1,6 @@
 //! Requests to a REST catalog: addresses, tokens, answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub struct RestConfig {
     pub warehouse: Option<String>,
     /// How the server knows us.
     pub auth: RestAuth,
+    /// Whether to ask for credentials for tables' files; else this process's own keys open them.
+    pub vended_credentials: bool,
 }
 
 /// How a REST catalog knows us.
@@ -69,6 +71,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Whether the same request may be answered in a moment. What a server has not implemented (501) it will not have then.
+    fn may_pass(&self) -> bool {
+        self.status.is_none_or(|status| status == 429 || status >= 500 && status != 501)
+    }
+
     pub(super) fn is(&self, kind: &str) -> bool {
         self.kind == kind
     }
@@ -89,6 +96,10 @@ pub(super) struct Client {
     /// What to call the server in messages.
     name: String,
     tokens: Tokens,
+    /// Whether tables are asked for with credentials.
+    vends: bool,
+    /// What the server can do, if it says so: `GET /v1/{prefix}/namespaces` and the like.
+    endpoints: Option<HashSet<String>>,
 }
 
 #[derive(Debug)]
@@ -110,6 +121,8 @@ struct Config {
     defaults: HashMap<String, String>,
     #[serde(default)]
     overrides: HashMap<String, String>,
+    #[serde(default)]
+    endpoints: Option<HashSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -156,7 +169,7 @@ impl Client {
             }
         };
         let tokens = Tokens { auth: config.auth, uri, current: Mutex::default() };
-        let mut client = Self { http, base, name, tokens };
+        let mut client = Self { http, base, name, tokens, vends: config.vended_credentials, endpoints: None };
 
         let query: Vec<_> = config.warehouse.iter().map(|w| ("warehouse", w.as_str())).collect();
         let told: Config = client.get(&["config"], &query).await?;
@@ -164,7 +177,13 @@ impl Client {
         if let Some(prefix) = told.overrides.get("prefix").or(told.defaults.get("prefix")) {
             push(&mut client.base, &prefix.split('/').collect::<Vec<_>>())?;
         }
+        client.endpoints = told.endpoints;
         Ok(client)
+    }
+
+    /// Whether the server has told that it cannot do something: `GET /v1/{prefix}/namespaces` and the like.
+    pub(super) fn lacks(&self, endpoint: &str) -> bool {
+        self.endpoints.as_ref().is_some_and(|all| !all.contains(endpoint))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -177,11 +196,25 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> std::result::Result<T, Failure> {
+        self.read(path, query, false).await
+    }
+
+    /// Reads what comes with credentials for files, if they are wanted and the server lends any.
+    pub(super) async fn get_vended<T: DeserializeOwned>(&self, path: &[&str]) -> std::result::Result<T, Failure> {
+        self.read(path, &[], self.vends).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        vended: bool,
+    ) -> std::result::Result<T, Failure> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            match self.ask(Method::GET, path, query, None).await {
+            match self.ask(Method::GET, path, query, None, vended).await {
                 Ok(text) => return self.parse(&text),
-                Err(e) if attempt < TRIES && e.status.is_none_or(|status| status >= 500 || status == 429) => {
+                Err(e) if attempt < TRIES && e.may_pass() => {
                     tracing::debug!(attempt, "{}", e.error);
                     tokio::time::sleep(pause).await;
                     pause *= 2;
@@ -192,20 +225,21 @@ impl Client {
         unreachable!("the last attempt returns")
     }
 
-    /// Changes something, once; the answer says what.
-    pub(super) async fn post<T: DeserializeOwned>(
+    /// Changes something, once. The answer says what, with credentials for files if they are wanted and the server lends
+    /// any.
+    pub(super) async fn post_vended<T: DeserializeOwned>(
         &self,
         path: &[&str],
         body: &Value,
     ) -> std::result::Result<T, Failure> {
-        let text = self.ask(Method::POST, path, &[], Some(body)).await?;
+        let text = self.ask(Method::POST, path, &[], Some(body), self.vends).await?;
         self.parse(&text)
     }
 
     /// Changes something, once.
     pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> std::result::Result<(), Failure> {
         let body = (!body.is_null()).then_some(body);
-        self.ask(method, path, &[], body).await.map(drop)
+        self.ask(method, path, &[], body, false).await.map(drop)
     }
 
     async fn ask(
@@ -214,6 +248,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
         body: Option<&Value>,
+        vended: bool,
     ) -> std::result::Result<String, Failure> {
         let mut url = self.base.clone();
         push(&mut url, path)?;
@@ -229,6 +264,9 @@ impl Client {
             }
             if let Some(body) = body {
                 request = request.json(body);
+            }
+            if vended {
+                request = request.header("X-Iceberg-Access-Delegation", "vended-credentials");
             }
             let answer = self.exchange(request.build()).await;
             match answer {

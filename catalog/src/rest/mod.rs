@@ -2,38 +2,50 @@
 //! Nessie.
 //!
 //! The server writes metadata files itself, from updates and requirements, so this is no pointer store: it overrides
-//! [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. Credentials that a server lends for a table's files are
-//! not asked for: each process has its own.
+//! [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. A server may lend credentials for a table's files
+//! ([`vending`]); else each process has its own.
 
 mod client;
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod tests;
+mod updates;
+mod vending;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use iceberg::spec::{MAIN_BRANCH, TableMetadata};
 use iceberg::{NamespaceIdent, TableIdent, TableRequirement, TableUpdate};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::client::{Client, Failure};
 pub use self::client::{RestAuth, RestConfig};
+pub(crate) use self::vending::RestVendor;
+use self::vending::Vended;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Catalog, Change, Found, check_name, check_namespace, missing, not_empty};
+use crate::storage::CredentialVendor;
+use crate::store::{
+    Catalog, Change, Draft, Found, FoundView, ViewChange, check_name, check_namespace, missing, not_empty,
+};
 use crate::table::NewTable;
 
 /// The tables of a REST server's warehouse.
 #[derive(Debug)]
 pub struct RestCatalog {
-    client: Client,
+    client: Arc<Client>,
 }
 
 impl RestCatalog {
     /// Asks the server for its configuration, and so whether it can be used.
     pub async fn open(config: RestConfig) -> Result<Self> {
-        Ok(Self { client: Client::open(config).await? })
+        Ok(Self { client: Arc::new(Client::open(config).await?) })
     }
 
     /// All pages of a list.
@@ -53,12 +65,16 @@ impl RestCatalog {
         }
     }
 
-    async fn load(&self, table: &TableIdent) -> Result<Option<Found>> {
-        let namespace = joined(table.namespace());
-        let loaded = self.client.get(&["namespaces", &namespace, "tables", table.name()], &[]).await;
+    async fn load(&self, table: &TableIdent, vended: bool) -> Result<Option<Found>> {
+        let (namespace, asked_at) = (joined(table.namespace()), SystemTime::now());
+        let path = ["namespaces", &namespace, "tables", table.name()];
+        let loaded: Answer<Loaded> = match vended {
+            true => self.client.get_vended(&path).await,
+            false => self.client.get(&path, &[]).await,
+        };
         match loaded {
-            Ok(Loaded { metadata_location: Some(location), metadata }) => {
-                Ok(Some(Found { location, metadata: Some(metadata) }))
+            Ok(Loaded { metadata_location: Some(location), metadata, vended }) => {
+                Ok(Some(Found { location, metadata: Some(metadata), credentials: vended.credentials(asked_at) }))
             }
             Ok(_) => {
                 let what = format!("catalog {}: table {table} has no metadata location", self.client.name());
@@ -93,6 +109,8 @@ struct Identifier {
 struct Loaded {
     metadata_location: Option<String>,
     metadata: TableMetadata,
+    #[serde(flatten)]
+    vended: Vended,
 }
 
 #[derive(Deserialize)]
@@ -184,14 +202,18 @@ impl Catalog for RestCatalog {
     }
 
     async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
-        self.load(table).await
+        self.load(table, true).await
+    }
+
+    fn vendor(&self) -> Option<Arc<dyn CredentialVendor>> {
+        Some(Arc::new(RestVendor::of(Arc::clone(&self.client))))
     }
 
     async fn pointer(&self, table: &TableIdent) -> Result<Option<String>> {
-        Ok(self.load(table).await?.map(|found| found.location))
+        Ok(self.load(table, false).await?.map(|found| found.location))
     }
 
-    async fn draft(&self, table: &TableIdent, new: &NewTable) -> Result<Option<TableMetadata>> {
+    async fn draft(&self, table: &TableIdent, new: &NewTable) -> Result<Option<Draft>> {
         check_name("table", table.name())?;
         // The protocol's schema has an id for each spec, and new ones are assigned anyway.
         let mut spec = json!(new.partition_spec);
@@ -207,8 +229,11 @@ impl Catalog for RestCatalog {
         if let Some(location) = &new.location {
             body["location"] = json!(location);
         }
-        match self.client.post::<Loaded>(&["namespaces", &joined(table.namespace()), "tables"], &body).await {
-            Ok(staged) => Ok(Some(staged.metadata)),
+        let asked_at = SystemTime::now();
+        match self.client.post_vended(&["namespaces", &joined(table.namespace()), "tables"], &body).await {
+            Ok(Loaded { metadata, vended, .. }) => {
+                Ok(Some(Draft { metadata, credentials: vended.credentials(asked_at) }))
+            }
             Err(e) if e.status == Some(409) => Err(taken(table)),
             Err(e) if e.status == Some(404) => Err(missing::namespace(table.namespace(), &self.namespaces().await?)),
             Err(e) => Err(e.into()),
@@ -219,7 +244,7 @@ impl Catalog for RestCatalog {
         match self.post_change(change).await {
             Ok(()) => Ok(()),
             Err(e) if e.status == Some(409) => Err(taken(change.table)),
-            Err(e) => Err(self.told(e, change)),
+            Err(e) => Err(self.told(e, change.table)),
         }
     }
 
@@ -228,7 +253,7 @@ impl Catalog for RestCatalog {
             Ok(()) => Ok(true),
             // What was required is not so, or there is no such table any more: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
-            Err(e) => Err(self.told(e, change)),
+            Err(e) => Err(self.told(e, change.table)),
         }
     }
 
@@ -268,6 +293,30 @@ impl Catalog for RestCatalog {
             other => Ok(other?),
         }
     }
+
+    async fn views(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        self.list_views(namespace).await
+    }
+
+    async fn view_pointer(&self, view: &TableIdent) -> Result<Option<String>> {
+        Ok(self.load_view(view).await?.map(|found| found.location))
+    }
+
+    async fn find_view(&self, view: &TableIdent) -> Result<Option<FoundView>> {
+        self.load_view(view).await
+    }
+
+    async fn create_view(&self, change: &ViewChange<'_>) -> Result<()> {
+        self.post_new_view(change).await
+    }
+
+    async fn commit_view(&self, change: &ViewChange<'_>) -> Result<bool> {
+        self.post_view_change(change).await
+    }
+
+    async fn remove_view(&self, view: &TableIdent) -> Result<()> {
+        self.delete_view(view).await
+    }
 }
 
 impl RestCatalog {
@@ -276,7 +325,7 @@ impl RestCatalog {
         let body = json!({
             "identifier": Identifier::from(change.table),
             "requirements": requirements(change),
-            "updates": change.updates,
+            "updates": updates::as_told(&change.updates, |action, update| known_id(change, action, update))?,
         });
         let path = ["namespaces", &namespace, "tables", change.table.name()];
         self.client.send(Method::POST, &path, &body).await
@@ -284,13 +333,36 @@ impl RestCatalog {
 
     /// The error of a commit. The server says by 500, 502 and 504 that it does not know the outcome; from a 503, and from
     /// silence, nothing better can be concluded.
-    fn told(&self, e: Failure, change: &Change<'_>) -> Error {
+    fn told(&self, e: Failure, changed: &TableIdent) -> Error {
         let refused = e.status.is_some_and(|status| status < 500);
         if refused || e.not_sent {
             return e.into();
         }
-        let what = format!("catalog {}: it is unknown whether {} was changed", self.client.name(), change.table);
+        let what = format!("catalog {}: it is unknown whether {changed} was changed", self.client.name());
         Error::new(ErrorKind::Unknown, what).with_source(Error::from(e))
+    }
+}
+
+/// The id under which the table had this before the change. The crate gives specs and orders that it finds there their ids; a
+/// schema comes with any.
+fn known_id(change: &Change<'_>, action: &str, update: &Value) -> Option<i64> {
+    let (_, base) = change.base?;
+    let id_at = |at: &str| update.pointer(at).and_then(Value::as_i64);
+    match action {
+        "add-schema" => {
+            let without_id = |mut schema: Value| {
+                schema.as_object_mut().map(|fields| fields.remove("schema-id"));
+                schema
+            };
+            let added = without_id(update["schema"].clone());
+            let same = base.schemas_iter().find(|schema| without_id(json!(schema.as_ref())) == added);
+            same.map(|schema| schema.schema_id().into())
+        }
+        "add-spec" => {
+            id_at("/spec/spec-id").filter(|id| base.partition_specs_iter().any(|s| i64::from(s.spec_id()) == *id))
+        }
+        "add-sort-order" => id_at("/sort-order/order-id").filter(|id| base.sort_order_by_id(*id).is_some()),
+        _ => None,
     }
 }
 

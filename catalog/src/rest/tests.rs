@@ -15,7 +15,10 @@ use crate::table::Warehouse;
 async fn a_rest_server_keeps_a_warehouses_contract() {
     let uri = std::env::var("BERGMILL_TEST_REST").expect("BERGMILL_TEST_REST is the address of a REST catalog");
     for auth in [RestAuth::None, credentials()] {
-        let catalog = RestCatalog::open(RestConfig { uri: uri.clone(), warehouse: None, auth }).await.unwrap();
+        let catalog =
+            RestCatalog::open(RestConfig { uri: uri.clone(), warehouse: None, auth, vended_credentials: true })
+                .await
+                .unwrap();
         let stores = Stores::new(crate::storage::server_config());
         let warehouse = Warehouse::new(Arc::new(catalog), stores, "s3://not-used").unwrap();
         crate::warehouse_conformance(&warehouse).await;
@@ -27,9 +30,10 @@ fn credentials() -> RestAuth {
     RestAuth::Credentials { id: "me".to_string(), secret: Secret::new("hidden-secret"), scope, token_uri: None }
 }
 
-/// A server that answers as `answer` says: from `POST /path` and the token to a status and a body.
-async fn server(
-    answer: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static,
+/// A server that answers as `answer` says: from `POST /path`, the token and what was sent to a status and a body. With status
+/// 0 it cuts the connection.
+pub(super) async fn server(
+    answer: impl Fn(&str, &str, &str) -> (u16, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/catalog", listener.local_addr().unwrap());
@@ -58,8 +62,11 @@ async fn server(
                         continue;
                     }
                     let what = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_string();
-                    let (status, text) = answer(&what, &header("authorization"));
+                    let (status, text) = answer(&what, &header("authorization"), body);
                     seen.lock().unwrap().push(what);
+                    if status == 0 {
+                        return;
+                    }
                     let length = text.len();
                     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
                     let _ = line.write_all((head + &text).as_bytes()).await;
@@ -71,13 +78,14 @@ async fn server(
     (uri, log)
 }
 
-async fn open(uri: &str, auth: RestAuth) -> Result<RestCatalog> {
-    RestCatalog::open(RestConfig { uri: uri.to_string(), warehouse: Some("a b".to_string()), auth }).await
+pub(super) async fn open(uri: &str, auth: RestAuth) -> Result<RestCatalog> {
+    let warehouse = Some("a b".to_string());
+    RestCatalog::open(RestConfig { uri: uri.to_string(), warehouse, auth, vended_credentials: true }).await
 }
 
 #[tokio::test]
 async fn the_servers_prefix_and_pages_are_followed() {
-    let (uri, log) = server(|what, _| {
+    let (uri, log) = server(|what, _, _| {
         let text = match what {
             "GET /catalog/v1/config?warehouse=a+b" => r#"{"defaults": {}, "overrides": {"prefix": "p/q"}}"#,
             "GET /catalog/v1/p/q/namespaces" => r#"{"namespaces": [["a"]], "next-page-token": "2&"}"#,
@@ -103,7 +111,7 @@ async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
     let given = Arc::new(AtomicUsize::new(0));
     let (count, life) = (Arc::clone(&given), Arc::new(AtomicUsize::new(1)));
     let lasts = Arc::clone(&life);
-    let (uri, _) = server(move |what, token| match what {
+    let (uri, _) = server(move |what, token, _| match what {
         "POST /catalog/v1/oauth/tokens" => {
             let n = count.fetch_add(1, Ordering::SeqCst) + 1;
             (
@@ -135,7 +143,7 @@ async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
 async fn failures_of_a_commit_are_told_apart() {
     let status = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&status);
-    let (uri, _) = server(move |what, _| match what {
+    let (uri, _) = server(move |what, _, _| match what {
         "GET /catalog/v1/config?warehouse=a+b" => (200, "{}".to_string()),
         _ => (
             asked.load(Ordering::SeqCst) as u16,
@@ -175,8 +183,8 @@ async fn a_server_that_cannot_be_used_is_told_clearly() {
     };
     check("http://127.0.0.1:1/x", ErrorKind::Storage, "catalog http://127.0.0.1:1/x does not answer: ").await;
     check("http://me:hidden@127.0.0.1:1/", ErrorKind::Invalid, "holds credentials").await;
-    let (uri, _) = server(|_, _| (401, "<html>".to_string())).await;
+    let (uri, _) = server(|_, _, _| (401, "<html>".to_string())).await;
     check(&uri, ErrorKind::Storage, "does not know us").await;
-    let (uri, _) = server(|_, _| (200, "<html>".to_string())).await;
+    let (uri, _) = server(|_, _, _| (200, "<html>".to_string())).await;
     check(&uri, ErrorKind::Corrupt, "an answer that the protocol does not know").await;
 }

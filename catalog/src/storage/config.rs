@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use url::Url;
@@ -131,8 +131,33 @@ impl S3Config {
         Ok(())
     }
 
-    /// The store of one bucket. No request is made.
+    /// The store of one bucket, which this process's own keys open. No request is made.
     pub(super) fn open(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+        let mut s3 = self.builder(bucket)?;
+        match &self.keys {
+            Some(keys) => {
+                s3 = s3.with_access_key_id(&keys.id).with_secret_access_key(keys.secret.expose());
+                if let Some(token) = &keys.session_token {
+                    s3 = s3.with_token(token.expose());
+                }
+            }
+            None => {
+                for (name, key) in HOST_CREDENTIALS {
+                    if let Ok(value) = std::env::var(name) {
+                        s3 = s3.with_config(key, value);
+                    }
+                }
+            }
+        }
+        build(s3, bucket)
+    }
+
+    /// The same, opened by what `credentials` says at each request.
+    pub(super) fn open_with(&self, bucket: &str, credentials: AwsCredentialProvider) -> Result<Arc<dyn ObjectStore>> {
+        build(self.builder(bucket)?.with_credentials(credentials), bucket)
+    }
+
+    fn builder(&self, bucket: &str) -> Result<AmazonS3Builder> {
         self.check()?;
         let retry = RetryConfig {
             backoff: BackoffConfig { init_backoff: FIRST_PAUSE, max_backoff: LONGEST_PAUSE, base: 2.0 },
@@ -156,24 +181,13 @@ impl S3Config {
         if let Some(endpoint) = &self.endpoint {
             s3 = s3.with_endpoint(if in_path { endpoint.clone() } else { with_bucket(endpoint, bucket)? });
         }
-        match &self.keys {
-            Some(keys) => {
-                s3 = s3.with_access_key_id(&keys.id).with_secret_access_key(keys.secret.expose());
-                if let Some(token) = &keys.session_token {
-                    s3 = s3.with_token(token.expose());
-                }
-            }
-            None => {
-                for (name, key) in HOST_CREDENTIALS {
-                    if let Ok(value) = std::env::var(name) {
-                        s3 = s3.with_config(key, value);
-                    }
-                }
-            }
-        }
-        let store = s3.build().map_err(|e| Error::from(e).context(format_args!("bucket {bucket}")))?;
-        Ok(Arc::new(ExactRanges(store)))
+        Ok(s3)
     }
+}
+
+fn build(s3: AmazonS3Builder, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+    let store = s3.build().map_err(|e| Error::from(e).context(format_args!("bucket {bucket}")))?;
+    Ok(Arc::new(ExactRanges(store)))
 }
 
 /// `http://host` as `http://bucket.host`.

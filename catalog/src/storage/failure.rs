@@ -2,7 +2,11 @@
 
 use std::error::Error as StdError;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+
+/// An executor has been given a task that it has no credentials for.
+pub(super) const NO_VENDOR: &str = "this process knows no REST catalog to ask; give --catalog (BERGMILL_CATALOG) and what goes with it to each executor, as to \
+     the scheduler";
 
 /// The kind and the words of a store's failure somewhere inside `e`; `None` when no store failed.
 pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)> {
@@ -22,6 +26,9 @@ pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)
 
 /// The kind and the words of a store's failure.
 pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
+    if let Some(ours) = ours(e) {
+        return (ours.kind(), ours.to_string());
+    }
     let text = e.to_string();
     let is_missing =
         matches!(e, object_store::Error::NotFound { .. }) && matches!(element(&text, "Code"), None | Some("NoSuchKey"));
@@ -29,8 +36,23 @@ pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
     (kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
 }
 
+/// Our own error, when there were no credentials to make a request with.
+fn ours(e: &object_store::Error) -> Option<&Error> {
+    let mut next = e.source();
+    while let Some(e) = next {
+        if let Some(found) = e.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        next = e.source();
+    }
+    None
+}
+
 /// What to do about a store's failure that `text` tells of, with the server's own words; `None` when that is not known.
 pub fn remedy(text: &str) -> Option<String> {
+    if text.contains(NO_VENDOR) {
+        return Some(format!("a table's files are opened by credentials that its catalog lends, but {NO_VENDOR}"));
+    }
     // S3 answers in XML (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
     let code = element(text, "Code").unwrap_or_default();
     let remedy = match code {

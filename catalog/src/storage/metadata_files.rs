@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::Stores;
+use super::vended_store::TableStores;
 use crate::error::Error;
 use crate::location::Location;
 
@@ -30,9 +31,24 @@ type IcebergResult<T> = iceberg::Result<T>;
 /// Deletes in flight at once.
 const CONCURRENT_DELETES: usize = 16;
 
+/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's [`VendedTable`].
+const VENDED_TO: &str = "bergmill.vended-to";
+
 /// The iceberg crate's way to files, through `stores`.
 pub(crate) fn file_io(stores: Arc<Stores>) -> FileIO {
-    FileIOBuilder::new(Arc::new(Factory(MetadataFiles { stores }))).build()
+    FileIOBuilder::new(Arc::new(Factory(MetadataFiles { stores, table: None }))).build()
+}
+
+/// The same for a table for whose files credentials were lent.
+pub(crate) fn file_io_of(stores: Arc<Stores>, table: Arc<TableStores>) -> FileIO {
+    let vended_to = table.credentials().table().to_string();
+    let factory = Factory(MetadataFiles { stores, table: Some(table) });
+    FileIOBuilder::new(Arc::new(factory)).with_prop(VENDED_TO, vended_to).build()
+}
+
+/// The table, as the user of an address, if vended credentials open its files.
+pub(crate) fn vended_to(files: &FileIO) -> Option<&str> {
+    files.config().get(VENDED_TO).map(String::as_str)
 }
 
 /// The crate asks that a storage can be serialised. Nothing of ours is, since no executor reads metadata, so that a stored
@@ -41,6 +57,9 @@ pub(crate) fn file_io(stores: Arc<Stores>) -> FileIO {
 struct MetadataFiles {
     #[serde(skip, default = "Stores::local")]
     stores: Arc<Stores>,
+    /// Whose credentials to use, if not this process's.
+    #[serde(skip)]
+    table: Option<Arc<TableStores>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,7 +84,10 @@ impl MetadataFiles {
         if at.is_local() {
             return Ok(Place::Disk(LocalFsStorage::new()));
         }
-        let store = self.stores.get(at.store_url()).map_err(|e| failed(location, e))?;
+        let store = match (&self.table, at.store_url().strip_prefix("s3://")) {
+            (Some(table), Some(bucket)) => table.bucket(bucket),
+            _ => self.stores.get(at.store_url()).map_err(|e| failed(location, e))?,
+        };
         Ok(Place::Object(store, at.path().map_err(|e| failed(location, e))?))
     }
 }
@@ -270,7 +292,7 @@ mod tests {
         let keys = crate::storage::S3Keys { id: "id".into(), secret: "hidden".to_string().into(), session_token: None };
         let mut config = crate::storage::StorageConfig::default();
         config.s3.keys = Some(keys);
-        let files: Box<dyn Storage> = Box::new(MetadataFiles { stores: Stores::new(config) });
+        let files: Box<dyn Storage> = Box::new(MetadataFiles { stores: Stores::new(config), table: None });
         let text = serde_json::to_string(&files).unwrap();
         assert!(!text.contains("hidden"), "{text}");
         let _: Box<dyn Storage> = serde_json::from_str(&text).unwrap();

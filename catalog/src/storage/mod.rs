@@ -10,12 +10,15 @@ mod metadata_files;
 #[cfg(test)]
 mod server_tests;
 mod stores;
+mod vended;
+mod vended_store;
 
 pub use config::{S3Config, S3Keys, Secret, StorageConfig};
 pub use failure::remedy;
 pub use stores::Stores;
+pub use vended::{CredentialVendor, PrefixCredentials, VendedCredentials, VendedTable};
 
 pub(crate) use failure::{explain, inside};
-pub(crate) use metadata_files::{file_io, store_failure};
+pub(crate) use metadata_files::{file_io, file_io_of, store_failure, vended_to};
 #[cfg(test)]
 pub(crate) use server_tests::config as server_config;

@@ -1,9 +1,13 @@
 //! Object stores by the location of what they hold, each opened when it is first named.
+//!
+//! A bucket's address may have a table for its user (`s3://raw~events~<uuid>@bucket`): the bucket as far as the credentials
+//! open it that a catalog lends for this table's files. The address holds none of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use async_trait::async_trait;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
@@ -11,23 +15,72 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::StorageConfig;
+use super::failure::NO_VENDOR;
+use super::vended::{CredentialVendor, TableCredentials, VendedCredentials, VendedTable};
+use super::vended_store::TableStores;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The store of a disk.
 const LOCAL: &str = "file://";
+
+/// Tables with vended credentials that are remembered while nobody uses them.
+const IDLE_TABLES: usize = 64;
 
 /// The object stores of a process. Share one: each store holds its connections.
 pub struct Stores {
     config: StorageConfig,
     /// By address: `file://`, `s3://bucket`.
     opened: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
+    vendor: OnceLock<Arc<dyn CredentialVendor>>,
+    /// Those used last at the end.
+    tables: Mutex<VecDeque<Arc<TableStores>>>,
 }
 
 impl Stores {
     /// Stores that are reached as `config` says.
     pub fn new(config: StorageConfig) -> Arc<Self> {
         let local: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
-        Arc::new(Self { config, opened: Mutex::new(BTreeMap::from([(LOCAL.to_string(), local)])) })
+        let opened = Mutex::new(BTreeMap::from([(LOCAL.to_string(), local)]));
+        Arc::new(Self { config, opened, vendor: OnceLock::new(), tables: Mutex::default() })
+    }
+
+    /// Lets `vendor` be asked for the credentials of tables. The first one stays.
+    pub fn set_vendor(&self, vendor: Arc<dyn CredentialVendor>) {
+        let _ = self.vendor.set(vendor);
+    }
+
+    /// Takes credentials that the catalog has lent for a table.
+    pub(crate) fn put_vended(&self, table: &VendedTable, credentials: VendedCredentials) {
+        self.of_table(table).credentials().put(credentials);
+    }
+
+    /// The stores of a table for whose files credentials were lent to this process; `None` when its own keys open them.
+    pub(crate) fn known_table(&self, table: &VendedTable) -> Option<Arc<TableStores>> {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.iter().find(|t| t.credentials().table() == table).cloned()
+    }
+
+    fn of_table(&self, table: &VendedTable) -> Arc<TableStores> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = tables.iter().position(|t| t.credentials().table() == table);
+        let stores = match known.and_then(|at| tables.remove(at)) {
+            Some(stores) => stores,
+            None => {
+                let vendor = self.vendor.get().cloned().unwrap_or_else(|| Arc::new(NoVendor));
+                let credentials = TableCredentials::new(table.clone(), vendor);
+                Arc::new(TableStores::new(credentials, self.config.s3.clone()))
+            }
+        };
+        tables.push_back(Arc::clone(&stores));
+        // What came unasked could not be asked for again while its table is a draft.
+        let is_idle = |t: &Arc<TableStores>| Arc::strong_count(t) == 1;
+        let mut surplus = tables.iter().filter(|t| is_idle(t)).count().saturating_sub(IDLE_TABLES);
+        tables.retain(|t| {
+            let goes = surplus > 0 && is_idle(t);
+            surplus -= usize::from(goes);
+            !goes
+        });
+        stores
     }
 
     /// The disks of this machine, and buckets with nothing but defaults.
@@ -35,8 +88,12 @@ impl Stores {
         Self::new(StorageConfig::default())
     }
 
-    /// The store at `address`: `file://` or `s3://bucket`.
+    /// The store at `address`: `file://`, `s3://bucket` or `s3://<table>@bucket`.
     pub(crate) fn get(&self, address: &str) -> Result<Arc<dyn ObjectStore>> {
+        if let Some((table, bucket)) = address.strip_prefix("s3://").and_then(|rest| rest.split_once('@')) {
+            let wrong = || Error::new(ErrorKind::Invalid, format!("{address} names no table"));
+            return Ok(self.of_table(&VendedTable::parse(table).ok_or_else(wrong)?).bucket(bucket));
+        }
         let mut opened = self.lock();
         if let Some(store) = opened.get(address) {
             return Ok(Arc::clone(store));
@@ -61,7 +118,14 @@ impl Stores {
 impl fmt::Debug for Stores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let opened: Vec<String> = self.lock().keys().cloned().collect();
-        f.debug_struct("Stores").field("config", &self.config).field("opened", &opened).finish()
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables: Vec<String> = tables.iter().map(|t| t.credentials().table().to_string()).collect();
+        f.debug_struct("Stores")
+            .field("config", &self.config)
+            .field("opened", &opened)
+            .field("vendor", &self.vendor.get())
+            .field("tables", &tables)
+            .finish()
     }
 }
 
@@ -75,9 +139,25 @@ impl ObjectStoreRegistry for Stores {
     }
 }
 
-/// `scheme://host:port`, without credentials.
+/// `scheme://host:port`, with the user if it is a table, and without a password.
 fn address(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), &url[url::Position::BeforeHost..url::Position::AfterPort])
+    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    match VendedTable::parse(url.username()) {
+        Some(table) => format!("{}://{table}@{host}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
+
+/// Says what an executor lacks. It does so at the first request: what fails earlier, while a task is made ready, Ballista does
+/// not pass on.
+#[derive(Debug)]
+struct NoVendor;
+
+#[async_trait]
+impl CredentialVendor for NoVendor {
+    async fn vend(&self, _: &VendedTable) -> Result<VendedCredentials> {
+        Err(Error::new(ErrorKind::Storage, NO_VENDOR))
+    }
 }
 
 #[cfg(test)]

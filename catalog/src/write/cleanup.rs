@@ -18,7 +18,7 @@ const CONCURRENT_DELETES: usize = 16;
 
 /// Deletes the files at `locations`, for a commit that failed; a file that is gone already is no error.
 pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Item = &str>) -> Result<usize> {
-    let paths: Vec<_> = locations.into_iter().map(object_path).collect::<Result<_>>()?;
+    let paths: Vec<_> = locations.into_iter().map(|at| object_path(at, None)).collect::<Result<_>>()?;
     let deletes = paths.into_iter().map(|(url, path)| async move {
         let store = runtime.object_store(&url).map_err(|e| storage(&path, e))?;
         delete(store.as_ref(), &path).await
@@ -34,10 +34,10 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
 /// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others.
 pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
-    let (url, data_path) = object_path(&spec.own_folder())?;
+    let (url, data_path) = object_path(&spec.own_folder(), spec.vended_to.as_deref())?;
     let store = runtime.object_store(&url).map_err(|e| storage(&data_path, e))?;
     let kept: HashSet<Path> =
-        kept.iter().map(|f| object_path(f.file_path()).map(|(_, path)| path)).collect::<Result<_>>()?;
+        kept.iter().map(|f| object_path(f.file_path(), None).map(|(_, path)| path)).collect::<Result<_>>()?;
     let write_id = spec.write_id.to_string();
     let is_leftover =
         |path: &Path| path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path);
@@ -68,10 +68,10 @@ fn storage(path: &Path, e: datafusion::error::DataFusionError) -> Error {
     Error::new(ErrorKind::Storage, format!("no object store for {path}")).with_source(e)
 }
 
-/// The object store of a location, and the path in it.
-pub(super) fn object_path(location: &str) -> Result<(ObjectStoreUrl, Path)> {
+/// The object store of a location, with credentials that are lent to that table if there is one, and the path in it.
+pub(super) fn object_path(location: &str, vended_to: Option<&str>) -> Result<(ObjectStoreUrl, Path)> {
     let at = Location::parse(location)?;
-    let store = ObjectStoreUrl::parse(at.store_url()).map_err(|e| {
+    let store = ObjectStoreUrl::parse(at.store_url_for(vended_to)).map_err(|e| {
         Error::new(ErrorKind::Invalid, format!("{location} does not name an object store")).with_source(e)
     })?;
     Ok((store, at.path()?))

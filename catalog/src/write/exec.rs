@@ -151,7 +151,7 @@ impl ExecutionPlan for IcebergWriteExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        let (store, _) = object_path(&self.spec.data_location)?;
+        let (store, _) = object_path(&self.spec.data_location, self.spec.vended_to.as_deref())?;
         let store = context.runtime_env().object_store(&store)?;
         let reservation = MemoryConsumer::new(format!("IcebergWriteExec[{partition}]")).register(context.memory_pool());
         let writer =

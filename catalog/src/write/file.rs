@@ -124,7 +124,7 @@ impl TaskWriter {
         let folders = self.partitioner.folders(&partition);
         let folder = if folders.is_empty() { folders } else { format!("{folders}/") };
         let location = format!("{}/{folder}{}-{number:05}.parquet", self.spec.own_folder(), self.name);
-        let (_, path) = object_path(&location)?;
+        let (_, path) = object_path(&location, None)?;
         let upload = Upload::new(Arc::clone(&self.uncommitted.store), path.clone());
         let options = writer_options(&self.spec, &self.schema)?;
         let writer = AsyncArrowWriter::try_new_with_options(upload, Arc::clone(&self.schema), options)?;

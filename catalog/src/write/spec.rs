@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use iceberg::spec::{
     FormatVersion, NestedFieldRef, PartitionSpec, PrimitiveType, Schema, SortOrder, TableMetadata, Transform, Type,
 };
+use iceberg::table::Table;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
+use crate::table::vended_address;
 
 /// What a write needs of its table, taken when the statement is planned. It travels inside the plan, so executors
 /// never ask the catalog.
@@ -29,6 +31,9 @@ pub struct WriteSpec {
     pub format_version: FormatVersion,
     /// In the name of every file of this write; fresh for each statement.
     pub write_id: Uuid,
+    /// The table in the address of its stores, if credentials that the catalog lends open its files.
+    #[serde(default)]
+    pub vended_to: Option<String>,
 }
 
 /// How rows find their task, property `write.distribution-mode`.
@@ -58,9 +63,16 @@ impl WriteSpec {
             properties,
             format_version: metadata.format_version(),
             write_id: Uuid::new_v4(),
+            vended_to: None,
         };
         spec.check()?;
         Ok(spec)
+    }
+
+    /// The same for a table as the catalog has given it, so that also its files are reached as the catalog says.
+    pub fn of(table: &Table) -> Result<Self> {
+        let vended_to = vended_address(table).map(ToString::to_string);
+        Ok(Self { vended_to, ..Self::from_metadata(table.metadata())? })
     }
 
     /// Where the data files go.

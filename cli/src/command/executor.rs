@@ -11,7 +11,7 @@ use bergmill_executor::ExecutorConfig;
 use tempfile::TempDir;
 
 use crate::limits::task_memory;
-use crate::settings::{Executor, Storage, with_file};
+use crate::settings::{Catalog, Executor, Storage, with_file};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -25,12 +25,19 @@ pub struct Arguments {
     executor: Executor,
     #[command(flatten)]
     storage: Storage,
+    #[command(flatten)]
+    catalog: Catalog,
 }
 
 /// Runs the executor until Ctrl-C, SIGTERM or the scheduler's word.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let settings = with_file(arguments.executor, arguments.config.as_deref(), "executor")?;
     let storage = with_file(arguments.storage, arguments.config.as_deref(), "storage")?;
+    let catalog = with_file(arguments.catalog, arguments.config.as_deref(), "catalog")?;
+    let stores = Stores::new(storage.config()?);
+    if let Some(vendor) = catalog.vendor()? {
+        stores.set_vendor(vendor);
+    }
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
     let scheduler = settings.scheduler.unwrap_or_else(|| "127.0.0.1:50050".to_string());
     let (scheduler_host, scheduler_port) = scheduler
@@ -56,7 +63,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         vcores,
         memory_bytes: memory,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
-        stores: Stores::new(storage.config()?),
+        stores,
         heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
         health: settings.health_listen,
     })

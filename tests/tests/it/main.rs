@@ -12,5 +12,6 @@ mod failures;
 mod process;
 mod prompt;
 mod sql;
+mod vended;
 mod warehouse;
 mod writers;

@@ -1,0 +1,149 @@
+//! Changes of metadata whose answer is lost: what became of them is looked up, over a server that keeps one table as the
+//! protocol says, and is struck when the test wants it.
+
+use std::sync::{Arc, Mutex};
+
+use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, Schema, TableMetadataBuilder, Type};
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::tests::server;
+use super::{RestAuth, RestCatalog, RestConfig};
+use crate::error::{ErrorKind, Result};
+use crate::storage::Stores;
+use crate::table::Warehouse;
+
+/// What happens to a commit that the server receives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Strike {
+    /// It is done, and the answer is this status; 0 cuts the connection.
+    Done(u16),
+    /// It is not done, and the answer is this status.
+    Undone(u16),
+    /// Another writer sets a property in its place, and the answer is lost.
+    Overtaken,
+    /// It is done, another writer sets a property after it, and the answer is lost.
+    DoneThenAnother,
+}
+
+struct Kept {
+    metadata: iceberg::spec::TableMetadata,
+    version: usize,
+    strikes: Vec<Strike>,
+    commits: usize,
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    requirements: Vec<TableRequirement>,
+    updates: Vec<TableUpdate>,
+}
+
+impl Kept {
+    fn apply(&mut self, updates: Vec<TableUpdate>) {
+        let builder = self.metadata.clone().into_builder(None);
+        let applied = updates.into_iter().try_fold(builder, |builder, update| update.apply(builder));
+        self.metadata = applied.unwrap().build().unwrap().metadata;
+        self.version += 1;
+    }
+
+    fn another(&mut self) {
+        let updates = [(format!("other-{}", self.version), "x".to_string())].into();
+        self.apply(vec![TableUpdate::SetProperties { updates }]);
+    }
+
+    fn answer(&mut self, what: &str, body: &str) -> (u16, String) {
+        let Some(("POST", "/catalog/v1/namespaces/raw/tables/events")) = what.split_once(' ') else {
+            let location = format!("s3://raw/events/metadata/{}.json", self.version);
+            let text = match what {
+                "GET /catalog/v1/config" => json!({}),
+                _ => json!({ "metadata-location": location, "metadata": self.metadata }),
+            };
+            return (200, text.to_string());
+        };
+        self.commits += 1;
+        let Commit { requirements, updates } = serde_json::from_str(body).unwrap();
+        let is_so = |required: &TableRequirement| required.check(Some(&self.metadata)).is_ok();
+        if !requirements.iter().all(is_so) {
+            return (409, String::new());
+        }
+        match self.strikes.pop() {
+            Some(Strike::Undone(status)) => (status, String::new()),
+            Some(Strike::Overtaken) => {
+                self.another();
+                (0, String::new())
+            }
+            Some(Strike::Done(status)) => {
+                self.apply(updates);
+                (status, String::new())
+            }
+            Some(Strike::DoneThenAnother) => {
+                self.apply(updates);
+                self.another();
+                (0, String::new())
+            }
+            None => {
+                self.apply(updates);
+                (200, "{}".to_string())
+            }
+        }
+    }
+}
+
+/// Sets a property of a table, with these strikes; also the table then, and how many commits the server received.
+async fn altered(strikes: &[Strike]) -> (Result<iceberg::table::Table>, iceberg::spec::TableMetadata, usize) {
+    let id = NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long));
+    let schema = Schema::builder().with_fields([id.into()]).build().unwrap();
+    let spec = iceberg::spec::UnboundPartitionSpec::builder().build();
+    let order = iceberg::spec::SortOrder::unsorted_order();
+    let at = "s3://raw/events".to_string();
+    let builder = TableMetadataBuilder::new(schema, spec, order, at, FormatVersion::V2, [].into());
+    let metadata = builder.unwrap().build().unwrap().metadata;
+    let strikes = strikes.iter().rev().copied().collect();
+    let kept = Arc::new(Mutex::new(Kept { metadata, version: 0, strikes, commits: 0 }));
+    let servers = Arc::clone(&kept);
+    let (uri, _) = server(move |what, _, body| servers.lock().unwrap().answer(what, body)).await;
+    let config = RestConfig { uri, warehouse: None, auth: RestAuth::None, vended_credentials: false };
+    let catalog = RestCatalog::open(config).await.unwrap();
+    let warehouse = Warehouse::new(Arc::new(catalog), Stores::local(), "s3://not-used").unwrap();
+    let events = TableIdent::from_strs(["raw", "events"]).unwrap();
+    let set = [("mine".to_string(), "yes".to_string())];
+    let got = warehouse.alter(&events, |_, table| Ok(Some(table.set_properties(set.clone().into())?))).await;
+    let kept = kept.lock().unwrap();
+    (got, kept.metadata.clone(), kept.commits)
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_made_once() {
+    let check = async |strikes: &[Strike], commits: usize, others: usize| {
+        let (got, now, received) = altered(strikes).await;
+        let got = got.unwrap_or_else(|e| panic!("{strikes:?}: {e}"));
+        assert_eq!(got.metadata(), &now, "{strikes:?}");
+        assert_eq!(now.properties().get("mine").map(String::as_str), Some("yes"), "{strikes:?}");
+        assert_eq!((received, now.properties().len()), (commits, 1 + others), "{strikes:?}");
+    };
+    check(&[], 1, 0).await;
+    for lost in [0, 500, 502, 503, 504] {
+        check(&[Strike::Done(lost)], 1, 0).await;
+        // The same request is sent again, since the table is as it was.
+        check(&[Strike::Undone(lost)], 2, 0).await;
+        check(&[Strike::Undone(lost), Strike::Done(lost)], 2, 0).await;
+    }
+    // The table has changed, and not by this: the change is made anew from what is there.
+    check(&[Strike::Overtaken], 2, 1).await;
+    check(&[Strike::Overtaken, Strike::Overtaken, Strike::Done(0)], 3, 2).await;
+    check(&[Strike::DoneThenAnother], 1, 1).await;
+}
+
+#[tokio::test]
+async fn a_change_that_nothing_is_known_of_is_told_so() {
+    let (got, now, received) = altered(&[Strike::Undone(503); 9]).await;
+    let e = got.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unknown, "{e}");
+    assert!(e.to_string().contains("it is unknown whether the change happened"), "{e}");
+    assert_eq!((now.properties().len(), received), (0, 5));
+    // What the server refuses is no doubt.
+    let (got, _, received) = altered(&[Strike::Undone(403)]).await;
+    assert_eq!((got.unwrap_err().kind(), received), (ErrorKind::Storage, 1));
+}
