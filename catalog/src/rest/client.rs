@@ -79,6 +79,11 @@ impl Failure {
     pub(super) fn is(&self, kind: &str) -> bool {
         self.kind == kind
     }
+
+    /// Whether `words` are in the server's message: for what the protocol has no type for.
+    pub(super) fn says(&self, words: &str) -> bool {
+        self.error.to_string().contains(words)
+    }
 }
 
 impl From<Failure> for Error {

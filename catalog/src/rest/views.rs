@@ -92,7 +92,6 @@ impl RestCatalog {
             _ => None,
         };
         let updates = updates::as_told(&change.updates, known_id)?;
-        let is_named = updates.iter().any(|u| id_at(u, "/view-version-id").is_some_and(|id| id >= 0));
         if updates.is_empty() {
             return Ok(true);
         }
@@ -106,8 +105,9 @@ impl RestCatalog {
             Ok(()) => Ok(true),
             // It is another view of that name, or there is none any more: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
-            // The version that is to be current again is there no more: a view keeps only some.
-            Err(e) if e.status == Some(400) && is_named => Ok(false),
+            // The version that is to be current is there no more, since a view keeps only some; Iceberg's own server says so also
+            // of a new one, when it runs a race again that others have won meanwhile.
+            Err(e) if e.status == Some(400) && e.says("unknown version") => Ok(false),
             Err(e) => Err(self.told(e, change.view)),
         }
     }
