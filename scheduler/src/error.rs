@@ -8,7 +8,11 @@ use datafusion::error::DataFusionError;
 
 /// The catalog's error for the client.
 pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
-    let kind = match e.kind() {
+    Error::new(kind_of(e.kind()), e.to_string())
+}
+
+fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
+    match kind {
         catalog::ErrorKind::Invalid => ErrorKind::InvalidInput,
         catalog::ErrorKind::NotFound => ErrorKind::NotFound,
         catalog::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
@@ -17,8 +21,7 @@ pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
         catalog::ErrorKind::Storage | catalog::ErrorKind::Unknown => ErrorKind::Unavailable,
         catalog::ErrorKind::Corrupt => ErrorKind::Corrupt,
         catalog::ErrorKind::Internal => ErrorKind::Internal,
-    };
-    Error::new(kind, e.to_string())
+    }
 }
 
 /// DataFusion's error for the client: the kind of the error of ours that lies inside, if there is one.
@@ -48,7 +51,7 @@ pub(crate) fn from_datafusion(e: DataFusionError) -> Error {
         // Wrong values: a division by zero, a cast that does not fit.
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::InvalidInput,
         // DataFusion puts what the store said into the text.
-        DataFusionError::ParquetError(inner) => kind_of_unread(&inner.to_string()),
+        DataFusionError::ParquetError(inner) => kind_of(catalog::storage::kind_of_unread(&inner.to_string())),
         DataFusionError::ResourcesExhausted(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             ErrorKind::Unavailable
         }
@@ -66,25 +69,6 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
     }
 }
 
-/// What is the matter with a data file that could not be read, told by `text`: its storage, or else the file.
-fn kind_of_unread(text: &str) -> ErrorKind {
-    let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
-    // A file that is shorter than its manifest says is asked for bytes that it has not.
-    let is_short = any(&[
-        "range was invalid",
-        "Out of range of file",
-        "Wanted range starting at",
-        "InvalidRange",
-        "ends at byte",
-        "ends before the end of bytes",
-    ]);
-    let is_missing = any(&["Object at location"]) && any(&["not found"]);
-    match any(&["Object Store error", "Generic S3 error"]) && !is_short && !is_missing {
-        true => ErrorKind::Unavailable,
-        false => ErrorKind::Corrupt,
-    }
-}
-
 /// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only, in part in
 /// the form of Rust's `Debug`.
 pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
@@ -99,7 +83,7 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
         return Error::new(ErrorKind::Unavailable, format!("query {id} failed on an executor: {remedy}"));
     }
     let kind = match () {
-        () if any(&["Parquet error", "ParquetError"]) => kind_of_unread(text),
+        () if any(&["Parquet error", "ParquetError"]) => kind_of(catalog::storage::kind_of_unread(text)),
         () if any(&["Object Store error", "Generic S3 error"]) => ErrorKind::Unavailable,
         () if any(&no_room) => ErrorKind::Unavailable,
         () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,

@@ -12,6 +12,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use super::failure::ENDS_EARLY;
+
 /// A store that refuses to give less of an object than was asked for. S3 gives what there is of a range that goes beyond
 /// the object's end, and readers of Parquet panic when a file is so much shorter than its manifest says.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl<S: ObjectStore> ObjectStore for ExactRanges<S> {
         let answer = self.0.get_opts(location, options).await?;
         match asked {
             Some(range) if range != answer.range => {
-                let source = format!("{location} ends at byte {}, before the end of bytes {range:?}", answer.meta.size);
+                let source = format!("{location} {ENDS_EARLY} {range:?}, at byte {}", answer.meta.size);
                 Err(Error::Generic { store: "S3", source: source.into() })
             }
             _ => Ok(answer),
@@ -45,7 +47,7 @@ impl<S: ObjectStore> ObjectStore for ExactRanges<S> {
         let is_short = |(range, part): (&Range<u64>, &Bytes)| range.end - range.start != part.len() as u64;
         match ranges.iter().zip(&parts).find(|pair| is_short(*pair)) {
             Some((range, _)) => {
-                let source = format!("{location} ends before the end of bytes {range:?}");
+                let source = format!("{location} {ENDS_EARLY} {range:?}");
                 Err(Error::Generic { store: "S3", source: source.into() })
             }
             None => Ok(parts),
@@ -108,7 +110,7 @@ mod tests {
             store.get_range(&file, 2..11).await.unwrap_err(),
             store.get_ranges(&file, &[0..1, 8..12]).await.unwrap_err(),
         ] {
-            assert!(short.to_string().contains("t/data/a.parquet ends"), "{short}");
+            assert!(short.to_string().contains(&format!("t/data/a.parquet {ENDS_EARLY}")), "{short}");
         }
         // Neither of these says where the end is to be.
         let last = GetOptions { range: Some(GetRange::Suffix(20)), ..GetOptions::default() };

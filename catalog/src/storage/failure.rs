@@ -8,6 +8,9 @@ use crate::error::{Error, ErrorKind};
 pub(super) const NO_VENDOR: &str = "this process knows no REST catalog to ask; give --catalog (BERGMILL_CATALOG) and what goes with it to each executor, as to \
      the scheduler";
 
+/// A file is shorter than the range of it that was asked for.
+pub(super) const ENDS_EARLY: &str = "ends before the end of bytes";
+
 /// The kind and the words of a store's failure somewhere inside `e`; `None` when no store failed.
 pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)> {
     let mut next = Some(e);
@@ -32,7 +35,7 @@ pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
     let text = e.to_string();
     let is_missing =
         matches!(e, object_store::Error::NotFound { .. }) && matches!(element(&text, "Code"), None | Some("NoSuchKey"));
-    let kind = if is_missing { ErrorKind::Corrupt } else { ErrorKind::Storage };
+    let kind = if is_missing || is_too_short(&text) { ErrorKind::Corrupt } else { ErrorKind::Storage };
     (kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
 }
 
@@ -73,6 +76,20 @@ pub fn remedy(text: &str) -> Option<String> {
     };
     let message = element(text, "Message").map(|m| format!(": {m}")).unwrap_or_default();
     Some(format!("{remedy} ({code}{message})"))
+}
+
+/// The kind of a data file's failure of which there is only the text: of its storage, or else of the file, which is then not what its
+/// manifest says.
+pub fn kind_of_unread(text: &str) -> ErrorKind {
+    let from_store = ["Object Store error", "Generic S3 error"].iter().any(|part| text.contains(part));
+    let is_missing = text.contains("Object at location") && text.contains("not found");
+    if from_store && !is_missing && !is_too_short(text) { ErrorKind::Storage } else { ErrorKind::Corrupt }
+}
+
+/// Whether a failure is that of a file without the bytes that were asked for: by our word, by the stores of `object_store`, and by S3.
+fn is_too_short(text: &str) -> bool {
+    let said = [ENDS_EARLY, "range was invalid", "Out of range of file", "Wanted range starting at", "InvalidRange"];
+    said.iter().any(|part| text.contains(part))
 }
 
 /// The text of a failure with that of its first cause, such as a refused connection, which HTTP clients leave out.
@@ -126,5 +143,17 @@ mod tests {
         assert!(inside(&std::io::Error::other("the disk is gone")).is_none());
         let missing = object_store::Error::NotFound { path: "k".into(), source: "gone".into() };
         assert_eq!(explain(&missing).0, ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_too_short_is_damage() {
+        let check = |text: &str, expected: ErrorKind| assert_eq!(kind_of_unread(text), expected, "{text}");
+        check("Object Store error: Object at location /t/a.parquet not found: no such file", ErrorKind::Corrupt);
+        check("Generic S3 error: <Error><Code>InvalidRange</Code></Error>", ErrorKind::Corrupt);
+        check("Generic S3 error: connection refused", ErrorKind::Storage);
+        check("Invalid Parquet file. Corrupt footer", ErrorKind::Corrupt);
+        let short = failure(&format!("t/a.parquet {ENDS_EARLY} 2..11"));
+        assert_eq!(explain(&short).0, ErrorKind::Corrupt);
+        check(&short.to_string(), ErrorKind::Corrupt);
     }
 }

@@ -14,7 +14,7 @@ mod vended;
 mod vended_store;
 
 pub use config::{S3Config, S3Keys, Secret, StorageConfig};
-pub use failure::remedy;
+pub use failure::{kind_of_unread, remedy};
 pub use stores::Stores;
 pub use vended::{CredentialVendor, PrefixCredentials, VendedCredentials, VendedTable};
 
