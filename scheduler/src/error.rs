@@ -69,6 +69,15 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
     }
 }
 
+/// What DataFusion says, in both of its forms, when its operators may hold no more.
+const NO_MEMORY: [&str; 2] = ["Resources exhausted", "ResourcesExhausted"];
+
+/// Whether a query failed because it would have held more memory than it may.
+pub(crate) fn is_out_of_memory(e: &Error) -> bool {
+    let text = e.to_string();
+    NO_MEMORY.iter().any(|said| text.contains(said))
+}
+
 /// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only, in part in
 /// the form of Rust's `Debug`.
 pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
@@ -77,7 +86,7 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
         return Error::new(ErrorKind::InvalidInput, format!("division by zero (query {id})"));
     }
     let wrong_value = ["ArrowError(CastError", "Cast error", "ArithmeticOverflow", "Overflow", "InvalidArgumentError"];
-    let no_room = ["Resources exhausted", "ResourcesExhausted", "No space left", "StorageFull"];
+    let no_disk = ["No space left", "StorageFull"];
     let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
     if let Some(remedy) = catalog::storage::remedy(text) {
         return Error::new(ErrorKind::Unavailable, format!("query {id} failed on an executor: {remedy}"));
@@ -85,7 +94,7 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
     let kind = match () {
         () if any(&["Parquet error", "ParquetError"]) => kind_of(catalog::storage::kind_of_unread(text)),
         () if any(&["Object Store error", "Generic S3 error"]) => ErrorKind::Unavailable,
-        () if any(&no_room) => ErrorKind::Unavailable,
+        () if any(&NO_MEMORY) || any(&no_disk) => ErrorKind::Unavailable,
         () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,
         () => ErrorKind::Internal,
     };

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod process;
 mod query;
+mod recovery;
 mod session;
 mod statement;
 mod write;

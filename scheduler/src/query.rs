@@ -28,8 +28,9 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::error::{from_ballista, from_datafusion, from_failed_query};
+use crate::error::{from_ballista, from_datafusion, from_failed_query, is_out_of_memory};
 use crate::process::Scheduler;
+use crate::recovery::{Planner, Stranded};
 use crate::session::StatementSession;
 
 /// Statuses of one query that may wait; they are read as they come.
@@ -68,7 +69,7 @@ impl Scheduler {
         }
         if session.one_executor {
             match self.run_whole(Arc::clone(&single), &session.single).await {
-                Err(e) if e.kind() == ErrorKind::Unavailable && !has_union(&single).map_err(from_datafusion)? => {
+                Err(e) if is_out_of_memory(&e) && !has_union(&single).map_err(from_datafusion)? => {
                     tracing::info!("a query does not fit the memory of one task and is run in stages: {e}");
                     // What the second plan's scans report is the same again.
                     session.scans.take();
@@ -87,7 +88,7 @@ impl Scheduler {
         // Subscribe before submitting, so that no status can be missed.
         let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
         let id = self.server.submit_physical_plan("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
-        self.answer(id, statuses, schema).await
+        self.answer(&id, statuses, schema, Planner::Static).await?.ok_or_else(|| rows_lost(&id))
     }
 
     /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
@@ -100,27 +101,66 @@ impl Scheduler {
         let mut state = session.cluster.clone();
         let vcores = state.config().target_partitions();
         state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
+        if self.adaptive {
+            let (id, answer) = self.submit(plan, &state, Planner::Adaptive).await?;
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            tracing::warn!(
+                "query {id} lost rows that it had made, with an executor: it begins again, by the static planner"
+            );
+            // What the second plan's scans report is the same again.
+            session.scans.take();
+        }
+        let (id, answer) = self.submit(plan, &state, Planner::Static).await?;
+        answer.ok_or_else(|| rows_lost(&id))
+    }
+
+    /// Runs a plan by a planner of Ballista's. There is no answer if the query was stranded.
+    async fn submit(
+        &self,
+        plan: &LogicalPlan,
+        state: &SessionState,
+        planner: Planner,
+    ) -> Result<(JobId, Option<ClusterAnswer>)> {
+        let mut state = state.clone();
+        *state.config_mut() = planner.chosen_in(state.config().clone());
         let context = Arc::new(SessionContext::new_with_state(state));
         // Subscribe before submitting, so that no status can be missed.
         let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
         let id = self.server.submit_job("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
-        self.answer(id, statuses, nullable(plan.schema().inner())).await
+        let answer = self.answer(&id, statuses, nullable(plan.schema().inner()), planner).await?;
+        Ok((id, answer))
     }
 
-    /// The rows of a query that was submitted, once it has succeeded.
+    /// The rows of a query that was submitted, once it has succeeded; `None` if it was stranded, and is cancelled.
     async fn answer(
         &self,
-        id: JobId,
+        id: &JobId,
         mut statuses: mpsc::Receiver<JobStatus>,
         schema: SchemaRef,
-    ) -> Result<ClusterAnswer> {
+        planner: Planner,
+    ) -> Result<Option<ClusterAnswer>> {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
-        while let Some(status) = statuses.recv().await {
+        let stranded = self.until_stranded(id, planner);
+        tokio::pin!(stranded);
+        loop {
+            let status = tokio::select! {
+                biased;
+                status = statuses.recv() => status,
+                why = &mut stranded => return match why {
+                    Stranded::RowsLost => Ok(None),
+                    Stranded::ExecutorsLost => Err(executors_lost(id)),
+                },
+            };
+            let Some(status) = status else {
+                return Err(Error::new(ErrorKind::Internal, format!("query {id} ended without a final status")));
+            };
             match status.status {
                 Some(job_status::Status::Successful(SuccessfulJob { partition_location, .. })) => {
                     guard.scheduler = None;
                     let rows = self.results.stream(partition_location, schema);
-                    return Ok(ClusterAnswer { id, rows });
+                    return Ok(Some(ClusterAnswer { id: id.clone(), rows }));
                 }
                 Some(job_status::Status::Failed(failed)) => {
                     guard.scheduler = None;
@@ -130,8 +170,20 @@ impl Scheduler {
                 _ => {}
             }
         }
-        Err(Error::new(ErrorKind::Internal, format!("query {id} ended without a final status")))
     }
+}
+
+fn rows_lost(id: &JobId) -> Error {
+    let what = format!("query {id} cannot go on, because executors were lost with what they had done of it; ask again");
+    Error::new(ErrorKind::Unavailable, what)
+}
+
+fn executors_lost(id: &JobId) -> Error {
+    let what = format!(
+        "query {id}: executors were lost one after the other while they ran the same task of it. Most often the system has ended them because \
+         they took more memory than they may: give executors more memory, or fewer vcores"
+    );
+    Error::new(ErrorKind::Unavailable, what)
 }
 
 /// The settings for running a plan whole that several executors cannot share out; `None` when they can. `single` is the same

@@ -139,6 +139,9 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
 /// The same plan with `VALUES` that may be null. DataFusion promises that those of an `INSERT` are not where the table's columns
 /// are required, and a null then fails before the writer can say whose it is.
 fn with_nullable_values(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Values(_))))? {
+        return Ok(plan);
+    }
     let plan = plan.transform_up(|node| match node {
         LogicalPlan::Values(mut values) => {
             let nullable = |(q, f): (Option<&TableReference>, &Arc<Field>)| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use bergmill_gateway::{Client, IngestMode, IngestTarget};
+use bergmill_gateway::{Client, ErrorKind, IngestMode, IngestTarget};
 use bergmill_generator::{Shop, ShopParams};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
@@ -108,47 +108,108 @@ async fn scans_read_what_the_filter_leaves_and_counts_read_nothing() {
     assert!(!plan.contains("DataSourceExec: file_groups"), "{plan}");
 }
 
+/// A scheduler over the shop's events, with executors of one vcore that can be killed.
+struct Cluster {
+    executors_at: String,
+    client: Client,
+    expected: Vec<(String, i64)>,
+    _scheduler: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn start() -> (Self, [Process; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let any = "127.0.0.1:0";
+        let listen = ["--data", data, "--listen", any, "--cluster-listen", any];
+        let settings = ["--executor-timeout", "4", "--local-query-bytes", "0"];
+        let scheduler = Process::start(&[&["scheduler"], &listen[..], &settings].concat());
+        let executors_at = scheduler.wait_for("executors register at ");
+        let door = scheduler.wait_for("front door ");
+        let executors = [executor(&executors_at), executor(&executors_at)];
+        let client = Client::connect(&door).await.unwrap();
+        let expected = load(&client, &shop()).await;
+        // Both are at work: the answer is there, and it is right.
+        assert_eq!(by_type(&client).await, expected);
+        (Self { executors_at, client, expected, _scheduler: scheduler, _folder: folder }, executors)
+    }
+
+    /// The answer when `victim` dies once this part of the time that the query takes has gone by, and when nobody does.
+    async fn answers(&self, sql: &'static str, part: f64, mut victim: Process) -> (i64, i64) {
+        let began = std::time::Instant::now();
+        let undisturbed = number(&self.client, sql).await;
+        let takes = began.elapsed();
+        let client = self.client.clone();
+        let asking = tokio::spawn(async move { number(&client, sql).await });
+        tokio::time::sleep(takes.mul_f64(part)).await;
+        assert!(!asking.is_finished(), "the query ended before the executor could die");
+        victim.kill();
+        let answer = tokio::time::timeout(Duration::from_secs(120), asking).await.expect("within two minutes").unwrap();
+        assert_eq!(by_type(&self.client).await, self.expected);
+        (answer, undisturbed)
+    }
+}
+
+fn executor(executors_at: &str) -> Process {
+    Process::start(&["executor", "--scheduler", executors_at, "--vcores", "1", "--heartbeat", "1"])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_survives_the_death_of_an_executor() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().to_str().unwrap();
-    let scheduler = Process::start(&[
-        "scheduler",
-        "--data",
-        data,
-        "--listen",
-        "127.0.0.1:0",
-        "--cluster-listen",
-        "127.0.0.1:0",
-        "--executor-timeout",
-        "5",
-        "--local-query-bytes",
-        "0",
-    ]);
-    let cluster = scheduler.wait_for("executors register at ");
-    let door = scheduler.wait_for("front door ");
-    let start = || Process::start(&["executor", "--scheduler", &cluster, "--vcores", "1", "--heartbeat", "1"]);
-    let (_survivor, mut victim) = (start(), start());
-    let client = Client::connect(&door).await.unwrap();
-    let expected = load(&client, &shop()).await;
-    // Both are at work: the answer is there, and it is right.
-    assert_eq!(by_type(&client).await, expected);
-
+    let (cluster, [_survivor, victim]) = Cluster::start().await;
     // Self joins make it long enough to be hit in the middle.
     let long = "SELECT count(*) AS n FROM raw.shopping_events a JOIN raw.shopping_events b \
                 ON a.session_id = b.session_id AND a.event_id <= b.event_id";
-    let (before, killed) = {
-        let answer = number(&client, long).await;
-        let asking = tokio::spawn({
-            let client = client.clone();
-            async move { number(&client, long).await }
-        });
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        victim.kill();
-        (answer, tokio::time::timeout(Duration::from_secs(120), asking).await.expect("within two minutes").unwrap())
-    };
-    assert_eq!(before, killed);
-    assert_eq!(by_type(&client).await, expected);
+    let (answer, undisturbed) = cluster.answers(long, 0.1, victim).await;
+    assert_eq!(answer, undisturbed);
+}
+
+/// Most of the time goes into the second stage, which reads what both executors have made in the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
+    let (cluster, [_survivor, victim]) = Cluster::start().await;
+    let long = "SELECT sum(s.k * n.value % 7) AS n \
+                FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id) s \
+                CROSS JOIN unnest(range(1, 2000)) AS n (value)";
+    let (answer, undisturbed) = cluster.answers(long, 0.6, victim).await;
+    assert_eq!(answer, undisturbed);
+}
+
+/// As a task does that takes more memory than the containers of executors may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
+    let (cluster, [mut running, mut other]) = Cluster::start().await;
+    other.kill();
+    let alone = async || explained(&cluster.client, BY_TYPE, "executors").await.lines().count() == 1;
+    until("the scheduler misses the other executor", alone).await;
+    let endless =
+        "SELECT count(*) AS n FROM raw.shopping_events a JOIN raw.shopping_events b ON a.price < b.price + random()";
+    let client = cluster.client.clone();
+    let asking = tokio::spawn(async move { client.query(endless).await.map(|_| ()) });
+    let deadline = std::time::Instant::now() + Duration::from_secs(90);
+    while !asking.is_finished() {
+        assert!(std::time::Instant::now() < deadline, "no answer within 90 seconds");
+        let next = executor(&cluster.executors_at);
+        std::mem::replace(&mut running, next).kill();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let e = asking.await.unwrap().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
+    assert!(e.to_string().contains("executors were lost one after the other"), "{e}");
+    // A join heeds its cancellation between two batches, which may take long.
+    running.kill();
+    let _next = executor(&cluster.executors_at);
+    assert_eq!(by_type(&cluster.client).await, cluster.expected);
+}
+
+/// Asks until the answer is yes.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_so().await {
+        assert!(std::time::Instant::now() < deadline, "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[test]

@@ -60,10 +60,12 @@ async fn statements_give_the_answers_in_the_files() {
     }
 }
 
-/// Plans are cut into stages for two executors, and go whole to one. No query is small here: all of them go to the executors.
-const SHAPES: [[&str; 6]; 2] = [
-    ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"],
-    ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0"],
+/// Plans are cut into stages for two executors, by either planner, and go whole to one. No query is small here: all of them go to the
+/// executors.
+const SHAPES: [[&str; 8]; 3] = [
+    ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0", "--adaptive", "true"],
+    ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0", "--adaptive", "false"],
+    ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0", "--adaptive", "true"],
 ];
 
 /// Statements that a REST server answers in its own way have `skipif rest` or `onlyif rest` before them.
