@@ -48,7 +48,7 @@ def body(checks, events):
     with checks.check("task slots and memory follow from the container's limits"):
         for container in containers("executor"):
             host = inspect(container)["HostConfig"]
-            slots, memory = max(host["NanoCpus"] // 10**9, 1), host["Memory"] * 6 // 10 // 2**20
+            slots, memory = max(host["NanoCpus"] // 10**9, 1), host["Memory"] // 2 // 2**20
             said = run("docker", "logs", container)
             assert f"{slots} vcores, {memory} MiB for tasks" in said, f"expected {slots} and {memory}: {said}"
 

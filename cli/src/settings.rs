@@ -200,7 +200,7 @@ settings! {
         /// Task slots [default: the cores that this process may use]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
-        /// Memory that tasks may hold before they spill, in MiB [default: 60 % of the container's limit, or else 1024]
+        /// Memory that tasks may hold before they spill, in MiB [default: half of the container's limit, or else 1024]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
         /// Folder for shuffled and spilled data [default: a temporary one]

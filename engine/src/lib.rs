@@ -5,6 +5,7 @@
 //! definition, here, that both call.
 mod codec;
 mod compact;
+mod distinct_groups;
 mod first_row;
 mod functions;
 mod one_stream;

@@ -12,6 +12,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
+use crate::distinct_groups::DistinctAsGroups;
 use crate::first_row::KeepFirstRow;
 use crate::functions::scalar_functions;
 use crate::write_node::NodePlanner;
@@ -78,6 +79,7 @@ pub fn session_state(
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .with_optimizer_rule(Arc::new(KeepFirstRow))
+        .with_optimizer_rule(Arc::new(DistinctAsGroups))
         .with_relation_planners(vec![Arc::new(VersionedTables)])
         .with_query_planner(Arc::new(NodePlanner))
         .build()
