@@ -20,6 +20,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ExecutionPlan, SendableRecordBatchStream, StatisticsArgs, StatisticsContext, execute_stream,
@@ -238,18 +239,23 @@ pub(crate) fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     if counted.is_ok() { bytes } else { u64::MAX }
 }
 
-/// Bytes of the rows that a plan's scans give, as far as statistics tell.
+/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them if these are more. What
+/// other joins give is not known well enough.
 fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let mut bytes = 0usize;
+    let (mut scanned, mut crossed) = (0usize, 0usize);
     let counted = plan.apply(|node| {
+        let bytes = || -> datafusion::error::Result<usize> {
+            let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
+            Ok(statistics.total_byte_size.get_value().copied().unwrap_or(0))
+        };
         if node.is::<DataSourceExec>() {
-            let scanned = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
-            let scanned = scanned.total_byte_size.get_value().copied();
-            bytes = bytes.saturating_add(scanned.unwrap_or(0));
+            scanned = scanned.saturating_add(bytes()?);
+        } else if node.is::<CrossJoinExec>() {
+            crossed = crossed.max(bytes()?);
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    if counted.is_ok() { bytes } else { 0 }
+    if counted.is_ok() { scanned.max(crossed) } else { 0 }
 }
 
 /// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
@@ -338,6 +344,23 @@ mod tests {
     use arrow::datatypes::DataType;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_cross_join_makes_counts_and_what_goes_through_does_not() {
+        let context = SessionContext::new();
+        let rows = "CREATE TABLE t AS SELECT value AS n FROM unnest(range(0, 1000)) AS r (value)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        let estimate = async |sql: &str| {
+            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            estimated_bytes(&plan)
+        };
+        let scanned = estimate("SELECT n FROM t").await;
+        assert!(scanned >= 8000, "{scanned}");
+        assert_eq!(estimate("SELECT sum(n) FROM t GROUP BY n % 10").await, scanned);
+        assert_eq!(estimate("SELECT a.n FROM t a JOIN t b ON a.n = b.n").await, 2 * scanned);
+        assert_eq!(estimate("SELECT a.n, b.n FROM t a CROSS JOIN t b").await, 2000 * scanned);
+        assert_eq!([0, 1, 300, 30_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
+    }
 
     #[tokio::test]
     async fn a_panic_is_an_error_of_its_query_alone() {
