@@ -96,6 +96,10 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
         () if any(&["Object Store error", "Generic S3 error"]) => ErrorKind::Unavailable,
         () if any(&NO_MEMORY) || any(&no_disk) => ErrorKind::Unavailable,
         () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,
+        // Ballista has tried again as often as it does: what a task was to read was lost each time, or the task itself.
+        () if any(&[" times, most recent failure reason: ", " times, fail the stage, most recent"]) => {
+            ErrorKind::Unavailable
+        }
         () => ErrorKind::Internal,
     };
     Error::new(kind, format!("query {id} failed: {text}"))
@@ -112,7 +116,11 @@ mod tests {
         let e = from_failed_query("q1", text);
         assert_eq!(e.kind(), ErrorKind::Unavailable);
         assert!(e.to_string().contains("q1 failed on an executor: the secret access key is not that"), "{e}");
-        let e = from_failed_query("q1", "Generic S3 error: connection refused");
-        assert_eq!(e.kind(), ErrorKind::Unavailable);
+        for text in [
+            "Generic S3 error: connection refused",
+            "Job failed due to stage 2 failed: Stage 2 has failed 4 times, most recent failure reason: \"FetchFailed\"",
+        ] {
+            assert_eq!(from_failed_query("q1", text).kind(), ErrorKind::Unavailable, "{text}");
+        }
     }
 }

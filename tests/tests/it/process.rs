@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 /// Long enough for a debug binary on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,8 @@ pub fn binary() -> PathBuf {
 pub struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
+    /// For its temporary files, which a killed process leaves behind.
+    _temporary: TempDir,
 }
 
 impl Process {
@@ -34,7 +38,9 @@ impl Process {
 
     /// The same with these environment variables.
     pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let temporary = tempfile::tempdir().expect("temporary folder");
         let mut child = bergmill(arguments)
+            .env("TMPDIR", temporary.path())
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -50,7 +56,7 @@ impl Process {
                 }
             }
         });
-        Self { child, lines }
+        Self { child, lines, _temporary: temporary }
     }
 
     /// Waits for a line that begins so, and returns the rest of it.
