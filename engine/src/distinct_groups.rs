@@ -42,7 +42,7 @@ impl OptimizerRule for DistinctAsGroups {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
         let Some(parts) = parts(aggregate)? else { return Ok(Transformed::no(plan)) };
-        two_groupings(aggregate, parts, || config.alias_generator().next("distinct")).map(Transformed::yes)
+        two_groupings(aggregate, parts, || config.alias_generator().next("__distinct")).map(Transformed::yes)
     }
 }
 
@@ -229,6 +229,7 @@ mod tests {
             "SELECT k, count(DISTINCT x), count(*) FILTER (WHERE f > 3), sum(f) FILTER (WHERE d > 1000), avg(f) FILTER (WHERE x > 'x5') \
              FROM t GROUP BY k",
             "SELECT k, count(DISTINCT k), count(*) FROM t GROUP BY k",
+            "SELECT distinct_1, count(DISTINCT x), count(*) AS distinct_2 FROM (SELECT k AS distinct_1, x FROM t) AS d GROUP BY distinct_1",
             "SELECT a.k, count(DISTINCT b.x), count(*) FROM t a JOIN t b ON a.k = b.k AND a.f = b.f GROUP BY a.k",
             "SELECT k, rank() OVER (ORDER BY count(DISTINCT x) DESC, k), count(*) FROM t GROUP BY k",
             "SELECT n, count(DISTINCT k), count(*) FROM (SELECT x, count(DISTINCT k) AS n, count(*), max(k) AS k FROM t GROUP BY x) GROUP BY n",
