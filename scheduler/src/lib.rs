@@ -16,6 +16,7 @@ mod query;
 mod recovery;
 mod session;
 mod statement;
+mod vcores;
 mod write;
 
 pub use config::SchedulerConfig;

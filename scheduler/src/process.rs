@@ -22,6 +22,7 @@ use tokio::time::{Duration, Instant};
 use crate::config::SchedulerConfig;
 use crate::error::{from_ballista, from_datafusion};
 use crate::query::ResultClients;
+use crate::vcores::CountedVcores;
 
 /// Finished queries' result files are removed after this: clients read at once, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -111,8 +112,8 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let runtime =
         runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores())).map_err(from_datafusion)?;
     let ballista = Arc::new(ballista_config(&config, cluster_addr, Arc::clone(&runtime)));
-    let state = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?;
-    let jobs = state.job_state();
+    let jobs = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?.job_state();
+    let state = BallistaCluster::new(Arc::new(CountedVcores::default()), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await.map_err(from_ballista)?;
     let grpc = server.clone();
     let scheduler = Arc::new(Scheduler {

@@ -113,17 +113,18 @@ struct Cluster {
     executors_at: String,
     client: Client,
     expected: Vec<(String, i64)>,
-    _scheduler: Process,
+    scheduler: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Cluster {
-    async fn start() -> (Self, [Process; 2]) {
+    async fn start(adaptive: bool) -> (Self, [Process; 2]) {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().to_str().unwrap();
         let any = "127.0.0.1:0";
         let listen = ["--data", data, "--listen", any, "--cluster-listen", any];
-        let settings = ["--executor-timeout", "4", "--local-query-bytes", "0"];
+        let adaptive = adaptive.to_string();
+        let settings = ["--executor-timeout", "4", "--local-query-bytes", "0", "--adaptive", &adaptive];
         let scheduler = Process::start(&[&["scheduler"], &listen[..], &settings].concat());
         let executors_at = scheduler.wait_for("executors register at ");
         let door = scheduler.wait_for("front door ");
@@ -132,18 +133,16 @@ impl Cluster {
         let expected = load(&client, &shop()).await;
         // Both are at work: the answer is there, and it is right.
         assert_eq!(by_type(&client).await, expected);
-        (Self { executors_at, client, expected, _scheduler: scheduler, _folder: folder }, executors)
+        (Self { executors_at, client, expected, scheduler, _folder: folder }, executors)
     }
 
-    /// The answer when `victim` dies once this part of the time that the query takes has gone by, and when nobody does.
-    async fn answers(&self, sql: &'static str, part: f64, mut victim: Process) -> (i64, i64) {
-        let began = std::time::Instant::now();
+    /// Asks, and kills `victim` when it has logged these lines one after the other: the answer, and that of an undisturbed run.
+    async fn answers(&self, sql: &'static str, lines: &[&str], mut victim: Process) -> (i64, i64) {
         let undisturbed = number(&self.client, sql).await;
-        let takes = began.elapsed();
+        victim.catch_up();
         let client = self.client.clone();
         let asking = tokio::spawn(async move { number(&client, sql).await });
-        tokio::time::sleep(takes.mul_f64(part)).await;
-        assert!(!asking.is_finished(), "the query ended before the executor could die");
+        lines.iter().for_each(|line| victim.wait_for_part(line));
         victim.kill();
         let answer = tokio::time::timeout(Duration::from_secs(120), asking).await.expect("within two minutes").unwrap();
         assert_eq!(by_type(&self.client).await, self.expected);
@@ -152,34 +151,45 @@ impl Cluster {
 }
 
 fn executor(executors_at: &str) -> Process {
-    Process::start(&["executor", "--scheduler", executors_at, "--vcores", "1", "--heartbeat", "1"])
+    let arguments = ["executor", "--scheduler", executors_at, "--vcores", "1", "--heartbeat", "1"];
+    Process::start_with(&arguments, &[("BERGMILL_LOG", "warn,ballista_executor=info")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_survives_the_death_of_an_executor() {
-    let (cluster, [_survivor, victim]) = Cluster::start().await;
-    // Self joins make it long enough to be hit in the middle.
+    let (cluster, [_survivor, victim]) = Cluster::start(true).await;
     let long = "SELECT count(*) AS n FROM raw.shopping_events a JOIN raw.shopping_events b \
                 ON a.session_id = b.session_id AND a.event_id <= b.event_id";
-    let (answer, undisturbed) = cluster.answers(long, 0.1, victim).await;
+    let (answer, undisturbed) = cluster.answers(long, &["Execute task"], victim).await;
     assert_eq!(answer, undisturbed);
 }
 
-/// Most of the time goes into the second stage, which reads what both executors have made in the first.
+/// The second stage reads what both executors have made in the first.
+const TWO_STAGES: &str = "SELECT sum(s.k * n.value % 7) AS n \
+                          FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id) s \
+                          CROSS JOIN unnest(range(1, 2000)) AS n (value)";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
-    let (cluster, [_survivor, victim]) = Cluster::start().await;
-    let long = "SELECT sum(s.k * n.value % 7) AS n \
-                FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id) s \
-                CROSS JOIN unnest(range(1, 2000)) AS n (value)";
-    let (answer, undisturbed) = cluster.answers(long, 0.6, victim).await;
+    let (cluster, [_survivor, victim]) = Cluster::start(true).await;
+    let (answer, undisturbed) = cluster.answers(TWO_STAGES, &["Finished task", "Execute task"], victim).await;
     assert_eq!(answer, undisturbed);
+    cluster.scheduler.wait_for_part("begins again, by the static planner");
+}
+
+/// The other executor runs a task of the second stage then. Its one vcore must be free again when that stage is rolled back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_static_planner_survives_the_loss_of_rows_that_a_stage_has_finished() {
+    let (cluster, [_survivor, victim]) = Cluster::start(false).await;
+    let (answer, undisturbed) = cluster.answers(TWO_STAGES, &["Finished task", "Execute task"], victim).await;
+    assert_eq!(answer, undisturbed);
+    cluster.scheduler.wait_for_part("Roll back running job/stage");
 }
 
 /// As a task does that takes more memory than the containers of executors may have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
-    let (cluster, [mut running, mut other]) = Cluster::start().await;
+    let (cluster, [mut running, mut other]) = Cluster::start(true).await;
     other.kill();
     let alone = async || explained(&cluster.client, BY_TYPE, "executors").await.lines().count() == 1;
     until("the scheduler misses the other executor", alone).await;

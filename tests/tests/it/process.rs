@@ -25,6 +25,7 @@ pub fn binary() -> PathBuf {
 /// A process of ours, killed when it goes out of scope.
 pub struct Process {
     child: Child,
+    /// What it prints and what it logs, line by line.
     lines: mpsc::Receiver<String>,
     /// For its temporary files, which a killed process leaves behind.
     _temporary: TempDir,
@@ -44,16 +45,22 @@ impl Process {
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("bergmill starts");
-        let out = child.stdout.take().expect("piped");
+        let (out, log) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let (sender, lines) = mpsc::channel();
+        let logged = sender.clone();
+        // Nobody need wait for the lines, but the pipes must not fill.
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
+                let _ = sender.send(line);
+            }
+        });
+        std::thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                let _ = logged.send(line);
             }
         });
         Self { child, lines, _temporary: temporary }
@@ -61,10 +68,24 @@ impl Process {
 
     /// Waits for a line that begins so, and returns the rest of it.
     pub fn wait_for(&self, beginning: &str) -> String {
+        self.wait(beginning, |line| line.strip_prefix(beginning).map(|rest| rest.trim().to_string()))
+    }
+
+    /// Waits for a line with this in it.
+    pub fn wait_for_part(&self, part: &str) {
+        self.wait(part, |line| line.contains(part).then_some(()));
+    }
+
+    /// Forgets what it has printed until now, so that only new lines are waited for.
+    pub fn catch_up(&self) {
+        self.lines.try_iter().for_each(drop);
+    }
+
+    fn wait<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
         loop {
-            let line = self.lines.recv_timeout(START).unwrap_or_else(|e| panic!("waiting for {beginning:?}: {e}"));
-            if let Some(rest) = line.strip_prefix(beginning) {
-                return rest.trim().to_string();
+            let line = self.lines.recv_timeout(START).unwrap_or_else(|e| panic!("waiting for {what:?}: {e}"));
+            if let Some(found) = found(&line) {
+                return found;
             }
         }
     }

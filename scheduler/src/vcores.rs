@@ -1,0 +1,126 @@
+//! Which vcores of the executors are free.
+//!
+//! Ballista 55 keeps a number for each executor, takes from it what a task is given, and gives back what the task's last status says. Of a
+//! task whose stage was rolled back, because an executor was lost that held what the stage reads, nothing is given back: its status finds no
+//! such task. The vcores of the executors that are left are lost one after the other, until nothing can run any more (akin to
+//! apache/datafusion-ballista#2418, which is about tasks that are cancelled). So what is free is counted anew, from the tasks that run, each
+//! time that tasks are given out; and nothing that says "these are free again" is relied upon.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ballista_core::JobId;
+use ballista_core::error::Result;
+use ballista_core::serde::protobuf::{ExecutorHeartbeat, RunningTask, task_status};
+use ballista_core::serde::scheduler::{ExecutorData, ExecutorMetadata};
+use ballista_scheduler::cluster::memory::InMemoryClusterState;
+use ballista_scheduler::cluster::{BoundTask, ClusterState, ClusterStateEventStream, ExecutorSlot};
+use ballista_scheduler::config::TaskDistributionPolicy;
+use ballista_scheduler::state::execution_stage::ExecutionStage;
+use ballista_scheduler::state::task_manager::JobInfoCache;
+use tokio::sync::Mutex;
+
+/// The executors, as Ballista keeps them in memory, but for the vcores that are free.
+#[derive(Default)]
+pub(crate) struct CountedVcores {
+    inner: InMemoryClusterState,
+    /// By the executors' ids. Held while tasks are given out.
+    executors: Mutex<HashMap<String, Vcores>>,
+}
+
+struct Vcores {
+    total: u32,
+    /// What `inner` takes for free.
+    free: u32,
+}
+
+#[async_trait]
+impl ClusterState for CountedVcores {
+    async fn bind_schedulable_tasks(
+        &self,
+        distribution: TaskDistributionPolicy,
+        active_jobs: Arc<HashMap<JobId, JobInfoCache>>,
+        executors: Option<HashSet<String>>,
+    ) -> Result<Vec<BoundTask>> {
+        let mut known = self.executors.lock().await;
+        let busy = busy(&active_jobs).await;
+        let freed = known.iter_mut().map(|(id, vcores)| {
+            let free = vcores.total.saturating_sub(busy.get(id).copied().unwrap_or(0)).max(vcores.free);
+            (id.clone(), free - std::mem::replace(&mut vcores.free, free))
+        });
+        self.inner.unbind_tasks(freed.collect()).await?;
+        let bound = self.inner.bind_schedulable_tasks(distribution, active_jobs, executors).await?;
+        for (id, task) in &bound {
+            if let Some(vcores) = known.get_mut(id) {
+                vcores.free = vcores.free.saturating_sub(task.vcores_consumed);
+            }
+        }
+        Ok(bound)
+    }
+
+    async fn unbind_tasks(&self, _: Vec<ExecutorSlot>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn register_executor(&self, metadata: ExecutorMetadata, spec: ExecutorData) -> Result<()> {
+        let mut known = self.executors.lock().await;
+        let (id, vcores) = (metadata.id.clone(), Vcores { total: spec.total_vcores, free: spec.available_vcores });
+        self.inner.register_executor(metadata, spec).await?;
+        known.insert(id, vcores);
+        Ok(())
+    }
+
+    async fn remove_executor(&self, executor_id: &str) -> Result<()> {
+        let mut known = self.executors.lock().await;
+        self.inner.remove_executor(executor_id).await?;
+        known.remove(executor_id);
+        Ok(())
+    }
+
+    async fn save_executor_metadata(&self, metadata: ExecutorMetadata) -> Result<()> {
+        self.inner.save_executor_metadata(metadata).await
+    }
+
+    async fn get_executor_metadata(&self, executor_id: &str) -> Result<ExecutorMetadata> {
+        self.inner.get_executor_metadata(executor_id).await
+    }
+
+    async fn registered_executor_metadata(&self) -> Vec<ExecutorMetadata> {
+        self.inner.registered_executor_metadata().await
+    }
+
+    async fn save_executor_heartbeat(&self, heartbeat: ExecutorHeartbeat) -> Result<()> {
+        self.inner.save_executor_heartbeat(heartbeat).await
+    }
+
+    fn executor_heartbeats(&self) -> HashMap<String, ExecutorHeartbeat> {
+        self.inner.executor_heartbeats()
+    }
+
+    fn get_executor_heartbeat(&self, executor_id: &str) -> Option<ExecutorHeartbeat> {
+        self.inner.get_executor_heartbeat(executor_id)
+    }
+
+    async fn cluster_state_events(&self) -> Result<ClusterStateEventStream> {
+        self.inner.cluster_state_events().await
+    }
+}
+
+/// The vcores that running tasks have, by their executors' ids.
+async fn busy(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
+    let mut busy = HashMap::<String, u32>::new();
+    for graph in jobs.values().map(|job| &job.execution_graph) {
+        let graph = graph.read().await;
+        let stages = graph.stages().values().filter_map(|stage| match stage {
+            ExecutionStage::Running(stage) => Some(stage),
+            _ => None,
+        });
+        for task in stages.flat_map(|stage| &stage.task_infos) {
+            if let task_status::Status::Running(RunningTask { executor_id }) = &task.task_status {
+                *busy.entry(executor_id.clone()).or_default() += task.vcores_consumed;
+            }
+        }
+    }
+    busy
+}
