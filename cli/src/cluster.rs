@@ -87,7 +87,6 @@ impl Cluster {
         if let Some(bytes) = settings.local_query_bytes {
             config.local_query_bytes = bytes;
         }
-        config.adaptive = settings.adaptive.unwrap_or(true);
         let scheduler = bergmill_scheduler::start(config, warehouse).await?;
         let mut running = JoinSet::new();
         for n in 0..executors {

@@ -138,9 +138,6 @@ settings! {
         /// Queries that read fewer bytes run in the scheduler's process [default: 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
-        /// Whether later stages of a query are planned by what earlier ones gave [default: true]
-        #[arg(long, env = "BERGMILL_ADAPTIVE", value_name = "true|false")]
-        adaptive: bool,
     }
 }
 
@@ -169,9 +166,6 @@ settings! {
         /// Queries that read fewer bytes run in the scheduler's process [default: 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
-        /// Whether later stages of a query are planned by what earlier ones gave [default: true]
-        #[arg(long, env = "BERGMILL_ADAPTIVE", value_name = "true|false")]
-        adaptive: bool,
         /// Folder for spilled data [default: a temporary one]
         #[arg(long, env = "BERGMILL_WORK_DIR", value_name = "DIR")]
         work_dir: PathBuf,

@@ -17,9 +17,6 @@ pub struct SchedulerConfig {
     pub executor_timeout: Duration,
     /// A query that reads fewer bytes of data files than this is answered in the scheduler's own process.
     pub local_query_bytes: u64,
-    /// Whether a query's stages are planned one after the other, by what the finished ones gave. It is faster, but when an executor is lost with
-    /// what a finished stage has made, the query begins again; else that stage alone does.
-    pub adaptive: bool,
     /// Memory that queries in the scheduler's own process may hold before they spill, in bytes.
     pub local_memory_bytes: usize,
     /// Folder for what those queries spill and for event logs.
@@ -36,7 +33,6 @@ impl SchedulerConfig {
             listen: any,
             executor_timeout: Duration::from_secs(20),
             local_query_bytes: 4 * 1024 * 1024,
-            adaptive: true,
             local_memory_bytes: 512 * 1024 * 1024,
             work_dir,
         }

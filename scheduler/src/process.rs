@@ -37,7 +37,6 @@ pub struct Scheduler {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) results: ResultClients,
     pub(crate) local_query_bytes: u64,
-    pub(crate) adaptive: bool,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -123,7 +122,6 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime,
         results: ResultClients::default(),
         local_query_bytes: config.local_query_bytes,
-        adaptive: config.adaptive,
     });
     let backend: Arc<dyn Backend> = scheduler.clone();
     let tasks = vec![

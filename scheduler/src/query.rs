@@ -9,6 +9,7 @@ use std::time::Instant;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
+use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
 use bergmill_engine::{
     MAX_MESSAGE_BYTES, WholeQueryExec, has_union, plain_text, unions_can_be_shared, unions_only_read, without_views,
@@ -31,7 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{from_ballista, from_datafusion, from_failed_query, is_out_of_memory};
 use crate::process::Scheduler;
-use crate::recovery::{Planner, Stranded};
+use crate::recovery::{Loss, MAX_ATTEMPTS};
 use crate::session::StatementSession;
 
 /// Statuses of one query that may wait; they are read as they come.
@@ -86,10 +87,17 @@ impl Scheduler {
         let schema = nullable(&plan.schema());
         let plan = Arc::new(WholeQueryExec::new(plan, state.config().target_partitions()));
         let context = Arc::new(SessionContext::new_with_state(state.clone()));
-        // Subscribe before submitting, so that no status can be missed.
-        let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
-        let id = self.server.submit_physical_plan("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
-        self.answer(&id, statuses, schema, Planner::Static).await?.ok_or_else(|| rows_lost(&id))
+        let mut attempt = 1;
+        loop {
+            // Subscribe before submitting, so that no status can be missed.
+            let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
+            let submitted = self.server.submit_physical_plan("", Arc::clone(&context), plan.clone(), Some(subscriber));
+            let id = submitted.await.map_err(from_ballista)?;
+            if let Some(answer) = self.answer(&id, statuses, Arc::clone(&schema)).await? {
+                return Ok(answer);
+            }
+            attempt = after(&id, attempt)?;
+        }
     }
 
     /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
@@ -102,56 +110,40 @@ impl Scheduler {
         let mut state = session.cluster.clone();
         let vcores = state.config().target_partitions();
         state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
-        if self.adaptive {
-            let (id, answer) = self.submit(plan, &state, Planner::Adaptive).await?;
-            if let Some(answer) = answer {
+        let context = Arc::new(SessionContext::new_with_state(state));
+        let schema = nullable(plan.schema().inner());
+        let mut attempt = 1;
+        loop {
+            // Subscribe before submitting, so that no status can be missed.
+            let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
+            let submitted = self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber));
+            let id = submitted.await.map_err(from_ballista)?;
+            if let Some(answer) = self.answer(&id, statuses, Arc::clone(&schema)).await? {
                 return Ok(answer);
             }
-            tracing::warn!(
-                "query {id} lost rows that it had made, with an executor: it begins again, by the static planner"
-            );
-            // What the second plan's scans report is the same again.
+            attempt = after(&id, attempt)?;
+            // What the next plan's scans report is the same again.
             session.scans.take();
         }
-        let (id, answer) = self.submit(plan, &state, Planner::Static).await?;
-        answer.ok_or_else(|| rows_lost(&id))
     }
 
-    /// Runs a plan by a planner of Ballista's. There is no answer if the query was stranded.
-    async fn submit(
-        &self,
-        plan: &LogicalPlan,
-        state: &SessionState,
-        planner: Planner,
-    ) -> Result<(JobId, Option<ClusterAnswer>)> {
-        let mut state = state.clone();
-        *state.config_mut() = planner.chosen_in(state.config().clone());
-        let context = Arc::new(SessionContext::new_with_state(state));
-        // Subscribe before submitting, so that no status can be missed.
-        let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
-        let id = self.server.submit_job("", context, plan, Some(subscriber)).await.map_err(from_ballista)?;
-        let answer = self.answer(&id, statuses, nullable(plan.schema().inner()), planner).await?;
-        Ok((id, answer))
-    }
-
-    /// The rows of a query that was submitted, once it has succeeded; `None` if it was stranded, and is cancelled.
+    /// The rows of a query that was submitted, once it has succeeded; `None` if rows were lost: then it does not run any more.
     async fn answer(
         &self,
         id: &JobId,
         mut statuses: mpsc::Receiver<JobStatus>,
         schema: SchemaRef,
-        planner: Planner,
     ) -> Result<Option<ClusterAnswer>> {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
-        let stranded = self.until_stranded(id, planner);
-        tokio::pin!(stranded);
+        let lost = self.until_lost(id);
+        tokio::pin!(lost);
         loop {
             let status = tokio::select! {
                 biased;
                 status = statuses.recv() => status,
-                why = &mut stranded => return match why {
-                    Stranded::RowsLost => Ok(None),
-                    Stranded::ExecutorsLost => Err(executors_lost(id)),
+                lost = &mut lost => return match lost? {
+                    Loss::Rows => Ok(None),
+                    Loss::Executors => Err(executors_lost(id)),
                 },
             };
             let Some(status) = status else {
@@ -160,11 +152,25 @@ impl Scheduler {
             match status.status {
                 Some(job_status::Status::Successful(SuccessfulJob { partition_location, .. })) => {
                     guard.scheduler = None;
-                    let rows = self.results.stream(partition_location, schema);
+                    if self.loss(id).await?.is_some() {
+                        return Ok(None);
+                    }
+                    // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
+                    let mut rows = self.results.stream(partition_location, Arc::clone(&schema));
+                    let first = match rows.next().await {
+                        Some(Err(e)) if is_unavailable(&e) => return Ok(None),
+                        first => first,
+                    };
+                    let rows = futures::stream::iter(first).chain(rows);
+                    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
                     return Ok(Some(ClusterAnswer { id: id.clone(), rows }));
                 }
                 Some(job_status::Status::Failed(failed)) => {
                     guard.scheduler = None;
+                    // Perhaps it would not have failed with them.
+                    if self.loss(id).await?.is_some() {
+                        return Ok(None);
+                    }
                     return Err(from_failed_query(id.as_str(), &failed.error));
                 }
                 // Queued and running are progress, not outcomes.
@@ -174,17 +180,25 @@ impl Scheduler {
     }
 }
 
-fn rows_lost(id: &JobId) -> Error {
-    let what = format!("query {id} cannot go on, because executors were lost with what they had done of it; ask again");
-    Error::new(ErrorKind::Unavailable, what)
+/// The next attempt at a query that has lost rows, if it may have one.
+fn after(id: &JobId, attempt: usize) -> Result<usize> {
+    if attempt == MAX_ATTEMPTS {
+        return Err(executors_lost(id));
+    }
+    tracing::warn!("query {id} lost rows that it had made, with an executor: it begins again");
+    Ok(attempt + 1)
 }
 
 fn executors_lost(id: &JobId) -> Error {
     let what = format!(
-        "query {id}: executors were lost one after the other while they ran the same task of it. Most often the system has ended them because \
-         they took more memory than they may: give executors more memory, or fewer vcores"
+        "query {id}: executors were lost again and again while they ran it. Most often the system has ended them because they took more \
+         memory than they may: give executors more memory, or fewer vcores"
     );
     Error::new(ErrorKind::Unavailable, what)
+}
+
+fn is_unavailable(e: &DataFusionError) -> bool {
+    Error::find(e).is_some_and(|e| e.kind() == ErrorKind::Unavailable)
 }
 
 /// The settings for running a plan whole that several executors cannot share out; `None` when they can. `single` is the same
@@ -317,11 +331,12 @@ impl ResultClients {
         let executor = location.executor_meta.ok_or_else(|| missing("executor"))?;
         let partition = location.partition_id.ok_or_else(|| missing("partition"))?.into();
         let port = u16::try_from(executor.port).map_err(|_| missing("port"))?;
-        let mut client = self.client(executor.host, port).await.map_err(|e| e.into_datafusion())?;
-        client
-            .fetch_partition(&executor.id, &partition, location.file_id, layout, true)
-            .await
-            .map_err(|e| e.into_datafusion())
+        let lost = |e: BallistaError| {
+            let what = format!("executor {} cannot be asked for its rows of the answer, ask again: {e}", executor.id);
+            DataFusionError::from(Error::new(ErrorKind::Unavailable, what))
+        };
+        let mut client = self.client(executor.host, port).await.map_err(lost)?;
+        client.fetch_partition(&executor.id, &partition, location.file_id, layout, true).await.map_err(lost)
     }
 
     async fn client(&self, host: String, port: u16) -> ballista_core::error::Result<BallistaClient> {

@@ -1,109 +1,96 @@
-//! Queries that the loss of an executor has left without an end.
+//! Queries that executors were lost with.
 //!
-//! Ballista's adaptive planner plans a stage when those before it have ended, and has then forgotten what it planned them from. When
-//! an executor is lost that holds what a finished stage has made, the stage runs again, but its rows are refused ("Can't find
-//! active stage to update stage outputs"), which is logged and no more: the query neither ends nor fails
-//! (apache/datafusion-ballista#1986). Ballista's static planner recovers from this. It takes twice the time, though, since it knows
-//! only estimates where the other knows sizes: 14.9 s for the 22 queries of TPC-H at scale 1 on two executors, against 6.6 s. So
-//! queries are planned adaptively, and one that was stranded begins again by the static planner. No rows were given until then.
+//! Ballista repeats the tasks that a lost executor was running. It also makes again what the executor had finished, stage by stage, and there both planners of
+//! version 55 are wrong. After the adaptive one the rows of the repeated stage are refused ("Can't find active stage to update stage
+//! outputs"), and the query waits for ever (apache/datafusion-ballista#1986). After the static one a stage that is rolled back leaves what it
+//! had passed on already, so that rows are counted twice. So a query has lost rows as soon as a stage is rolled back or repeated, whatever Ballista makes of
+//! it: it is cancelled and begins again, and no answer is taken from it. No rows were given until then.
 //!
-//! Neither planner counts how often a task is repeated because its executor was lost. A task that takes more memory than a container may have
+//! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more memory than a container may have
 //! would end all executors, one after the other, for ever.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use ballista_core::JobId;
-use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::failed_task::FailedReason;
-use ballista_core::serde::protobuf::{FailedTask, job_status, task_status};
+use ballista_core::serde::protobuf::{FailedTask, task_status};
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
-use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage};
-use datafusion::prelude::SessionConfig;
+use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage, TaskInfo};
+use bergmill_gateway::Result;
 
+use crate::error::from_ballista;
 use crate::process::Scheduler;
 
-/// How often a running query is looked at. Twice in a row it must look stranded, so that no step between two states is taken for
-/// the end.
+/// How often a running query is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A query ends with an error when one of its tasks has been lost with so many executors. Spark gives up a task after as many failures.
-const MAX_LOST_ATTEMPTS: usize = 4;
+/// So often a query begins, or one of its tasks, before the loss of executors is its end. Spark gives up a task after as many failures.
+pub(crate) const MAX_ATTEMPTS: usize = 4;
 
-/// Who cuts a query into stages.
+/// What a query has lost with its executors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Planner {
-    /// Stage after stage, by what the finished ones gave.
-    Adaptive,
-    /// All stages at the start.
-    Static,
-}
-
-impl Planner {
-    /// These settings, with this planner chosen.
-    pub(crate) fn chosen_in(self, config: SessionConfig) -> SessionConfig {
-        config.with_ballista_adaptive_query_planner(self == Self::Adaptive)
-    }
-}
-
-/// Why a query will not end by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stranded {
-    /// Rows that it had made are gone, and nothing makes them again.
-    RowsLost,
-    /// Each executor that ran the same part of it was lost.
-    ExecutorsLost,
+pub(crate) enum Loss {
+    /// Rows that it had made.
+    Rows,
+    /// Each executor that ran the same part of it.
+    Executors,
 }
 
 impl Scheduler {
-    /// Returns when a query can be seen never to end by itself; not at all if that does not happen.
-    pub(crate) async fn until_stranded(&self, id: &JobId, planner: Planner) -> Stranded {
-        let mut before = None;
+    /// Returns when a query has lost what it cannot do without; not at all if that does not happen.
+    pub(crate) async fn until_lost(&self, id: &JobId) -> Result<Loss> {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let now = match self.server.state.task_manager.get_running_job_cache().get(id) {
-                Some(query) => stranded(query.execution_graph.read().await.as_ref(), planner),
-                // It is being planned, or it is over.
-                None => None,
-            };
-            match now {
-                Some(why) if now == before => return why,
-                _ => before = now,
+            if let Some(loss) = self.loss(id).await? {
+                return Ok(loss);
             }
         }
     }
+
+    /// What a query has lost until now, be it running or over.
+    pub(crate) async fn loss(&self, id: &JobId) -> Result<Option<Loss>> {
+        if let Some(query) = self.server.state.task_manager.get_running_job_cache().get(id) {
+            return Ok(loss(query.execution_graph.read().await.as_ref()));
+        }
+        let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
+        Ok(graph.and_then(|graph| loss(graph.as_ref())))
+    }
 }
 
-/// Why nothing can happen any more that would bring a query to its end, if that is so.
-fn stranded(graph: &dyn ExecutionGraph, planner: Planner) -> Option<Stranded> {
-    if graph.is_successful() || !matches!(graph.status().status, Some(job_status::Status::Running(_))) {
-        return None;
+fn loss(graph: &dyn ExecutionGraph) -> Option<Loss> {
+    let mut stages = graph.stages().values();
+    if stages.clone().any(|stage| matches!(stage, ExecutionStage::Running(s) if most_lost(s) >= MAX_ATTEMPTS)) {
+        return Some(Loss::Executors);
     }
-    let stages = graph.stages().values();
-    if stages.clone().any(|stage| matches!(stage, ExecutionStage::Running(s) if most_lost(s) >= MAX_LOST_ATTEMPTS)) {
-        return Some(Stranded::ExecutorsLost);
-    }
-    // The adaptive planner makes no stage before its input is there: one that waits for input has lost it.
-    let has_lost_input = |stage: &ExecutionStage| matches!(stage, ExecutionStage::UnResolved(_));
-    let is_at_work = |stage: &ExecutionStage| match stage {
-        ExecutionStage::Resolved(_) => true,
-        ExecutionStage::Running(stage) => stage.available_tasks() > 0 || !stage.running_tasks().is_empty(),
-        _ => false,
+    stages.any(has_lost_rows).then_some(Loss::Rows)
+}
+
+/// Whether anything that tasks of this stage, or of one that it reads, had finished is to be made again.
+fn has_lost_rows(stage: &ExecutionStage) -> bool {
+    let (attempt, tasks): (usize, &[TaskInfo]) = match stage {
+        ExecutionStage::UnResolved(stage) => (stage.stage_attempt_num, &[]),
+        ExecutionStage::Resolved(stage) => (stage.stage_attempt_num, &[]),
+        ExecutionStage::Running(stage) => (stage.stage_attempt_num, &stage.task_infos),
+        ExecutionStage::Successful(stage) => (stage.stage_attempt_num, &stage.task_infos),
+        ExecutionStage::Failed(stage) => (stage.stage_attempt_num, &stage.task_infos),
     };
-    let is_lost =
-        (planner == Planner::Adaptive && stages.clone().any(has_lost_input)) || !stages.clone().any(is_at_work);
-    is_lost.then_some(Stranded::RowsLost)
+    // A task that had not finished has passed on nothing, and is repeated alone.
+    attempt > 0 || tasks.iter().any(|task| was_lost(task) && task.finish_time > 0)
 }
 
 /// How often the task of one partition was lost with its executor: of that partition for which it was most often.
 fn most_lost(stage: &RunningStage) -> usize {
     let mut lost = HashMap::<usize, usize>::new();
-    for task in &stage.task_infos {
-        if let task_status::Status::Failed(FailedTask { failed_reason: Some(FailedReason::ResultLost(_)), .. }) =
-            &task.task_status
-        {
-            task.global_input_partition_ids.iter().for_each(|partition| *lost.entry(*partition).or_default() += 1);
-        }
+    for task in stage.task_infos.iter().filter(|task| was_lost(task)) {
+        task.global_input_partition_ids.iter().for_each(|partition| *lost.entry(*partition).or_default() += 1);
     }
     lost.into_values().max().unwrap_or(0)
+}
+
+fn was_lost(task: &TaskInfo) -> bool {
+    matches!(
+        &task.task_status,
+        task_status::Status::Failed(FailedTask { failed_reason: Some(FailedReason::ResultLost(_)), .. })
+    )
 }

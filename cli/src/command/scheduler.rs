@@ -46,7 +46,6 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         listen,
         executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
         local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
-        adaptive: settings.adaptive.unwrap_or(true),
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };

@@ -18,7 +18,7 @@ use sqllogictest::{
 };
 
 use crate::answers;
-use crate::warehouse::{Cluster, behind_rest, cluster, on_disk};
+use crate::warehouse::{Cluster, behind_rest, cluster};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_give_the_answers_in_the_files() {
@@ -46,9 +46,8 @@ async fn statements_give_the_answers_in_the_files() {
                 .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             continue;
         }
-        let by_static = (on_disk() && kept.is_none()).then_some(&STATIC[..]);
-        for shape in SHAPES.iter().map(|shape| &shape[..]).chain(by_static) {
-            let folder = kept.as_ref().filter(|_| shape == SHAPES[0]).map(|kept| kept.join(file.file_stem().unwrap()));
+        for shape in &SHAPES {
+            let folder = kept.as_ref().filter(|_| *shape == SHAPES[0]).map(|kept| kept.join(file.file_stem().unwrap()));
             let cluster = cluster(shape, folder.as_deref()).await;
             runner(&cluster)
                 .run_file_async(&file)
@@ -66,9 +65,6 @@ const SHAPES: [[&str; 6]; 2] = [
     ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"],
     ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0"],
 ];
-
-/// Cut into stages by the static planner. What it does with a plan does not depend on where the tables are, so a disk will do.
-const STATIC: [&str; 8] = ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0", "--adaptive", "false"];
 
 /// Statements that a REST server answers in its own way have `skipif rest` or `onlyif rest` before them.
 fn runner(cluster: &Cluster) -> Runner<Door, impl MakeConnection<Conn = Door>> {

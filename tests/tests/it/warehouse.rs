@@ -59,11 +59,6 @@ fn start(data: &Path, arguments: &[&str], own: &[String]) -> (Process, String) {
     serve(data, &arguments)
 }
 
-/// Whether tables and catalog are files of this machine.
-pub fn on_disk() -> bool {
-    ["BERGMILL_TEST_CATALOG", "BERGMILL_TEST_WAREHOUSE"].iter().all(|name| std::env::var_os(name).is_none())
-}
-
 /// Whether the catalog is behind a REST server, which writes the metadata of tables itself.
 pub fn behind_rest() -> bool {
     std::env::var("BERGMILL_TEST_CATALOG").is_ok_and(|server| server.starts_with("http"))
