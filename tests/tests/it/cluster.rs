@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use bergmill_gateway::{Client, ErrorKind, IngestMode, IngestTarget};
+use bergmill_gateway::{Client, Error, ErrorKind, IngestMode, IngestTarget};
 use bergmill_generator::{Shop, ShopParams};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
@@ -143,7 +143,7 @@ impl Cluster {
         let asking = tokio::spawn(async move { number(&client, sql).await });
         lines.iter().for_each(|line| victim.wait_for_part(line));
         victim.kill();
-        let answer = tokio::time::timeout(Duration::from_secs(120), asking).await.expect("within two minutes").unwrap();
+        let answer = within(asking).await.unwrap();
         assert_eq!(by_type(&self.client).await, self.expected);
         (answer, undisturbed)
     }
@@ -202,6 +202,69 @@ async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
     assert_eq!(by_type(&cluster.client).await, cluster.expected);
 }
 
+/// Every few seconds an executor is killed and another one started. A statement gives the right answer or says that it could not, and what is
+/// written is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_right_while_executors_come_and_go() {
+    let (cluster, mut executors) = Cluster::start().await;
+    let client = &cluster.client;
+    client.update("CREATE TABLE raw.copies (event_id VARCHAR, price DOUBLE)", None).await.unwrap();
+    let copy = "INSERT INTO raw.copies SELECT event_id, price FROM raw.shopping_events ORDER BY price";
+    let questions = [
+        "SELECT count(*) FROM raw.shopping_events a JOIN raw.shopping_events b ON a.session_id = b.session_id AND a.event_id <= b.event_id",
+        "SELECT sum(v % 7) FROM (SELECT unnest(range(0, 100 * k)) AS v \
+         FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id))",
+        "SELECT count(*) FROM (SELECT row_number() OVER (PARTITION BY session_id ORDER BY price DESC) AS r FROM raw.shopping_events) WHERE r = 1",
+    ];
+    let began = std::time::Instant::now();
+    let mut expected = Vec::new();
+    for sql in questions {
+        expected.push(number(client, sql).await);
+    }
+    // A slow machine is given time to answer now and then.
+    let round = began.elapsed();
+    let killing = async {
+        for turn in 0.. {
+            tokio::time::sleep(round / 2 + round * (turn % 4) / 4).await;
+            executors[turn as usize % 2] = executor(&cluster.executors_at);
+        }
+    };
+    let (mut right, mut written) = (0, 0);
+    let asking = async {
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(30) || right == 0 || written == 0 {
+            assert!(began.elapsed() < Duration::from_secs(180), "{right} answers, {written} rows");
+            match within(client.update(copy, None)).await {
+                Ok(rows) => {
+                    assert_eq!(rows, EVENTS);
+                    written += rows;
+                }
+                Err(e) => assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}"),
+            }
+            for (sql, expected) in questions.iter().zip(&expected) {
+                match within(answer(client, sql)).await {
+                    Ok(answer) => {
+                        assert_eq!(answer, *expected, "{sql}");
+                        right += 1;
+                    }
+                    Err(e) => assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}"),
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = killing => unreachable!("it goes on for ever"),
+        () = asking => {}
+    }
+    println!("{right} right answers, {written} rows written");
+    assert_eq!(number(client, "SELECT count(*) FROM raw.copies").await, written as i64);
+    assert_eq!(by_type(client).await, cluster.expected);
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(120), what).await.expect("within two minutes")
+}
+
 /// Asks until the answer is yes.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
@@ -242,6 +305,10 @@ fn health_tells_whether_scheduler_and_executor_are_in_touch() {
 }
 
 async fn number(client: &Client, sql: &str) -> i64 {
-    let batches: Vec<RecordBatch> = client.query(sql).await.unwrap().try_collect().await.unwrap();
-    batches[0].column(0).as_primitive::<Int64Type>().value(0)
+    answer(client, sql).await.unwrap()
+}
+
+async fn answer(client: &Client, sql: &str) -> Result<i64, Error> {
+    let batches: Vec<RecordBatch> = client.query(sql).await?.try_collect().await?;
+    Ok(batches[0].column(0).as_primitive::<Int64Type>().value(0))
 }
