@@ -73,8 +73,6 @@ impl Scheduler {
             match self.run_whole(Arc::clone(&single), &session.single).await {
                 Err(e) if is_out_of_memory(&e) && !has_union(&single).map_err(from_datafusion)? => {
                     tracing::info!("a query does not fit the memory of one task and is run in stages: {e}");
-                    // What the second plan's scans report is the same again.
-                    session.scans.take();
                 }
                 done => return Ok(done?.rows),
             }
@@ -87,17 +85,10 @@ impl Scheduler {
         let schema = nullable(&plan.schema());
         let plan = Arc::new(WholeQueryExec::new(plan, state.config().target_partitions()));
         let context = Arc::new(SessionContext::new_with_state(state.clone()));
-        let mut attempt = 1;
-        loop {
-            // Subscribe before submitting, so that no status can be missed.
-            let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
-            let submitted = self.server.submit_physical_plan("", Arc::clone(&context), plan.clone(), Some(subscriber));
-            let id = submitted.await.map_err(from_ballista)?;
-            if let Some(answer) = self.answer(&id, statuses, Arc::clone(&schema)).await? {
-                return Ok(answer);
-            }
-            attempt = after(&id, attempt)?;
-        }
+        let submit = |subscriber| {
+            self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&plan) as _, Some(subscriber))
+        };
+        self.until_answered(schema, submit).await
     }
 
     /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
@@ -111,19 +102,36 @@ impl Scheduler {
         let vcores = state.config().target_partitions();
         state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
         let context = Arc::new(SessionContext::new_with_state(state));
-        let schema = nullable(plan.schema().inner());
+        let submit = |subscriber| {
+            // What the last plan's scans have reported, this one's report again.
+            session.scans.take();
+            self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
+        };
+        self.until_answered(nullable(plan.schema().inner()), submit).await
+    }
+
+    /// Submits a query, and again when it has lost rows, and gives its rows.
+    async fn until_answered<F>(
+        &self,
+        schema: SchemaRef,
+        submit: impl Fn(mpsc::Sender<JobStatus>) -> F,
+    ) -> Result<ClusterAnswer>
+    where
+        F: Future<Output = ballista_core::error::Result<JobId>>,
+    {
         let mut attempt = 1;
         loop {
             // Subscribe before submitting, so that no status can be missed.
-            let (subscriber, statuses) = mpsc::channel::<JobStatus>(STATUS_BUFFER);
-            let submitted = self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber));
-            let id = submitted.await.map_err(from_ballista)?;
+            let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
+            let id = submit(subscriber).await.map_err(from_ballista)?;
             if let Some(answer) = self.answer(&id, statuses, Arc::clone(&schema)).await? {
                 return Ok(answer);
             }
-            attempt = after(&id, attempt)?;
-            // What the next plan's scans report is the same again.
-            session.scans.take();
+            if attempt == MAX_ATTEMPTS {
+                return Err(executors_lost(&id));
+            }
+            tracing::warn!("query {id} lost rows that it had made, with an executor: it begins again");
+            attempt += 1;
         }
     }
 
@@ -137,7 +145,7 @@ impl Scheduler {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
         let lost = self.until_lost(id);
         tokio::pin!(lost);
-        loop {
+        let outcome = loop {
             let status = tokio::select! {
                 biased;
                 status = statuses.recv() => status,
@@ -151,42 +159,28 @@ impl Scheduler {
             };
             match status.status {
                 Some(job_status::Status::Successful(SuccessfulJob { partition_location, .. })) => {
-                    guard.scheduler = None;
-                    if self.loss(id).await?.is_some() {
-                        return Ok(None);
-                    }
-                    // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
-                    let mut rows = self.results.stream(partition_location, Arc::clone(&schema));
-                    let first = match rows.next().await {
-                        Some(Err(e)) if is_unavailable(&e) => return Ok(None),
-                        first => first,
-                    };
-                    let rows = futures::stream::iter(first).chain(rows);
-                    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-                    return Ok(Some(ClusterAnswer { id: id.clone(), rows }));
+                    break Ok(partition_location);
                 }
-                Some(job_status::Status::Failed(failed)) => {
-                    guard.scheduler = None;
-                    // Perhaps it would not have failed with them.
-                    if self.loss(id).await?.is_some() {
-                        return Ok(None);
-                    }
-                    return Err(from_failed_query(id.as_str(), &failed.error));
-                }
+                Some(job_status::Status::Failed(failed)) => break Err(failed.error),
                 // Queued and running are progress, not outcomes.
                 _ => {}
             }
+        };
+        guard.scheduler = None;
+        // Perhaps a query that failed would not have, with the rows that it lost.
+        if self.loss(id).await?.is_some() {
+            return Ok(None);
         }
+        let locations = outcome.map_err(|text| from_failed_query(id.as_str(), &text))?;
+        // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
+        let mut rows = self.results.stream(locations, Arc::clone(&schema));
+        let first = match rows.next().await {
+            Some(Err(e)) if is_unavailable(&e) => return Ok(None),
+            first => first,
+        };
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(first).chain(rows)));
+        Ok(Some(ClusterAnswer { id: id.clone(), rows }))
     }
-}
-
-/// The next attempt at a query that has lost rows, if it may have one.
-fn after(id: &JobId, attempt: usize) -> Result<usize> {
-    if attempt == MAX_ATTEMPTS {
-        return Err(executors_lost(id));
-    }
-    tracing::warn!("query {id} lost rows that it had made, with an executor: it begins again");
-    Ok(attempt + 1)
 }
 
 fn executors_lost(id: &JobId) -> Error {

@@ -59,6 +59,7 @@ impl ClusterState for CountedVcores {
         Ok(bound)
     }
 
+    /// Does nothing: tasks that have ended are no longer counted.
     async fn unbind_tasks(&self, _: Vec<ExecutorSlot>) -> Result<()> {
         Ok(())
     }
