@@ -17,7 +17,7 @@ use crate::whole_query::WholeQueryExec;
 /// Ballista's, which take what does not begin with it.
 const WRITE_TAG: &[u8] = b"BERGMILL/write/1:";
 
-const WHOLE_TAG: &[u8] = b"BERGMILL/whole/1:";
+const WHOLE_TAG: &[u8] = b"BERGMILL/whole/2:";
 const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
 const POSITION_TAG: &[u8] = b"BERGMILL/position/1:";
 
@@ -36,7 +36,7 @@ impl PhysicalExtensionCodec for PlanCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(whole) = buf.strip_prefix(WHOLE_TAG) {
-            return Ok(Arc::new(WholeQueryExec::decode(whole, ctx, self)?));
+            return Ok(Arc::new(WholeQueryExec::decode(whole, only(inputs)?, ctx, self)?));
         }
         if let Some(first) = buf.strip_prefix(FIRST_TAG) {
             return Ok(Arc::new(FirstRowExec::decode(first, only(inputs)?)?));

@@ -8,6 +8,8 @@ use bergmill_catalog::relabel_udf;
 use bergmill_catalog::write::partition_udf;
 use datafusion::logical_expr::ScalarUDF;
 
+use crate::session::cluster_config;
+
 /// All scalar functions: DataFusion's, those on nested values among them, and those that our own plans call.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = ballista_scalar_functions();
@@ -16,10 +18,18 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions
 }
 
-/// All functions, for an executor.
+/// All functions, for an executor. They have the settings of the session that planned them, as in it.
 pub fn function_registry() -> BallistaFunctionRegistry {
+    let settings = cluster_config(1);
     let mut registry = BallistaFunctionRegistry::default();
     // Ballista's default registry lacks the functions on nested values, such as `make_array`.
     registry.scalar_functions.extend(scalar_functions().into_iter().map(|f| (f.name().to_string(), f)));
+    for function in registry.scalar_functions.values_mut() {
+        // A plan names a function and does not say with which settings it was planned: `to_timestamp` takes the time zone
+        // of its result's type from there.
+        if let Some(updated) = function.inner().with_updated_config(settings.options()) {
+            *function = Arc::new(updated);
+        }
+    }
     registry
 }

@@ -6,26 +6,27 @@
 mod codec;
 mod compact;
 mod distinct_groups;
+mod failure;
 mod first_row;
 mod functions;
 mod one_stream;
+mod round_trip;
 mod runtime;
 mod session;
 mod text;
-mod union_leaves;
-mod union_shares;
 mod whole_query;
 mod write_node;
 
 pub use bergmill_catalog::storage::Stores;
 pub use codec::PlanCodec;
+pub use failure::{Failure, FailureKind};
 pub use functions::function_registry;
 pub use one_stream::one_stream;
+pub use round_trip::{Encoding, RoundTrip};
 pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
 };
 pub use text::{plain_text, without_views};
-pub use union_shares::{has_union, unions_can_be_shared, unions_only_read};
 pub use whole_query::WholeQueryExec;
 pub use write_node::WriteNode;

@@ -28,8 +28,6 @@ pub const DEFAULT_NAMESPACE: &str = "raw";
 /// Settings of a query that runs on executors with `vcores` task slots in all.
 pub fn cluster_config(vcores: usize) -> SessionConfig {
     common(SessionConfig::new_with_ballista())
-        // It puts an `EmptyExec` under unions while a query runs; see `union_leaves`.
-        .set_bool("ballista.planner.propagate_empty.enabled", false)
         .with_target_partitions(vcores.max(1))
         .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
 }

@@ -3,13 +3,15 @@
 //! Ballista cuts a plan wherever rows change partitions, and what crosses a cut is written to disk. In a cluster of one
 //! executor nobody else needs those rows, so the plan stays whole: its exchanges are DataFusion's own, in memory, and
 //! what works only inside one process works again: filters that a join or a top-k hands down to a scan while it runs.
-//! To the planner the query is a leaf, so nothing looks into it.
+//! To the planner the query is one operator, so nothing looks into it.
 
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -18,27 +20,33 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
+    DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
     SendableRecordBatchStream, execute_stream,
 };
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
 use crate::text::{plain_text, without_views};
 
-/// A whole plan as one leaf. Its first partition has all rows; the others are empty, and there are as many as the plan
+/// A whole plan as one operator. Its first partition has all rows; the others are empty, and there are as many as the plan
 /// uses vcores, because Ballista gives a task the memory and the slots of its partitions.
+///
+/// Its input says which partition is the first: Ballista may give the partitions to several tasks, and takes from a task's leaves
+/// those that are not the task's. One row in the first partition of the input stands for the query, and goes where that goes.
 #[derive(Debug)]
 pub struct WholeQueryExec {
     plan: Arc<dyn ExecutionPlan>,
+    slots: Arc<dyn ExecutionPlan>,
     /// The plan's, with text as it travels.
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -46,33 +54,44 @@ pub struct WholeQueryExec {
 
 impl WholeQueryExec {
     /// `plan`, to be run by one executor on `vcores` of its task slots.
-    pub fn new(plan: Arc<dyn ExecutionPlan>, vcores: usize) -> Self {
+    ///
+    /// # Errors
+    /// None that a caller can cause: the rows that stand for the slots do not fit together.
+    pub fn try_new(plan: Arc<dyn ExecutionPlan>, vcores: usize) -> Result<Self> {
+        let query: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+        let query = RecordBatch::try_from_iter([("query", query)])?;
+        let (schema, mut slots) = (query.schema(), vec![Vec::new(); vcores.max(1)]);
+        slots[0].push(query);
+        Ok(Self::over(plan, DataSourceExec::from_data_source(MemorySourceConfig::try_new(&slots, schema, None)?)))
+    }
+
+    fn over(plan: Arc<dyn ExecutionPlan>, slots: Arc<dyn ExecutionPlan>) -> Self {
         let schema = without_views(&plan.schema());
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(vcores.max(1)),
+            Partitioning::UnknownPartitioning(slots.output_partitioning().partition_count()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { plan, schema, properties: Arc::new(properties) }
+        Self { plan, slots, schema, properties: Arc::new(properties) }
     }
 
     pub(crate) fn encode(&self, codec: &dyn PhysicalExtensionCodec) -> Result<Vec<u8>> {
-        let vcores = u32::try_from(self.properties.partitioning.partition_count()).unwrap_or(u32::MAX);
         // Both ends of a filter that is handed down at run time must find each other again.
         let converter = DeduplicatingProtoConverter {};
-        let plan = physical_plan_to_bytes_with_proto_converter(Arc::clone(&self.plan), codec, &converter)?;
-        Ok([vcores.to_le_bytes().as_slice(), &plan].concat())
+        Ok(physical_plan_to_bytes_with_proto_converter(Arc::clone(&self.plan), codec, &converter)?.to_vec())
     }
 
-    pub(crate) fn decode(bytes: &[u8], context: &TaskContext, codec: &dyn PhysicalExtensionCodec) -> Result<Self> {
-        let Some((vcores, plan)) = bytes.split_first_chunk() else {
-            return Err(DataFusionError::Internal("a whole query's bytes are too few".to_string()));
-        };
+    pub(crate) fn decode(
+        bytes: &[u8],
+        slots: Arc<dyn ExecutionPlan>,
+        context: &TaskContext,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> Result<Self> {
         let converter = DeduplicatingProtoConverter {};
-        let plan = physical_plan_from_bytes_with_proto_converter(plan, context, codec, &converter)?;
+        let plan = physical_plan_from_bytes_with_proto_converter(bytes, context, codec, &converter)?;
         let plan = compact_before_sorts(with_footer_cache(plan, context)?)?;
-        Ok(Self::new(plan, u32::from_le_bytes(*vcores) as usize))
+        Ok(Self::over(plan, slots))
     }
 }
 
@@ -141,7 +160,7 @@ impl ExecutionPlan for WholeQueryExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
+        vec![&self.slots]
     }
 
     fn apply_expressions(
@@ -151,18 +170,35 @@ impl ExecutionPlan for WholeQueryExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(slots) => Ok(Arc::new(Self::over(Arc::clone(&self.plan), slots))),
+            None => Err(DataFusionError::Internal("a whole query needs its slots".to_string())),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        if partition > 0 {
-            return Ok(Box::pin(EmptyRecordBatchStream::new(schema)));
-        }
-        let rows = execute_stream(Arc::clone(&self.plan), Arc::new(with_shared_memory(&context)?))?;
-        let told = Arc::clone(&schema);
-        let rows = rows.map(move |batch| plain_text(&told, &batch?));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        let mut slot = self.slots.execute(partition, Arc::clone(&context))?;
+        let (plan, fields) = (Arc::clone(&self.plan), Arc::clone(&schema));
+        let rows = async move {
+            if slot.try_next().await?.is_none_or(|batch| batch.num_rows() == 0) {
+                let empty: SendableRecordBatchStream = Box::pin(EmptyRecordBatchStream::new(fields));
+                return Ok::<_, DataFusionError>(empty);
+            }
+            let rows = execute_stream(plan, Arc::new(with_shared_memory(&context)?))?;
+            let schema = Arc::clone(&fields);
+            let rows = rows.map(move |batch| plain_text(&schema, &batch?));
+            Ok(Box::pin(RecordBatchStreamAdapter::new(fields, rows)))
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(rows).try_flatten())))
     }
 }

@@ -17,7 +17,6 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use datafusion::prelude::Expr;
 
 use crate::first_row::FirstRow;
-use crate::union_leaves;
 
 /// Writes its input's rows into data files of one table; its own rows name the files.
 #[derive(Debug, Clone)]
@@ -100,7 +99,7 @@ pub(crate) struct NodePlanner;
 impl QueryPlanner for NodePlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
-        union_leaves::with_metrics(planner.create_physical_plan(plan, session).await?)
+        planner.create_physical_plan(plan, session).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and time-outs.
 
 mod health;
+mod stage;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -144,6 +145,7 @@ fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
         grpc_max_encoding_message_size: message,
         executor_heartbeat_interval_seconds: config.heartbeat.as_secs().max(1),
         memory_pool_size: Some(config.memory_bytes),
+        override_execution_engine: Some(Arc::new(stage::Engine::new())),
         override_function_registry: Some(Arc::new(function_registry())),
         override_config_producer: Some(Arc::new(move || cluster_config(vcores))),
         override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill, Arc::clone(&stores)))),

@@ -14,7 +14,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use crate::error::{from_catalog, from_datafusion};
 use crate::explain;
 use crate::process::Scheduler;
-use crate::query::nullable;
+use crate::query::announced;
 use crate::statement::{Planned, plan};
 use crate::write::identifier;
 
@@ -27,7 +27,10 @@ impl Backend for Scheduler {
     async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
         let session = self.session().await?;
         Ok(match plan(&statement.sql, &session).await? {
-            Planned::Query(plan) => Prepared::Query(nullable(plan.schema().inner())),
+            Planned::Query(plan) => {
+                let plan = session.single.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+                Prepared::Query(announced(&plan))
+            }
             Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
             _ => Prepared::Update,
         })

@@ -12,16 +12,14 @@ use ballista_core::serde::protobuf::{GetJobMetricsParams, JobStageMetrics, Opera
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use bergmill_catalog::ScanReport;
 use bergmill_gateway::{Error, ErrorKind, Result};
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
-use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
 use crate::error::from_datafusion;
 use crate::process::Scheduler;
-use crate::query::{bytes_read, for_clients, must_run_whole};
+use crate::query::{How, for_clients};
 use crate::session::StatementSession;
 
 /// The two columns of every `EXPLAIN`: plan_type, plan.
@@ -37,51 +35,30 @@ impl Scheduler {
         plan: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<SendableRecordBatchStream> {
-        let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
         let mut rows = Vec::new();
-        if bytes_read(&single) <= self.local_query_bytes {
-            drain(execute_stream(Arc::clone(&single), session.single.task_ctx()).map_err(from_datafusion)?).await?;
-            let text = DisplayableExecutionPlan::with_metrics(single.as_ref()).indent(false).to_string();
-            rows.push(("plan_with_metrics", text));
-            rows.push(("scans", scans(&session.scans.take())));
-            rows.push(("executors", "none: answered in the scheduler's process".to_string()));
-        } else {
-            // Scans were planned once to find out how much there is to read; count the query's own only.
-            session.scans.take();
-            let whole = match session.one_executor {
-                true => Some(session.single.clone()),
-                false => must_run_whole(plan, &single, session).await?,
-            };
-            session.scans.take();
-            let (id, text) = match whole {
-                Some(state) => self.analyze_whole(plan, &state).await?,
-                None => {
-                    let answer = self.run_in_stages(plan, &single, session).await?;
-                    drain(answer.rows).await?;
-                    let text = self.stages(&answer.id).await?;
-                    (answer.id, text)
-                }
-            };
-            rows.push(("plan_with_metrics", text));
-            rows.push(("scans", scans(&session.scans.take())));
-            rows.push(("executors", executors(&self.tasks_by_executor(&id).await?)));
-        }
+        let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
+        let ran = self.run_as(plan, &analyze.map_err(from_datafusion)?, session).await?;
+        let text = match &ran.how {
+            // What is not cut is one task, inside of which DataFusion itself takes the figures.
+            How::Local | How::Whole(_) => plan_text(ran.rows).await?,
+            How::Stages(id) => {
+                drain(ran.rows).await?;
+                self.stages(id).await?
+            }
+        };
+        rows.push(("plan_with_metrics", text));
+        rows.push(("scans", scans(&session.scans.take())));
+        let executors = match &ran.how {
+            How::Local => "none: answered in the scheduler's process".to_string(),
+            How::Whole(id) | How::Stages(id) => executors(&self.tasks_by_executor(id).await?),
+        };
+        rows.push(("executors", executors));
         let (types, texts): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(texts))];
         let batch = RecordBatch::try_new(schema(), columns).map_err(|e| from_datafusion(e.into()))?;
         let rows = datafusion::physical_plan::memory::MemoryStream::try_new(vec![batch], schema(), None);
-        Ok(for_clients(Box::pin(rows.map_err(from_datafusion)?)))
-    }
-
-    /// A whole query is one task, inside of which DataFusion itself takes the figures.
-    async fn analyze_whole(&self, plan: &LogicalPlan, state: &SessionState) -> Result<(JobId, String)> {
-        let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
-        let analyze = state.create_physical_plan(&analyze.map_err(from_datafusion)?).await.map_err(from_datafusion)?;
-        let answer = self.run_whole(analyze, state).await?;
-        let texts: Vec<RecordBatch> = answer.rows.try_collect().await.map_err(from_datafusion)?;
-        let texts = texts.iter().filter_map(|b| b.columns().last()?.as_string_opt::<i32>());
-        Ok((answer.id, texts.flat_map(|t| t.iter().flatten()).collect()))
+        Ok(for_clients(schema(), Box::pin(rows.map_err(from_datafusion)?)))
     }
 
     /// Tasks that each executor finished for a query.
@@ -105,6 +82,13 @@ impl Scheduler {
         let answer = answer.map_err(|e| Error::new(ErrorKind::Internal, e.message().to_string()))?;
         answer.into_inner().stages.iter().map(stage).collect::<Result<Vec<_>>>().map(|s| s.join("\n"))
     }
+}
+
+/// The plan in the rows of an `EXPLAIN ANALYZE`.
+async fn plan_text(rows: SendableRecordBatchStream) -> Result<String> {
+    let texts: Vec<RecordBatch> = rows.try_collect().await.map_err(from_datafusion)?;
+    let texts = texts.iter().filter_map(|b| b.columns().last()?.as_string_opt::<i32>());
+    Ok(texts.flat_map(|t| t.iter().flatten()).collect())
 }
 
 async fn drain(mut rows: SendableRecordBatchStream) -> Result<()> {

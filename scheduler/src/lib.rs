@@ -13,10 +13,9 @@ mod error;
 mod explain;
 mod process;
 mod query;
-mod recovery;
 mod session;
+mod stages;
 mod statement;
-mod vcores;
 mod write;
 
 pub use config::SchedulerConfig;

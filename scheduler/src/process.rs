@@ -9,7 +9,7 @@ use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
 use bergmill_catalog::Warehouse;
-use bergmill_engine::{MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, cluster_config, runtime_env, session_state};
+use bergmill_engine::{MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, session_state};
 use bergmill_gateway::{Backend, Error, ErrorKind, Result};
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -22,7 +22,7 @@ use tokio::time::{Duration, Instant};
 use crate::config::SchedulerConfig;
 use crate::error::{from_ballista, from_datafusion};
 use crate::query::ResultClients;
-use crate::vcores::CountedVcores;
+use crate::stages::{CountedVcores, Gate};
 
 /// Finished queries' result files are removed after this: clients read at once, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -37,6 +37,8 @@ pub struct Scheduler {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) results: ResultClients,
     pub(crate) local_query_bytes: u64,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) round_trip: RoundTrip,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -112,13 +114,16 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores())).map_err(from_datafusion)?;
     let ballista = Arc::new(ballista_config(&config, cluster_addr, Arc::clone(&runtime)));
     let jobs = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?.job_state();
-    let state = BallistaCluster::new(Arc::new(CountedVcores::default()), Arc::clone(&jobs));
+    let gate = Arc::new(Gate::new(Arc::clone(&runtime)));
+    let state = BallistaCluster::new(Arc::new(CountedVcores::new(Arc::clone(&gate))), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await.map_err(from_ballista)?;
     let grpc = server.clone();
     let scheduler = Arc::new(Scheduler {
         server,
         jobs,
         warehouse,
+        round_trip: RoundTrip::new(Arc::clone(&runtime)),
+        gate,
         runtime,
         results: ResultClients::default(),
         local_query_bytes: config.local_query_bytes,

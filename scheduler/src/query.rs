@@ -6,14 +6,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::{
-    MAX_MESSAGE_BYTES, WholeQueryExec, has_union, plain_text, unions_can_be_shared, unions_only_read, without_views,
-};
+use bergmill_engine::{Encoding, MAX_MESSAGE_BYTES, WholeQueryExec, without_views};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -32,8 +32,8 @@ use tokio::sync::mpsc;
 
 use crate::error::{from_ballista, from_datafusion, from_failed_query, is_out_of_memory};
 use crate::process::Scheduler;
-use crate::recovery::{Loss, MAX_ATTEMPTS};
 use crate::session::StatementSession;
+use crate::stages::{Loss, MAX_ATTEMPTS, divisible};
 
 /// Statuses of one query that may wait; they are read as they come.
 const STATUS_BUFFER: usize = 16;
@@ -50,6 +50,38 @@ pub(crate) struct ClusterAnswer {
     pub rows: SendableRecordBatchStream,
 }
 
+/// What became of a query on the executors.
+enum Outcome {
+    Answer(ClusterAnswer),
+    /// It lost rows with an executor, and does not run any more.
+    LostRows,
+    /// It cannot be run in stages, for this reason, and does not run any more.
+    NotInStages(String),
+}
+
+/// What became of a query in stages.
+pub(crate) enum Staged {
+    Answer(ClusterAnswer),
+    /// It has to run whole, for this reason.
+    Refused(String),
+}
+
+/// The rows of a query, and how it was run.
+pub(crate) struct Ran {
+    pub rows: SendableRecordBatchStream,
+    pub how: How,
+}
+
+/// How a query was run.
+pub(crate) enum How {
+    /// In the scheduler's process.
+    Local,
+    /// By one executor.
+    Whole(JobId),
+    /// In stages.
+    Stages(JobId),
+}
+
 impl Scheduler {
     /// Runs a plan where it belongs, and streams its rows.
     pub(crate) async fn run(
@@ -57,47 +89,75 @@ impl Scheduler {
         plan: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<SendableRecordBatchStream> {
+        Ok(self.run_as(plan, plan, session).await?.rows)
+    }
+
+    /// Runs a plan where it belongs. If that is not in stages, `uncut` is run in its place.
+    pub(crate) async fn run_as(
+        &self,
+        plan: &LogicalPlan,
+        uncut: &LogicalPlan,
+        session: &StatementSession,
+    ) -> Result<Ran> {
         let began = Instant::now();
         let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
+        let schema = if std::ptr::eq(plan, uncut) { announced(&single) } else { nullable(uncut.schema().inner()) };
         if bytes_read(&single) <= self.local_query_bytes {
-            let rows = execute_stream(single, session.single.task_ctx()).map_err(from_datafusion)?;
-            return Ok(for_clients(rows));
-        }
-        if let Some(state) = must_run_whole(plan, &single, session).await? {
             session.scans.take();
-            let whole = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
-            return Ok(self.run_whole(whole, &state).await?.rows);
+            let here = session.single.create_physical_plan(uncut).await.map_err(from_datafusion)?;
+            return run_here(here, &session.single, schema);
         }
-        if session.one_executor {
-            match self.run_whole(Arc::clone(&single), &session.single).await {
-                Err(e) if is_out_of_memory(&e) && !has_union(&single).map_err(from_datafusion)? => {
-                    tracing::info!("a query does not fit the memory of one task and is run in stages: {e}");
-                }
-                done => return Ok(done?.rows),
+        if !session.one_executor {
+            match self.run_in_stages(plan, &single, session).await? {
+                Staged::Answer(answer) => return Ok(Ran { rows: answer.rows, how: How::Stages(answer.id) }),
+                Staged::Refused(reason) => tracing::info!("a query runs whole: {reason}"),
             }
         }
-        Ok(self.run_in_stages(plan, &single, session).await?.rows)
+        match self.run_whole(uncut, &schema, session).await {
+            Err(e) if is_out_of_memory(&e) && session.one_executor => {
+                match self.run_in_stages(plan, &single, session).await? {
+                    Staged::Answer(answer) => {
+                        tracing::info!("a query that did not fit the memory of one task ran in stages: {e}");
+                        Ok(Ran { rows: answer.rows, how: How::Stages(answer.id) })
+                    }
+                    Staged::Refused(_) => Err(e),
+                }
+            }
+            done => done,
+        }
     }
 
-    /// Runs a physical plan on one executor, uncut.
-    pub(crate) async fn run_whole(&self, plan: Arc<dyn ExecutionPlan>, state: &SessionState) -> Result<ClusterAnswer> {
-        let schema = nullable(&plan.schema());
-        let plan = Arc::new(WholeQueryExec::new(plan, state.config().target_partitions()));
-        let context = Arc::new(SessionContext::new_with_state(state.clone()));
+    /// Runs a plan on one executor, uncut; here, if it would not arrive there as it is.
+    async fn run_whole(&self, plan: &LogicalPlan, schema: &SchemaRef, session: &StatementSession) -> Result<Ran> {
+        let state = session.whole();
+        session.scans.take();
+        let whole = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
+            tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
+            return run_here(whole, &state, Arc::clone(schema));
+        }
+        let whole = WholeQueryExec::try_new(whole, state.config().target_partitions()).map_err(from_datafusion)?;
+        let (whole, context) = (Arc::new(whole), Arc::new(SessionContext::new_with_state(state)));
         let submit = |subscriber| {
-            self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&plan) as _, Some(subscriber))
+            self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&whole) as _, Some(subscriber))
         };
-        self.until_answered(schema, submit).await
+        match self.until_answered(Arc::clone(schema), submit).await? {
+            Staged::Answer(answer) => Ok(Ran { rows: answer.rows, how: How::Whole(answer.id) }),
+            Staged::Refused(reason) => Err(Error::new(ErrorKind::Internal, format!("the query did not get on: {reason}"))),
+        }
     }
 
     /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
-    pub(crate) async fn run_in_stages(
+    async fn run_in_stages(
         &self,
         plan: &LogicalPlan,
         single: &Arc<dyn ExecutionPlan>,
         session: &StatementSession,
-    ) -> Result<ClusterAnswer> {
+    ) -> Result<Staged> {
+        if let Some(reason) = refused_before_cutting(plan, single, session).await {
+            return Ok(Staged::Refused(reason));
+        }
         let mut state = session.cluster.clone();
         let vcores = state.config().target_partitions();
         state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
@@ -107,7 +167,7 @@ impl Scheduler {
             session.scans.take();
             self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
         };
-        self.until_answered(nullable(plan.schema().inner()), submit).await
+        self.until_answered(announced(single), submit).await
     }
 
     /// Submits a query, and again when it has lost rows, and gives its rows.
@@ -115,7 +175,7 @@ impl Scheduler {
         &self,
         schema: SchemaRef,
         submit: impl Fn(mpsc::Sender<JobStatus>) -> F,
-    ) -> Result<ClusterAnswer>
+    ) -> Result<Staged>
     where
         F: Future<Output = ballista_core::error::Result<JobId>>,
     {
@@ -124,24 +184,19 @@ impl Scheduler {
             // Subscribe before submitting, so that no status can be missed.
             let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
             let id = submit(subscriber).await.map_err(from_ballista)?;
-            if let Some(answer) = self.answer(&id, statuses, Arc::clone(&schema)).await? {
-                return Ok(answer);
-            }
-            if attempt == MAX_ATTEMPTS {
-                return Err(executors_lost(&id));
+            match self.answer(&id, statuses, Arc::clone(&schema)).await? {
+                Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
+                Outcome::NotInStages(reason) => return Ok(Staged::Refused(format!("query {id}: {reason}"))),
+                Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
+                Outcome::LostRows => {}
             }
             tracing::warn!("query {id} lost rows that it had made, with an executor: it begins again");
             attempt += 1;
         }
     }
 
-    /// The rows of a query that was submitted, once it has succeeded; `None` if rows were lost: then it does not run any more.
-    async fn answer(
-        &self,
-        id: &JobId,
-        mut statuses: mpsc::Receiver<JobStatus>,
-        schema: SchemaRef,
-    ) -> Result<Option<ClusterAnswer>> {
+    /// The rows of a query that was submitted, once it has succeeded.
+    async fn answer(&self, id: &JobId, mut statuses: mpsc::Receiver<JobStatus>, schema: SchemaRef) -> Result<Outcome> {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
         let lost = self.until_lost(id);
         tokio::pin!(lost);
@@ -150,7 +205,8 @@ impl Scheduler {
                 biased;
                 status = statuses.recv() => status,
                 lost = &mut lost => return match lost? {
-                    Loss::Rows => Ok(None),
+                    Loss::Rows => Ok(Outcome::LostRows),
+                    Loss::Stages(reason) => Ok(Outcome::NotInStages(reason)),
                     Loss::Executors => Err(executors_lost(id)),
                 },
             };
@@ -169,18 +225,31 @@ impl Scheduler {
         guard.scheduler = None;
         // Perhaps a query that failed would not have, with the rows that it lost.
         if self.loss(id).await?.is_some() {
-            return Ok(None);
+            return Ok(Outcome::LostRows);
         }
-        let locations = outcome.map_err(|text| from_failed_query(id.as_str(), &text))?;
+        let locations = match outcome {
+            Ok(locations) => locations,
+            Err(text) => {
+                let e = from_failed_query(id.as_str(), &text);
+                // What is wrong with the stages is not wrong with the query.
+                return if e.kind() == ErrorKind::Internal { Ok(Outcome::NotInStages(e.to_string())) } else { Err(e) };
+            }
+        };
         // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
         let mut rows = self.results.stream(locations, Arc::clone(&schema));
         let first = match rows.next().await {
-            Some(Err(e)) if is_unavailable(&e) => return Ok(None),
+            Some(Err(e)) if is_unavailable(&e) => return Ok(Outcome::LostRows),
             first => first,
         };
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(first).chain(rows)));
-        Ok(Some(ClusterAnswer { id: id.clone(), rows }))
+        Ok(Outcome::Answer(ClusterAnswer { id: id.clone(), rows }))
     }
+}
+
+/// Runs a plan in this process.
+fn run_here(plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
+    let rows = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+    Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
 }
 
 fn executors_lost(id: &JobId) -> Error {
@@ -195,19 +264,20 @@ fn is_unavailable(e: &DataFusionError) -> bool {
     Error::find(e).is_some_and(|e| e.kind() == ErrorKind::Unavailable)
 }
 
-/// The settings for running a plan whole that several executors cannot share out; `None` when they can. `single` is the same
+/// Why a query cannot be run in stages, as far as that can be said before it is cut; `None` if it may be tried. `single` is the same
 /// query planned for one process.
-pub(crate) async fn must_run_whole(
+async fn refused_before_cutting(
     plan: &LogicalPlan,
     single: &Arc<dyn ExecutionPlan>,
     session: &StatementSession,
-) -> Result<Option<SessionState>> {
-    if session.one_executor || unions_only_read(single).map_err(from_datafusion)? {
-        return Ok(None);
+) -> Option<String> {
+    if divisible::check_before_cutting(single, usize::MAX).is_ok() {
+        return None;
     }
-    let staged = session.cluster.create_physical_plan(plan).await.map_err(from_datafusion)?;
-    let can = unions_can_be_shared(&staged).map_err(from_datafusion)?;
-    Ok((!can).then(|| session.whole()))
+    match session.cluster.create_physical_plan(plan).await {
+        Ok(staged) => divisible::check_before_cutting(&staged, 1).err().map(|reason| reason.to_string()),
+        Err(e) => Some(e.strip_backtrace()),
+    }
 }
 
 /// A client that goes away takes its query with it.
@@ -273,25 +343,44 @@ fn partitions(bytes: usize, vcores: usize) -> usize {
     bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
 }
 
-/// The schema that clients are told: every column nullable. Logical and physical plans disagree about nullability
-/// often enough that a promise of NOT NULL would break, and clients that were promised one schema reject another.
-pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
-    let plain = without_views(schema);
-    let told = |f: &Arc<Field>| Field::new(f.name(), f.data_type().clone(), true);
-    Arc::new(Schema::new(plain.fields().iter().map(told).collect::<Vec<_>>()))
+/// The schema of a query's rows as clients get them, from the plan that one process would run: text without views, and every
+/// column nullable. Plans disagree about nullability often enough that a promise of NOT NULL would break, and clients that
+/// were promised one schema reject another.
+pub(crate) fn announced(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
+    nullable(&plan.schema())
 }
 
-/// Rows of this process as clients get them: with that schema, and with errors that have the front door's kinds. A panic on
+/// The schema with every column nullable, and text without views.
+pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
+    let plain = without_views(schema);
+    let fields = plain.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows of this process as clients get them: with the announced schema, and with errors that have the front door's kinds. A panic on
 /// the way, as readers of damaged files may have, is an error too, as it is on executors; else the client would see its
 /// connection break.
-pub(crate) fn for_clients(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let schema = nullable(&rows.schema());
-    let told = Arc::clone(&schema);
+pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let announced = Arc::clone(&schema);
     let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
         let batch = batch.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
-        batch.and_then(|b| plain_text(&told, &b)).map_err(|e| from_datafusion(e).into())
+        batch.and_then(|b| conform(&announced, &b)).map_err(|e| from_datafusion(e).into())
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// The batch with the types that were announced. Plans for several processes may compute a decimal wider than the plan for one.
+fn conform(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let column = |(column, field): (&ArrayRef, &Arc<Field>)| {
+        if column.data_type() == field.data_type() {
+            return Ok(Arc::clone(column));
+        }
+        cast_with_options(column, field.data_type(), &exact)
+    };
+    let columns = batch.columns().iter().zip(schema.fields()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
@@ -307,7 +396,7 @@ impl ResultClients {
     /// The rows of a finished query, partition after partition.
     fn stream(&self, partitions: Vec<PartitionLocation>, schema: SchemaRef) -> SendableRecordBatchStream {
         let clients = self.clone();
-        let told = Arc::clone(&schema);
+        let announced = Arc::clone(&schema);
         let rows = futures::stream::iter(partitions)
             .map(move |p| {
                 let clients = clients.clone();
@@ -315,7 +404,7 @@ impl ResultClients {
             })
             .buffered(FETCH_AHEAD)
             .try_flatten()
-            .map(move |batch| batch.and_then(|b| plain_text(&told, &b)));
+            .map(move |batch| batch.and_then(|b| conform(&announced, &b)));
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 
@@ -375,7 +464,8 @@ mod tests {
     async fn a_panic_is_an_error_of_its_query_alone() {
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)]));
         let rows = futures::stream::iter([1, 2]).map(|n| panic!("no row {n}"));
-        let rows = for_clients(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+        let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), rows);
+        let rows = for_clients(nullable(&schema), Box::pin(rows));
         let answer: Vec<_> = rows.collect().await;
         let [Err(e)] = &answer[..] else { panic!("one error: {answer:?}") };
         let e = Error::find(e).unwrap();

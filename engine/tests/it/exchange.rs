@@ -36,7 +36,7 @@ async fn two_tasks_that_spill_at_once_do_not_wait_for_ever() {
         let context =
             SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_config(config).build());
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let running = collect(Arc::new(WholeQueryExec::new(plan, 2)), context.task_ctx());
+        let running = collect(Arc::new(WholeQueryExec::try_new(plan, 2).unwrap()), context.task_ctx());
         match tokio::time::timeout(Duration::from_secs(30), running).await {
             Err(_) => panic!("attempt {attempt} hangs"),
             Ok(Ok(batches)) => {

@@ -36,8 +36,8 @@ async fn a_whole_query_survives_the_journey_to_an_executor() {
     for sql in QUERIES {
         let context = SessionContext::new_with_state(ours(&table(), 1 << 30, spill.path()));
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let whole: Arc<dyn ExecutionPlan> = Arc::new(WholeQueryExec::new(plan, 2));
-        assert_eq!((whole.output_partitioning().partition_count(), whole.children().len()), (2, 0));
+        let whole: Arc<dyn ExecutionPlan> = Arc::new(WholeQueryExec::try_new(plan, 2).unwrap());
+        assert_eq!((whole.output_partitioning().partition_count(), whole.children().len()), (2, 1));
         let codec = PlanCodec::default();
         let bytes = physical_plan_to_bytes_with_extension_codec(whole, &codec).unwrap();
         let task = context.task_ctx();
@@ -53,7 +53,7 @@ async fn a_whole_query_survives_the_journey_to_an_executor() {
 fn damaged_bytes_are_an_error() {
     let spill = tempfile::tempdir().unwrap();
     let context = SessionContext::new_with_state(ours(&table(), 1 << 30, spill.path()));
-    for bytes in [&b"BERGMILL/whole/1:"[..], b"BERGMILL/whole/1:\x02\0\0\0\xff\xff", b"BERGMILL/first/1:{}"] {
+    for bytes in [&b"BERGMILL/whole/2:"[..], b"BERGMILL/whole/2:\x02\0\0\0\xff\xff", b"BERGMILL/first/1:{}"] {
         use datafusion_proto::physical_plan::{DefaultPhysicalProtoConverter, PhysicalExtensionCodec};
         let decoded =
             PlanCodec::default().try_decode(bytes, &[], &context.task_ctx(), &DefaultPhysicalProtoConverter {});

@@ -21,10 +21,13 @@ use ballista_scheduler::state::execution_stage::ExecutionStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use tokio::sync::Mutex;
 
-/// The executors, as Ballista keeps them in memory, but for the vcores that are free.
-#[derive(Default)]
+use crate::stages::Gate;
+
+/// The executors, as Ballista keeps them in memory, but for the vcores that are free. Stages pass the [`Gate`] before their tasks are
+/// given out.
 pub(crate) struct CountedVcores {
     inner: InMemoryClusterState,
+    gate: Arc<Gate>,
     /// By the executors' ids. Held while tasks are given out.
     executors: Mutex<HashMap<String, Vcores>>,
 }
@@ -33,6 +36,12 @@ struct Vcores {
     total: u32,
     /// What `inner` takes for free.
     free: u32,
+}
+
+impl CountedVcores {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        Self { inner: InMemoryClusterState::default(), gate, executors: Mutex::default() }
+    }
 }
 
 #[async_trait]
@@ -50,6 +59,7 @@ impl ClusterState for CountedVcores {
             (id.clone(), free - std::mem::replace(&mut vcores.free, free))
         });
         self.inner.unbind_tasks(freed.collect()).await?;
+        let active_jobs = self.gate.let_through(active_jobs).await;
         let bound = self.inner.bind_schedulable_tasks(distribution, active_jobs, executors).await?;
         for (id, task) in &bound {
             if let Some(vcores) = known.get_mut(id) {

@@ -1,4 +1,4 @@
-//! Queries that executors were lost with.
+//! Queries that cannot go on: executors were lost with what they had made, or nothing happens any more.
 //!
 //! Ballista repeats the tasks that a lost executor was running. It also makes again what the executor had finished, stage by stage, and there both planners of
 //! version 55 are wrong. After the adaptive one the rows of the repeated stage are refused ("Can't find active stage to update stage
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ballista_core::JobId;
 use ballista_core::serde::protobuf::failed_task::FailedReason;
-use ballista_core::serde::protobuf::{FailedTask, task_status};
+use ballista_core::serde::protobuf::{FailedTask, job_status, task_status};
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage, TaskInfo};
 use bergmill_gateway::Result;
@@ -22,28 +22,50 @@ use bergmill_gateway::Result;
 use crate::error::from_ballista;
 use crate::process::Scheduler;
 
-/// How often a running query is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a running query is polled.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// So often a query begins, or one of its tasks, before the loss of executors is its end. Spark gives up a task after as many failures.
 pub(crate) const MAX_ATTEMPTS: usize = 4;
 
-/// What a query has lost with its executors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a query cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Rows that it had made.
+    /// Rows that it had made were lost with an executor.
     Rows,
-    /// Each executor that ran the same part of it.
+    /// Each executor that ran the same part of it was lost.
     Executors,
+    /// It may not run in stages, or does not get on in them, for this reason.
+    Stages(String),
+}
+
+/// What a query that nothing comes of looks like.
+#[derive(Debug, PartialEq, Eq)]
+struct Standstill {
+    done: usize,
+    /// Stages that are not done.
+    stages: Vec<usize>,
+    /// Whether tasks wait to run.
+    can_start: bool,
 }
 
 impl Scheduler {
-    /// Returns when a query has lost what it cannot do without; not at all if that does not happen.
+    /// Returns when a query cannot go on as it is; not at all if that does not happen.
     pub(crate) async fn until_lost(&self, id: &JobId) -> Result<Loss> {
+        let (mut last, mut polls) = (None, 0);
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                reason = self.gate.until_refused(id) => return Ok(Loss::Stages(reason)),
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
             if let Some(loss) = self.loss(id).await? {
                 return Ok(loss);
+            }
+            let now = self.standstill(id).await?;
+            polls = if now == last { polls + 1 } else { 1 };
+            last = now;
+            if let Some(standstill) = last.as_ref().filter(|s| polls >= s.polls()) {
+                return Ok(Loss::Stages(standstill.to_string()));
             }
         }
     }
@@ -56,6 +78,56 @@ impl Scheduler {
         let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
         Ok(graph.and_then(|graph| loss(graph.as_ref())))
     }
+
+    async fn standstill(&self, id: &JobId) -> Result<Option<Standstill>> {
+        if self.executors().await?.is_empty() {
+            // Ballista waits for one to come back, and says so when it gives up.
+            return Ok(None);
+        }
+        let running = self.server.state.task_manager.get_running_job_cache();
+        let Some(query) = running.get(id) else { return Ok(None) };
+        let Some(found) = standstill(query.execution_graph.read().await.as_ref()) else { return Ok(None) };
+        if found.can_start {
+            // It may wait for the vcores of others.
+            for other in running.values() {
+                if !other.execution_graph.read().await.running_tasks().is_empty() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+impl Standstill {
+    /// After so many polls that find the same, nothing will come of the query. Between two events of its life a query stands still for
+    /// a moment.
+    fn polls(&self) -> usize {
+        if self.can_start { 10 } else { 2 }
+    }
+}
+
+impl std::fmt::Display for Standstill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages = self.stages.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let start = if self.can_start { "nothing is started" } else { "nothing can start" };
+        write!(f, "nothing of it runs, and {start}; unfinished stages: {stages}")
+    }
+}
+
+/// Whether no task of a query runs, though it is not over.
+fn standstill(graph: &dyn ExecutionGraph) -> Option<Standstill> {
+    let is_over = !matches!(graph.status().status, Some(job_status::Status::Running(_)));
+    if is_over || !graph.running_tasks().is_empty() {
+        return None;
+    }
+    let resolved = graph.stages().values().any(|stage| matches!(stage, ExecutionStage::Resolved(_)));
+    let can_start = resolved || graph.available_tasks() > 0;
+    let is_done = |stage: &ExecutionStage| matches!(stage, ExecutionStage::Successful(_));
+    let (done, open): (Vec<_>, Vec<_>) = graph.stages().iter().partition(|(_, stage)| is_done(stage));
+    let mut stages: Vec<usize> = open.into_iter().map(|(id, _)| *id).collect();
+    stages.sort_unstable();
+    Some(Standstill { done: done.len(), stages, can_start })
 }
 
 fn loss(graph: &dyn ExecutionGraph) -> Option<Loss> {

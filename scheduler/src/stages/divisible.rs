@@ -1,0 +1,397 @@
+//! Whether a stage can be divided into tasks.
+//!
+//! A task of a stage gets some of its partitions. Ballista's `restrict_plan_to_partitions` takes the others from the leaves of the
+//! task's plan, but leaves those as they are that are below an operator which wants all rows in one partition: each task
+//! reads them whole. The task then runs every partition that its plan still has. So a stage can be divided if
+//!
+//! - partition `i` of each operator needs partition `i` of its inputs alone, or all rows of an input that it collects,
+//! - an operator gives no rows on behalf of an input that it collects, since each task would give them,
+//! - what is collected comes out the same in every task,
+//! - without its partitions at the leaves an operator has none, where it stands under a union.
+//!
+//! Operators that are not known here are taken for not divisible: such a query is run whole, by one executor.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ballista_core::execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec, SortShuffleWriterExec};
+use bergmill_engine::WholeQueryExec;
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::Volatility;
+use datafusion::physical_expr::{Distribution, Partitioning, PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::joins::{
+    HashJoinExec, NestedLoopJoinExec, PartitionMode, PiecewiseMergeJoinExec,
+};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+/// Why a stage is not divided into tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Indivisible {
+    /// Tasks would each give the rows of the collected side that have no match.
+    RowsOfCollectedSide { operator: String, join: JoinType },
+    /// Tasks would each collect other rows, as a limit, a window or a volatile function may give them.
+    UnsteadyInput(String),
+    /// A task without the partitions of this input of a union would still have one.
+    UnionInput(String),
+    /// Rows are not where the operator expects them.
+    Misplaced { operator: String, expected: usize, found: usize },
+    /// The rows of an input are not partitioned by the keys that the operator needs.
+    WrongKeys(String),
+    /// The rows of an input are not in the order that the operator needs.
+    WrongOrder(String),
+    /// Nothing is known of this operator.
+    Unknown(String),
+    /// The stage exchanges the rows of an input that has none, which Ballista plans for ever.
+    NoRows,
+}
+
+impl fmt::Display for Indivisible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RowsOfCollectedSide { operator, join } => {
+                write!(f, "each task would give the unmatched rows of a {join} join's collected side ({operator})")
+            }
+            Self::UnsteadyInput(operator) => write!(f, "each task could collect other rows from {operator}"),
+            Self::UnionInput(operator) => write!(f, "a union's input cannot be left out of a task ({operator})"),
+            Self::Misplaced { operator, expected, found } => {
+                write!(f, "{operator} has {found} partitions where the stage has {expected}")
+            }
+            Self::WrongKeys(operator) => write!(f, "the rows of {operator} are not partitioned by its keys"),
+            Self::WrongOrder(operator) => write!(f, "the rows that {operator} reads are not in its order"),
+            Self::Unknown(operator) => write!(f, "it is not known whether {operator} can be divided"),
+            Self::NoRows => write!(f, "a stage would exchange the rows of an input without any"),
+        }
+    }
+}
+
+/// Whether the tasks of a stage together give the rows of the stage. `stage` is its plan, the node that writes the shuffle on top.
+pub(crate) fn check(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
+    let children = stage.children();
+    let [input] = children.as_slice() else { return Err(Indivisible::Unknown(stage.name().to_string())) };
+    divided(input, input.output_partitioning().partition_count())
+}
+
+/// Whether a stage has any rows to exchange.
+pub(crate) fn check_exchange(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
+    let is_empty = stage.is::<SortShuffleWriterExec>() && stage.children().into_iter().all(only_passes_nothing);
+    if is_empty { Err(Indivisible::NoRows) } else { Ok(()) }
+}
+
+/// Whether a query's plan has what [`check`] refuses however Ballista joins by hash, so that stages need not be tried. `plan` is
+/// not cut, and is taken for a plan for `partitions` partitions.
+pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Result<(), Indivisible> {
+    let mut found = Ok(());
+    // The closure never fails.
+    let _ = plan.apply(|node| {
+        let probe = node.children().last().map_or(1, |probe| probe.output_partitioning().partition_count());
+        found = match () {
+            () if node.is::<UnionExec>() => node.children().into_iter().try_for_each(can_be_left_out),
+            () if node.is::<HashJoinExec>() => Ok(()),
+            () if !is_known(node) && !is_exchange(node) => Err(Indivisible::Unknown(node.name().to_string())),
+            () => check_join(node, probe.max(partitions)),
+        };
+        Ok(if found.is_ok() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    found
+}
+
+/// Whether partitions of `node`, of which there must be `count`, are those of its inputs.
+fn divided(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisible> {
+    let found = node.output_partitioning().partition_count();
+    if found != count {
+        return Err(Indivisible::Misplaced { operator: node.name().to_string(), expected: count, found });
+    }
+    if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
+        // Each task would read all of it.
+        let is_whole = reader.broadcast && count > 1;
+        return if is_whole { Err(Indivisible::Unknown("a broadcast".to_string())) } else { Ok(()) };
+    }
+    if let Some(scan) = node.downcast_ref::<DataSourceExec>() {
+        let source = scan.data_source();
+        let is_known = source.downcast_ref::<FileScanConfig>().is_some_and(|s| s.file_groups.len() == count)
+            || source.downcast_ref::<MemorySourceConfig>().is_some_and(|s| s.partitions().len() == count);
+        return if is_known { Ok(()) } else { Err(Indivisible::Unknown("a source of rows".to_string())) };
+    }
+    if node.is::<RangeShuffleReaderExec>() {
+        return Ok(());
+    }
+    if !is_known(node) {
+        return Err(Indivisible::Unknown(node.name().to_string()));
+    }
+    check_join(node, count)?;
+    let children = node.children();
+    if node.is::<UnionExec>() {
+        return children.into_iter().try_for_each(|child| {
+            can_be_left_out(child)?;
+            divided(child, child.output_partitioning().partition_count())
+        });
+    }
+    let collects = collects(node);
+    check_order(node)?;
+    for (index, child) in children.into_iter().enumerate() {
+        if collects[index] {
+            if count > 1 {
+                steady(child)?;
+            }
+        } else {
+            divided(child, count)?;
+            check_keys(node, index, child, count)?;
+        }
+    }
+    Ok(())
+}
+
+/// For each input of `node`, whether it reads all of its rows for each of its partitions.
+fn collects(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
+    let children = node.children().len();
+    if node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() {
+        return vec![true; children];
+    }
+    let required = node.input_distribution_requirements();
+    required.per_child_distributions().map(|d| matches!(d, Distribution::SinglePartition)).collect()
+}
+
+/// Whether the rows of an input are partitioned as the operator needs them. Partitions that are ranges of rows in some
+/// order would do as well; none are made here.
+fn check_keys(
+    node: &Arc<dyn ExecutionPlan>,
+    index: usize,
+    child: &Arc<dyn ExecutionPlan>,
+    count: usize,
+) -> Result<(), Indivisible> {
+    let required = node.input_distribution_requirements();
+    let Some(keys @ Distribution::KeyPartitioned(_)) = required.child_distribution(index) else { return Ok(()) };
+    // The same keys on both sides of a join; an aggregate may do with some of its keys.
+    let some_keys_do = node.children().len() == 1;
+    let rows = child.output_partitioning();
+    let are_right = count == 1 || rows.satisfaction(keys, child.equivalence_properties(), some_keys_do).is_satisfied();
+    if are_right { Ok(()) } else { Err(Indivisible::WrongKeys(node.name().to_string())) }
+}
+
+/// Whether the rows of each input have the order that the operator needs.
+fn check_order(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
+    for (child, required) in node.children().into_iter().zip(node.required_input_ordering()) {
+        let Some(required) = required else { continue };
+        if !child.equivalence_properties().ordering_satisfy_requirement(required.into_single()).unwrap_or(false) {
+            return Err(Indivisible::WrongOrder(node.name().to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a join with `count` partitions of its probe side gives no rows for the side that it collects.
+fn check_join(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisible> {
+    let (join, null_aware) = if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        (*join.join_type(), false)
+    } else if let Some(join) = node.downcast_ref::<PiecewiseMergeJoinExec>() {
+        (join.join_type(), false)
+    } else if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        if *join.partition_mode() == PartitionMode::Partitioned {
+            return Ok(());
+        }
+        (*join.join_type(), join.null_aware)
+    } else {
+        return Ok(());
+    };
+    let by_probe_alone = matches!(
+        join,
+        JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark
+    );
+    if count == 1 || (by_probe_alone && !null_aware) {
+        return Ok(());
+    }
+    Err(Indivisible::RowsOfCollectedSide { operator: node.name().to_string(), join })
+}
+
+/// Whether the node has no partition once the leaves below it have none.
+fn can_be_left_out(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
+    let refused = || Err(Indivisible::UnionInput(node.name().to_string()));
+    if node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() {
+        return refused();
+    }
+    if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
+        // An exchange by hash ends a stage: what stands here then is a leaf.
+        return if matches!(exchange.partitioning(), Partitioning::Hash(..)) { Ok(()) } else { refused() };
+    }
+    let children = node.children();
+    let collects = collects(node);
+    let mut divided = children.iter().zip(&collects).filter(|(_, is_collected)| !**is_collected).peekable();
+    if !children.is_empty() && divided.peek().is_none() {
+        return refused();
+    }
+    divided.try_for_each(|(child, _)| can_be_left_out(child))
+}
+
+/// Whether a plan gives the same rows each time that it runs.
+fn steady(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
+    let unsteady = || Err(Indivisible::UnsteadyInput(node.name().to_string()));
+    // Which rows are first, where others are equal to them, may differ from task to task.
+    let cuts = node.fetch().is_some() && !node.is::<DataSourceExec>();
+    if cuts || node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>() || node.name().contains("Limit") {
+        return unsteady();
+    }
+    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        const BY_ORDER: [&str; 6] =
+            ["first_value", "last_value", "nth_value", "array_agg", "string_agg", "approx_percentile_cont"];
+        if aggregate.aggr_expr().iter().any(|f| BY_ORDER.contains(&f.fun().name())) {
+            return unsteady();
+        }
+    }
+    let mut volatile = false;
+    let visited = node.apply_expressions(&mut |expression| {
+        volatile |= is_volatile(expression);
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if volatile || visited.is_err() {
+        return unsteady();
+    }
+    node.children().into_iter().try_for_each(steady)
+}
+
+fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    let function = expression.downcast_ref::<ScalarFunctionExpr>();
+    function.is_some_and(|f| f.fun().signature().volatility == Volatility::Volatile)
+        || expression.children().into_iter().any(is_volatile)
+}
+
+/// Whether only rows of an `EmptyExec` come through.
+fn only_passes_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
+    match node.children().as_slice() {
+        [] => node.is::<EmptyExec>(),
+        [child] => !node.is::<AggregateExec>() && only_passes_nothing(child),
+        _ => false,
+    }
+}
+
+fn is_exchange(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<RepartitionExec>() || node.is::<DataSourceExec>()
+}
+
+/// Operators that keep to the rule of the module: what they need of each input is what they say that it must be
+/// distributed by, and they keep no state that partitions share beyond the joins of [`check_join`].
+fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
+    const KNOWN: [&str; 27] = [
+        "AggregateExec",
+        "BoundedWindowAggExec",
+        "CoalesceBatchesExec",
+        "CoalescePartitionsExec",
+        "CooperativeExec",
+        "CrossJoinExec",
+        "EmptyExec",
+        "FilterExec",
+        "FirstRowExec",
+        "GlobalLimitExec",
+        "HashJoinExec",
+        "IcebergWriteExec",
+        "InterleaveExec",
+        "LocalLimitExec",
+        "NestedLoopJoinExec",
+        "PartialSortExec",
+        "PiecewiseMergeJoinExec",
+        "PlaceholderRowExec",
+        "ProjectionExec",
+        "RowPositionExec",
+        "SortExec",
+        "SortExec(TopK)",
+        "SortMergeJoinExec",
+        "SortPreservingMergeExec",
+        "UnionExec",
+        "UnnestExec",
+        "WindowAggExec",
+    ];
+    KNOWN.contains(&node.name()) || node.is::<WholeQueryExec>()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+    use datafusion::common::tree_node::{Transformed, TransformedResult};
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::*;
+
+    /// The plan of a query over `t` and `u`, three partitions each.
+    async fn plan(sql: &str) -> Arc<dyn ExecutionPlan> {
+        let config = SessionConfig::new().with_target_partitions(3).with_round_robin_repartition(false);
+        let context = SessionContext::new_with_config(config);
+        for table in ["t", "u"] {
+            let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+            let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+            let table_of = MemTable::try_new(batch.schema(), vec![vec![batch]; 3]).unwrap();
+            context.register_table(table, Arc::new(table_of)).unwrap();
+        }
+        context.sql(sql).await.unwrap().create_physical_plan().await.unwrap()
+    }
+
+    /// What is found of a stage that is the whole of the query's plan, but for exchanges by hash.
+    async fn stage(sql: &str) -> Result<(), Indivisible> {
+        let plan = plan(sql).await;
+        // Where Ballista ends a stage, rows of as many partitions with the same keys are read.
+        let read = |node: Arc<dyn ExecutionPlan>| match node.downcast_ref::<RepartitionExec>() {
+            Some(exchange) => {
+                let partitions = vec![Vec::new(); exchange.partitioning().partition_count()];
+                let reader = ShuffleReaderExec::try_new(1, partitions, node.schema(), exchange.partitioning().clone());
+                Ok(Transformed::yes(Arc::new(reader?) as Arc<dyn ExecutionPlan>))
+            }
+            None => Ok(Transformed::no(node)),
+        };
+        let plan = plan.transform_down(read).data().unwrap();
+        divided(&plan, plan.output_partitioning().partition_count())
+    }
+
+    #[tokio::test]
+    async fn rows_of_a_collected_side_are_given_once() {
+        let refused = |join| Err(Indivisible::RowsOfCollectedSide { operator: "NestedLoopJoinExec".to_string(), join });
+        assert_eq!(stage("SELECT * FROM t JOIN u ON t.n < u.n").await, Ok(()));
+        assert_eq!(stage("SELECT * FROM t FULL JOIN u ON t.n < u.n").await, refused(JoinType::Full));
+        let anti = "SELECT * FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE t.n < u.n)";
+        assert_eq!(stage(anti).await, refused(JoinType::LeftAnti));
+        assert_eq!(stage("SELECT * FROM t FULL JOIN u ON t.n = u.n").await, Ok(()));
+        // With one partition of the probe side there is one task.
+        assert_eq!(stage("SELECT * FROM t FULL JOIN (SELECT max(n) AS n FROM u) u ON t.n < u.n").await, Ok(()));
+        let refused_at_once = check_before_cutting(&plan(anti).await, 1);
+        assert_eq!(refused_at_once, refused(JoinType::LeftAnti));
+    }
+
+    #[tokio::test]
+    async fn a_task_without_its_partitions_gives_no_rows_of_a_union() {
+        let refused = |operator: &str| Err(Indivisible::UnionInput(operator.to_string()));
+        assert_eq!(stage("SELECT n FROM t UNION ALL SELECT n + 1 FROM u WHERE n > 1").await, Ok(()));
+        let grouped = "SELECT n, count(*) FROM t GROUP BY n UNION ALL SELECT n, 1 FROM u";
+        assert_eq!(stage(grouped).await, Ok(()));
+        assert_eq!(stage("SELECT max(n) FROM t UNION ALL SELECT n FROM u").await, refused("CoalescePartitionsExec"));
+        let limited = stage("SELECT n FROM t UNION ALL (SELECT n FROM u ORDER BY n LIMIT 2)").await;
+        assert_eq!(limited, refused("SortPreservingMergeExec"));
+        let numbered = "SELECT n FROM t UNION ALL SELECT row_number() OVER () FROM u";
+        assert_eq!(stage(numbered).await, refused("CoalescePartitionsExec"));
+        assert_eq!(check_before_cutting(&plan(numbered).await, 1), refused("CoalescePartitionsExec"));
+    }
+
+    #[tokio::test]
+    async fn what_each_task_collects_is_the_same() {
+        let joined = |input: &str| format!("SELECT * FROM t JOIN ({input}) u ON u.n < t.n");
+        assert_eq!(stage(&joined("SELECT n FROM u WHERE n > 1")).await, Ok(()));
+        for input in ["SELECT n FROM u LIMIT 2", "SELECT n * random() AS n FROM u"] {
+            let found = stage(&joined(input)).await;
+            assert!(matches!(found, Err(Indivisible::UnsteadyInput(_))), "{input}: {found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn operators_that_share_state_are_not_known() {
+        let recursive = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r";
+        assert_eq!(stage(recursive).await, Err(Indivisible::Unknown("RecursiveQueryExec".to_string())));
+    }
+}

@@ -1,0 +1,121 @@
+//! The last look at a stage before its tasks are given out.
+//!
+//! Ballista's adaptive planner makes the plan of a stage when what the stage reads is there, so only then is it known how rows are joined and
+//! exchanged. Each stage is looked at once, between being planned and being sent: what is not proven to come out right is not sent,
+//! and the query that it belongs to runs whole.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ballista_core::JobId;
+use ballista_scheduler::state::execution_graph::ExecutionGraph;
+use ballista_scheduler::state::execution_stage::RunningStage;
+use ballista_scheduler::state::task_manager::JobInfoCache;
+use bergmill_engine::{Encoding, RoundTrip};
+use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use tokio::sync::Notify;
+
+use crate::stages::{divisible, leaves};
+
+/// Plans with more stages are planned over and over: the largest queries of TPC-DS have some fifty.
+const MAX_STAGES: usize = 512;
+
+/// What was found of the stages of the queries that run.
+pub(crate) struct Gate {
+    round_trip: RoundTrip,
+    queries: Mutex<HashMap<JobId, Verdict>>,
+    refused: Notify,
+}
+
+#[derive(Default)]
+struct Verdict {
+    /// Stages that may run, with the number of their attempt.
+    passed: HashSet<(usize, usize)>,
+    refused: Option<String>,
+}
+
+impl Gate {
+    pub(crate) fn new(runtime: Arc<RuntimeEnv>) -> Self {
+        Self { round_trip: RoundTrip::new(runtime), queries: Mutex::default(), refused: Notify::new() }
+    }
+
+    /// The jobs whose stages may run.
+    pub(crate) async fn let_through(
+        &self,
+        jobs: Arc<HashMap<JobId, JobInfoCache>>,
+    ) -> Arc<HashMap<JobId, JobInfoCache>> {
+        self.lock().retain(|id, _| jobs.contains_key(id));
+        let mut refused = HashSet::new();
+        for (id, job) in jobs.iter() {
+            let mut graph = job.execution_graph.write().await;
+            if self.refusal(id).is_some() || !self.passes(id, graph.as_mut()) {
+                refused.insert(id.clone());
+            }
+        }
+        if refused.is_empty() {
+            return jobs;
+        }
+        self.refused.notify_waiters();
+        Arc::new(jobs.iter().filter(|(id, _)| !refused.contains(*id)).map(|(id, j)| (id.clone(), j.clone())).collect())
+    }
+
+    /// Why a query may not run in stages, if that was found.
+    pub(crate) fn refusal(&self, id: &JobId) -> Option<String> {
+        self.lock().get(id).and_then(|verdict| verdict.refused.clone())
+    }
+
+    /// Returns when the query may not run in stages, with the reason.
+    pub(crate) async fn until_refused(&self, id: &JobId) -> String {
+        loop {
+            let refused = self.refused.notified();
+            tokio::pin!(refused);
+            // From here on no refusal is missed.
+            refused.as_mut().enable();
+            if let Some(reason) = self.refusal(id) {
+                return reason;
+            }
+            refused.await;
+        }
+    }
+
+    fn passes(&self, id: &JobId, graph: &mut (dyn ExecutionGraph + Send + Sync)) -> bool {
+        let stages = graph.stages().len();
+        if stages > MAX_STAGES {
+            self.lock().entry(id.clone()).or_default().refused = Some(format!("{stages} stages were planned for it"));
+            return false;
+        }
+        let mut seen = Vec::new();
+        while let Some(stage) = graph.fetch_running_stage(&seen) {
+            seen.push(stage.stage_id);
+            let attempt = (stage.stage_id, stage.stage_attempt_num);
+            if self.lock().get(id).is_some_and(|verdict| verdict.passed.contains(&attempt)) {
+                continue;
+            }
+            let reason = self.look(stage).unwrap_or_else(|e| Some(e.strip_backtrace()));
+            let mut queries = self.lock();
+            let verdict = queries.entry(id.clone()).or_default();
+            if let Some(reason) = reason {
+                verdict.refused = Some(format!("stage {}: {reason}", attempt.0));
+                return false;
+            }
+            verdict.passed.insert(attempt);
+        }
+        true
+    }
+
+    /// Makes a stage ready to be sent; the reason if it must not be.
+    fn look(&self, stage: &mut RunningStage) -> Result<Option<String>> {
+        if let Err(reason) = divisible::check_exchange(&stage.plan) {
+            return Ok(Some(reason.to_string()));
+        }
+        stage.plan = leaves::in_memory(Arc::clone(&stage.plan))?;
+        // What counts is what an executor makes of the plan.
+        let arrived = self.round_trip.arrived(&stage.plan, Encoding::Task)?;
+        Ok(divisible::check(&arrived).err().map(|reason| reason.to_string()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Verdict>> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
