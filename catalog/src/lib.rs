@@ -16,6 +16,7 @@ mod layout;
 mod location;
 mod metadata_tables;
 mod namespaces;
+mod names;
 mod read;
 mod references;
 mod rest;
@@ -43,6 +44,7 @@ pub use files::{LiveFile, SnapshotFiles};
 pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
+pub use names::folded;
 pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,

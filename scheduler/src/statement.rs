@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrow::datatypes::Field;
 use bergmill_catalog::{
-    Ddl, Parsed, ReferenceChange, TableClauses, check_views, is_missing_table, parse, parse_reference_statement,
+    Ddl, Parsed, ReferenceChange, TableClauses, check_views, folded, is_missing_table, parse, parse_reference_statement,
 };
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
@@ -275,8 +275,7 @@ fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::commo
     };
     let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return Err(wrong()) };
     let column = match left.as_ref() {
-        Expr::Identifier(i) if i.quote_style.is_none() => i.value.to_lowercase(),
-        Expr::Identifier(i) => i.value.clone(),
+        Expr::Identifier(name) => folded(name),
         _ => return Err(wrong()),
     };
     let none = datafusion::common::DFSchema::empty();
