@@ -14,6 +14,7 @@ mod evolve;
 mod files;
 mod layout;
 mod location;
+mod metadata_paths;
 mod metadata_tables;
 mod namespaces;
 mod names;
