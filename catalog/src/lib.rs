@@ -16,8 +16,8 @@ mod layout;
 mod location;
 mod metadata_paths;
 mod metadata_tables;
-mod namespaces;
 mod names;
+mod namespaces;
 mod read;
 mod references;
 mod rest;
@@ -46,7 +46,7 @@ pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use names::folded;
-pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
+pub use namespaces::{CATALOG_NAME, Names, NamespaceCatalog};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,
