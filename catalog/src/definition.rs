@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByExpr,
+    ColumnDef, ColumnOption, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, OrderByExpr,
     Statement as SqlStatement, Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -28,6 +28,7 @@ use iceberg::spec::{
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{COMMENT, Term, find_source};
+use crate::names::folded;
 use crate::table::NewTable;
 use crate::time_travel::{mark_versions, settle_versions};
 
@@ -114,7 +115,7 @@ fn is_create_table(tokens: &[TokenWithSpan]) -> bool {
 fn docs(columns: &[ColumnDef]) -> Result<HashMap<String, String>> {
     let mut docs = HashMap::new();
     for column in columns {
-        let name = identifier(&column.name);
+        let name = folded(&column.name);
         for option in &column.options {
             match &option.option {
                 ColumnOption::Comment(text) => drop(docs.insert(name.clone(), text.clone())),
@@ -148,9 +149,26 @@ pub(crate) fn is_word(token: &TokenWithSpan, text: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(text))
 }
 
-/// Takes our clauses out of the tokens between the column list and `AS`.
-fn cut(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)> {
-    let mut rest = Vec::with_capacity(tokens.len());
+/// How many tokens come before the clauses, with the name, which may be that of a clause:
+/// `CREATE [OR REPLACE] {TABLE | SCHEMA} [IF NOT EXISTS] a.b`.
+fn before_clauses(tokens: &[TokenWithSpan]) -> usize {
+    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_word(t, word));
+    let or_replace = if is(1, "or") { 2 } else { 0 };
+    let mut at = or_replace + 2;
+    if is(at, "if") && is(at + 1, "not") && is(at + 2, "exists") {
+        at += 3;
+    }
+    at += 1;
+    while tokens.get(at).is_some_and(|t| t.token == Token::Period) {
+        at += 2;
+    }
+    at.min(tokens.len())
+}
+
+/// Takes our clauses out of the tokens between the name and `AS`.
+fn cut(mut tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, TableClauses)> {
+    let after_name = tokens.split_off(before_clauses(&tokens));
+    let (mut rest, tokens) = (tokens, after_name);
     let mut clauses = TableClauses::default();
     let mut depth = 0usize;
     let mut tokens = tokens.into_iter().peekable();
@@ -217,10 +235,14 @@ fn until_clause(tokens: &mut std::iter::Peekable<impl Iterator<Item = TokenWithS
         ["as", "partitioned", "sorted", "write", "comment", "location", "tblproperties", "using", "options"];
     let mut depth = 0usize;
     let mut inner = Vec::new();
-    while let Some(token) = tokens.next_if(|t| {
-        let ends = t.token == Token::SemiColon || CLAUSES.iter().any(|clause| is_word(t, clause));
-        depth > 0 || !ends
-    }) {
+    loop {
+        // Where a term begins, such a word is a column's name.
+        let begins = inner.last().is_none_or(|t: &TokenWithSpan| matches!(t.token, Token::Comma | Token::Period));
+        let goes_on = |t: &TokenWithSpan| {
+            let ends = !begins && CLAUSES.iter().any(|clause| is_word(t, clause));
+            depth > 0 || !(ends || t.token == Token::SemiColon)
+        };
+        let Some(token) = tokens.next_if(goes_on) else { break };
         match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth = depth.saturating_sub(1),
@@ -345,16 +367,9 @@ fn number(expr: &Expr) -> Option<u32> {
 /// names.
 fn column_name(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Identifier(name) => Some(identifier(name)),
-        Expr::CompoundIdentifier(names) => Some(names.iter().map(identifier).collect::<Vec<_>>().join(".")),
+        Expr::Identifier(name) => Some(folded(name)),
+        Expr::CompoundIdentifier(names) => Some(names.iter().map(folded).collect::<Vec<_>>().join(".")),
         _ => None,
-    }
-}
-
-pub(crate) fn identifier(name: &Ident) -> String {
-    match name.quote_style {
-        None => name.value.to_lowercase(),
-        Some(_) => name.value.clone(),
     }
 }
 
@@ -482,7 +497,34 @@ mod tests {
         assert_eq!(ordered.docs.get("a").map(String::as_str), Some("first"));
         assert_eq!(ordered.comment.as_deref(), Some("all"));
         assert_eq!(clauses("CREATE TABLE t (sorted TEXT, location TEXT)"), TableClauses::default());
+        let named =
+            clauses("CREATE TABLE t (location INT, comment INT) WRITE ORDERED BY location, t.comment DESC COMMENT 'x'");
+        assert_eq!(named.sorted_by.len(), 2);
+        assert_eq!(named.comment.as_deref(), Some("x"));
         assert_eq!(clauses("SELECT 'create table x partitioned by (y)'"), TableClauses::default());
+    }
+
+    #[test]
+    fn the_words_of_clauses_are_names_as_well() {
+        for word in ["location", "comment", "tblproperties", "using", "sorted", "partitioned", "write", "Kommentar"] {
+            for (name, create) in [
+                (word.to_string(), "CREATE TABLE"),
+                (format!("raw.{word}"), "CREATE OR REPLACE TABLE"),
+                (format!("bergmill.{word}.{word}"), "CREATE TABLE IF NOT EXISTS"),
+            ] {
+                let sql = format!(
+                    "{create} {name} ({word} INT COMMENT 'c') PARTITIONED BY ({word}) SORTED BY (bucket(4, {word})) LOCATION 'file:///x'"
+                );
+                let parsed = parse(&sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+                assert_eq!(parsed.statement.to_string(), format!("{create} {name} ({word} INT COMMENT 'c')"));
+                let (of, at) = (&parsed.clauses.partitioned_by, &parsed.clauses.location);
+                assert_eq!((of.len(), at.as_deref()), (1, Some("file:///x")), "{sql}");
+            }
+            let clauses = clauses(&format!("CREATE SCHEMA IF NOT EXISTS {word} LOCATION 'file:///x'"));
+            assert_eq!(clauses.location.as_deref(), Some("file:///x"));
+        }
+        assert_eq!(parse("CREATE TABLE").unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(parse("CREATE OR REPLACE TABLE IF NOT EXISTS").unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

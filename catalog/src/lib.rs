@@ -14,7 +14,9 @@ mod evolve;
 mod files;
 mod layout;
 mod location;
+mod metadata_paths;
 mod metadata_tables;
+mod names;
 mod namespaces;
 mod read;
 mod references;
@@ -43,7 +45,8 @@ pub use files::{LiveFile, SnapshotFiles};
 pub use iceberg::spec::DataFile;
 pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
-pub use namespaces::{CATALOG_NAME, NamespaceCatalog};
+pub use names::folded;
+pub use namespaces::{CATALOG_NAME, Names, NamespaceCatalog};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,

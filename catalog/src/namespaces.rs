@@ -1,18 +1,20 @@
 //! The warehouse as a DataFusion catalog, for one statement.
 //!
-//! Names are listed when the statement starts; a table is loaded, and so pinned to a snapshot, when the statement names
-//! it, and the same table named twice is the same snapshot.
+//! A table is looked up and loaded, and so pinned to a snapshot, when the statement names it, and the same table named twice is
+//! the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of a name that is not
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, TableType};
+use futures::{StreamExt, TryStreamExt};
 use iceberg::{NamespaceIdent, TableIdent};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{LOCATION, check_location};
@@ -20,85 +22,81 @@ use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
 use crate::storage::Stores;
-use crate::store::missing;
-use crate::table::Warehouse;
+use crate::store::{check_name, check_namespace, missing};
+use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
 use crate::view_plan::{ViewPlanner, Views};
 
 /// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
 /// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Misses(Arc<std::sync::Mutex<Vec<Error>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Misses {
+    warehouse: Warehouse,
+    names: Arc<std::sync::Mutex<Vec<TableIdent>>>,
+}
 
 impl Misses {
-    fn push(&self, miss: Error) {
+    fn new(warehouse: Warehouse) -> Self {
+        Self { warehouse, names: Arc::default() }
+    }
+
+    fn push(&self, miss: TableIdent) {
         self.lock().push(miss);
     }
 
-    /// The first that was missed since the last call.
-    pub(crate) fn take(&self) -> Option<Error> {
-        std::mem::take(&mut *self.lock()).into_iter().next()
+    /// The error of the first that was missed since the last call.
+    pub(crate) async fn take(&self) -> Option<Error> {
+        let first = std::mem::take(&mut *self.lock()).into_iter().next();
+        match first {
+            Some(name) => Some(self.warehouse.not_found(&name).await),
+            None => None,
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Error>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The namespaces of a warehouse as they were when this was loaded.
+/// The tables and views of a namespace.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Of tables and views, in order.
+    pub all: Vec<String>,
+    /// Those of them that are views.
+    pub views: BTreeSet<String>,
+}
+
+/// The names of a warehouse as they were when they were first asked for.
+type Listing = Arc<OnceCell<BTreeMap<String, Names>>>;
+
+/// The namespaces of a warehouse in the eyes of one statement.
 #[derive(Debug)]
 pub struct NamespaceCatalog {
+    warehouse: Warehouse,
+    text: TextType,
     misses: Misses,
     views: Arc<Views>,
-    namespaces: BTreeMap<String, Arc<Namespace>>,
+    listing: Listing,
+    /// Those that were named.
+    namespaces: std::sync::Mutex<HashMap<String, Arc<Namespace>>>,
 }
 
 impl NamespaceCatalog {
-    /// Lists the namespaces and their tables, whose text is to be read as `text`.
-    pub async fn load(warehouse: Warehouse, text: TextType) -> Result<Self> {
-        let misses = Misses::default();
-        let views = Arc::new(Views::new(misses.clone()));
-        let mut namespaces = BTreeMap::new();
-        for ident in warehouse.catalog().namespaces().await? {
-            let tables = warehouse.catalog().tables(&ident).await?;
-            let of_views = warehouse.catalog().views(&ident).await?;
-            let view_names: BTreeSet<String> = of_views.into_iter().map(|v| v.name).collect();
-            let mut names: Vec<String> = tables.into_iter().map(|t| t.name).collect();
-            names.extend(view_names.iter().cloned());
-            names.sort();
-            let namespace = Namespace {
-                warehouse: warehouse.clone(),
-                ident: ident.clone(),
-                names,
-                view_names,
-                pinned: Mutex::default(),
-                misses: misses.clone(),
-                views: Arc::clone(&views),
-                text,
-            };
-            namespaces.insert(ident.to_string(), Arc::new(namespace));
-        }
-        Ok(Self { misses, views, namespaces })
+    /// Tables whose text is to be read as `text`. Nothing is asked of the warehouse's catalog.
+    pub fn new(warehouse: Warehouse, text: TextType) -> Self {
+        let misses = Misses::new(warehouse.clone());
+        Self::over(warehouse, text, misses, Listing::default())
     }
 
-    /// The same namespaces, whose text is to be read as `text`.
+    fn over(warehouse: Warehouse, text: TextType, misses: Misses, listing: Listing) -> Self {
+        let views = Arc::new(Views::new(misses.clone()));
+        Self { warehouse, text, misses, views, listing, namespaces: std::sync::Mutex::default() }
+    }
+
+    /// The same names, of tables whose text is to be read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
-        // Their plans are over the tables as they are read here.
-        let views = Arc::new(Views::new(self.misses.clone()));
-        let namespace = |(name, ns): (&String, &Arc<Namespace>)| {
-            let ns = Namespace {
-                warehouse: ns.warehouse.clone(),
-                ident: ns.ident.clone(),
-                names: ns.names.clone(),
-                view_names: ns.view_names.clone(),
-                pinned: Mutex::default(),
-                misses: self.misses.clone(),
-                views: Arc::clone(&views),
-                text,
-            };
-            (name.clone(), Arc::new(ns))
-        };
-        let namespaces = self.namespaces.iter().map(namespace).collect();
-        Self { misses: self.misses.clone(), views, namespaces }
+        // Plans of views are over the tables as they are read here.
+        Self::over(self.warehouse.clone(), text, self.misses.clone(), Arc::clone(&self.listing))
     }
 
     /// How views are planned; without it they cannot be read.
@@ -114,60 +112,69 @@ impl NamespaceCatalog {
         self.views.plan(view, sql, default_namespace).await
     }
 
-    /// All tables and views, by namespace.
-    pub fn tables(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.namespaces.iter().map(|(name, ns)| (name.as_str(), ns.names.as_slice()))
+    /// All namespaces with their tables and views. What asks for them without waiting, as `information_schema` does, finds
+    /// none until this was called.
+    pub async fn list(&self) -> Result<&BTreeMap<String, Names>> {
+        let list = async || {
+            let namespaces = self.warehouse.catalog().namespaces().await?;
+            let listings = namespaces.into_iter().map(|namespace| async move {
+                let names = self.list_in(&namespace).await?;
+                Ok((namespace.to_string(), names))
+            });
+            futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await
+        };
+        self.listing.get_or_try_init(list).await
     }
-}
 
-impl NamespaceCatalog {
-    /// All tables and views: namespace, name, and whether it is a view.
-    pub fn names(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.namespaces.iter().flat_map(|(within, ns)| {
-            ns.names.iter().map(|name| (within.as_str(), name.as_str(), ns.view_names.contains(name)))
-        })
+    /// The tables and views of one namespace; none if there is no such namespace.
+    pub async fn list_in(&self, namespace: &NamespaceIdent) -> Result<Names> {
+        let catalog = self.warehouse.catalog();
+        let tables = catalog.tables(namespace).await?;
+        let views: BTreeSet<String> = catalog.views(namespace).await?.into_iter().map(|v| v.name).collect();
+        let mut all: Vec<String> = tables.into_iter().map(|t| t.name).collect();
+        all.extend(views.iter().cloned());
+        all.sort();
+        Ok(Names { all, views })
+    }
+
+    /// Why a name that planning could not find is not there, with the nearest one that is.
+    pub async fn take_miss(&self) -> Option<Error> {
+        self.misses.take().await
+    }
+
+    /// The table at the snapshot that this statement reads, and will be checked against when it writes.
+    pub async fn pinned(&self, table: &TableIdent) -> Result<Arc<IcebergTable>> {
+        match self.named(&table.namespace().to_string()).pin(table.name()).await? {
+            Some(table) => Ok(table),
+            None => Err(self.warehouse.not_found(table).await),
+        }
+    }
+
+    fn named(&self, name: &str) -> Arc<Namespace> {
+        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let namespace = namespaces.entry(name.to_string()).or_insert_with(|| {
+            Arc::new(Namespace {
+                warehouse: self.warehouse.clone(),
+                name: name.to_string(),
+                listing: Arc::clone(&self.listing),
+                pinned: Mutex::default(),
+                misses: self.misses.clone(),
+                views: Arc::clone(&self.views),
+                text: self.text,
+            })
+        });
+        Arc::clone(namespace)
     }
 }
 
 impl CatalogProvider for NamespaceCatalog {
     fn schema_names(&self) -> Vec<String> {
-        self.namespaces.keys().cloned().collect()
+        self.listing.get().into_iter().flat_map(|listing| listing.keys().cloned()).collect()
     }
 
+    /// Also of a namespace that is not there: it has no tables.
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let schema: Arc<dyn SchemaProvider> = match self.namespaces.get(name) {
-            Some(namespace) => Arc::clone(namespace) as _,
-            // Not here: asking it for a table notes so, with the nearest name.
-            None => {
-                let missing = missing::namespace(&NamespaceIdent::new(name.to_string()), &self.known());
-                Arc::new(MissingNamespace { missing: Mutex::new(Some(missing)), misses: self.misses.clone() })
-            }
-        };
-        Some(schema)
-    }
-}
-
-impl NamespaceCatalog {
-    fn known(&self) -> Vec<NamespaceIdent> {
-        self.namespaces.values().map(|n| n.ident.clone()).collect()
-    }
-
-    /// The error of a namespace that is not there, with the nearest one that is.
-    pub fn missing_namespace(&self, namespace: &NamespaceIdent) -> Error {
-        missing::namespace(namespace, &self.known())
-    }
-
-    /// Why a name that planning could not find is not there, with the nearest one that is.
-    pub fn take_miss(&self) -> Option<Error> {
-        self.misses.take()
-    }
-
-    /// The table at the snapshot that this statement reads, and will be checked against when it writes.
-    pub async fn pinned(&self, table: &TableIdent) -> Result<Arc<IcebergTable>> {
-        match self.namespaces.get(&table.namespace().to_string()) {
-            Some(namespace) => namespace.pin(table.name()).await,
-            None => Err(missing::namespace(table.namespace(), &self.known())),
-        }
+        Some(self.named(name))
     }
 }
 
@@ -209,10 +216,8 @@ impl Warehouse {
 #[derive(Debug)]
 struct Namespace {
     warehouse: Warehouse,
-    ident: NamespaceIdent,
-    /// Of tables and views.
-    names: Vec<String>,
-    view_names: BTreeSet<String>,
+    name: String,
+    listing: Listing,
     pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
     misses: Misses,
     views: Arc<Views>,
@@ -220,75 +225,65 @@ struct Namespace {
 }
 
 impl Namespace {
-    async fn pin(&self, name: &str) -> Result<Arc<IcebergTable>> {
+    /// A table or view by its name; `None` if there can be none of that name.
+    fn ident(&self, name: &str) -> Option<TableIdent> {
+        let namespace = NamespaceIdent::from_strs(self.name.split('.')).ok()?;
+        let is_name = check_namespace(&namespace).is_ok() && check_name("table", name).is_ok();
+        is_name.then(|| TableIdent::new(namespace, name.to_string()))
+    }
+
+    async fn pin(&self, name: &str) -> Result<Option<Arc<IcebergTable>>> {
         let mut pinned = self.pinned.lock().await;
         if let Some(table) = pinned.get(name) {
-            return Ok(Arc::clone(table));
+            return Ok(Some(Arc::clone(table)));
         }
-        let table = self.warehouse.load(&TableIdent::new(self.ident.clone(), name.to_string())).await?;
+        let Some(ident) = self.ident(name) else { return Ok(None) };
+        let Some(table) = self.warehouse.find(&ident).await? else { return Ok(None) };
         let table = IcebergTable::current(table)?.with_text(self.text).with_seen_files(self.warehouse.seen_files());
         let table = Arc::new(table);
         pinned.insert(name.to_string(), Arc::clone(&table));
-        Ok(table)
+        Ok(Some(table))
+    }
+
+    fn listed(&self) -> Option<&Names> {
+        self.listing.get()?.get(&self.name)
     }
 }
 
 #[async_trait]
 impl SchemaProvider for Namespace {
     fn table_names(&self) -> Vec<String> {
-        self.names.clone()
+        self.listed().map(|names| names.all.clone()).unwrap_or_default()
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if self.view_names.contains(name) {
-            let ident = TableIdent::new(self.ident.clone(), name.to_string());
-            if let Some(view) = self.warehouse.find_view(&ident).await? {
-                return Ok(Some(self.views.provider(&view).await?));
-            }
-        }
         let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
-        let table = match self.pin(base).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.misses.push(e);
-                return Ok(None);
-            }
-            other => other?,
-        };
-        if let Some(kind) = kind {
+        if let Some(table) = self.pin(base).await? {
+            let Some(kind) = kind else { return Ok(Some(table)) };
             let Some(found) = MetadataTable::new(table, kind)? else {
                 let kinds = METADATA_TABLES.map(|k| format!("{base}${k}")).join(", ");
-                let what = format!("metadata table {}.{name} not found; there are {kinds}", self.ident);
+                let what = format!("metadata table {}.{name} not found; there are {kinds}", self.name);
                 return Err(Error::new(ErrorKind::NotFound, what).into());
             };
             return Ok(Some(Arc::new(found)));
         }
-        Ok(Some(table))
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.names.iter().any(|n| n == name)
-    }
-}
-
-#[derive(Debug)]
-struct MissingNamespace {
-    missing: Mutex<Option<Error>>,
-    misses: Misses,
-}
-
-#[async_trait]
-impl SchemaProvider for MissingNamespace {
-    fn table_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn table(&self, _: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        let missing = self.missing.lock().await.take();
-        missing.into_iter().for_each(|e| self.misses.push(e));
+        if let (None, Some(ident)) = (kind, self.ident(name))
+            && let Some(view) = self.warehouse.find_view(&ident).await?
+        {
+            return Ok(Some(self.views.provider(&view).await?));
+        }
+        self.misses.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
         Ok(None)
     }
 
-    fn table_exist(&self, _: &str) -> bool {
-        false
+    async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
+        if let Some(names) = self.listed().filter(|names| names.all.iter().any(|n| n == name)) {
+            return Ok(Some(if names.views.contains(name) { TableType::View } else { TableType::Base }));
+        }
+        Ok(self.table(name).await?.map(|table| table.table_type()))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.listed().is_some_and(|names| names.all.iter().any(|n| n == name))
     }
 }

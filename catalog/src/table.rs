@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::SeenFiles;
 use crate::layout::{LOCATION, Layout, check_location};
 use crate::location::Location;
+use crate::metadata_paths::{GZIPPED, first_location};
 use crate::storage::{Stores, VendedCredentials, VendedTable, file_io, file_io_of, store_failure, vended_to};
 use crate::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
 
@@ -25,7 +27,7 @@ const CACHED_TABLES: usize = 64;
 const MANIFEST_CACHE_BYTES: u64 = 4 << 20;
 
 /// Catalogs and namespaces are listed so many tables at a time when a name is not found.
-const LISTINGS_IN_FLIGHT: usize = 8;
+pub(crate) const LISTINGS_IN_FLIGHT: usize = 8;
 
 /// A catalog, the storage of its tables, and where new tables go. Clones share everything.
 #[derive(Debug, Clone)]
@@ -164,8 +166,8 @@ impl Warehouse {
         let new = NewTable { location: new.location.as_deref().map(check_location).transpose()?, ..new };
         if let Some(Draft { metadata, credentials }) = self.catalog.draft(table, &new).await? {
             self.take_vended(table, &metadata, credentials);
-            let file = MetadataLocation::new_with_metadata(metadata.location(), &metadata);
-            return self.table(table, &file.to_string(), metadata);
+            let file = first_location(&metadata)?;
+            return self.table(table, &file, metadata);
         }
         let location = match new.location {
             Some(location) => location,
@@ -177,18 +179,17 @@ impl Warehouse {
                 .and_then(TableMetadataBuilder::build)
                 .map_err(|e| Error::new(ErrorKind::Invalid, format!("creating table {table}")).with_source(e))?
                 .metadata;
-        let file = MetadataLocation::new_with_metadata(&location, &metadata);
-        self.table(table, &file.to_string(), metadata)
+        let file = first_location(&metadata)?;
+        self.table(table, &file, metadata)
     }
 
     /// Writes the draft's metadata file.
     pub(crate) async fn write_draft(&self, draft: &Table) -> Result<()> {
-        let file = draft.metadata_location_result()?.parse::<MetadataLocation>()?;
-        self.write_metadata(draft.metadata(), &file).await
+        self.write_metadata(draft.metadata(), draft.metadata_location_result()?).await
     }
 
     /// Writes a metadata file, unless the catalog will do so; leaves nothing behind when it fails.
-    pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &MetadataLocation) -> Result<()> {
+    pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &str) -> Result<()> {
         if self.catalog.writes_metadata() {
             return Ok(());
         }
@@ -210,7 +211,11 @@ impl Warehouse {
             Ok(Some(found)) if found.location == location => return Ok(()),
             Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
             // It may still be written, and then the file is needed.
-            _ if e.kind() == ErrorKind::Unknown => {}
+            _ if e.kind() == ErrorKind::Unknown => {
+                let what =
+                    format!("it is unknown whether table {table} was created; it was if it is there, with its rows");
+                return Err(Error::new(ErrorKind::Unknown, what).with_source(e));
+            }
             _ => discard(draft.file_io(), [location.to_string()]).await,
         }
         Err(e)
@@ -290,17 +295,27 @@ impl Warehouse {
         Ok(self.free_location(ident, namespace.get(LOCATION)).await)
     }
 
-    async fn not_found(&self, table: &TableIdent) -> Error {
+    /// The error of a namespace that is not there, with the nearest that is.
+    pub async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
+        // A hint is not worth a second error.
+        missing::namespace(namespace, &self.catalog.namespaces().await.unwrap_or_default())
+    }
+
+    /// Why there is no table, and no view either, of this name, with the nearest that is.
+    pub(crate) async fn not_found(&self, table: &TableIdent) -> Error {
         if let Ok(Some(_)) = self.catalog.view_pointer(table).await {
             return Error::new(ErrorKind::NotFound, format!("{table} is a view, not a table"));
         }
         // A hint is not worth a second error.
-        let known = self.all_tables().await.unwrap_or_default();
+        let namespaces = self.catalog.namespaces().await.unwrap_or_default();
+        if !namespaces.is_empty() && !namespaces.contains(table.namespace()) {
+            return missing::namespace(table.namespace(), &namespaces);
+        }
+        let known = self.all_tables(namespaces).await.unwrap_or_default();
         missing::table(table, &known)
     }
 
-    async fn all_tables(&self) -> Result<Vec<TableIdent>> {
-        let namespaces: Vec<NamespaceIdent> = self.catalog.namespaces().await?;
+    async fn all_tables(&self, namespaces: Vec<NamespaceIdent>) -> Result<Vec<TableIdent>> {
         let listings = namespaces.into_iter().map(|ns| async move { self.catalog.tables(&ns).await });
         let tables: Vec<Vec<TableIdent>> =
             futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await?;
@@ -364,23 +379,33 @@ async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata
 }
 
 /// Writes a metadata file so that it is on disk before the catalog points to it.
-pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, file: &MetadataLocation) -> Result<()> {
+pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, file: &str) -> Result<()> {
     let writing = format!("writing metadata file {file}");
-    if file.to_string().ends_with(".gz.metadata.json") {
-        // Only the crate can compress, and then it does not sync.
-        return metadata.write_to(file_io, file).await.map_err(|e| Error::from(e).context(writing));
-    }
-    let json =
-        serde_json::to_vec(metadata).map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?;
+    let bytes = match file.ends_with(GZIPPED) {
+        true => gzipped(metadata).await?,
+        false => {
+            let json = serde_json::to_vec(metadata);
+            json.map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?.into()
+        }
+    };
     let write = async {
-        let mut writer = file_io.new_output(file.to_string())?.writer().await?;
-        writer.write(json.into()).await?;
+        let mut writer = file_io.new_output(file)?.writer().await?;
+        writer.write(bytes).await?;
         writer.close().await
     };
     write.await.map_err(|e| match store_failure(&e) {
         Some(_) => e.into(),
         None => Error::from(e).context(writing),
     })
+}
+
+/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it writes to
+/// memory.
+async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
+    let memory = FileIO::new_with_memory();
+    let at = MetadataLocation::new_with_metadata("memory://t", metadata);
+    metadata.write_to(&memory, &at).await?;
+    Ok(memory.new_input(at.to_string())?.read().await?)
 }
 
 /// Tables by the location of their metadata, which never changes once written; the least recently used go first.

@@ -27,7 +27,7 @@ pub trait ViewPlanner: Debug + Send + Sync {
 }
 
 /// The views that one statement names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Views {
     planner: OnceLock<Arc<dyn ViewPlanner>>,
     misses: Misses,
@@ -38,7 +38,7 @@ pub(crate) struct Views {
 impl Views {
     /// `misses` gets the names that planning asks for and that are not there.
     pub(crate) fn new(misses: Misses) -> Self {
-        Self { misses, ..Self::default() }
+        Self { planner: OnceLock::new(), misses, open: Mutex::default() }
     }
 
     pub(crate) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
@@ -81,16 +81,26 @@ impl Views {
         }
         let planned = planner.plan(sql, default_namespace).await;
         self.lock().pop();
-        let plan = planned.map_err(|e| {
-            match (Error::find(&e), is_missing_table(&e).then(|| self.misses.take()).flatten()) {
-                (Some(ours), _) => Error::new(ours.kind(), ours.to_string()),
-                // Who names a table that is not there is told of it, with the nearest that is.
-                (None, Some(miss)) => miss,
-                (None, None) => Error::new(ErrorKind::Invalid, e.strip_backtrace()),
-            }
-        })?;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(e) => return Err(self.why(&e).await),
+        };
         check_views(&plan)?;
         Ok(plan)
+    }
+
+    /// Why a view's query cannot be planned.
+    async fn why(&self, e: &DataFusionError) -> Error {
+        if let Some(ours) = Error::find(e) {
+            return Error::new(ours.kind(), ours.to_string());
+        }
+        if is_missing_table(e)
+            && let Some(miss) = self.misses.take().await
+        {
+            // Who names a table that is not there is told of it, with the nearest that is.
+            return miss;
+        }
+        Error::new(ErrorKind::Invalid, e.strip_backtrace())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {

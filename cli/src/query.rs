@@ -32,7 +32,8 @@ fn query_error(e: Error) -> QueryError {
         ErrorKind::InvalidInput | ErrorKind::AlreadyExists | ErrorKind::Unsupported => QueryErrorKind::Invalid,
         ErrorKind::NotFound => QueryErrorKind::NotFound,
         ErrorKind::Conflict => QueryErrorKind::Conflict,
-        ErrorKind::Unavailable | ErrorKind::Cancelled => QueryErrorKind::Unavailable,
+        // A run's statements have commit keys: running one again is safe whatever became of it.
+        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Cancelled => QueryErrorKind::Unavailable,
         ErrorKind::Corrupt | ErrorKind::Internal => QueryErrorKind::Internal,
     };
     QueryError::new(kind, e.to_string())

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Conflict,
     /// The cluster cannot take it now: try later.
     Unavailable,
+    /// It cannot be found out whether the change happened: look before it is sent again, or send it with a commit tag.
+    OutcomeUnknown,
     /// The statement was cancelled.
     Cancelled,
     /// The protocol has it, this server does not.

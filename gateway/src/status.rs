@@ -93,6 +93,10 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::Conflict => Code::Aborted,
         ErrorKind::Unavailable => Code::Unavailable,
+        // Drivers and proxies send a call again by themselves when they read UNAVAILABLE, and some do for
+        // DEADLINE_EXCEEDED, ABORTED and RESOURCE_EXHAUSTED: rows would be written twice. None does for UNKNOWN, which says no
+        // more than is known; DATA_LOSS would say that a table is damaged.
+        ErrorKind::OutcomeUnknown => Code::Unknown,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::Corrupt => Code::DataLoss,
@@ -108,11 +112,13 @@ fn kind(code: Code) -> ErrorKind {
         Code::NotFound => ErrorKind::NotFound,
         Code::AlreadyExists => ErrorKind::AlreadyExists,
         Code::Aborted => ErrorKind::Conflict,
+        // Whoever sends it on the way does not know either.
+        Code::Unknown => ErrorKind::OutcomeUnknown,
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => ErrorKind::Unavailable,
         Code::Cancelled => ErrorKind::Cancelled,
         Code::Unimplemented => ErrorKind::Unsupported,
         Code::DataLoss => ErrorKind::Corrupt,
-        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
+        Code::Ok | Code::Internal => ErrorKind::Internal,
     }
 }
 
@@ -194,6 +200,7 @@ mod tests {
             (ErrorKind::AlreadyExists, Code::AlreadyExists),
             (ErrorKind::Conflict, Code::Aborted),
             (ErrorKind::Unavailable, Code::Unavailable),
+            (ErrorKind::OutcomeUnknown, Code::Unknown),
             (ErrorKind::Cancelled, Code::Cancelled),
             (ErrorKind::Unsupported, Code::Unimplemented),
             (ErrorKind::Corrupt, Code::DataLoss),
@@ -213,7 +220,6 @@ mod tests {
             (Code::DeadlineExceeded, ErrorKind::Unavailable),
             (Code::ResourceExhausted, ErrorKind::Unavailable),
             (Code::PermissionDenied, ErrorKind::InvalidInput),
-            (Code::Unknown, ErrorKind::Internal),
         ] {
             assert_eq!(Error::from(Status::new(code, "x")).kind(), kind, "{code:?}");
         }

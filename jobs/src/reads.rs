@@ -158,11 +158,11 @@ fn parts(name: &ObjectName) -> Vec<String> {
     name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect()
 }
 
-/// A name as SQL understands it.
+/// A name as SQL understands it: the letters of ASCII are folded, as DataFusion does, unless it was quoted.
 fn folded(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
+        None => ident.value.to_ascii_lowercase(),
     }
 }
 
@@ -181,6 +181,7 @@ mod tests {
         check("SELECT * FROM raw.a JOIN raw.b ON a.x = b.x", &["raw.a", "raw.b"]);
         check("WITH c AS (SELECT * FROM raw.a) SELECT * FROM c WHERE x IN (SELECT y FROM raw.b)", &["raw.a", "raw.b"]);
         check("SELECT * FROM RAW.A, bergmill.raw.b", &["raw.a", "raw.b"]);
+        check("WITH Ärger AS (SELECT 1) SELECT * FROM Ärger", &[]);
         check("WITH Recent AS (SELECT 1) SELECT * FROM recent", &[]);
         check("SELECT * FROM generate_series(1, 2) UNION ALL SELECT x FROM (SELECT x FROM raw.a) s", &["raw.a"]);
         check("SELECT count(*) FILTER (WHERE date = DATE '2026-02-14') FROM raw.a", &["raw.a"]);
@@ -219,6 +220,7 @@ mod tests {
             ("SELECT 1; SELECT 2", "exactly one SELECT"),
             ("SELEC 1", "Expected"),
             ("SELECT * FROM a", "has no namespace"),
+            ("WITH Ärger AS (SELECT 1) SELECT * FROM ärger", "has no namespace"),
             ("SELECT * FROM other.raw.a", "is not a table's name"),
             ("SELECT * FROM raw.a.branch_b.c", "is not a table's name"),
             ("SELECT * FROM raw.a VERSION AS OF )", "Expected"),

@@ -75,15 +75,17 @@ impl Backend for Scheduler {
     }
 
     async fn namespaces(&self) -> Result<Vec<String>> {
-        Ok(self.session().await?.tables.schema_names())
+        let known = self.warehouse.catalog().namespaces().await.map_err(|e| from_catalog(&e))?;
+        Ok(known.iter().map(ToString::to_string).collect())
     }
 
     async fn tables(&self) -> Result<Vec<TableInfo>> {
         let session = self.session().await?;
         let mut all = Vec::new();
-        for (namespace, names) in session.tables.tables() {
+        let listed = session.tables.list().await.map_err(|e| from_catalog(&e))?;
+        for (namespace, names) in listed {
             let Some(schema) = session.tables.schema(namespace) else { continue };
-            for name in names {
+            for name in &names.all {
                 // A table that was dropped since it was listed, or whose metadata is damaged, must not hide the others.
                 let found: Option<Arc<dyn TableProvider>> = match schema.table(name).await {
                     Ok(found) => found,
@@ -93,7 +95,7 @@ impl Backend for Scheduler {
                     }
                 };
                 if let Some(table) = found {
-                    let (namespace, name) = (namespace.to_string(), name.clone());
+                    let (namespace, name) = (namespace.clone(), name.clone());
                     let kind = if table.table_type() == TableType::View { "VIEW" } else { "TABLE" };
                     all.push(TableInfo { namespace, name, kind, schema: without_views(&table.schema()) });
                 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bergmill_catalog::{
     Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NamespaceIdent, NewView,
-    TableIdent, ViewPlanner,
+    Result as CatalogResult, TableIdent, ViewPlanner,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config, session_state};
 use bergmill_gateway::{Error, ErrorKind, Result};
@@ -18,6 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::error::from_catalog;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
+use crate::statement::names_information_schema;
 use crate::write::identifier;
 
 impl Scheduler {
@@ -35,7 +36,8 @@ impl Scheduler {
                     Some(_) => identifier(&to)?,
                     None => TableIdent::new(from.namespace().clone(), to.table().to_string()),
                 };
-                or_missing(warehouse.rename_table(&from, &to).await, if_exists, || self.is_there(&table)).await
+                let renamed = self.in_namespace(&to, || warehouse.rename_table(&from, &to)).await;
+                or_missing(renamed, if_exists, || self.is_there(&table)).await
             }
             Ddl::Comment { table, is_view: true, text } => warehouse.comment_view(&identifier(&table)?, text).await,
             Ddl::Comment { table, is_view: false, text } => {
@@ -53,6 +55,26 @@ impl Scheduler {
             Ddl::Show(_) => return Err(Error::new(ErrorKind::Internal, "a statement with rows is no update")),
         };
         done.map(|()| 0).map_err(|e| from_catalog(&e))
+    }
+
+    /// Makes a table or view. The namespace of names without one need not have been created: it is when it is needed, whoever
+    /// is first.
+    pub(crate) async fn in_namespace<T, F: Future<Output = CatalogResult<T>>>(
+        &self,
+        ident: &TableIdent,
+        make: impl Fn() -> F,
+    ) -> CatalogResult<T> {
+        let made = make().await;
+        let lacks_default = matches!(&made, Err(e) if e.kind() == CatalogErrorKind::NotFound)
+            && ident.namespace().as_ref().as_slice() == [DEFAULT_NAMESPACE];
+        if !lacks_default {
+            return made;
+        }
+        match self.warehouse.create_namespace(DEFAULT_NAMESPACE, None).await {
+            Err(e) if e.kind() != CatalogErrorKind::AlreadyExists => Err(e),
+            // By us or by another writer: it is there now.
+            _ => make().await,
+        }
     }
 
     async fn is_there(&self, table: &TableReference) -> bool {
@@ -80,7 +102,8 @@ impl Scheduler {
             default_namespace: NamespaceIdent::new(DEFAULT_NAMESPACE.to_string()),
             properties,
         };
-        match self.warehouse.create_view(&ident, new, view.or_replace).await {
+        let create = || self.warehouse.create_view(&ident, new.clone(), view.or_replace);
+        match self.in_namespace(&ident, create).await {
             Err(e) if view.if_not_exists && e.kind() == CatalogErrorKind::AlreadyExists => Ok(0),
             other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
         }
@@ -123,10 +146,13 @@ impl ViewPlanner for SessionViews {
             return Err(DataFusionError::Internal("a view is planned after its statement".to_string()));
         };
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
-        catalogs.register_catalog(CATALOG.to_string(), tables as _);
+        catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
         let config = local_config().with_default_catalog_and_schema(CATALOG, default_namespace);
         let state = session_state(config, Arc::clone(&self.runtime), catalogs as _);
         let parsed = bergmill_catalog::parse(sql)?;
+        if names_information_schema(&parsed.statement, &state) {
+            tables.list().await?;
+        }
         let plan = state.statement_to_plan(parsed.statement).await?;
         match plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_) => {

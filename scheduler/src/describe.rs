@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use bergmill_catalog::describe::{create_table_statement, create_view_statement, partition_terms, table_sort_terms};
-use bergmill_catalog::{COMMENT, NamespaceIdent, Show, Table, TableIdent, View};
+use bergmill_catalog::{COMMENT, Names, NamespaceIdent, Result as CatalogResult, Show, Table, TableIdent, View};
 use bergmill_engine::without_views;
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::{CatalogProvider, MemTable};
@@ -25,8 +25,8 @@ type Rows = Vec<Vec<Option<String>>>;
 pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<LogicalPlan> {
     match show {
         Show::Namespaces => {
-            let names = session.tables.schema_names();
-            rows(&["namespace"], names.into_iter().map(|name| vec![Some(name)]).collect())
+            let known = session.warehouse.catalog().namespaces().await.map_err(|e| from_catalog(&e))?;
+            rows(&["namespace"], known.into_iter().map(|name| vec![Some(name.to_string())]).collect())
         }
         Show::Tables(namespace) => names(session, namespace.as_deref(), "table_name", TableType::Base).await,
         Show::Views(namespace) => names(session, namespace.as_deref(), "view_name", TableType::View).await,
@@ -61,19 +61,27 @@ async fn names(
     column: &str,
     kind: TableType,
 ) -> Result<LogicalPlan> {
-    let known = session.tables.schema_names();
-    if let Some(namespace) = namespace.filter(|n| !known.iter().any(|k| k == n)) {
-        let missing = session.tables.missing_namespace(&NamespaceIdent::new(namespace.to_string()));
-        return Err(from_catalog(&missing));
-    }
+    let listed = match namespace {
+        Some(namespace) => names_in(session, namespace).await.map(|names| [(namespace.to_string(), names)].into()),
+        None => session.tables.list().await.cloned(),
+    };
     let mut found = Vec::new();
-    for (within, name, is_view) in session.tables.names() {
-        let wanted = namespace.is_none_or(|n| n == within) && is_view == (kind == TableType::View);
-        if wanted {
-            found.push(vec![Some(within.to_string()), Some(name.to_string())]);
-        }
+    for (within, names) in listed.map_err(|e| from_catalog(&e))? {
+        let is_wanted = |name: &&String| names.views.contains(*name) == (kind == TableType::View);
+        let row = |name: &String| vec![Some(within.clone()), Some(name.clone())];
+        found.extend(names.all.iter().filter(is_wanted).map(row));
     }
     rows(&["namespace", column], found)
+}
+
+/// The tables and views of a namespace, which must be there.
+async fn names_in(session: &StatementSession, namespace: &str) -> CatalogResult<Names> {
+    let ident = NamespaceIdent::from_strs(namespace.split('.'))?;
+    let catalog = session.warehouse.catalog();
+    if catalog.namespace_exists(&ident).await? {
+        return session.tables.list_in(&ident).await;
+    }
+    Err(session.warehouse.namespace_not_found(&ident).await)
 }
 
 /// One row a column; `extended` tells what Iceberg keeps besides.
@@ -103,7 +111,7 @@ async fn describe(session: &StatementSession, name: &TableReference, extended: b
         None => None,
     };
     let Some(provider) = provider else {
-        let missing = session.tables.take_miss().map(|e| from_catalog(&e));
+        let missing = session.tables.take_miss().await.map(|e| from_catalog(&e));
         return Err(missing.unwrap_or_else(|| Error::new(ErrorKind::NotFound, format!("table {ident} not found"))));
     };
     let text = |text: &str| Some(text.to_string());

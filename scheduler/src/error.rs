@@ -6,19 +6,22 @@ use bergmill_gateway::{Error, ErrorKind};
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
+use crate::failed_task::NO_MEMORY;
+
 /// The catalog's error for the client.
 pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
     Error::new(kind_of(e.kind()), e.to_string())
 }
 
-fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
+pub(crate) fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
     match kind {
         catalog::ErrorKind::Invalid => ErrorKind::InvalidInput,
         catalog::ErrorKind::NotFound => ErrorKind::NotFound,
         catalog::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
         catalog::ErrorKind::Conflict => ErrorKind::Conflict,
         catalog::ErrorKind::Unsupported => ErrorKind::Unsupported,
-        catalog::ErrorKind::Storage | catalog::ErrorKind::Unknown => ErrorKind::Unavailable,
+        catalog::ErrorKind::Storage => ErrorKind::Unavailable,
+        catalog::ErrorKind::Unknown => ErrorKind::OutcomeUnknown,
         catalog::ErrorKind::Corrupt => ErrorKind::Corrupt,
         catalog::ErrorKind::Internal => ErrorKind::Internal,
     }
@@ -69,40 +72,10 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
     }
 }
 
-/// What DataFusion says, in both of its forms, when its operators may hold no more.
-const NO_MEMORY: [&str; 2] = ["Resources exhausted", "ResourcesExhausted"];
-
 /// Whether a query failed because it would have held more memory than it may.
 pub(crate) fn is_out_of_memory(e: &Error) -> bool {
-    let text = e.to_string();
-    NO_MEMORY.iter().any(|said| text.contains(said))
-}
-
-/// What a failed query said, as an error for the client. Ballista reports the failure of a task as text only, in part in
-/// the form of Rust's `Debug`.
-pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
-    let text = text.trim();
-    if text.contains("DivideByZero") {
-        return Error::new(ErrorKind::InvalidInput, format!("division by zero (query {id})"));
-    }
-    let wrong_value = ["ArrowError(CastError", "Cast error", "ArithmeticOverflow", "Overflow", "InvalidArgumentError"];
-    let no_disk = ["No space left", "StorageFull"];
-    let any = |of: &[&str]| of.iter().any(|part| text.contains(part));
-    if let Some(remedy) = catalog::storage::remedy(text) {
-        return Error::new(ErrorKind::Unavailable, format!("query {id} failed on an executor: {remedy}"));
-    }
-    let kind = match () {
-        () if any(&["Parquet error", "ParquetError"]) => kind_of(catalog::storage::kind_of_unread(text)),
-        () if any(&["Object Store error", "Generic S3 error"]) => ErrorKind::Unavailable,
-        () if any(&NO_MEMORY) || any(&no_disk) => ErrorKind::Unavailable,
-        () if any(&wrong_value) || text.contains("kind: Invalid") => ErrorKind::InvalidInput,
-        // Ballista has tried again as often as it does: what a task was to read was lost each time, or the task itself.
-        () if any(&[" times, most recent failure reason: ", " times, fail the stage, most recent"]) => {
-            ErrorKind::Unavailable
-        }
-        () => ErrorKind::Internal,
-    };
-    Error::new(kind, format!("query {id} failed: {text}"))
+    // A wrong value that holds these words is of another kind.
+    e.kind() == ErrorKind::Unavailable && e.to_string().contains(NO_MEMORY)
 }
 
 #[cfg(test)]
@@ -110,17 +83,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_that_storage_refused_says_what_to_do() {
-        let text = "Task failed: ParquetError(\"Object Store error: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
-                    <Message>no match</Message></Error>\")";
-        let e = from_failed_query("q1", text);
-        assert_eq!(e.kind(), ErrorKind::Unavailable);
-        assert!(e.to_string().contains("q1 failed on an executor: the secret access key is not that"), "{e}");
-        for text in [
-            "Generic S3 error: connection refused",
-            "Job failed due to stage 2 failed: Stage 2 has failed 4 times, most recent failure reason: \"FetchFailed\"",
+    fn each_kind_of_the_catalogs_has_one_of_the_front_doors() {
+        for (kind, expected) in [
+            (catalog::ErrorKind::Invalid, ErrorKind::InvalidInput),
+            (catalog::ErrorKind::NotFound, ErrorKind::NotFound),
+            (catalog::ErrorKind::AlreadyExists, ErrorKind::AlreadyExists),
+            (catalog::ErrorKind::Conflict, ErrorKind::Conflict),
+            (catalog::ErrorKind::Unsupported, ErrorKind::Unsupported),
+            (catalog::ErrorKind::Storage, ErrorKind::Unavailable),
+            (catalog::ErrorKind::Unknown, ErrorKind::OutcomeUnknown),
+            (catalog::ErrorKind::Corrupt, ErrorKind::Corrupt),
+            (catalog::ErrorKind::Internal, ErrorKind::Internal),
         ] {
-            assert_eq!(from_failed_query("q1", text).kind(), ErrorKind::Unavailable, "{text}");
+            let e = from_datafusion(catalog::Error::new(kind, "x").into());
+            assert_eq!((e.kind(), e.to_string().as_str()), (expected, "x"));
         }
+    }
+
+    #[test]
+    fn memory_is_told_from_a_value_that_speaks_of_it() {
+        let full = from_datafusion(DataFusionError::ResourcesExhausted("no more".to_string()));
+        assert!(is_out_of_memory(&full), "{full}");
+        let value = from_datafusion(DataFusionError::Execution("'Resources exhausted' is no number".to_string()));
+        assert!(!is_out_of_memory(&value), "{value}");
     }
 }

@@ -11,6 +11,7 @@ mod delete;
 mod describe;
 mod error;
 mod explain;
+mod failed_task;
 mod process;
 mod query;
 mod session;

@@ -30,7 +30,8 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::error::{from_ballista, from_datafusion, from_failed_query, is_out_of_memory};
+use crate::error::{from_ballista, from_datafusion, is_out_of_memory};
+use crate::failed_task::from_failed_query;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::stages::{Loss, MAX_ATTEMPTS, divisible};

@@ -11,7 +11,6 @@ use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use crate::define::SessionViews;
-use crate::error::from_catalog;
 use crate::process::Scheduler;
 
 /// The ways to plan the same statement, over one view of the catalog.
@@ -58,8 +57,7 @@ impl Scheduler {
         let (began, now) = (Instant::now(), chrono::Utc::now());
         let executors = self.executors().await?;
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
-        let tables = NamespaceCatalog::load(self.warehouse.clone(), text).await.map_err(|e| from_catalog(&e))?;
-        let tables = Arc::new(tables);
+        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text));
         SessionViews::serve(&tables, &self.runtime);
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use arrow::datatypes::Field;
 use bergmill_catalog::{
-    Ddl, Parsed, ReferenceChange, TableClauses, check_views, is_missing_table, parse, parse_reference_statement,
+    Ddl, Parsed, ReferenceChange, TableClauses, check_views, folded, is_missing_table, parse, parse_reference_statement,
 };
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, TableReference};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, WriteOp};
@@ -90,16 +91,18 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     defaults::resolve(&mut statement);
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
+    if names_information_schema(&statement, &session.cluster) {
+        session.tables.list().await.map_err(|e| from_catalog(&e))?;
+    }
     let state = describing.as_ref().unwrap_or(&session.cluster);
     let made = match AliasedDelete::of(&statement) {
         Some(delete) => delete.plan(state).await,
         None => state.statement_to_plan(statement).await,
     };
-    let plan = made.map_err(|e| match session.tables.take_miss() {
-        // Who names a table that is not there is told of it, not of what followed.
-        Some(miss) if is_missing_table(&e) => from_catalog(&miss),
-        _ => from_datafusion(e),
-    })?;
+    let plan = match made {
+        Ok(plan) => plan,
+        Err(e) => return Err(why(e, session).await),
+    };
     check_views(&plan).map_err(|e| from_catalog(&e))?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
@@ -161,8 +164,24 @@ fn describes(statement: &ParsedStatement, state: &SessionState) -> bool {
     if matches!(statement, ParsedStatement::Statement(s) if matches!(s.as_ref(), SqlStatement::ExplainTable { .. })) {
         return true;
     }
+    names_information_schema(statement, state)
+}
+
+/// Whether a statement reads `information_schema`, which lists all names.
+pub(crate) fn names_information_schema(statement: &ParsedStatement, state: &SessionState) -> bool {
     let named = state.resolve_table_references(statement).unwrap_or_default();
     named.iter().any(|table| table.schema() == Some(INFORMATION_SCHEMA))
+}
+
+/// The error of a statement that could not be planned.
+async fn why(e: DataFusionError, session: &StatementSession) -> Error {
+    if is_missing_table(&e)
+        && let Some(miss) = session.tables.take_miss().await
+    {
+        // Who names a table that is not there is told of it, not of what followed.
+        return from_catalog(&miss);
+    }
+    from_datafusion(e)
 }
 
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
@@ -275,8 +294,7 @@ fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::commo
     };
     let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return Err(wrong()) };
     let column = match left.as_ref() {
-        Expr::Identifier(i) if i.quote_style.is_none() => i.value.to_lowercase(),
-        Expr::Identifier(i) => i.value.clone(),
+        Expr::Identifier(name) => folded(name),
         _ => return Err(wrong()),
     };
     let none = datafusion::common::DFSchema::empty();

@@ -78,7 +78,10 @@ impl Scheduler {
         let created = match (create.has_rows, exists) {
             (true, _) => self.create_filled(&ident, new, exists, create.input, tag, session).await,
             (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
-            (false, false) => self.warehouse.create(&ident, new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+            (false, false) => {
+                let create = || self.warehouse.create(&ident, new.clone());
+                self.in_namespace(&ident, create).await.map(|_| 0).map_err(|e| from_catalog(&e))
+            }
         };
         match created {
             Err(e) if create.if_not_exists && e.kind() == ErrorKind::AlreadyExists => Ok(0),
@@ -98,7 +101,7 @@ impl Scheduler {
     ) -> Result<u64> {
         let draft = match replaces {
             true => self.warehouse.replaced(ident, &new).await,
-            false => self.warehouse.draft(ident, new.clone()).await.map(Some),
+            false => self.in_namespace(ident, || self.warehouse.draft(ident, new.clone())).await.map(Some),
         };
         let Some(draft) = draft.map_err(|e| from_catalog(&e))? else {
             return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
@@ -205,7 +208,8 @@ impl Scheduler {
             (None, _) => {
                 let new = bergmill_catalog::TableClauses::default().new_table(&input.schema());
                 let new = new.map_err(|e| from_catalog(&e))?;
-                (self.warehouse.draft(&ident, new).await.map_err(|e| from_catalog(&e))?, true)
+                let draft = self.in_namespace(&ident, || self.warehouse.draft(&ident, new.clone())).await;
+                (draft.map_err(|e| from_catalog(&e))?, true)
             }
         };
         let pinned = IcebergTable::current(table).map_err(|e| from_catalog(&e))?;
@@ -264,7 +268,9 @@ impl Scheduler {
             remove_leftovers(&runtime, spec.as_ref(), kept).await;
             done
         });
-        let done = committing.await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+        let done = committing.await.map_err(|e| {
+            Error::new(ErrorKind::OutcomeUnknown, format!("it is unknown whether the commit happened: {e}"))
+        })?;
         let done = done.map_err(|e| from_catalog(&e))?;
         Ok(if done.already { None } else { Some(rows) })
     }

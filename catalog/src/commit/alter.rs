@@ -6,8 +6,8 @@ use iceberg::{TableIdent, TableUpdate};
 use tokio::time::Instant;
 
 use super::Retry;
-use super::snapshot::next_location;
 use crate::error::{ErrorKind, Result};
+use crate::metadata_paths::{expired, next_location};
 use crate::table::{Warehouse, discard};
 
 /// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there is
@@ -44,9 +44,8 @@ impl Warehouse {
             let builder = current.metadata().clone().into_builder(Some(at.to_string()));
             let Some(builder) = change(current.metadata(), builder)? else { return Ok(current) };
             let built = builder.build()?;
-            let new = next_location(current.metadata(), at, &built.metadata)?;
+            let new = next_location(at, &built.metadata)?;
             self.write_metadata(&built.metadata, &new).await?;
-            let new = new.to_string();
             let is_servers = self.catalog().writes_metadata();
             let has_landed = |m: &TableMetadata| match is_servers {
                 true => changes_nothing(m, &built.changes),
@@ -56,7 +55,11 @@ impl Warehouse {
             let published = self.publish(&current, &new, &built.changes, has_landed).await;
             match published.map_err(|doubt| doubt.told(|| unknown(&new))) {
                 Ok(true) if is_servers => return self.load(table).await,
-                Ok(true) => return self.table(table, &new, built.metadata),
+                Ok(true) => {
+                    let expired = expired(&built.metadata, built.expired_metadata_logs);
+                    self.delete_expired(&current, expired).await;
+                    return self.table(table, &new, built.metadata);
+                }
                 Ok(false) => discard(current.file_io(), [new]).await,
                 Err(e) => {
                     if e.kind() != ErrorKind::Unknown {

@@ -185,7 +185,7 @@ impl Warehouse {
             Ok(Attempt::Ready(ready)) => {
                 let made = async {
                     self.write_metadata(&ready.metadata, &ready.location).await?;
-                    self.publish_draft(draft, &ready.location.to_string(), &ready.updates).await
+                    self.publish_draft(draft, &ready.location, &ready.updates).await
                 };
                 match made.await {
                     Ok(()) => {
@@ -254,7 +254,7 @@ impl Warehouse {
         ready: Ready,
         staged: &mut Staged,
     ) -> Result<Option<Committed>> {
-        let new = ready.location.to_string();
+        let new = ready.location.clone();
         if let Err(e) = self.write_metadata(&ready.metadata, &ready.location).await {
             discard(table.file_io(), [ready.manifest_list]).await;
             return Err(e);
@@ -264,9 +264,7 @@ impl Warehouse {
         match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
             Ok(true) => {
                 staged.in_use(ready.manifests);
-                if !self.catalog().writes_metadata() {
-                    discard(table.file_io(), ready.expired).await;
-                }
+                self.delete_expired(table, ready.expired).await;
                 Ok(Some(ready.committed))
             }
             Ok(false) => {
@@ -279,6 +277,14 @@ impl Warehouse {
                 }
                 Err(e)
             }
+        }
+    }
+
+    /// Deletes metadata files that the table asked its writer to delete, after the commit that made them needless.
+    async fn delete_expired(&self, table: &Table, expired: Vec<String>) {
+        // A catalog that writes the files deletes them too.
+        if !self.catalog().writes_metadata() {
+            discard(table.file_io(), expired).await;
         }
     }
 
@@ -345,10 +351,16 @@ impl Doubt {
     }
 }
 
+/// The table's history in the words of SQL.
+fn history(table: &TableIdent) -> String {
+    format!("{}.\"{}$snapshots\"", table.namespace(), table.name().replace('"', "\"\""))
+}
+
 fn unknown(commit: &Commit, snapshot_id: i64) -> String {
     format!(
-        "it is unknown whether the commit happened; it did if the table's history has snapshot {snapshot_id}, whose \
-         summary has {COMMIT_KEY}={}; committing again under this key is safe",
+        "it is unknown whether the commit happened; it did if SELECT summary FROM {} WHERE snapshot_id = {snapshot_id} finds a \
+         row, which has {COMMIT_KEY}={}; committing again under this key is safe, any other way may write the rows twice",
+        history(&commit.table),
         commit.key
     )
 }

@@ -83,8 +83,6 @@ impl Overwrite {
     /// Fails if what others committed since the base is in the way: `since_base` are the snapshots of the branch that came
     /// after it, the latest first.
     pub(super) async fn check(&self, table: &Table, since_base: &[&SnapshotRef]) -> Result<()> {
-        let Some(head) = since_base.first() else { return Ok(()) };
-        let mut added = BTreeSet::new();
         for snapshot in since_base.iter().filter(|s| plan::changes_rows(s)) {
             let id = snapshot.snapshot_id();
             let mut own = manifest_list(table, snapshot).await?;
@@ -96,30 +94,34 @@ impl Overwrite {
                 continue;
             }
             own.retain(|m| m.content == ManifestContentType::Data);
+            let mut added = BTreeSet::new();
             for (_, manifest) in load_manifests(table.file_io(), own).await? {
                 let is_new = |e: &&iceberg::spec::ManifestEntryRef| e.status() == ManifestStatus::Added;
-                added.extend(manifest.entries().iter().filter(is_new).map(|e| (e.file_path().to_string(), id)));
+                added.extend(manifest.entries().iter().filter(is_new).map(|e| e.file_path().to_string()));
+            }
+            if let Some(path) = self.read_among(table, snapshot, added).await? {
+                return Err(conflict(format!(
+                    "another writer added rows that this statement would have read (snapshot {id}, file {path})"
+                )));
             }
         }
-        let Some((path, id)) = self.read_among(table, head, added).await? else { return Ok(()) };
-        Err(conflict(format!(
-            "another writer added rows that this statement would have read (snapshot {id}, file {path})"
-        )))
+        Ok(())
     }
 
-    /// One of the files, if it is still there and may have rows that the statement looked for.
+    /// One of the files that `snapshot` added which may have rows that the statement looked for. The file need not be there any
+    /// more: its rows may have been put into another one since.
     async fn read_among(
         &self,
         table: &Table,
-        head: &SnapshotRef,
-        files: BTreeSet<(String, i64)>,
-    ) -> Result<Option<(String, i64)>> {
+        snapshot: &SnapshotRef,
+        files: BTreeSet<String>,
+    ) -> Result<Option<String>> {
         if files.is_empty() {
             return Ok(None);
         }
         let predicate = self.read.0.clone().unwrap_or(Predicate::AlwaysTrue);
-        let read = files_that_fit(table, table.metadata().current_schema(), head, predicate).await?;
-        Ok(files.into_iter().find(|(path, _)| read.contains(path)))
+        let read = files_that_fit(table, table.metadata().current_schema(), snapshot, predicate).await?;
+        Ok(files.into_iter().find(|path| read.contains(path)))
     }
 }
 

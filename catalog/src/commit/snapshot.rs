@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use iceberg::TableUpdate;
 use iceberg::io::FileIO;
 use iceberg::spec::{
     DataFile, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter, ManifestWriterBuilder,
     PartitionSpec, SchemaRef, Snapshot, SnapshotRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::table::Table;
-use iceberg::{MetadataLocation, TableUpdate};
 use uuid::Uuid;
 
 use super::cherry_pick::CherryPick;
@@ -18,6 +18,7 @@ use super::plan::{self, Changes, Fate, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{load_manifests, manifest_list};
+use crate::metadata_paths::{expired, metadata_folder, next_location};
 use crate::table::discard;
 
 /// The summary key under which a snapshot keeps how many races it lost before it was committed.
@@ -47,7 +48,7 @@ pub(super) struct Staged {
 pub(super) struct Ready {
     pub(super) metadata: TableMetadata,
     /// Where the metadata is to be; it is not written yet.
-    pub(super) location: MetadataLocation,
+    pub(super) location: String,
     /// What leads from the table's metadata to it.
     pub(super) updates: Vec<TableUpdate>,
     pub(super) manifest_list: String,
@@ -101,7 +102,7 @@ impl Staged {
         schema: SchemaRef,
         spec: PartitionSpec,
     ) -> Result<ManifestWriter> {
-        let path = format!("{}/{}-m{}.avro", metadata_folder(table.metadata()), self.uuid, self.written.len());
+        let path = format!("{}/{}-m{}.avro", metadata_folder(table.metadata())?, self.uuid, self.written.len());
         let output = table.file_io().new_output(&path)?;
         self.files = Some(table.file_io().clone());
         self.written.push(path);
@@ -295,7 +296,7 @@ async fn write_snapshot(
 ) -> Result<Ready> {
     let metadata = table.metadata();
     staged.attempts += 1;
-    let (id, folder) = (staged.snapshot_id, metadata_folder(metadata));
+    let (id, folder) = (staged.snapshot_id, metadata_folder(metadata)?);
     let list = format!("{folder}/snap-{id}-{}-{}.avro", staged.attempts, staged.uuid);
     let paths = manifests.iter().map(|m| m.manifest_path.clone()).collect();
     let sequence = metadata.next_sequence_number();
@@ -321,7 +322,7 @@ async fn write_snapshot(
     let current = table.metadata_location_result()?;
     let builder = metadata.clone().into_builder(Some(current.to_string()));
     let built = builder.set_branch_snapshot(snapshot, &commit.branch)?.build()?;
-    let location = next_location(metadata, current, &built.metadata)?;
+    let location = next_location(current, &built.metadata)?;
 
     let write = async {
         let writer = table.file_io().new_output(&list)?.writer().await?;
@@ -335,26 +336,9 @@ async fn write_snapshot(
         return Err(e.into());
     }
 
-    let property = |name: &str| built.metadata.properties().get(name).is_some_and(|v| v == "true");
-    let expired = match property("write.metadata.delete-after-commit.enabled") {
-        true => built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
-        false => Vec::new(),
-    };
+    let expired = expired(&built.metadata, built.expired_metadata_logs);
     let committed =
         Committed { snapshot_id: Some(id), already: false, retries: 0, added: changes.added, removed: changes.removed };
     let (metadata, updates) = (built.metadata, built.changes);
     Ok(Ready { metadata, location, updates, manifest_list: list, manifests: paths, expired, committed })
-}
-
-fn metadata_folder(metadata: &TableMetadata) -> String {
-    format!("{}/metadata", metadata.location())
-}
-
-/// The file after `current`, whose name gives the number; names of other makers (`v3.metadata.json`) are understood.
-pub(super) fn next_location(metadata: &TableMetadata, current: &str, next: &TableMetadata) -> Result<MetadataLocation> {
-    let name = current.rsplit('/').next().unwrap_or(current);
-    let digits: String = name.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
-    let number = digits.parse::<u32>().map_or(metadata.metadata_log().len() + 1, |n| n as usize + 1);
-    let path = format!("{}/{number:05}-{}.metadata.json", metadata_folder(metadata), Uuid::new_v4());
-    Ok(path.parse::<MetadataLocation>()?.with_new_metadata(next))
 }

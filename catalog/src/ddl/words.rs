@@ -5,9 +5,10 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::definition::{identifier, is_word, without_parentheses};
+use crate::definition::{is_word, without_parentheses};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::ColumnPath;
+use crate::names::folded;
 
 static DIALECT: GenericDialect = GenericDialect {};
 
@@ -68,7 +69,7 @@ impl Words {
         if !matches!(self.parser.peek_token().token, Token::Word(_)) {
             return Err(self.unexpected(clause, "a name"));
         }
-        Ok(identifier(&self.parse(clause, Parser::parse_identifier)?))
+        Ok(folded(&self.parse(clause, Parser::parse_identifier)?))
     }
 
     /// A column, or one inside another.

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::{ReferenceChange, ReferenceKind, Retention};
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::folded;
 use crate::namespaces::CATALOG_NAME;
 use crate::store::missing::nearest;
 use crate::time_travel::{Version, table_name};
@@ -298,11 +299,11 @@ impl<'a> Arguments<'a> {
 }
 
 fn parts(name: &ObjectName) -> Result<Vec<String>> {
-    let part = |p: &datafusion::sql::sqlparser::ast::ObjectNamePart| {
-        let ident = p.as_ident()?;
-        Some(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
-    };
-    name.0.iter().map(part).collect::<Option<_>>().ok_or_else(|| bad(format!("{name} is no name")))
+    name.0
+        .iter()
+        .map(|part| part.as_ident().map(folded))
+        .collect::<Option<_>>()
+        .ok_or_else(|| bad(format!("{name} is no name")))
 }
 
 fn reference(name: &ObjectName) -> Result<TableReference> {

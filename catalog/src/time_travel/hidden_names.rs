@@ -12,8 +12,8 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins, Value, Visit, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::syntax::folded;
 use crate::error::{Error, ErrorKind};
+use crate::names::folded;
 use crate::read::HIDDEN_COLUMNS;
 
 /// The hint, which no dialect at hand can write.

@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 use super::changes::TABLE_CHANGES;
 use super::hidden_names::MarkTables;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::folded;
 use crate::namespaces::CATALOG_NAME;
 use crate::references::ReferenceKind;
 
@@ -226,13 +227,6 @@ fn take_reference(name: &mut ObjectName) -> Option<(ReferenceKind, String)> {
     let reference = last.get(prefix.len()..).filter(|rest| !rest.is_empty())?.to_string();
     name.0.pop();
     Some((*kind, reference))
-}
-
-pub(super) fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
 }
 
 fn is_table_changes(name: &ObjectName) -> bool {

@@ -96,3 +96,48 @@ async fn an_overwrite_of_a_branch_is_judged_by_what_others_did_there() {
     check("trial", true).await;
     check(MAIN_BRANCH, false).await;
 }
+
+/// Puts the rows of one file into another, by a snapshot that says that no rows have changed.
+async fn compact(shop: &Shop, from: &str, to: &str) {
+    shop.branch("aside").await;
+    let rewrite = shop.overwrite(&[from], "view", Isolation::Snapshot, vec![event_file(to, DAY, "view", 1)]).await;
+    shop.warehouse.commit(Commit { branch: "aside".to_string(), ..rewrite }).await.unwrap();
+    let replace = |metadata: &TableMetadata, builder: TableMetadataBuilder| {
+        let rewritten = head(metadata, "aside").unwrap();
+        let operation = iceberg::spec::Operation::Replace;
+        let snapshot = iceberg::spec::Snapshot::builder()
+            .with_snapshot_id(7)
+            .with_parent_snapshot_id(metadata.current_snapshot_id())
+            .with_sequence_number(metadata.next_sequence_number())
+            .with_timestamp_ms(metadata.last_updated_ms() + 1)
+            .with_manifest_list(rewritten.manifest_list())
+            .with_summary(iceberg::spec::Summary { operation, additional_properties: HashMap::new() })
+            .with_schema_id(0)
+            .build();
+        Ok(Some(builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_ref("aside")))
+    };
+    shop.warehouse.alter(&events(), replace).await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_that_were_added_and_then_compacted_are_a_conflict_all_the_same() {
+    let check = async |isolation: Isolation, of_type: &str, conflicts: bool| {
+        let shop = Shop::open().await;
+        shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10), event_file("c", DAY, "cart", 3)]).await;
+        let change = shop.overwrite(&["a"], of_type, isolation, vec![event_file("a2", DAY, "view", 9)]).await;
+        shop.commit(Operation::Append, vec![event_file("new", DAY, "view", 1)]).await;
+        compact(&shop, "new", "compacted").await;
+        assert_eq!(shop.files().await, ["a", "c", "compacted"]);
+        match (shop.warehouse.commit(change).await, conflicts) {
+            (Ok(_), false) => assert_eq!(shop.files().await, ["a2", "c", "compacted"]),
+            (Err(e), true) => {
+                assert_eq!(e.kind(), ErrorKind::Conflict, "{e}");
+                assert!(e.to_string().contains("would have read") && e.to_string().contains("file new"), "{e}");
+            }
+            (outcome, _) => panic!("{isolation:?} {of_type}: {outcome:?}"),
+        }
+    };
+    check(Isolation::Serializable, "view", true).await;
+    check(Isolation::Serializable, "cart", false).await;
+    check(Isolation::Snapshot, "view", false).await;
+}
