@@ -18,6 +18,7 @@ mod metadata_paths;
 mod metadata_tables;
 mod names;
 mod namespaces;
+mod pruning;
 mod read;
 mod references;
 mod rest;

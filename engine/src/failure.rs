@@ -58,7 +58,13 @@ impl Failure {
                 _ => break,
             };
         }
-        Self { kind: kind(error), message: error.strip_backtrace() }
+        let (kind, message) = (kind(error), error.strip_backtrace());
+        match storage::remedy(&message) {
+            Some(remedy) if matches!(kind, FailureKind::Storage | FailureKind::Corrupt) => {
+                Self { kind: FailureKind::Storage, message: remedy }
+            }
+            _ => Self { kind, message },
+        }
     }
 
     /// The failure that a task's report holds, if an executor has put one there.

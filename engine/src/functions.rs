@@ -9,10 +9,11 @@ use bergmill_catalog::write::partition_udf;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::session::cluster_config;
+use crate::zoned_timestamps::with_zones;
 
 /// All scalar functions: DataFusion's, those on nested values among them, and those that our own plans call.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let mut functions = ballista_scalar_functions();
+    let mut functions = with_zones(ballista_scalar_functions());
     functions.push(Arc::new(partition_udf()));
     functions.push(Arc::new(relabel_udf()));
     functions

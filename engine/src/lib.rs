@@ -6,6 +6,7 @@
 mod codec;
 mod compact;
 mod distinct_groups;
+mod empty_tables;
 mod failure;
 mod first_row;
 mod functions;
@@ -16,6 +17,7 @@ mod session;
 mod text;
 mod whole_query;
 mod write_node;
+mod zoned_timestamps;
 
 pub use bergmill_catalog::storage::Stores;
 pub use codec::PlanCodec;

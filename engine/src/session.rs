@@ -13,6 +13,7 @@ use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
 use crate::distinct_groups::DistinctAsGroups;
+use crate::empty_tables::EmptyTables;
 use crate::first_row::KeepFirstRow;
 use crate::functions::scalar_functions;
 use crate::write_node::NodePlanner;
@@ -76,6 +77,7 @@ pub fn session_state(
         .with_window_functions(ballista_window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_optimizer_rules(ballista_default_optimizer_rules())
+        .with_optimizer_rule(Arc::new(EmptyTables))
         .with_optimizer_rule(Arc::new(KeepFirstRow))
         .with_optimizer_rule(Arc::new(DistinctAsGroups))
         .with_relation_planners(vec![Arc::new(VersionedTables)])

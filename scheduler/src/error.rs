@@ -2,11 +2,9 @@
 
 use ballista_core::error::BallistaError;
 use bergmill_catalog as catalog;
+use bergmill_engine::{Failure, FailureKind};
 use bergmill_gateway::{Error, ErrorKind};
-use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-
-use crate::failed_task::NO_MEMORY;
 
 /// The catalog's error for the client.
 pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
@@ -29,38 +27,24 @@ pub(crate) fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
 
 /// DataFusion's error for the client: the kind of the error of ours that lies inside, if there is one.
 pub(crate) fn from_datafusion(e: DataFusionError) -> Error {
-    if let Some(told) = Error::find(&e) {
-        return told.clone();
+    match Error::find(&e) {
+        Some(ours) => ours.clone(),
+        None => from_failure(Failure::of(&e)),
     }
-    if let Some(inner) = catalog::Error::find(&e) {
-        return from_catalog(inner);
-    }
-    let mut e = e;
-    // A constant that cannot be computed is found by a rule of the optimizer, whose name helps nobody.
-    while let DataFusionError::Context(doing, inner) = e {
-        if !doing.starts_with("Optimizer rule") {
-            e = DataFusionError::Context(doing, inner);
-            break;
-        }
-        e = *inner;
-    }
-    let kind = match e.find_root() {
-        DataFusionError::SQL(..) | DataFusionError::Plan(_) => ErrorKind::InvalidInput,
-        DataFusionError::SchemaError(schema, _) => match **schema {
-            SchemaError::FieldNotFound { .. } => ErrorKind::NotFound,
-            _ => ErrorKind::InvalidInput,
-        },
-        DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
-        // Wrong values: a division by zero, a cast that does not fit.
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::InvalidInput,
-        // DataFusion puts what the store said into the text.
-        DataFusionError::ParquetError(inner) => kind_of(catalog::storage::kind_of_unread(&inner.to_string())),
-        DataFusionError::ResourcesExhausted(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-            ErrorKind::Unavailable
-        }
-        _ => ErrorKind::Internal,
+}
+
+/// The failure of a plan for the client, wherever the plan ran.
+pub(crate) fn from_failure(failure: Failure) -> Error {
+    let kind = match failure.kind {
+        FailureKind::Invalid => ErrorKind::InvalidInput,
+        FailureKind::NotFound => ErrorKind::NotFound,
+        FailureKind::Unsupported => ErrorKind::Unsupported,
+        FailureKind::Memory | FailureKind::Storage => ErrorKind::Unavailable,
+        FailureKind::Corrupt => ErrorKind::Corrupt,
+        FailureKind::Catalog(kind) => kind_of(kind),
+        FailureKind::Internal => ErrorKind::Internal,
     };
-    Error::new(kind, e.strip_backtrace())
+    Error::new(kind, failure.message)
 }
 
 /// Ballista's error for the client.
@@ -71,6 +55,9 @@ pub(crate) fn from_ballista(e: BallistaError) -> Error {
         other => Error::new(ErrorKind::Internal, other.to_string()),
     }
 }
+
+/// What DataFusion says when its operators may hold no more memory.
+const NO_MEMORY: &str = "Resources exhausted";
 
 /// Whether a query failed because it would have held more memory than it may.
 pub(crate) fn is_out_of_memory(e: &Error) -> bool {

@@ -56,15 +56,15 @@ enum Outcome {
     Answer(ClusterAnswer),
     /// It lost rows with an executor, and does not run any more.
     LostRows,
-    /// It cannot be run in stages, for this reason, and does not run any more.
-    NotInStages(String),
+    /// It cannot be run so, for this reason, and does not run any more.
+    Refused(Error),
 }
 
 /// What became of a query in stages.
 pub(crate) enum Staged {
     Answer(ClusterAnswer),
-    /// It has to run whole, for this reason.
-    Refused(String),
+    /// It has to run otherwise, for this reason.
+    Refused(Error),
 }
 
 /// The rows of a query, and how it was run.
@@ -145,7 +145,7 @@ impl Scheduler {
         };
         match self.until_answered(Arc::clone(schema), submit).await? {
             Staged::Answer(answer) => Ok(Ran { rows: answer.rows, how: How::Whole(answer.id) }),
-            Staged::Refused(reason) => Err(Error::new(ErrorKind::Internal, format!("the query did not get on: {reason}"))),
+            Staged::Refused(reason) => Err(reason),
         }
     }
 
@@ -157,7 +157,7 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<Staged> {
         if let Some(reason) = refused_before_cutting(plan, single, session).await {
-            return Ok(Staged::Refused(reason));
+            return Ok(Staged::Refused(refusal(reason)));
         }
         let mut state = session.cluster.clone();
         let vcores = state.config().target_partitions();
@@ -187,11 +187,11 @@ impl Scheduler {
             let id = submit(subscriber).await.map_err(from_ballista)?;
             match self.answer(&id, statuses, Arc::clone(&schema)).await? {
                 Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
-                Outcome::NotInStages(reason) => return Ok(Staged::Refused(format!("query {id}: {reason}"))),
+                Outcome::Refused(reason) => return Ok(Staged::Refused(reason)),
                 Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
                 Outcome::LostRows => {}
             }
-            tracing::warn!("query {id} lost rows that it had made, with an executor: it begins again");
+            tracing::warn!("query {id} lost rows that it had made, with an executor: it restarts");
             attempt += 1;
         }
     }
@@ -207,7 +207,7 @@ impl Scheduler {
                 status = statuses.recv() => status,
                 lost = &mut lost => return match lost? {
                     Loss::Rows => Ok(Outcome::LostRows),
-                    Loss::Stages(reason) => Ok(Outcome::NotInStages(reason)),
+                    Loss::Stages(reason) => Ok(Outcome::Refused(refusal(format!("query {id}: {reason}")))),
                     Loss::Executors => Err(executors_lost(id)),
                 },
             };
@@ -233,7 +233,7 @@ impl Scheduler {
             Err(text) => {
                 let e = from_failed_query(id.as_str(), &text);
                 // What is wrong with the stages is not wrong with the query.
-                return if e.kind() == ErrorKind::Internal { Ok(Outcome::NotInStages(e.to_string())) } else { Err(e) };
+                return if e.kind() == ErrorKind::Internal { Ok(Outcome::Refused(e)) } else { Err(e) };
             }
         };
         // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
@@ -251,6 +251,10 @@ impl Scheduler {
 fn run_here(plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
     let rows = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
     Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
+}
+
+fn refusal(reason: String) -> Error {
+    Error::new(ErrorKind::Internal, reason)
 }
 
 fn executors_lost(id: &JobId) -> Error {

@@ -4,18 +4,17 @@
 //! asks for): a file that goes must still be there; and under serializable isolation nobody may have added rows that the
 //! statement would have read.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use iceberg::expr::Predicate;
-use iceberg::spec::{ManifestContentType, ManifestStatus, SnapshotRef};
+use iceberg::spec::{DataFile, ManifestContentType, ManifestStatus, SnapshotRef};
 use iceberg::table::Table;
 
 use super::plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{LiveFile, load_manifests, manifest_list};
-use crate::read::files_that_fit;
+use crate::pruning::{self, Predicate};
 
 /// What a statement that changes rows takes out, and what it read to know that.
 #[derive(Debug, Clone)]
@@ -38,9 +37,9 @@ impl ReadFilter {
         Self(None)
     }
 
-    /// Rows that fit the predicate; all when there is none.
-    pub(crate) fn new(predicate: Option<Predicate>) -> Self {
-        Self(predicate)
+    /// Rows that may fit the predicate.
+    pub(crate) fn new(predicate: Predicate) -> Self {
+        Self(Some(predicate))
     }
 }
 
@@ -94,34 +93,25 @@ impl Overwrite {
                 continue;
             }
             own.retain(|m| m.content == ManifestContentType::Data);
-            let mut added = BTreeSet::new();
-            for (_, manifest) in load_manifests(table.file_io(), own).await? {
-                let is_new = |e: &&iceberg::spec::ManifestEntryRef| e.status() == ManifestStatus::Added;
-                added.extend(manifest.entries().iter().filter(is_new).map(|e| e.file_path().to_string()));
-            }
-            if let Some(path) = self.read_among(table, snapshot, added).await? {
-                return Err(conflict(format!(
-                    "another writer added rows that this statement would have read (snapshot {id}, file {path})"
-                )));
+            for (file, manifest) in load_manifests(table.file_io(), own).await? {
+                let entries = manifest.entries().iter();
+                let mut added = entries.filter(|e| e.status() == ManifestStatus::Added).map(|e| e.data_file());
+                // The file need not be there any more: its rows may have been put into another one since.
+                if let Some(read) = added.find(|added| self.reads(added, file.partition_spec_id, table)) {
+                    let path = read.file_path();
+                    return Err(conflict(format!(
+                        "another writer added rows that this statement would have read (snapshot {id}, file {path})"
+                    )));
+                }
             }
         }
         Ok(())
     }
 
-    /// One of the files that `snapshot` added which may have rows that the statement looked for. The file need not be there any
-    /// more: its rows may have been put into another one since.
-    async fn read_among(
-        &self,
-        table: &Table,
-        snapshot: &SnapshotRef,
-        files: BTreeSet<String>,
-    ) -> Result<Option<String>> {
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let predicate = self.read.0.clone().unwrap_or(Predicate::AlwaysTrue);
-        let read = files_that_fit(table, table.metadata().current_schema(), snapshot, predicate).await?;
-        Ok(files.into_iter().find(|path| read.contains(path)))
+    /// Whether a file may have rows that the statement looked for.
+    fn reads(&self, file: &DataFile, spec_id: i32, table: &Table) -> bool {
+        let predicate = self.read.0.as_ref();
+        predicate.is_none_or(|predicate| pruning::may_fit(predicate, file, spec_id, table.metadata()))
     }
 }
 

@@ -6,7 +6,7 @@ mod partitioning;
 mod replacement;
 mod schema;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use iceberg::TableIdent;
 use iceberg::spec::{FormatVersion, Schema, TableMetadata, TableMetadataBuilder, Transform};
@@ -139,11 +139,4 @@ fn check_names(metadata: &TableMetadata, changed: &Schema) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Whether the type of a column has been the same in all schemas that the table has had.
-pub(crate) fn always_of_one_type(metadata: &TableMetadata, field_id: i32) -> bool {
-    let types: HashSet<_> =
-        metadata.schemas_iter().filter_map(|s| s.field_by_id(field_id)).map(|f| f.field_type.to_string()).collect();
-    types.len() <= 1
 }

@@ -22,16 +22,13 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use futures::{StreamExt, TryStreamExt};
-use iceberg::Runtime;
 use iceberg::spec::{
-    MappedField, NameMapping, NestedField, NestedFieldRef, Schema as Columns, Snapshot, SnapshotRef, TableMetadata,
-    Type,
+    MappedField, NameMapping, NestedField, NestedFieldRef, Schema as Columns, TableMetadata, Type,
 };
 use iceberg::table::Table;
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
@@ -40,7 +37,7 @@ use parquet::schema::types::Type as ParquetType;
 use super::relabel::relabel_udf;
 use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evolve::{always_of_one_type, name_mapping};
+use crate::evolve::name_mapping;
 use crate::files::LiveFile;
 use crate::location::Location;
 use crate::table::vended_address;
@@ -115,50 +112,6 @@ pub(super) fn as_table(
         projection.push(ProjectionExpr::new(column, to.name().clone()));
     }
     Ok(Arc::new(ProjectionExec::try_new(projection, scan)?))
-}
-
-/// Whether all columns of the filter have had one type for as long as there is the table. Bounds and partition values of
-/// older files are in the older type, with which the iceberg crate does not compare a value of the newer.
-pub(super) fn is_of_one_type(filter: &Expr, metadata: &TableMetadata, columns: &Columns) -> bool {
-    let one_type = |name: &str| match columns.field_id_by_name(name) {
-        Some(id) => always_of_one_type(metadata, id),
-        None => true,
-    };
-    metadata.schemas_iter().len() == 1 || filter.column_refs().iter().all(|c| one_type(&c.name))
-}
-
-/// A table and a snapshot of it for the iceberg crate to plan files with: the files of `snapshot` and the columns of
-/// `columns`.
-///
-/// The crate binds a filter to the schema that the snapshot was made with, which lacks the names that columns got since. Where
-/// that matters the snapshot gets a twin, known to nobody else, with the other schema.
-pub(super) fn with_columns(table: &Table, snapshot: &SnapshotRef, columns: &Columns) -> Result<(Table, i64)> {
-    let id = snapshot.snapshot_id();
-    if snapshot.schema_id() == Some(columns.schema_id()) {
-        return Ok((table.clone(), id));
-    }
-    let metadata = table.metadata();
-    let twin_id = (1..).find(|id| metadata.snapshot_by_id(*id).is_none()).unwrap_or(0);
-    let twin = Snapshot::builder()
-        .with_snapshot_id(twin_id)
-        .with_sequence_number(metadata.last_sequence_number())
-        .with_timestamp_ms(metadata.last_updated_ms())
-        .with_manifest_list(snapshot.manifest_list())
-        .with_summary(snapshot.summary().clone())
-        .with_schema_id(columns.schema_id());
-    let twin = match metadata.format_version() >= iceberg::spec::FormatVersion::V3 {
-        true => twin.with_row_range(metadata.next_row_id(), 0).build(),
-        false => twin.build(),
-    };
-    let metadata = metadata.clone().into_builder(None).add_snapshot(twin)?.build()?.metadata;
-    let planned = Table::builder()
-        .identifier(table.identifier().clone())
-        .metadata_location(table.metadata_location_result()?)
-        .metadata(metadata)
-        .file_io(table.file_io().clone())
-        .runtime(Runtime::try_current()?)
-        .build()?;
-    Ok((planned, twin_id))
 }
 
 /// Whether a column of the table was ever known by another name, or its name was another column's.

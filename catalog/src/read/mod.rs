@@ -1,8 +1,6 @@
-//! Reading a table: the iceberg crate plans which files a query needs, DataFusion's Parquet source reads them.
-mod covered;
+//! Reading a table: manifests tell which files a query needs, DataFusion's Parquet source reads them.
 mod evolved;
 mod hidden;
-mod predicate;
 mod provider;
 mod relabel;
 mod row_position;
@@ -14,5 +12,4 @@ pub use hidden::{FILE_COLUMN, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, SNA
 pub use provider::{IcebergTable, TextType};
 pub use relabel::{RELABEL_FUNCTION, relabel_udf};
 pub use row_position::RowPositionExec;
-pub(crate) use scan::files_that_fit;
 pub use scan::{ScanLog, ScanReport};

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -14,17 +15,18 @@ use iceberg::spec::{MAIN_BRANCH, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
-use super::covered::files_covered;
-use super::evolved::is_of_one_type;
 use super::hidden;
-use super::predicate::decided_by_partition;
 use super::scan;
 use crate::bridge;
 use crate::commit::ReadFilter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{LiveFile, SeenFiles, SnapshotFiles};
+use crate::pruning::{self, Predicate, is_decided_by_partition};
 use crate::references::References;
 use crate::time_travel::{State, Version};
+
+/// Rows of a snapshot, in its summary (the Iceberg specification, appendix F).
+const TOTAL_RECORDS: &str = "total-records";
 
 /// The Arrow type that text is read as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -129,13 +131,19 @@ impl IcebergTable {
 
     /// What a statement with these filters reads of the table, for its commit to be checked against.
     pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
-        ReadFilter::new(scan::predicate(self, filters))
+        ReadFilter::new(Predicate::all(filters, &self.columns))
     }
 
     /// The numbers of files for all of whose rows the condition surely holds, by what the manifests say; all files if there
     /// is no condition.
     pub(crate) async fn files_covered_by(&self, condition: Option<&Expr>) -> Result<Vec<usize>> {
-        files_covered(self, condition).await
+        let metadata = self.table.metadata();
+        let predicate = condition.map(|condition| Predicate::of(condition, &self.columns));
+        let fits = |file: &LiveFile| {
+            predicate.as_ref().is_none_or(|p| pruning::fits_all(p, &file.data_file, file.spec_id, metadata))
+        };
+        let files = self.numbered_files().await?;
+        Ok(files.into_iter().filter(|(_, file)| fits(file)).map(|(number, _)| number).collect())
     }
 
     /// The table's own columns, as they are read.
@@ -221,8 +229,7 @@ impl TableProvider for IcebergTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         let (metadata, columns) = (self.table.metadata(), &self.columns);
-        let decided = |f: &Expr| decided_by_partition(f, metadata, columns) && is_of_one_type(f, metadata, columns);
-        let decide = |f: &&Expr| match decided(f) {
+        let decide = |f: &&Expr| match is_decided_by_partition(f, metadata, columns) {
             true => TableProviderFilterPushDown::Exact,
             // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.
             false => TableProviderFilterPushDown::Inexact,
@@ -230,7 +237,14 @@ impl TableProvider for IcebergTable {
         Ok(filters.iter().map(decide).collect())
     }
 
+    /// Says only that there are no rows, which the snapshot's summary tells; what a scan gives is known when it is planned.
     fn statistics(&self) -> Option<Statistics> {
-        None
+        let records = |snapshot: &SnapshotRef| snapshot.summary().additional_properties.get(TOTAL_RECORDS).cloned();
+        let is_empty = !self.is_listed
+            && match &self.snapshot {
+                Some(snapshot) => records(snapshot).is_some_and(|count| count == "0"),
+                None => true,
+            };
+        is_empty.then(|| Statistics { num_rows: Precision::Exact(0), ..Statistics::new_unknown(&self.schema) })
     }
 }

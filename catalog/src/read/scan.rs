@@ -1,6 +1,6 @@
 //! From a query's filters to DataFusion's Parquet scan: which files, in which groups, with which statistics.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
@@ -16,26 +16,22 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use futures::TryStreamExt;
-use iceberg::expr::Predicate;
-use iceberg::spec::{DataFileFormat, PrimitiveType, Schema as Columns, SnapshotRef, Type};
-use iceberg::table::Table;
+use iceberg::spec::{DataFileFormat, PrimitiveType, Type};
 use object_store::ObjectMeta;
 
 use super::evolved::{self, Group};
 use super::hidden::{file_fields, file_values};
-use super::predicate::iceberg_predicate;
 use super::provider::IcebergTable;
 use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
 use crate::location::Location;
+use crate::pruning::{self, Predicate};
 use crate::table::vended_address;
 
 /// Below this a byte range is not worth a task of its own.
@@ -89,7 +85,7 @@ pub(super) async fn plan(
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let all = table.numbered_files().await?;
     let count = all.len();
-    let planned = prune(table, all, filters).await?;
+    let planned = prune(table, all, filters);
     if let Some(log) = state.config().get_extension::<ScanLog>() {
         log.push(ScanReport {
             table: table.table().identifier().to_string(),
@@ -106,7 +102,7 @@ pub(super) async fn plan(
             Some(columns) => Arc::new(schema.project(columns)?),
             None => schema,
         };
-        // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `engine`'s `union_leaves`).
+        // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `stages/leaves.rs` of the scheduler).
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
         return Ok(DataSourceExec::from_data_source(nothing));
     }
@@ -234,38 +230,10 @@ fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
 }
 
 /// The files that the filters leave, in manifest order.
-pub(super) async fn prune(table: &IcebergTable, all: Vec<Numbered>, filters: &[Expr]) -> Result<Vec<Numbered>> {
-    match predicate(table, filters) {
-        Some(predicate) => prune_by(table, all, predicate).await,
-        None => Ok(all),
-    }
-}
-
-/// The filters in Iceberg's terms, without those that cannot be asked of all files.
-pub(super) fn predicate(table: &IcebergTable, filters: &[Expr]) -> Option<Predicate> {
-    let (metadata, columns) = (table.table().metadata(), table.columns());
-    let usable = |f: &&Expr| evolved::is_of_one_type(f, metadata, columns);
-    let filters: Vec<Expr> = filters.iter().flat_map(split_conjunction).filter(usable).cloned().collect();
-    iceberg_predicate(&filters, columns)
-}
-
-/// The files that may have a row for which the predicate holds.
-pub(super) async fn prune_by(table: &IcebergTable, all: Vec<Numbered>, predicate: Predicate) -> Result<Vec<Numbered>> {
-    let (Some(snapshot), false) = (table.snapshot(), table.is_listed()) else { return Ok(all) };
-    let keep = files_that_fit(table.table(), table.columns(), snapshot, predicate).await?;
-    Ok(all.into_iter().filter(|(_, f)| keep.contains(f.data_file.file_path())).collect())
-}
-
-/// The paths of a snapshot's data files that may have a row for which the predicate, on these columns, holds.
-pub(crate) async fn files_that_fit(
-    table: &Table,
-    columns: &Columns,
-    snapshot: &SnapshotRef,
-    predicate: Predicate,
-) -> Result<HashSet<String>> {
-    let (planned, snapshot_id) = evolved::with_columns(table, snapshot, columns)?;
-    let scan = planned.scan().snapshot_id(snapshot_id).with_filter(predicate).select_empty().build()?;
-    scan.plan_files().await?.map_ok(|task| task.data_file_path).try_collect().await.map_err(Error::from)
+fn prune(table: &IcebergTable, mut files: Vec<Numbered>, filters: &[Expr]) -> Vec<Numbered> {
+    let (metadata, predicate) = (table.table().metadata(), Predicate::all(filters, table.columns()));
+    files.retain(|(_, file)| pruning::may_fit(&predicate, &file.data_file, file.spec_id, metadata));
+    files
 }
 
 /// `values` are those of the columns that are the same in the whole file, and not in the file.

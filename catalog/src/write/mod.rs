@@ -29,3 +29,4 @@ pub use plan::plan_write;
 pub use result::{DATA_FILE_COLUMN, data_files, output_schema};
 pub use spec::{DistributionMode, WriteSpec};
 pub use transform::{PARTITION_FUNCTION, partition_udf};
+pub(crate) use transform::{civil_days, transform_of};

@@ -188,6 +188,22 @@ fn hours(values: &ArrayRef) -> Result<ArrayRef> {
     }))
 }
 
+/// `transform` of one value; `None` if it does not apply to it.
+pub(crate) fn transform_of(transform: &Transform, value: &ScalarValue) -> Option<ScalarValue> {
+    let result = apply(transform, &value.to_array().ok()?).ok()?;
+    ScalarValue::try_from_array(&result, 0).ok()
+}
+
+/// The first day of a month (1 to 12) of a year, counted from 1970-01-01: the algorithm is Howard Hinnant's `days_from_civil`.
+pub(crate) fn civil_days(year: i64, month: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 /// Year and month (1 to 12) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 ///
 /// chrono stops at year 262,143, and a table may hold any number that a careless client wrote.

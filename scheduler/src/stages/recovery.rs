@@ -4,7 +4,7 @@
 //! version 55 are wrong. After the adaptive one the rows of the repeated stage are refused ("Can't find active stage to update stage
 //! outputs"), and the query waits for ever (apache/datafusion-ballista#1986). After the static one a stage that is rolled back leaves what it
 //! had passed on already, so that rows are counted twice. So a query has lost rows as soon as a stage is rolled back or repeated, whatever Ballista makes of
-//! it: it is cancelled and begins again, and no answer is taken from it. No rows were given until then.
+//! it: it is cancelled and restarts, and no answer is taken from it. No rows were given until then.
 //!
 //! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more memory than a container may have
 //! would end all executors, one after the other, for ever.

@@ -9,10 +9,11 @@ impl Shop {
         let snapshot = table.metadata().current_snapshot().unwrap();
         let files = SnapshotFiles::load(&table, snapshot).await.unwrap();
         let is_removed = |f: &Arc<crate::files::LiveFile>| removed.contains(&f.data_file.file_path());
-        let read = iceberg::expr::Reference::new("event_type").equal_to(Datum::string(of_type));
+        let read = datafusion::prelude::col("event_type").eq(datafusion::prelude::lit(of_type));
+        let read = crate::pruning::Predicate::of(&read, table.metadata().current_schema());
         let change = Overwrite {
             removed: files.data.into_iter().filter(is_removed).collect(),
-            read: ReadFilter::new(Some(read)),
+            read: ReadFilter::new(read),
             isolation,
         };
         self.prepared(Operation::Overwrite(change), added).await
