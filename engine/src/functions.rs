@@ -19,18 +19,15 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions
 }
 
-/// All functions, for an executor. They have the settings of the session that planned them, as in it.
+/// All functions, for an executor. They have the settings of the session that planned them, as in it: a plan names a function and does
+/// not say with which settings it was planned, and `to_timestamp` takes the time zone of its result's type from there.
 pub fn function_registry() -> BallistaFunctionRegistry {
     let settings = cluster_config(1);
-    let mut registry = BallistaFunctionRegistry::default();
+    let planned = |function: Arc<ScalarUDF>| {
+        let updated = function.inner().with_updated_config(settings.options());
+        updated.map_or(function, Arc::new)
+    };
     // Ballista's default registry lacks the functions on nested values, such as `make_array`.
-    registry.scalar_functions.extend(scalar_functions().into_iter().map(|f| (f.name().to_string(), f)));
-    for function in registry.scalar_functions.values_mut() {
-        // A plan names a function and does not say with which settings it was planned: `to_timestamp` takes the time zone
-        // of its result's type from there.
-        if let Some(updated) = function.inner().with_updated_config(settings.options()) {
-            *function = Arc::new(updated);
-        }
-    }
-    registry
+    let functions = scalar_functions().into_iter().map(planned).map(|f| (f.name().to_string(), f));
+    BallistaFunctionRegistry { scalar_functions: functions.collect(), ..BallistaFunctionRegistry::default() }
 }

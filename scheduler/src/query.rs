@@ -1,7 +1,7 @@
 //! Running a plan: in this process when it reads little, else on the executors.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -236,6 +236,11 @@ impl Scheduler {
                 return if e.kind() == ErrorKind::Internal { Ok(Outcome::Refused(e)) } else { Err(e) };
             }
         };
+        let of: BTreeSet<usize> =
+            locations.iter().filter_map(|l| l.partition_id.as_ref()).map(|partition| partition.stage_id as usize).collect();
+        if let Some(reason) = self.misplaced(id, &of).await? {
+            return Ok(Outcome::Refused(refusal(format!("query {id}: {reason}"))));
+        }
         // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
         let mut rows = self.results.stream(locations, Arc::clone(&schema));
         let first = match rows.next().await {

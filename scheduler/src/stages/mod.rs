@@ -9,6 +9,7 @@
 //! | `EmptyExec` and `PlaceholderRowExec` arrive with one partition, whatever they had; tasks then report different numbers of metrics | [`leaves`] | none known |
 //! | `ballista.planner.propagate_empty.enabled` is read by nobody; an exchange without rows under an outer join is planned again for ever | [`divisible`] | none known |
 //! | a plan that loses a clause on its way to an executor | [`gate`], by `bergmill_engine::RoundTrip` | none known |
+//! | the rows of another stage given for the answer, when the last stage's end changes the plan | [`recovery`] | none known |
 //! | rows that are lost with an executor and made again | [`recovery`] | apache/datafusion-ballista#1986 |
 //! | vcores of tasks whose stage was rolled back | [`vcores`] | akin to apache/datafusion-ballista#2418 |
 //!

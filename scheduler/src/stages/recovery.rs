@@ -9,7 +9,7 @@
 //! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more memory than a container may have
 //! would end all executors, one after the other, for ever.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use ballista_core::JobId;
@@ -79,6 +79,20 @@ impl Scheduler {
         Ok(graph.and_then(|graph| loss(graph.as_ref())))
     }
 
+    /// Why the rows of these stages may not be the answer of a query that is over.
+    ///
+    /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another plan then, such as a join with
+    /// its sides swapped, it runs stages for that, and takes the rows of whichever of them ends last for the answer. So the stage
+    /// that an answer is of must have read all others. Known upstream as nothing yet.
+    pub(crate) async fn misplaced(&self, id: &JobId, answer: &BTreeSet<usize>) -> Result<Option<String>> {
+        let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
+        Ok(graph.and_then(|graph| {
+            let unread = unread(graph.stages(), answer);
+            let what = || format!("stages {unread:?} ran, and the answer, of stages {answer:?}, has nothing of them");
+            (!unread.is_empty()).then(what)
+        }))
+    }
+
     async fn standstill(&self, id: &JobId) -> Result<Option<Standstill>> {
         if self.executors().await?.is_empty() {
             // Ballista waits for one to come back, and says so when it gives up.
@@ -113,6 +127,22 @@ impl std::fmt::Display for Standstill {
         let start = if self.can_start { "nothing is started" } else { "nothing can start" };
         write!(f, "nothing of it runs, and {start}; unfinished stages: {stages}")
     }
+}
+
+/// The stages that these have read nothing of, not even through others.
+fn unread(stages: &HashMap<usize, ExecutionStage>, answer: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut unread: BTreeSet<usize> = stages.keys().copied().collect();
+    let mut open: Vec<usize> = answer.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        if unread.remove(&id) {
+            open.extend(match stages.get(&id) {
+                Some(ExecutionStage::Successful(stage)) => stage.inputs.keys().copied().collect(),
+                Some(ExecutionStage::Running(stage)) => stage.inputs.keys().copied().collect::<Vec<_>>(),
+                _ => Vec::new(),
+            });
+        }
+    }
+    unread
 }
 
 /// Whether no task of a query runs, though it is not over.
