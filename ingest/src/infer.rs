@@ -4,9 +4,11 @@
 //! hours perhaps, and reading twice is cheap beside writing a table.
 //!
 //! What looks like a number with a zero in front, or with a plus, stays text: it is a postcode or a telephone number.
-//! So does an integer that BIGINT cannot hold. A column without any value is text too.
+//! So does an integer of CSV that BIGINT cannot hold; of JSON, where it is a number without doubt, it is a DECIMAL(38,0). A column without any value is
+//! text too. No digit of an integer is lost: where one is too large for a DOUBLE and others have fractions, the column is text, and in JSON lines
+//! that is an error.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
@@ -16,26 +18,26 @@ use crate::describe::{a_type, clipped, quoted, sql_type};
 use crate::error::{Bad, Error, Result};
 use crate::json::{self, Json};
 use crate::lines::Lines;
-use crate::open::Format;
+use crate::open::{Format, Input};
 use crate::parquet;
 use crate::value;
 
 /// The columns of all `files` together, each nullable unless every file is Parquet and says otherwise. Lines that are
 /// no records at all are passed over when they will be `rejected`, and are an error otherwise.
-pub(crate) fn schema(files: &[(PathBuf, Format)], rejected: bool) -> Result<Schema> {
+pub(crate) fn schema(inputs: &[Input], rejected: bool) -> Result<Schema> {
     let mut csv: Vec<(String, Scalar)> = Vec::new();
     let mut json = Shape::Nothing;
     // Text files first of all give the evidence for one common type; a file of each format then stands for its like.
-    for (file, format) in files {
-        match format {
-            Format::Csv | Format::Tsv => observe_csv(file, *format, rejected, &mut csv)?,
-            Format::JsonLines => observe_json(file, rejected, &mut json)?,
+    for input in inputs {
+        match input.format {
+            Format::Csv | Format::Tsv => observe_csv(input, rejected, &mut csv)?,
+            Format::JsonLines => observe_json(&input.file, rejected, &mut json)?,
             Format::Parquet => {}
         }
     }
     let mut all = Vec::new();
     let mut seen: Vec<(&Path, Format)> = Vec::new();
-    for (file, format) in files {
+    for Input { file, format, .. } in inputs {
         let known = seen.iter().any(|(_, f)| f.is_csv() && format.is_csv() || f == format);
         let fields = match format {
             Format::Csv | Format::Tsv if known => continue,
@@ -86,12 +88,22 @@ pub(crate) fn unite(all: &mut Vec<FieldRef>, seen: Option<&Path>, file: &Path, f
     Ok(())
 }
 
+/// Integers up to this one are all different as DOUBLE.
+const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
+/// Digits of the largest DECIMAL.
+const HUGE_DIGITS: u8 = 38;
+
 /// What the texts of a column have all looked like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scalar {
     Nothing,
     Boolean,
+    /// One that a DOUBLE holds exactly.
     Integer,
+    /// One that BIGINT holds, and no DOUBLE.
+    Wide,
+    /// One that only a DECIMAL holds.
+    Huge,
     Double,
     Date,
     Timestamp,
@@ -105,9 +117,11 @@ impl Scalar {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let padded = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
         match unsigned.bytes().next() {
-            Some(b'0'..=b'9') if unsigned.bytes().all(|b| b.is_ascii_digit()) => {
-                if !padded && text.parse::<i64>().is_ok() { Self::Integer } else { Self::Text }
-            }
+            Some(b'0'..=b'9') if unsigned.bytes().all(|b| b.is_ascii_digit()) => match text.parse::<i64>() {
+                Ok(value) if !padded && value.unsigned_abs() <= EXACT_IN_A_DOUBLE => Self::Integer,
+                Ok(_) if !padded => Self::Wide,
+                _ => Self::Text,
+            },
             Some(b'0'..=b'9') if value::date(text).is_some() => Self::Date,
             Some(b'0'..=b'9') => match value::moment(text) {
                 Some(moment) if moment.offset.is_some() => Self::ZonedTimestamp,
@@ -121,12 +135,24 @@ impl Scalar {
         }
     }
 
+    /// What a number of JSON is.
+    fn of_number(text: &str) -> Self {
+        let is_whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        match Self::of(text) {
+            Self::Text if !is_whole => Self::Double,
+            Self::Text if value::decimal(text, HUGE_DIGITS, 0).is_some() => Self::Huge,
+            seen => seen,
+        }
+    }
+
     /// The narrowest kind that both are.
     fn with(self, other: Self) -> Self {
         match (self, other) {
             (a, b) if a == b => a,
             (Self::Nothing, a) | (a, Self::Nothing) => a,
             (Self::Integer, Self::Double) | (Self::Double, Self::Integer) => Self::Double,
+            (Self::Integer, Self::Wide) | (Self::Wide, Self::Integer) => Self::Wide,
+            (Self::Integer | Self::Wide, Self::Huge) | (Self::Huge, Self::Integer | Self::Wide) => Self::Huge,
             (Self::Date, Self::Timestamp) | (Self::Timestamp, Self::Date) => Self::Timestamp,
             _ => Self::Text,
         }
@@ -135,7 +161,8 @@ impl Scalar {
     fn data_type(self) -> DataType {
         match self {
             Self::Boolean => DataType::Boolean,
-            Self::Integer => DataType::Int64,
+            Self::Integer | Self::Wide => DataType::Int64,
+            Self::Huge => DataType::Decimal128(HUGE_DIGITS, 0),
             Self::Double => DataType::Float64,
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -145,8 +172,8 @@ impl Scalar {
     }
 }
 
-fn observe_csv(file: &Path, format: Format, rejected: bool, columns: &mut Vec<(String, Scalar)>) -> Result<()> {
-    let mut records = Records::open(file, format.delimiter())?;
+fn observe_csv(input: &Input, rejected: bool, columns: &mut Vec<(String, Scalar)>) -> Result<()> {
+    let mut records = Records::open(&input.file, input.delimiter)?;
     let header = header(&mut records)?;
     let mut places = Vec::with_capacity(header.len());
     for name in header {
@@ -169,7 +196,7 @@ fn observe_csv(file: &Path, format: Format, rejected: bool, columns: &mut Vec<(S
             Ok(())
         });
         if let (Err(bad), false) = (observed, rejected) {
-            return Err(line_error(file, records.line(), bad));
+            return Err(line_error(&input.file, records.line(), bad));
         }
     }
     Ok(())
@@ -224,15 +251,14 @@ impl Shape {
                 Ok(())
             }
             (Self::Scalar(scalar, false), json::Kind::Boolean | json::Kind::Number) => {
-                let seen = match Scalar::of(value.text()) {
-                    // A number of JSON too large for BIGINT.
-                    Scalar::Text => Scalar::Double,
-                    seen => seen,
-                };
+                let seen = Scalar::of_number(value.text());
                 if (*scalar == Scalar::Boolean) != (seen == Scalar::Boolean) && *scalar != Scalar::Nothing {
                     return Err(scalar_conflict(*scalar, value));
                 }
-                *scalar = scalar.with(seen);
+                *scalar = match scalar.with(seen) {
+                    Scalar::Text => return Err(would_lose_digits(value)),
+                    both => both,
+                };
                 Ok(())
             }
             (Self::Scalar(scalar, _), _) => Err(scalar_conflict(*scalar, value)),
@@ -269,6 +295,14 @@ impl Shape {
             .collect::<Result<_, _>>()
             .map_err(|reason| Error::Columns { file: file.to_owned(), reason: format!("column {reason}") })
     }
+}
+
+fn would_lose_digits(value: Json<'_>) -> Bad {
+    let shown = clipped(value.text());
+    Bad::line(format!(
+        "{shown}, with the numbers of the lines before, is no BIGINT and no DECIMAL({HUGE_DIGITS},0), and digits would be lost in a DOUBLE; \
+         to choose the type, make the table first"
+    ))
 }
 
 fn scalar_conflict(before: Scalar, value: Json<'_>) -> Bad {

@@ -16,6 +16,7 @@
 
 mod column;
 mod csv;
+mod delimiter;
 mod describe;
 mod error;
 mod infer;

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::BoxStream;
 
+use crate::delimiter;
 use crate::error::{Error, Result};
 use crate::infer;
 use crate::progress::Progress;
@@ -19,7 +20,7 @@ use crate::stream::{self, Job, Reader};
 /// The formats of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Comma separated values with a header line.
+    /// Values separated by commas, or what else is found to separate them, with a header line.
     Csv,
     /// The same with tabs.
     Tsv,
@@ -44,10 +45,15 @@ impl Format {
     pub(crate) fn is_csv(self) -> bool {
         matches!(self, Self::Csv | Self::Tsv)
     }
+}
 
-    pub(crate) fn delimiter(self) -> u8 {
-        if self == Self::Tsv { b'\t' } else { b',' }
-    }
+/// A file to read.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) file: PathBuf,
+    pub(crate) format: Format,
+    /// Of CSV.
+    pub(crate) delimiter: u8,
 }
 
 /// Files to read as the rows of one table.
@@ -57,6 +63,8 @@ pub struct Source {
     pub files: Vec<PathBuf>,
     /// Their format; without it, the extension of each says it.
     pub format: Option<Format>,
+    /// What separates the fields of CSV files; without it, each file's first lines say it.
+    pub delimiter: Option<u8>,
     /// The columns of the table. Those of a file are matched by name: an unknown one is an error, one that is missing is
     /// null where it may be. Without a schema the columns are inferred.
     pub schema: Option<SchemaRef>,
@@ -66,6 +74,8 @@ pub struct Source {
 
 /// Files that are ready to be read.
 pub struct Opened {
+    /// CSV files with what was found to separate their fields, where it is no comma.
+    pub delimiters: Vec<(PathBuf, String)>,
     /// The columns of every batch.
     pub schema: SchemaRef,
     /// How far reading is, and how many lines were rejected.
@@ -88,7 +98,10 @@ impl fmt::Debug for Opened {
 /// file is no record, because inference reads them all.
 pub async fn open(source: Source) -> Result<Opened> {
     let job = tokio::task::spawn_blocking(move || prepare(source)).await.map_err(stream::internal)??;
-    Ok(Opened { schema: Arc::clone(&job.schema), progress: job.progress.clone(), batches: stream::batches(job) })
+    let found = job.inputs.iter().filter(|input| input.format == Format::Csv && input.delimiter != b',');
+    let delimiters = found.map(|input| (input.file.clone(), delimiter::name(input.delimiter))).collect();
+    let (schema, progress) = (Arc::clone(&job.schema), job.progress.clone());
+    Ok(Opened { delimiters, schema, progress, batches: stream::batches(job) })
 }
 
 fn prepare(source: Source) -> Result<Job> {
@@ -96,7 +109,7 @@ fn prepare(source: Source) -> Result<Job> {
         return Err(Error::NoFiles);
     }
     let mut bytes = 0;
-    let mut files = Vec::with_capacity(source.files.len());
+    let mut inputs = Vec::with_capacity(source.files.len());
     let mut originals: Vec<PathBuf> = Vec::with_capacity(source.files.len());
     for file in source.files {
         bytes += size(&file)?;
@@ -111,7 +124,12 @@ fn prepare(source: Source) -> Result<Job> {
                 "has none of the extensions .csv, .tsv, .json, .jsonl, .ndjson and .parquet; name its format",
             )
         })?;
-        files.push((file, format));
+        let delimiter = match (format, source.delimiter) {
+            (Format::Csv | Format::Tsv, Some(delimiter)) => delimiter,
+            (Format::Csv, None) => delimiter::of(&file)?,
+            _ => b'\t',
+        };
+        inputs.push(Input { file, format, delimiter });
     }
     if let Some(path) = &source.reject_to
         && fs::canonicalize(path).is_ok_and(|path| originals.contains(&path))
@@ -122,13 +140,13 @@ fn prepare(source: Source) -> Result<Job> {
     let rejecting = source.reject_to.is_some();
     let schema = match source.schema {
         Some(schema) => schema,
-        None => Arc::new(infer::schema(&files, rejecting)?),
+        None => Arc::new(infer::schema(&inputs, rejecting)?),
     };
-    for (file, format) in &files {
-        Reader::open(file, *format, Arc::clone(&schema))?;
+    for input in &inputs {
+        Reader::open(input, Arc::clone(&schema))?;
     }
     let rejects = Rejects::create(source.reject_to, progress.clone())?;
-    Ok(Job { files, schema, rejects, progress })
+    Ok(Job { inputs, schema, rejects, progress })
 }
 
 /// The size of a file that is there, is a file and can be read.

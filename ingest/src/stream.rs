@@ -1,6 +1,5 @@
 //! The reading thread and the stream it feeds.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -12,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::csv::CsvReader;
 use crate::error::{Error, Result};
 use crate::json::JsonReader;
-use crate::open::Format;
+use crate::open::{Format, Input};
 use crate::parquet::ParquetReader;
 use crate::progress::Progress;
 use crate::rejects::Rejects;
@@ -22,7 +21,7 @@ const WAITING_BATCHES: usize = 2;
 
 /// All that the reading thread needs.
 pub(crate) struct Job {
-    pub(crate) files: Vec<(PathBuf, Format)>,
+    pub(crate) inputs: Vec<Input>,
     pub(crate) schema: SchemaRef,
     pub(crate) rejects: Rejects,
     pub(crate) progress: Progress,
@@ -62,10 +61,10 @@ pub(crate) fn batches(job: Job) -> BoxStream<'static, Result<RecordBatch>> {
 impl Job {
     fn run(mut self, sender: &mpsc::Sender<RecordBatch>) -> Result<()> {
         let mut bytes = 0;
-        for (file, format) in &self.files {
-            bytes += std::fs::metadata(file).map_or(0, |m| m.len());
+        for input in &self.inputs {
+            bytes += std::fs::metadata(&input.file).map_or(0, |m| m.len());
             let schema = Arc::clone(&self.schema);
-            let mut reader = Reader::open(file, *format, schema)?;
+            let mut reader = Reader::open(input, schema)?;
             while let Some(batch) = reader.next(&mut self.rejects, &self.progress)? {
                 if batch.num_rows() > 0 && sender.blocking_send(batch).is_err() {
                     return self.rejects.finish();
@@ -86,9 +85,10 @@ pub(crate) enum Reader {
 
 impl Reader {
     /// Opens the file and checks what can be known of its columns before its rows.
-    pub(crate) fn open(file: &std::path::Path, format: Format, schema: SchemaRef) -> Result<Self> {
-        Ok(match format {
-            Format::Csv | Format::Tsv => Self::Csv(CsvReader::open(file, format.delimiter(), schema)?),
+    pub(crate) fn open(input: &Input, schema: SchemaRef) -> Result<Self> {
+        let file = &input.file;
+        Ok(match input.format {
+            Format::Csv | Format::Tsv => Self::Csv(CsvReader::open(file, input.delimiter, schema)?),
             Format::JsonLines => Self::Json(JsonReader::open(file, schema)?),
             Format::Parquet => Self::Parquet(ParquetReader::open(file, schema)?),
         })

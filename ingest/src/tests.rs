@@ -461,8 +461,8 @@ async fn columns_of_json_are_inferred_in_their_order() {
     let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["z", "at", "day", "who", "code", "tags", "ok", "big"]);
     let ty = |name: &str| schema.field_with_name(name).unwrap().data_type().clone();
-    assert_eq!((ty("z"), ty("day"), ty("code")), (DataType::Float64, DataType::Date32, DataType::Utf8));
-    assert_eq!((ty("ok"), ty("big")), (DataType::Boolean, DataType::Float64));
+    assert_eq!((ty("z"), ty("day"), ty("code")), (DataType::Decimal128(38, 0), DataType::Date32, DataType::Utf8));
+    assert_eq!((ty("ok"), ty("big")), (DataType::Boolean, DataType::Decimal128(38, 0)));
     assert_eq!(ty("tags"), DataType::List(Arc::new(column("element", DataType::Int64))));
     assert_eq!(
         ty("who"),
@@ -599,4 +599,51 @@ async fn a_line_without_end_does_not_fill_the_memory() {
     let many_lines = "x\n".repeat(crate::MAX_LINE_BYTES / 2 + 1);
     let text = format!("n\n\"{many_lines}");
     refused(Files::of("n.csv", text), "n.csv line 2: a quote is opened and not closed within 16 MiB").await;
+}
+
+#[tokio::test]
+async fn fields_are_separated_by_what_is_found_to_separate_them() {
+    for (delimiter, name) in [(";", ";"), ("\t", "tab"), ("|", "|")] {
+        let text = "id;n;note\n1;2,5;\"a;b\"\n2;3;c\n".replace(';', delimiter);
+        let (schema, batches, opened) = Files::of("a.csv", text).read().await.unwrap();
+        assert_eq!(types(&schema), "id: Int64, n: Utf8, note: Utf8");
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+        assert_eq!(opened.delimiters.iter().map(|(_, d)| d.as_str()).collect::<Vec<_>>(), [name]);
+    }
+    let (_, _, opened) = Files::of("a.csv", "id,n\n1,2\n").read().await.unwrap();
+    assert_eq!(opened.delimiters, []);
+    let unsure = "id;n\n1;2\n3\n";
+    let what = "a.csv may have fields separated by \";\", but 1 of its first 2 lines do not have as many as the header; name the delimiter";
+    refused(Files::of("a.csv", unsure), what).await;
+    let mut told = Files::of("a.csv", unsure).rejecting();
+    told.source.delimiter = Some(b';');
+    assert_eq!(told.read().await.unwrap().2.progress.rejected(), 1);
+}
+
+#[tokio::test]
+async fn no_digit_of_an_integer_is_lost() {
+    let inferred = async |name: &str, text: &str| match Files::of(name, text).read().await {
+        Ok((schema, batches, _)) => {
+            let all = concat_batches(&schema, &batches).unwrap();
+            let text = |row| arrow::util::display::array_value_to_string(all.column(0), row).unwrap();
+            let rows: Vec<String> = (0..all.num_rows()).map(text).collect();
+            format!("{}: {}", all.column(0).data_type(), rows.join(" "))
+        }
+        Err(e) => e.to_string().rsplit("n: ").next().unwrap().to_string(),
+    };
+    let check = async |values: &[&str], json: &str, csv: &str| {
+        let lines: String = values.iter().map(|v| format!("{{\"n\": {v}}}\n")).collect();
+        assert!(inferred("a.jsonl", &lines).await.contains(json), "{values:?}: {}", inferred("a.jsonl", &lines).await);
+        assert_eq!(inferred("a.csv", &format!("n\n{}\n", values.join("\n"))).await, csv, "{values:?}");
+    };
+    let (most, more) = ("9223372036854775807", "9223372036854775808");
+    check(&["1", most], &format!("Int64: 1 {most}"), &format!("Int64: 1 {most}")).await;
+    check(&[more, "-7"], &format!("Decimal128(38, 0): {more} -7"), &format!("Utf8: {more} -7")).await;
+    check(&[most, &format!("-{more}9")], &format!("{most} -{more}9"), &format!("Utf8: {most} -{more}9")).await;
+    check(&["1", "2.5"], "Float64: 1.0 2.5", "Float64: 1.0 2.5").await;
+    let lost = "digits would be lost in a DOUBLE";
+    check(&[more, "2.5"], lost, &format!("Utf8: {more} 2.5")).await;
+    check(&["2.5", "9007199254740993"], lost, "Utf8: 2.5 9007199254740993").await;
+    let forty = "1".repeat(40);
+    check(&[&forty], lost, &format!("Utf8: {forty}")).await;
 }

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Collect lines that cannot be read in this file and load the others; without it one such line stops the load
     #[arg(long, value_name = "FILE")]
     reject_to: Option<PathBuf>,
+    /// What separates the fields of CSV files; without it, their first lines say whether it is , ; | or a tab
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// Replace the table's rows instead of adding to them
     #[arg(long)]
     replace: bool,
@@ -47,8 +50,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let reading = display.begin("look at the files", 0);
     let schema = table_schema(client, &namespace, &table).await?;
     let exists = schema.is_some();
-    let opened = open(Source { files: arguments.files, format: None, schema, reject_to: arguments.reject_to }).await?;
-    reading.done(&format!("{} columns", opened.schema.fields().len()));
+    let Arguments { files, delimiter, reject_to, .. } = arguments;
+    let opened = open(Source { files, format: None, delimiter, schema, reject_to }).await?;
+    let mut found = format!("{} columns", opened.schema.fields().len());
+    for (file, delimiter) in &opened.delimiters {
+        found.push_str(&format!(", {} separated by {delimiter:?}", file.display()));
+    }
+    reading.done(&found);
     if !exists {
         client.update(&format!("CREATE SCHEMA IF NOT EXISTS \"{namespace}\""), None).await?;
     }
@@ -71,6 +79,16 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     };
     task.done(&format!("{rows} rows{rejected}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// One character of ASCII, or the name of one that is hard to type.
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [b'"' | b'\n' | b'\r'] => Err("quotes and line breaks cannot separate fields".to_string()),
+        [one] if one.is_ascii() => Ok(*one),
+        _ => Err("give one character of ASCII, or tab".to_string()),
+    }
 }
 
 /// The columns of the table, if there is such a table.
