@@ -32,9 +32,16 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
 /// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
 ///
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
-/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others.
+/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others. Where paths are hashed there is no such folder: then
+/// what attempts of tasks have left is looked for when the whole write has failed, and else left to maintenance.
 pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
-    let (url, data_path) = object_path(&spec.own_folder(), spec.vended_to.as_deref())?;
+    let folder = match spec.own_folder() {
+        Some(folder) => folder,
+        // Listing all of a table's files is worth it for a write that failed, not with each that did not.
+        None if kept.is_empty() => spec.data_location.clone(),
+        None => return Ok(0),
+    };
+    let (url, data_path) = object_path(&folder, spec.vended_to.as_deref())?;
     let store = runtime.object_store(&url).map_err(|e| storage(&data_path, e))?;
     let kept: HashSet<Path> =
         kept.iter().map(|f| object_path(f.file_path(), None).map(|(_, path)| path)).collect::<Result<_>>()?;

@@ -122,8 +122,7 @@ impl TaskWriter {
     fn create(&mut self, partition: PartitionKey) -> Result<OpenFile> {
         let number = self.uncommitted.paths.len() + 1;
         let folders = self.partitioner.folders(&partition);
-        let folder = if folders.is_empty() { folders } else { format!("{folders}/") };
-        let location = format!("{}/{folder}{}-{number:05}.parquet", self.spec.own_folder(), self.name);
+        let location = self.spec.file_location(&folders, &format!("{}-{number:05}.parquet", self.name));
         let (_, path) = object_path(&location, None)?;
         let upload = Upload::new(Arc::clone(&self.uncommitted.store), path.clone());
         let options = writer_options(&self.spec, &self.schema)?;

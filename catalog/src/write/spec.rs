@@ -9,6 +9,7 @@ use iceberg::table::Table;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::location::{HashedPaths, data_location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 use crate::table::vended_address;
@@ -19,6 +20,9 @@ use crate::table::vended_address;
 pub struct WriteSpec {
     /// Location of the folder for data files, without a trailing slash.
     pub data_location: String,
+    /// How files are spread over it, if they are.
+    #[serde(default)]
+    pub hashed_paths: Option<HashedPaths>,
     /// The columns that are written.
     pub schema: Schema,
     /// How rows are divided into files.
@@ -51,12 +55,10 @@ impl WriteSpec {
         let is_write = |key: &str| key.starts_with("write.");
         let properties: HashMap<_, _> =
             metadata.properties().iter().filter(|(k, _)| is_write(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let data_location = match properties.get("write.data.path") {
-            Some(path) => path.clone(),
-            None => format!("{}/data", metadata.location().trim_end_matches('/')),
-        };
+        let (data_location, hashed_paths) = data_location(metadata)?;
         let spec = Self {
-            data_location: data_location.trim_end_matches('/').to_string(),
+            data_location,
+            hashed_paths,
             schema: metadata.current_schema().as_ref().clone(),
             partition_spec: metadata.default_partition_spec().as_ref().clone(),
             sort_order: metadata.default_sort_order().as_ref().clone(),
@@ -85,11 +87,25 @@ impl WriteSpec {
     /// On a disk it is the folder of all data files, in which partitions have their folders for people to see. An object
     /// store has no folders to walk through, only keys to list by what they begin with: there a write has a prefix of its
     /// own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
-    pub(super) fn own_folder(&self) -> String {
+    ///
+    /// `None` where files are spread over all of an object store's keys: those of one write cannot be told there but by looking at those
+    /// of all writes.
+    pub(super) fn own_folder(&self) -> Option<String> {
         let is_local = Location::parse(&self.data_location).is_ok_and(|at| at.is_local());
-        match is_local {
-            true => self.data_location.clone(),
-            false => format!("{}/{}", self.data_location, self.write_id),
+        match (is_local, &self.hashed_paths) {
+            (true, _) => Some(self.data_location.clone()),
+            (false, None) => Some(format!("{}/{}", self.data_location, self.write_id)),
+            (false, Some(_)) => None,
+        }
+    }
+
+    /// Where a file of this write goes; `folders` are those of its partition, without slashes around them.
+    pub(super) fn file_location(&self, folders: &str, name: &str) -> String {
+        let own = self.own_folder().unwrap_or_else(|| self.data_location.clone());
+        match &self.hashed_paths {
+            Some(paths) => format!("{}/{}", self.data_location, paths.path(folders, name)),
+            None if folders.is_empty() => format!("{own}/{name}"),
+            None => format!("{own}/{folders}/{name}"),
         }
     }
 

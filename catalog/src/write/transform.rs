@@ -293,7 +293,7 @@ fn shortest(v: i128) -> Vec<u8> {
 }
 
 /// MurmurHash3, x86, 32 bits, seed 0.
-fn murmur3(bytes: &[u8]) -> u32 {
+pub(super) fn murmur3(bytes: &[u8]) -> u32 {
     let mix = |k: u32| k.wrapping_mul(0xCC9E_2D51).rotate_left(15).wrapping_mul(0x1B87_3593);
     let (blocks, tail) = bytes.as_chunks::<4>();
     let mut hash = blocks.iter().fold(0u32, |hash, block| {

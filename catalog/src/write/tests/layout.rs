@@ -126,3 +126,36 @@ async fn an_empty_input_writes_nothing() {
     let files = table.write(vec![vec![events(0, 10).slice(0, 0)]]).await.unwrap();
     assert!(files.is_empty() && table.folder.files().is_empty());
 }
+
+#[tokio::test]
+async fn paths_are_hashed_for_a_table_that_wants_it() {
+    let elsewhere = Folder::new();
+    let elsewhere_uri: &'static str = format!("file://{}", elsewhere.0.display()).leak();
+    for (properties, data) in [
+        (vec![("write.object-storage.enabled", "true")], None),
+        (vec![("write.object-storage.enabled", "true"), ("write.data.path", elsewhere_uri)], Some(&elsewhere)),
+    ] {
+        let table = Table::new(shop(), Layout { properties, ..shop_layout() });
+        let files = table.write(vec![vec![events(0, 96)]]).await.unwrap();
+        assert!(files.len() > 1);
+        let root = match data {
+            Some(folder) => format!("file://{}", folder.0.display()),
+            None => format!("{}/data", table.metadata.location()),
+        };
+        for file in &files {
+            let path =
+                file.file_path().strip_prefix(&format!("{root}/")).unwrap_or_else(|| panic!("{}", file.file_path()));
+            let levels: Vec<&str> = path.split('/').collect();
+            assert_eq!(levels[..4].iter().map(|bits| bits.len()).collect::<Vec<_>>(), [4, 4, 4, 8], "{path}");
+            assert!(levels[..4].concat().bytes().all(|b| matches!(b, b'0' | b'1')), "{path}");
+            // Data apart from the table may be among that of others.
+            let context = if data.is_some() { 2 } else { 0 };
+            assert!(levels[4 + context].starts_with("ts_day="), "{path}");
+            assert_eq!(read(file).num_rows() as u64, file.record_count());
+        }
+        assert_eq!(table.folder.files().len() + elsewhere.files().len(), files.len());
+        // What a write has left that failed is found by its name.
+        let runtime = SessionContext::new().runtime_env();
+        assert_eq!(delete_leftovers(&runtime, &table.spec(), &[]).await.unwrap(), 0, "of another write");
+    }
+}
