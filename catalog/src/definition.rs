@@ -28,7 +28,7 @@ use iceberg::spec::{
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{COMMENT, Term, find_source};
-use crate::names::folded;
+use crate::names::{avro_name, folded};
 use crate::table::NewTable;
 use crate::time_travel::{mark_versions, settle_versions};
 
@@ -454,7 +454,7 @@ impl TableClauses {
                 Transform::Truncate(_) => format!("{column}_trunc"),
                 other => format!("{column}_{other}"),
             };
-            spec = spec.add_partition_field(id, name, *transform)?;
+            spec = spec.add_partition_field(id, avro_name(&name), *transform)?;
         }
         Ok(spec.build())
     }

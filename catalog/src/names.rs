@@ -1,4 +1,4 @@
-//! Names in SQL.
+//! Names in SQL, and in manifests.
 
 use datafusion::sql::sqlparser::ast::Ident;
 
@@ -11,11 +11,39 @@ pub fn folded(name: &Ident) -> String {
     }
 }
 
+/// The name of a partition field as manifests can have it, which are Avro files: other characters than letters of ASCII, digits and `_`
+/// are written as Iceberg's reference writes them in Avro, `Ä` as `_xC4`.
+pub(crate) fn avro_name(name: &str) -> String {
+    let mut written = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '0'..='9' if written.is_empty() => written.extend(['_', c]),
+            c if c.is_ascii_alphanumeric() || c == '_' => written.push(c),
+            c => written.push_str(&format!("_x{:X}", u32::from(c))),
+        }
+    }
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::sql::planner::IdentNormalizer;
 
     use super::*;
+
+    #[test]
+    fn names_in_avro_are_those_of_the_reference() {
+        for (name, expected) in [
+            ("ts_day", "ts_day"),
+            ("Ärger", "_xC4rger"),
+            ("s.y", "s_x2Ey"),
+            ("9x", "_9x"),
+            ("이름_1", "_xC774_xB984_1"),
+        ] {
+            assert_eq!(avro_name(name), expected);
+            assert_eq!(avro_name(expected), expected);
+        }
+    }
 
     #[test]
     fn names_are_folded_as_datafusion_folds_them() {

@@ -461,7 +461,7 @@ async fn columns_of_json_are_inferred_in_their_order() {
     let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["z", "at", "day", "who", "code", "tags", "ok", "big"]);
     let ty = |name: &str| schema.field_with_name(name).unwrap().data_type().clone();
-    assert_eq!((ty("z"), ty("day"), ty("code")), (DataType::Decimal128(38, 0), DataType::Date32, DataType::Utf8));
+    assert_eq!((ty("z"), ty("day"), ty("code")), (DataType::Float64, DataType::Date32, DataType::Utf8));
     assert_eq!((ty("ok"), ty("big")), (DataType::Boolean, DataType::Decimal128(38, 0)));
     assert_eq!(ty("tags"), DataType::List(Arc::new(column("element", DataType::Int64))));
     assert_eq!(

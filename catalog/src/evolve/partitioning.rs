@@ -8,6 +8,7 @@ use iceberg::spec::{PartitionField, Schema, TableMetadata, Transform, UnboundPar
 
 use super::schema::find_source;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::avro_name;
 use crate::store::missing::nearest;
 
 /// A column, or a transform of it: `kind`, `day(ts)`, `bucket(16, id)`.
@@ -129,6 +130,13 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
             transform: term.transform,
         },
     };
+    if avro_name(&new.name) != new.name {
+        let what = format!(
+            "a partition field cannot be called {}: manifests know letters of ASCII, digits and _; give it another name with AS",
+            new.name
+        );
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
     if fields.iter().any(|f| f.name == new.name) {
         let what = format!("a partition field {} is there already; give this one a name with AS", new.name);
         return Err(Error::new(ErrorKind::AlreadyExists, what));
@@ -168,9 +176,9 @@ fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Re
 
 /// The names that Java gives to fields without one.
 fn default_name(term: &Term) -> String {
-    let column = &term.column;
+    let column = avro_name(&term.column);
     match &term.transform {
-        Transform::Identity => column.clone(),
+        Transform::Identity => column,
         Transform::Bucket(n) => format!("{column}_bucket_{n}"),
         Transform::Truncate(width) => format!("{column}_trunc_{width}"),
         other => format!("{column}_{other}"),

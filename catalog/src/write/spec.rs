@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::location::{HashedPaths, data_location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
+use crate::names::avro_name;
 use crate::table::vended_address;
 
 /// What a write needs of its table, taken when the statement is planned. It travels inside the plan, so executors
@@ -117,6 +118,11 @@ impl WriteSpec {
         for field in self.partition_spec.fields() {
             if field.transform == Transform::Unknown {
                 let message = format!("partition field {} has a transform unknown to this release", field.name);
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            // The iceberg crate would write such a manifest, and not read it again.
+            if avro_name(&field.name) != field.name {
+                let message = format!("writing partitions of a field called {:?}", field.name);
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             let (source, _) = self.source(field.source_id)?;
