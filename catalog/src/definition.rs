@@ -513,7 +513,8 @@ mod tests {
                 (format!("bergmill.{word}.{word}"), "CREATE TABLE IF NOT EXISTS"),
             ] {
                 let sql = format!(
-                    "{create} {name} ({word} INT COMMENT 'c') PARTITIONED BY ({word}) SORTED BY (bucket(4, {word})) LOCATION 'file:///x'"
+                    "{create} {name} ({word} INT COMMENT 'c') PARTITIONED BY ({word}) SORTED BY (bucket(4, {word})) \
+                     LOCATION 'file:///x'"
                 );
                 let parsed = parse(&sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
                 assert_eq!(parsed.statement.to_string(), format!("{create} {name} ({word} INT COMMENT 'c')"));

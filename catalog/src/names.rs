@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-/// A name as SQL understands it: in lower case unless it was quoted. DataFusion folds the letters of ASCII and no others, so that
-/// `Ärger` and `ärger` are two names.
+/// A name as SQL understands it: in lower case unless it was quoted. DataFusion folds the letters of ASCII and no
+/// others, so that `Ärger` and `ärger` are two names.
 pub fn folded(name: &Ident) -> String {
     match name.quote_style {
         None => name.value.to_ascii_lowercase(),
@@ -11,8 +11,8 @@ pub fn folded(name: &Ident) -> String {
     }
 }
 
-/// The name of a partition field as manifests can have it, which are Avro files: other characters than letters of ASCII, digits and `_`
-/// are written as Iceberg's reference writes them in Avro, `Ä` as `_xC4`.
+/// The name of a partition field as manifests can have it, which are Avro files: other characters than letters of
+/// ASCII, digits and `_` are written as Iceberg's reference writes them in Avro, `Ä` as `_xC4`.
 pub(crate) fn avro_name(name: &str) -> String {
     let mut written = String::with_capacity(name.len());
     for c in name.chars() {

@@ -1,8 +1,8 @@
 //! The warehouse as a DataFusion catalog, for one statement.
 //!
-//! A table is looked up and loaded, and so pinned to a snapshot, when the statement names it, and the same table named twice is
-//! the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of a name that is not
-//! there.
+//! A table is looked up and loaded, and so pinned to a snapshot, when the statement names it, and the same table named
+//! twice is the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of
+//! a name that is not there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -112,8 +112,8 @@ impl NamespaceCatalog {
         self.views.plan(view, sql, default_namespace).await
     }
 
-    /// All namespaces with their tables and views. What asks for them without waiting, as `information_schema` does, finds
-    /// none until this was called.
+    /// All namespaces with their tables and views. What asks for them without waiting, as `information_schema` does,
+    /// finds none until this was called.
     pub async fn list(&self) -> Result<&BTreeMap<String, Names>> {
         let list = async || {
             let namespaces = self.warehouse.catalog().namespaces().await?;

@@ -399,8 +399,8 @@ pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, f
     })
 }
 
-/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it writes to
-/// memory.
+/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it
+/// writes to memory.
 async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
     let memory = FileIO::new_with_memory();
     let at = MetadataLocation::new_with_metadata("memory://t", metadata);

@@ -94,8 +94,8 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::Conflict => Code::Aborted,
         ErrorKind::Unavailable => Code::Unavailable,
         // Drivers and proxies send a call again by themselves when they read UNAVAILABLE, and some do for
-        // DEADLINE_EXCEEDED, ABORTED and RESOURCE_EXHAUSTED: rows would be written twice. None does for UNKNOWN, which says no
-        // more than is known; DATA_LOSS would say that a table is damaged.
+        // DEADLINE_EXCEEDED, ABORTED and RESOURCE_EXHAUSTED: rows would be written twice. None does for UNKNOWN, which
+        // says no more than is known; DATA_LOSS would say that a table is damaged.
         ErrorKind::OutcomeUnknown => Code::Unknown,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Unsupported => Code::Unimplemented,

@@ -42,7 +42,8 @@ fn sniffed(sample: &[u8], is_cut: bool) -> Result<u8, String> {
         None => Ok(b','),
         Some(best) if best.delimiter == b',' || best.agreeing == best.records => Ok(best.delimiter),
         Some(best) => Err(format!(
-            "may have fields separated by {:?}, but {} of its first {} lines do not have as many as the header; name the delimiter",
+            "may have fields separated by {:?}, but {} of its first {} lines do not have as many as \
+             the header; name the delimiter",
             name(best.delimiter),
             best.records - best.agreeing,
             best.records,
@@ -71,8 +72,8 @@ impl Candidate {
     }
 }
 
-/// How many fields each of the first records has. Delimiters and line breaks in quotes count for nothing, and neither does a
-/// record at the end of which the sample was cut.
+/// How many fields each of the first records has. Delimiters and line breaks in quotes count for nothing, and neither
+/// does a record at the end of which the sample was cut.
 fn counts(sample: &[u8], delimiter: u8, is_cut: bool) -> Vec<usize> {
     let mut counts = Vec::new();
     let (mut fields, mut begins, mut in_quotes, mut is_blank) = (1, true, false, true);

@@ -4,9 +4,9 @@
 //! hours perhaps, and reading twice is cheap beside writing a table.
 //!
 //! What looks like a number with a zero in front, or with a plus, stays text: it is a postcode or a telephone number.
-//! So does an integer of CSV that BIGINT cannot hold; of JSON, where it is a number without doubt, it is a DECIMAL(38,0). A column without any value is
-//! text too. No digit of an integer is lost: where one is too large for a DOUBLE and others have fractions, the column is text, and in JSON lines
-//! that is an error.
+//! So does an integer of CSV that BIGINT cannot hold; of JSON, where it is a number without doubt, it is a
+//! DECIMAL(38,0). A column without any value is text too. No digit of an integer is lost: where one is too large for a
+//! DOUBLE and others have fractions, the column is text, and in JSON lines that is an error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -300,7 +300,8 @@ impl Shape {
 fn would_lose_digits(value: Json<'_>) -> Bad {
     let shown = clipped(value.text());
     Bad::line(format!(
-        "{shown}, with the numbers of the lines before, is no BIGINT and no DECIMAL({HUGE_DIGITS},0), and digits would be lost in a DOUBLE; \
+        "{shown}, with the numbers of the lines before, is no BIGINT and no DECIMAL({HUGE_DIGITS},0), and digits \
+         would be lost in a DOUBLE; \
          to choose the type, make the table first"
     ))
 }

@@ -613,7 +613,8 @@ async fn fields_are_separated_by_what_is_found_to_separate_them() {
     let (_, _, opened) = Files::of("a.csv", "id,n\n1,2\n").read().await.unwrap();
     assert_eq!(opened.delimiters, []);
     let unsure = "id;n\n1;2\n3\n";
-    let what = "a.csv may have fields separated by \";\", but 1 of its first 2 lines do not have as many as the header; name the delimiter";
+    let what = "a.csv may have fields separated by \";\", but 1 of its first 2 lines do not have as \
+                many as the header; name the delimiter";
     refused(Files::of("a.csv", unsure), what).await;
     let mut told = Files::of("a.csv", unsure).rejecting();
     told.source.delimiter = Some(b';');

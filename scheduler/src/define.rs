@@ -57,8 +57,8 @@ impl Scheduler {
         done.map(|()| 0).map_err(|e| from_catalog(&e))
     }
 
-    /// Makes a table or view. The namespace of names without one need not have been created: it is when it is needed, whoever
-    /// is first.
+    /// Makes a table or view. The namespace of names without one need not have been created: it is when it is needed,
+    /// whoever is first.
     pub(crate) async fn in_namespace<T, F: Future<Output = CatalogResult<T>>>(
         &self,
         ident: &TableIdent,

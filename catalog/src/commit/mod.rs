@@ -358,8 +358,9 @@ fn history(table: &TableIdent) -> String {
 
 fn unknown(commit: &Commit, snapshot_id: i64) -> String {
     format!(
-        "it is unknown whether the commit happened; it did if SELECT summary FROM {} WHERE snapshot_id = {snapshot_id} finds a \
-         row, which has {COMMIT_KEY}={}; committing again under this key is safe, any other way may write the rows twice",
+        "it is unknown whether the commit happened; it did if SELECT summary FROM {} WHERE snapshot_id = {snapshot_id} \
+         finds a row, which has {COMMIT_KEY}={}; committing again under this key is safe, any other way may write the \
+         rows twice",
         history(&commit.table),
         commit.key
     )

@@ -132,7 +132,8 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
     };
     if avro_name(&new.name) != new.name {
         let what = format!(
-            "a partition field cannot be called {}: manifests know letters of ASCII, digits and _; give it another name with AS",
+            "a partition field cannot be called {}: manifests know letters of ASCII, digits and _; \
+             give it another name with AS",
             new.name
         );
         return Err(Error::new(ErrorKind::Invalid, what));

@@ -32,8 +32,9 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
 /// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
 ///
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
-/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others. Where paths are hashed there is no such folder: then
-/// what attempts of tasks have left is looked for when the whole write has failed, and else left to maintenance.
+/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others. Where paths
+/// are hashed there is no such folder: then what attempts of tasks have left is looked for when the whole write has
+/// failed, and else left to maintenance.
 pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
     let folder = match spec.own_folder() {
         Some(folder) => folder,

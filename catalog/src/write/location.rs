@@ -1,5 +1,5 @@
-//! Where data files go: the table's properties `write.data.path` and `write.object-storage.*`, read as Iceberg's reference reads
-//! them (`LocationProviders`).
+//! Where data files go: the table's properties `write.data.path` and `write.object-storage.*`, read as Iceberg's
+//! reference reads them (`LocationProviders`).
 
 use iceberg::spec::TableMetadata;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ const FOLDER_STORAGE_PATH: &str = "write.folder-storage.path";
 const OBJECT_STORAGE: &str = "write.object-storage.enabled";
 const PARTITIONED_PATHS: &str = "write.object-storage.partitioned-paths";
 
-/// Paths that begin with bits of a hash, so that an object store, which shares out its load by how keys begin, can share out a
-/// table's files.
+/// Paths that begin with bits of a hash, so that an object store, which shares out its load by how keys begin, can
+/// share out a table's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashedPaths {
     /// The last folders of the table's location, if its data is elsewhere, among that of other tables.

@@ -89,8 +89,8 @@ impl WriteSpec {
     /// store has no folders to walk through, only keys to list by what they begin with: there a write has a prefix of its
     /// own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
     ///
-    /// `None` where files are spread over all of an object store's keys: those of one write cannot be told there but by looking at those
-    /// of all writes.
+    /// `None` where files are spread over all of an object store's keys: those of one write cannot be told there but
+    /// by looking at those of all writes.
     pub(super) fn own_folder(&self) -> Option<String> {
         let is_local = Location::parse(&self.data_location).is_ok_and(|at| at.is_local());
         match (is_local, &self.hashed_paths) {
