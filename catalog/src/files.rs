@@ -1,9 +1,10 @@
 //! The files that make up a snapshot: what its manifests say is alive, with what a reader must know of each file.
 //!
-//! Manifests are immutable and are read side by side, a bounded number at a time. Nothing is pruned here.
+//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Nothing is
+//! pruned here.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How many manifests are fetched and decoded at a time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
 
-/// How many files of snapshots are remembered in all. One with statistics of a dozen columns takes about 4 KiB.
+/// How many files of manifests are remembered in all. One with statistics of a dozen columns takes about 4 KiB.
 const KEPT_FILES: usize = 20_000;
 
 /// All live files of one snapshot, in the order of the manifest list.
@@ -47,52 +48,102 @@ pub struct LiveFile {
 impl SnapshotFiles {
     /// Reads the manifests of `snapshot`.
     pub async fn load(table: &Table, snapshot: &SnapshotRef) -> Result<Self> {
-        let manifests = manifest_list(table, snapshot).await?;
-        let mut files = Self::default();
-        for (file, manifest) in load_manifests(table.file_io(), manifests).await? {
-            let alive = live_files(&file, manifest)?;
-            match file.content {
-                ManifestContentType::Data => files.data.extend(alive),
-                ManifestContentType::Deletes => files.deletes.extend(alive),
-            }
-        }
-        Ok(files)
+        Ok(Arc::unwrap_or_clone(SeenFiles::default().load(table, snapshot).await?))
     }
 }
 
-/// The files of snapshots that were read before, by manifest list, which never changes once written. Those read last are
-/// kept.
+/// The live files that a manifest lists.
+type Listed = Arc<Vec<Arc<LiveFile>>>;
+
+/// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last are kept.
 #[derive(Debug, Default)]
-pub(crate) struct SeenFiles(Mutex<VecDeque<(String, Arc<SnapshotFiles>)>>);
+pub(crate) struct SeenFiles {
+    lists: Mutex<Recent<Arc<Vec<ManifestFile>>>>,
+    manifests: Mutex<Recent<Listed>>,
+}
 
 impl SeenFiles {
-    /// The files of `snapshot`, read from its manifests at most once while they are remembered.
+    /// All files of `snapshot`.
     pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
-        let list = snapshot.manifest_list();
-        if let Some(seen) = self.take(list) {
-            self.put(list, &seen);
-            return Ok(seen);
+        let manifests = self.manifests(table, snapshot).await?;
+        let mut files = SnapshotFiles::default();
+        for (manifest, listed) in manifests.iter().zip(self.listed(table.file_io(), &manifests).await?) {
+            match manifest.content {
+                ManifestContentType::Data => files.data.extend(listed.iter().cloned()),
+                ManifestContentType::Deletes => files.deletes.extend(listed.iter().cloned()),
+            }
         }
-        let files = Arc::new(SnapshotFiles::load(table, snapshot).await?);
-        self.put(list, &files);
-        Ok(files)
+        Ok(Arc::new(files))
     }
 
-    fn take(&self, list: &str) -> Option<Arc<SnapshotFiles>> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = seen.iter().position(|(known, _)| known == list)?;
-        seen.remove(at).map(|(_, files)| files)
+    /// The manifests of `snapshot`.
+    pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
+        let path = snapshot.manifest_list();
+        if let Some(known) = lock(&self.lists).get(path) {
+            return Ok(known);
+        }
+        let read = Arc::new(manifest_list(table, snapshot).await?);
+        lock(&self.lists).put(path, &read, read.len());
+        Ok(read)
     }
 
-    fn put(&self, list: &str, files: &Arc<SnapshotFiles>) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|(known, _)| known != list);
-        seen.push_back((list.to_string(), Arc::clone(files)));
-        let mut kept: usize = seen.iter().map(|(_, files)| files.data.len() + files.deletes.len()).sum();
+    /// The live files of each of the manifests. Those that are not remembered are read.
+    pub(crate) async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
+        let mut all: Vec<Option<Listed>> = Vec::with_capacity(manifests.len());
+        for manifest in manifests {
+            all.push(lock(&self.manifests).get(&manifest.manifest_path));
+        }
+        let missing = manifests.iter().zip(&all).filter(|(_, known)| known.is_none()).map(|(m, _)| m.clone()).collect();
+        let mut read = load_manifests(file_io, missing).await?.into_iter();
+        let mut listed = Vec::with_capacity(all.len());
+        for known in all {
+            let files = match known {
+                Some(files) => files,
+                None => {
+                    let unread = || Error::new(ErrorKind::Internal, "a manifest that is needed was not read");
+                    let (file, manifest) = read.next().ok_or_else(unread)?;
+                    let files = Arc::new(live_files(&file, manifest)?);
+                    lock(&self.manifests).put(&file.manifest_path, &files, files.len());
+                    files
+                }
+            };
+            listed.push(files);
+        }
+        Ok(listed)
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Values by path, each with how much it takes, of which those used last are kept.
+#[derive(Debug)]
+struct Recent<T>(VecDeque<(String, T, usize)>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    fn get(&mut self, path: &str) -> Option<T> {
+        let at = self.0.iter().position(|(known, ..)| known == path)?;
+        let found = self.0.remove(at)?;
+        let value = found.1.clone();
+        self.0.push_back(found);
+        Some(value)
+    }
+
+    fn put(&mut self, path: &str, value: &T, size: usize) {
+        self.0.retain(|(known, ..)| known != path);
+        self.0.push_back((path.to_string(), value.clone(), size));
+        let mut kept: usize = self.0.iter().map(|(.., size)| size).sum();
         while kept > KEPT_FILES
-            && let Some((_, oldest)) = seen.pop_front()
+            && let Some((.., oldest)) = self.0.pop_front()
         {
-            kept -= oldest.data.len() + oldest.deletes.len();
+            kept -= oldest;
         }
     }
 }
@@ -155,32 +206,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_snapshots_read_last_are_remembered() {
-        let seen = SeenFiles::default();
-        let of = |n: usize| Arc::new(SnapshotFiles { data: vec![file(); n], deletes: vec![] });
-        for (list, files) in [("a", 9_000), ("b", 9_000), ("a", 9_000), ("c", 9_000)] {
-            let known = seen.take(list);
-            seen.put(list, &known.unwrap_or_else(|| of(files)));
+    fn what_was_used_last_is_remembered() {
+        let mut seen = Recent::default();
+        for path in ["a", "b", "a", "c"] {
+            let known = seen.get(path);
+            seen.put(path, &known.unwrap_or(1), 9_000);
         }
-        assert!(seen.take("b").is_none(), "a was read after b");
-        assert_eq!(seen.take("a").unwrap().data.len(), 9_000);
-        assert!(seen.take("c").is_some());
-        seen.put("large", &of(KEPT_FILES + 1));
-        assert!(seen.take("large").is_none(), "what does not fit is not kept");
-    }
-
-    fn file() -> Arc<LiveFile> {
-        let data_file = iceberg::spec::DataFileBuilder::default()
-            .content(iceberg::spec::DataContentType::Data)
-            .file_path("f".to_string())
-            .file_format(iceberg::spec::DataFileFormat::Parquet)
-            .record_count(1)
-            .file_size_in_bytes(1)
-            .partition(iceberg::spec::Struct::empty())
-            .partition_spec_id(0)
-            .build()
-            .unwrap();
-        let manifest_path = "m".into();
-        Arc::new(LiveFile { data_file, spec_id: 0, schema_id: 0, sequence_number: 1, snapshot_id: None, manifest_path })
+        assert_eq!(seen.get("b"), None, "a was used after b");
+        assert_eq!((seen.get("a"), seen.get("c")), (Some(1), Some(1)));
+        seen.put("large", &1, KEPT_FILES + 1);
+        assert_eq!(seen.get("large"), None, "what does not fit is not kept");
     }
 }

@@ -34,7 +34,7 @@ use crate::error::{from_ballista, from_datafusion, is_out_of_memory};
 use crate::failed_task::from_failed_query;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
-use crate::stages::{Loss, MAX_ATTEMPTS, divisible};
+use crate::stages::{Loss, MAX_ATTEMPTS, divisible, order};
 
 /// Statuses of one query that may wait; they are read as they come.
 const STATUS_BUFFER: usize = 16;
@@ -143,7 +143,7 @@ impl Scheduler {
         let submit = |subscriber| {
             self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&whole) as _, Some(subscriber))
         };
-        match self.until_answered(Arc::clone(schema), submit).await? {
+        match self.until_answered(Arc::clone(schema), false, submit).await? {
             Staged::Answer(answer) => Ok(Ran { rows: answer.rows, how: How::Whole(answer.id) }),
             Staged::Refused(reason) => Err(reason),
         }
@@ -168,13 +168,14 @@ impl Scheduler {
             session.scans.take();
             self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
         };
-        self.until_answered(announced(single), submit).await
+        self.until_answered(announced(single), order::is_asked_for(plan), submit).await
     }
 
-    /// Submits a query, and again when it has lost rows, and gives its rows.
+    /// Submits a query, and again when it has lost rows, and gives its rows. `is_ordered` says whether stages must keep an order.
     async fn until_answered<F>(
         &self,
         schema: SchemaRef,
+        is_ordered: bool,
         submit: impl Fn(mpsc::Sender<JobStatus>) -> F,
     ) -> Result<Staged>
     where
@@ -185,7 +186,7 @@ impl Scheduler {
             // Subscribe before submitting, so that no status can be missed.
             let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
             let id = submit(subscriber).await.map_err(from_ballista)?;
-            match self.answer(&id, statuses, Arc::clone(&schema)).await? {
+            match self.answer(&id, statuses, Arc::clone(&schema), is_ordered).await? {
                 Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
                 Outcome::Refused(reason) => return Ok(Staged::Refused(reason)),
                 Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
@@ -197,7 +198,13 @@ impl Scheduler {
     }
 
     /// The rows of a query that was submitted, once it has succeeded.
-    async fn answer(&self, id: &JobId, mut statuses: mpsc::Receiver<JobStatus>, schema: SchemaRef) -> Result<Outcome> {
+    async fn answer(
+        &self,
+        id: &JobId,
+        mut statuses: mpsc::Receiver<JobStatus>,
+        schema: SchemaRef,
+        is_ordered: bool,
+    ) -> Result<Outcome> {
         let mut guard = CancelOnDrop { scheduler: Some((self.server.clone(), id.clone())) };
         let lost = self.until_lost(id);
         tokio::pin!(lost);
@@ -238,7 +245,7 @@ impl Scheduler {
         };
         let of: BTreeSet<usize> =
             locations.iter().filter_map(|l| l.partition_id.as_ref()).map(|partition| partition.stage_id as usize).collect();
-        if let Some(reason) = self.misplaced(id, &of).await? {
+        if let Some(reason) = self.misplaced(id, &of, is_ordered).await? {
             return Ok(Outcome::Refused(refusal(format!("query {id}: {reason}"))));
         }
         // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.

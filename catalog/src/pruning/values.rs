@@ -273,7 +273,7 @@ fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
 }
 
 /// A text that is greater than all that begin with `prefix`; `None` if there is none.
-fn after_all_with(prefix: &str) -> Option<String> {
+pub(super) fn after_all_with(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // Between U+D7FF and U+E000 there are no characters.

@@ -11,7 +11,7 @@ use datafusion::common::stats::Precision;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use iceberg::spec::{MAIN_BRANCH, SchemaRef as Columns, SnapshotRef};
+use iceberg::spec::{MAIN_BRANCH, ManifestContentType, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
@@ -125,10 +125,6 @@ impl IcebergTable {
         Self { files: OnceCell::new_with(Some(Arc::new(files))), is_listed: true, ..self.clone() }
     }
 
-    pub(super) fn is_listed(&self) -> bool {
-        self.is_listed
-    }
-
     /// What a statement with these filters reads of the table, for its commit to be checked against.
     pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
         ReadFilter::new(Predicate::all(filters, &self.columns))
@@ -156,6 +152,45 @@ impl IcebergTable {
         let all = self.files().await?;
         let is_read = |number: &usize| self.only.as_ref().is_none_or(|only| only.contains(number));
         Ok(all.data.iter().cloned().enumerate().filter(|(number, _)| is_read(number)).collect())
+    }
+
+    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. Manifests that list none
+    /// of them are not read.
+    pub(super) async fn files_that_may_fit(&self, predicate: &Predicate) -> Result<(Vec<(usize, Arc<LiveFile>)>, usize)> {
+        let metadata = self.table.metadata();
+        let may_fit = |file: &LiveFile| pruning::may_fit(predicate, &file.data_file, file.spec_id, metadata);
+        // Numbers of files count those of all manifests.
+        let needs_numbers = self.only.is_some() || self.offers_hidden_columns();
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| !needs_numbers && !self.files.initialized()) else {
+            let mut files = self.numbered_files().await?;
+            let count = files.len();
+            files.retain(|(_, file)| may_fit(file));
+            return Ok((files, count));
+        };
+        let manifests = self.seen.manifests(&self.table, snapshot).await?;
+        let (mut needed, mut passed) = (Vec::new(), 0);
+        for manifest in manifests.iter() {
+            let counts = manifest.added_files_count.zip(manifest.existing_files_count);
+            match counts.filter(|_| manifest.content == ManifestContentType::Data) {
+                Some((added, existing)) if !pruning::may_list(predicate, manifest, metadata) => {
+                    passed += added as usize + existing as usize;
+                }
+                _ => needed.push(manifest.clone()),
+            }
+        }
+        let listed = self.seen.listed(self.table.file_io(), &needed).await?;
+        let of = |content| needed.iter().zip(&listed).filter(move |(manifest, _)| manifest.content == content);
+        if of(ManifestContentType::Deletes).any(|(_, files)| !files.is_empty()) {
+            return Err(self.has_deletes());
+        }
+        let files: Vec<_> = of(ManifestContentType::Data).flat_map(|(_, files)| files.iter().cloned()).enumerate().collect();
+        let count = passed + files.len();
+        Ok((files.into_iter().filter(|(_, file)| may_fit(file)).collect(), count))
+    }
+
+    fn has_deletes(&self) -> Error {
+        let what = format!("table {} has row-level deletes, which cannot be read yet", self.table.identifier());
+        Error::new(ErrorKind::Unsupported, what)
     }
 
     /// The same table at a branch that is to be written to.
@@ -200,8 +235,7 @@ impl IcebergTable {
     pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
         let files = self.all_files().await?;
         if !files.deletes.is_empty() {
-            let what = format!("table {} has row-level deletes, which cannot be read yet", self.table.identifier());
-            return Err(Error::new(ErrorKind::Unsupported, what));
+            return Err(self.has_deletes());
         }
         Ok(files)
     }

@@ -31,7 +31,7 @@ use super::statistics::file_statistics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
 use crate::location::Location;
-use crate::pruning::{self, Predicate};
+use crate::pruning::Predicate;
 use crate::table::vended_address;
 
 /// Below this a byte range is not worth a task of its own.
@@ -83,9 +83,8 @@ pub(super) async fn plan(
     filters: &[Expr],
     limit: Option<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let all = table.numbered_files().await?;
-    let count = all.len();
-    let planned = prune(table, all, filters);
+    let predicate = Predicate::all(filters, table.columns());
+    let (planned, count) = table.files_that_may_fit(&predicate).await?;
     if let Some(log) = state.config().get_extension::<ScanLog>() {
         log.push(ScanReport {
             table: table.table().identifier().to_string(),
@@ -227,13 +226,6 @@ fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
             Err(Error::new(ErrorKind::Unsupported, format!("{what}; a query that needs more than one cannot run yet")))
         }
     }
-}
-
-/// The files that the filters leave, in manifest order.
-fn prune(table: &IcebergTable, mut files: Vec<Numbered>, filters: &[Expr]) -> Vec<Numbered> {
-    let (metadata, predicate) = (table.table().metadata(), Predicate::all(filters, table.columns()));
-    files.retain(|(_, file)| pruning::may_fit(&predicate, &file.data_file, file.spec_id, metadata));
-    files
 }
 
 /// `values` are those of the columns that are the same in the whole file, and not in the file.

@@ -10,6 +10,7 @@
 //! | `ballista.planner.propagate_empty.enabled` is read by nobody; an exchange without rows under an outer join is planned again for ever | [`divisible`] | none known |
 //! | a plan that loses a clause on its way to an executor | [`gate`], by `bergmill_engine::RoundTrip` | none known |
 //! | the rows of another stage given for the answer, when the last stage's end changes the plan | [`recovery`] | none known |
+//! | the order of the answer, when a sort goes below a join that is exchanged later | [`order`] | none known |
 //! | rows that are lost with an executor and made again | [`recovery`] | apache/datafusion-ballista#1986 |
 //! | vcores of tasks whose stage was rolled back | [`vcores`] | akin to apache/datafusion-ballista#2418 |
 //!
@@ -18,6 +19,7 @@
 pub(crate) mod divisible;
 mod gate;
 mod leaves;
+pub(crate) mod order;
 mod recovery;
 mod vcores;
 

@@ -21,6 +21,7 @@ use bergmill_gateway::Result;
 
 use crate::error::from_ballista;
 use crate::process::Scheduler;
+use crate::stages::order;
 
 /// How often a running query is polled.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -79,14 +80,26 @@ impl Scheduler {
         Ok(graph.and_then(|graph| loss(graph.as_ref())))
     }
 
-    /// Why the rows of these stages may not be the answer of a query that is over.
+    /// Why the rows of these stages may not be the answer of a query that is over, which asks for an order or does not.
     ///
     /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another plan then, such as a join with
     /// its sides swapped, it runs stages for that, and takes the rows of whichever of them ends last for the answer. So the stage
     /// that an answer is of must have read all others. Known upstream as nothing yet.
-    pub(crate) async fn misplaced(&self, id: &JobId, answer: &BTreeSet<usize>) -> Result<Option<String>> {
+    pub(crate) async fn misplaced(
+        &self,
+        id: &JobId,
+        answer: &BTreeSet<usize>,
+        is_ordered: bool,
+    ) -> Result<Option<String>> {
         let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
         Ok(graph.and_then(|graph| {
+            let last = answer.iter().filter_map(|id| graph.stages().get(id)).find_map(|stage| match stage {
+                ExecutionStage::Successful(stage) => Some(&stage.plan),
+                _ => None,
+            });
+            if is_ordered && !last.is_some_and(|plan| plan.children().into_iter().all(order::is_kept)) {
+                return Some("its last stage does not keep the order that is asked for".to_string());
+            }
             let unread = unread(graph.stages(), answer);
             let what = || format!("stages {unread:?} ran, and the answer, of stages {answer:?}, has nothing of them");
             (!unread.is_empty()).then(what)

@@ -3,6 +3,7 @@
 mod failure;
 mod layout;
 mod plan;
+mod pruning;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,0 +1,250 @@
+//! Files that the writer makes of random rows, held against random conditions: no file with a row that fits is ruled out, and a file that is taken
+//! for one that fits as a whole has no other row.
+//!
+//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed.
+
+use arrow::array::{BooleanArray, Float64Array};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{BinaryExpr, Operator};
+use datafusion::physical_expr::create_physical_expr;
+use datafusion::prelude::{Expr, col, lit};
+
+use super::*;
+use crate::pruning::{self, Predicate};
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n as u64).unwrap()
+    }
+
+    fn of<T: Clone>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len())].clone()
+    }
+}
+
+/// A type of column, the transforms that apply to it, and a value.
+struct Kind {
+    ty: PrimitiveType,
+    transforms: &'static [Transform],
+    value: fn(&mut Random) -> ScalarValue,
+}
+
+const NUMBERS: &[Transform] = &[Transform::Identity, Transform::Bucket(3), Transform::Truncate(10), Transform::Void];
+const TIMES: &[Transform] = &[
+    Transform::Identity,
+    Transform::Bucket(3),
+    Transform::Year,
+    Transform::Month,
+    Transform::Day,
+    Transform::Hour,
+    Transform::Void,
+];
+
+fn micros(random: &mut Random) -> i64 {
+    // About 1970, and about the borders of hours and days.
+    let days = random.of(&[-800, -366, -32, -2, -1, 0, 1, 2, 31, 400, 20_000]);
+    let rest = random.of(&[0, 1, 500_000, 3_599_999_999, 3_600_000_000, 43_200_000_000, 86_399_999_999]);
+    days * 86_400_000_000 + rest
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        ty: PrimitiveType::Int,
+        transforms: NUMBERS,
+        value: |r| ScalarValue::Int32(Some(r.of(&[i32::MIN, i32::MIN + 1, -21, -20, -11, -10, -1, 0, 1, 9, 10, 25, i32::MAX]))),
+    },
+    Kind {
+        ty: PrimitiveType::Long,
+        transforms: NUMBERS,
+        value: |r| ScalarValue::Int64(Some(r.of(&[i64::MIN, -20, -11, -10, -1, 0, 9, 10, 19, i64::MAX]))),
+    },
+    Kind {
+        ty: PrimitiveType::Double,
+        transforms: &[Transform::Identity, Transform::Void],
+        value: |r| ScalarValue::Float64(Some(r.of(&[f64::NAN, f64::NEG_INFINITY, -1.5, -0.0, 0.0, 1.5, 2.5, f64::INFINITY]))),
+    },
+    Kind {
+        ty: PrimitiveType::Decimal { precision: 12, scale: 2 },
+        transforms: NUMBERS,
+        value: |r| ScalarValue::Decimal128(Some(r.of(&[-1050, -1000, -1, 0, 1, 999, 1000, 1050, 9999])), 12, 2),
+    },
+    Kind {
+        ty: PrimitiveType::Date,
+        transforms: &[
+            Transform::Identity,
+            Transform::Bucket(3),
+            Transform::Year,
+            Transform::Month,
+            Transform::Day,
+            Transform::Void,
+        ],
+        value: |r| ScalarValue::Date32(Some(r.of(&[-800, -366, -365, -32, -31, -1, 0, 1, 30, 31, 364, 365, 20_000]))),
+    },
+    Kind {
+        ty: PrimitiveType::Timestamp,
+        transforms: TIMES,
+        value: |r| ScalarValue::TimestampMicrosecond(Some(micros(r)), None),
+    },
+    Kind {
+        ty: PrimitiveType::Timestamptz,
+        transforms: TIMES,
+        value: |r| ScalarValue::TimestampMicrosecond(Some(micros(r)), Some("+00:00".into())),
+    },
+    Kind {
+        ty: PrimitiveType::String,
+        transforms: &[Transform::Identity, Transform::Bucket(3), Transform::Truncate(1), Transform::Truncate(3), Transform::Void],
+        value: |r| {
+            let texts = [
+                "", "a", "ab", "abc", "abcd", "abd", "가", "가방", "가방끈", "가방끈을", "나비", "힣힣힣힣", "🙂🙂", "🙂🙂🙂🙂", "\u{10FFFF}\u{10FFFF}",
+                "가a%_", "ㅎ\\",
+            ];
+            ScalarValue::Utf8(Some(r.of(&texts).to_string()))
+        },
+    },
+    Kind {
+        ty: PrimitiveType::Boolean,
+        transforms: &[Transform::Identity, Transform::Void],
+        value: |r| ScalarValue::Boolean(Some(r.of(&[true, false]))),
+    },
+];
+
+const OPERATORS: [Operator; 8] = [
+    Operator::Eq,
+    Operator::NotEq,
+    Operator::Lt,
+    Operator::LtEq,
+    Operator::Gt,
+    Operator::GtEq,
+    Operator::IsDistinctFrom,
+    Operator::IsNotDistinctFrom,
+];
+
+fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
+    let column = || col("c");
+    let value = |random: &mut Random| {
+        let value = (kind.value)(random);
+        // One in eight values is NULL.
+        if random.below(8) == 0 { lit(ScalarValue::try_from(value.data_type()).unwrap()) } else { lit(value) }
+    };
+    match random.below(if depth == 0 { 8 } else { 12 }) {
+        0 | 1 | 2 => {
+            let op = random.of(&OPERATORS);
+            let (left, right) = (Box::new(column()), Box::new(value(random)));
+            let (left, right) = if random.below(4) == 0 { (right, left) } else { (left, right) };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        3 => column().between(value(random), value(random)),
+        4 => {
+            let list = (0..1 + random.below(3)).map(|_| value(random)).collect();
+            column().in_list(list, random.below(2) == 0)
+        }
+        5 => column().is_null(),
+        6 => column().is_not_null(),
+        7 if kind.ty == PrimitiveType::String => {
+            let patterns = ["가%", "가방끈%", "가방", "%끈", "a%", "ab_", "abc%d", "%", "", "🙂🙂%", "힣%", "가\\%%", "나_"];
+            let pattern = lit(random.of(&patterns));
+            if random.below(3) == 0 { column().not_like(pattern) } else { column().like(pattern) }
+        }
+        7 if kind.ty == PrimitiveType::Boolean => column(),
+        7 => column().eq(value(random)),
+        8 => !condition(kind, random, depth - 1),
+        9 | 10 => condition(kind, random, depth - 1).and(condition(kind, random, depth - 1)),
+        _ => condition(kind, random, depth - 1).or(condition(kind, random, depth - 1)),
+    }
+}
+
+/// For each row whether the condition holds.
+fn holds(condition: &Expr, rows: &RecordBatch) -> BooleanArray {
+    let schema = DFSchema::try_from(rows.schema().as_ref().clone()).unwrap();
+    let physical = create_physical_expr(condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default()).unwrap();
+    let result = physical.evaluate(rows).unwrap().into_array(rows.num_rows()).unwrap();
+    result.as_boolean().clone()
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[tokio::test]
+async fn pruning_keeps_each_row_that_fits() {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = env("BERGMILL_PRUNING_SEED").unwrap_or(u64::try_from(clock.as_micros()).unwrap());
+    let cases = env("BERGMILL_PRUNING_CASES").unwrap_or(150);
+    println!("BERGMILL_PRUNING_SEED={seed} BERGMILL_PRUNING_CASES={cases}");
+    let mut random = Random(seed);
+    let (mut ruled_out, mut whole, mut conditions) = (0, 0, 0);
+    for case in 0..cases {
+        let kind = &KINDS[random.below(KINDS.len())];
+        let transform = random.of(kind.transforms);
+        let metrics = random.of(&["none", "counts", "full", "truncate(2)", "truncate(16)"]);
+        let partitions = if random.below(6) == 0 { vec![] } else { vec![("c", transform)] };
+        let properties = vec![("write.metadata.metrics.default", metrics)];
+        let table = Table::new(vec![field(1, "c", kind.ty.clone())], Layout { partitions, properties, sort: vec![] });
+        let nulls = random.below(3);
+        let values: Vec<ScalarValue> = (0..1 + random.below(12))
+            .map(|_| {
+                let value = (kind.value)(&mut random);
+                if random.below(6) < nulls { ScalarValue::try_from(value.data_type()).unwrap() } else { value }
+            })
+            .collect();
+        let rows = batch(vec![("c", ScalarValue::iter_to_array(values).unwrap())]);
+        let files = table.write(vec![vec![rows.clone()]]).await.unwrap();
+        assert_eq!(files.iter().map(DataFile::record_count).sum::<u64>(), rows.num_rows() as u64);
+        let (metadata, schema) = (&table.metadata, table.metadata.current_schema());
+        let contents: Vec<RecordBatch> = files.iter().map(|file| in_type_of(&read(file), &rows)).collect();
+        for _ in 0..20 {
+            let condition = condition(kind, &mut random, 3);
+            let predicate = Predicate::of(&condition, schema);
+            let decided = pruning::is_decided_by_partition(&condition, metadata, schema);
+            conditions += 1;
+            for (file, rows) in files.iter().zip(&contents) {
+                let held = holds(&condition, rows);
+                let fits = held.iter().filter(|h| *h == Some(true)).count();
+                let what = || {
+                    format!(
+                        "BERGMILL_PRUNING_SEED={seed} case {case}: {condition} ({predicate:?}) over {:?} by {transform}, {metrics}: {file:?}\n{}",
+                        kind.ty,
+                        text(rows)
+                    )
+                };
+                let spec = metadata.default_partition_spec_id();
+                let may_fit = pruning::may_fit(&predicate, file, spec, metadata);
+                assert!(may_fit || fits == 0, "a file with {fits} rows is ruled out: {}", what());
+                let fits_all = pruning::fits_all(&predicate, file, spec, metadata);
+                assert!(!fits_all || fits == rows.num_rows(), "not all rows fit: {}", what());
+                assert!(!decided || !may_fit || fits == rows.num_rows(), "not decided by the partition: {}", what());
+                ruled_out += usize::from(!may_fit);
+                whole += usize::from(fits_all);
+            }
+        }
+    }
+    println!("{conditions} conditions, {ruled_out} files ruled out, {whole} taken as a whole");
+    assert!(ruled_out > conditions / 10 && whole > conditions / 20, "{ruled_out} {whole} of {conditions}");
+}
+
+/// A file's rows as the table has them.
+fn in_type_of(rows: &RecordBatch, table: &RecordBatch) -> RecordBatch {
+    let column = arrow::compute::cast(rows.column(0), table.column(0).data_type()).unwrap();
+    batch(vec![("c", column)])
+}
+
+#[test]
+fn not_a_number_is_greater_than_any() {
+    // What the conditions above rely on: comparisons of rows are those of queries.
+    let rows = batch(vec![("c", Arc::new(Float64Array::from(vec![f64::NAN, 1.0])) as ArrayRef)]);
+    let held = holds(&col("c").gt(lit(f64::INFINITY)), &rows);
+    assert_eq!(held.iter().collect::<Vec<_>>(), [Some(true), Some(false)]);
+}
