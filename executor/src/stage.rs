@@ -6,9 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::error::BallistaError;
-use ballista_core::serde::protobuf::{
-    RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport,
-};
+use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use bergmill_engine::Failure;
 use datafusion::error::{DataFusionError, Result};

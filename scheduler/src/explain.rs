@@ -13,8 +13,8 @@ use ballista_scheduler::state::execution_stage::ExecutionStage;
 use bergmill_catalog::ScanReport;
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::metrics::MetricsSet;
 use futures::TryStreamExt;
 
 use crate::error::from_datafusion;

@@ -9,7 +9,9 @@ use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
 use bergmill_catalog::Warehouse;
-use bergmill_engine::{MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, session_state};
+use bergmill_engine::{
+    MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, session_state,
+};
 use bergmill_gateway::{Backend, Error, ErrorKind, Result};
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;

@@ -243,8 +243,11 @@ impl Scheduler {
                 return if e.kind() == ErrorKind::Internal { Ok(Outcome::Refused(e)) } else { Err(e) };
             }
         };
-        let of: BTreeSet<usize> =
-            locations.iter().filter_map(|l| l.partition_id.as_ref()).map(|partition| partition.stage_id as usize).collect();
+        let of: BTreeSet<usize> = locations
+            .iter()
+            .filter_map(|l| l.partition_id.as_ref())
+            .map(|partition| partition.stage_id as usize)
+            .collect();
         if let Some(reason) = self.misplaced(id, &of, is_ordered).await? {
             return Ok(Outcome::Refused(refusal(format!("query {id}: {reason}"))));
         }
@@ -395,7 +398,8 @@ fn conform(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result
         }
         cast_with_options(column, field.data_type(), &exact)
     };
-    let columns = batch.columns().iter().zip(schema.fields()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+    let columns =
+        batch.columns().iter().zip(schema.fields()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

@@ -16,8 +16,8 @@ use iceberg::spec::{
 };
 
 use self::outcome::Outcome;
-pub(crate) use self::predicate::Predicate;
 use self::predicate::Comparison;
+pub(crate) use self::predicate::Predicate;
 use self::values::{Summary, Values, primitive};
 use crate::bridge;
 
@@ -78,9 +78,7 @@ pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, s
         let Some(transforms) = transforms_of(column, metadata) else { return false };
         transforms.iter().all(|transform| match transform {
             Transform::Identity => true,
-            Transform::Day | Transform::Hour => {
-                border.is_some_and(|(how, value)| is_border(how, value, *transform))
-            }
+            Transform::Day | Transform::Hour => border.is_some_and(|(how, value)| is_border(how, value, *transform)),
             _ => false,
         })
     })

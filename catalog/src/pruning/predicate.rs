@@ -83,11 +83,9 @@ impl Predicate {
     pub(super) fn outcome(&self, values: &impl Fn(&NestedFieldRef) -> Values) -> Outcome {
         match self {
             Self::Unknown => Outcome::UNKNOWN,
-            Self::Constant(value) => Outcome {
-                is_true: *value == Some(true),
-                is_false: *value == Some(false),
-                is_null: value.is_none(),
-            },
+            Self::Constant(value) => {
+                Outcome { is_true: *value == Some(true), is_false: *value == Some(false), is_null: value.is_none() }
+            }
             Self::Compared(column, how, value) => compared(&values(column), *how, value),
             Self::IsNull(column) => {
                 let values = values(column);

@@ -39,15 +39,7 @@ impl Values {
     fn any(column: &NestedField) -> Self {
         let is_float = matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double));
         let has_null = !column.required;
-        Self {
-            low: None,
-            high: None,
-            has_null,
-            has_value: true,
-            has_nan: is_float,
-            prefix: None,
-            buckets: Vec::new(),
-        }
+        Self { low: None, high: None, has_null, has_value: true, has_nan: is_float, prefix: None, buckets: Vec::new() }
     }
 
     /// What `column` may hold in a file.
@@ -296,9 +288,7 @@ fn time_range(first: i64, last: i64, transform: Transform, ty: &DataType) -> Opt
     let start = |ordinal: i64| match transform {
         Transform::Hour => Some(ordinal),
         Transform::Day => ordinal.checked_mul(HOURS),
-        Transform::Month => {
-            civil_days(1970 + ordinal.div_euclid(12), 1 + ordinal.rem_euclid(12)).checked_mul(HOURS)
-        }
+        Transform::Month => civil_days(1970 + ordinal.div_euclid(12), 1 + ordinal.rem_euclid(12)).checked_mul(HOURS),
         Transform::Year => civil_days(1970 + ordinal, 1).checked_mul(HOURS),
         _ => None,
     };
@@ -341,12 +331,7 @@ mod tests {
         check(Transform::Truncate(10), int(-20), DataType::Int32, Some((Some("-20"), Some("-11"))));
         check(Transform::Truncate(10), int(i32::MAX - 3), DataType::Int32, None);
         let decimal = ScalarValue::Decimal128(Some(1000), 12, 2);
-        check(
-            Transform::Truncate(1000),
-            decimal,
-            DataType::Decimal128(12, 2),
-            Some((Some("10.00"), Some("19.99"))),
-        );
+        check(Transform::Truncate(1000), decimal, DataType::Decimal128(12, 2), Some((Some("10.00"), Some("19.99"))));
         check(Transform::Truncate(3), text("가방끈"), DataType::Utf8, Some((Some("가방끈"), Some("가방끉"))));
         check(Transform::Truncate(3), text("가"), DataType::Utf8, Some((Some("가"), Some("가"))));
         check(Transform::Truncate(1), text("\u{D7FF}"), DataType::Utf8, Some((Some("\u{D7FF}"), Some("\u{E000}"))));
@@ -354,10 +339,20 @@ mod tests {
         let year = Some((Some("2026-01-01T00:00:00"), Some("2026-12-31T23:59:59.999999")));
         check(Transform::Year, int(56), micros(), year);
         let day = ScalarValue::Date32(Some(-2));
-        check(Transform::Day, day.clone(), micros(), Some((Some("1969-12-29T00:00:00"), Some("1969-12-30T23:59:59.999999"))));
+        check(
+            Transform::Day,
+            day.clone(),
+            micros(),
+            Some((Some("1969-12-29T00:00:00"), Some("1969-12-30T23:59:59.999999"))),
+        );
         check(Transform::Day, day, DataType::Date32, Some((Some("1969-12-30"), Some("1969-12-30"))));
         check(Transform::Month, int(-1), DataType::Date32, Some((Some("1969-11-01"), Some("1969-12-31"))));
-        check(Transform::Hour, int(1), micros(), Some((Some("1970-01-01T01:00:00"), Some("1970-01-01T01:59:59.999999"))));
+        check(
+            Transform::Hour,
+            int(1),
+            micros(),
+            Some((Some("1970-01-01T01:00:00"), Some("1970-01-01T01:59:59.999999"))),
+        );
         check(Transform::Hour, int(i32::MAX), DataType::Timestamp(TimeUnit::Nanosecond, None), Some((None, None)));
         check(Transform::Bucket(4), int(1), DataType::Int32, None);
     }

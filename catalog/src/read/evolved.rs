@@ -27,9 +27,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{
-    MappedField, NameMapping, NestedField, NestedFieldRef, Schema as Columns, TableMetadata, Type,
-};
+use iceberg::spec::{MappedField, NameMapping, NestedField, NestedFieldRef, Schema as Columns, TableMetadata, Type};
 use iceberg::table::Table;
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
 use parquet::schema::types::Type as ParquetType;

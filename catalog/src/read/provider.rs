@@ -156,7 +156,10 @@ impl IcebergTable {
 
     /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. Manifests that list none
     /// of them are not read.
-    pub(super) async fn files_that_may_fit(&self, predicate: &Predicate) -> Result<(Vec<(usize, Arc<LiveFile>)>, usize)> {
+    pub(super) async fn files_that_may_fit(
+        &self,
+        predicate: &Predicate,
+    ) -> Result<(Vec<(usize, Arc<LiveFile>)>, usize)> {
         let metadata = self.table.metadata();
         let may_fit = |file: &LiveFile| pruning::may_fit(predicate, &file.data_file, file.spec_id, metadata);
         // Numbers of files count those of all manifests.
@@ -183,7 +186,8 @@ impl IcebergTable {
         if of(ManifestContentType::Deletes).any(|(_, files)| !files.is_empty()) {
             return Err(self.has_deletes());
         }
-        let files: Vec<_> = of(ManifestContentType::Data).flat_map(|(_, files)| files.iter().cloned()).enumerate().collect();
+        let files: Vec<_> =
+            of(ManifestContentType::Data).flat_map(|(_, files)| files.iter().cloned()).enumerate().collect();
         let count = passed + files.len();
         Ok((files.into_iter().filter(|(_, file)| may_fit(file)).collect(), count))
     }

@@ -31,7 +31,11 @@ pub(super) fn is_kept(plan: &Arc<dyn ExecutionPlan>) -> bool {
         return false;
     }
     let is_one_row = plan.downcast_ref::<AggregateExec>().is_some_and(|a| a.group_expr().is_empty());
-    if is_one_row || plan.is::<SortExec>() || plan.is::<SortPreservingMergeExec>() || plan.is::<RangeShuffleReaderExec>() {
+    if is_one_row
+        || plan.is::<SortExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || plan.is::<RangeShuffleReaderExec>()
+    {
         return true;
     }
     match (plan.children().as_slice(), plan.maintains_input_order().as_slice()) {

@@ -64,7 +64,9 @@ const KINDS: &[Kind] = &[
     Kind {
         ty: PrimitiveType::Int,
         transforms: NUMBERS,
-        value: |r| ScalarValue::Int32(Some(r.of(&[i32::MIN, i32::MIN + 1, -21, -20, -11, -10, -1, 0, 1, 9, 10, 25, i32::MAX]))),
+        value: |r| {
+            ScalarValue::Int32(Some(r.of(&[i32::MIN, i32::MIN + 1, -21, -20, -11, -10, -1, 0, 1, 9, 10, 25, i32::MAX])))
+        },
     },
     Kind {
         ty: PrimitiveType::Long,
@@ -74,7 +76,9 @@ const KINDS: &[Kind] = &[
     Kind {
         ty: PrimitiveType::Double,
         transforms: &[Transform::Identity, Transform::Void],
-        value: |r| ScalarValue::Float64(Some(r.of(&[f64::NAN, f64::NEG_INFINITY, -1.5, -0.0, 0.0, 1.5, 2.5, f64::INFINITY]))),
+        value: |r| {
+            ScalarValue::Float64(Some(r.of(&[f64::NAN, f64::NEG_INFINITY, -1.5, -0.0, 0.0, 1.5, 2.5, f64::INFINITY])))
+        },
     },
     Kind {
         ty: PrimitiveType::Decimal { precision: 12, scale: 2 },
@@ -105,11 +109,32 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         ty: PrimitiveType::String,
-        transforms: &[Transform::Identity, Transform::Bucket(3), Transform::Truncate(1), Transform::Truncate(3), Transform::Void],
+        transforms: &[
+            Transform::Identity,
+            Transform::Bucket(3),
+            Transform::Truncate(1),
+            Transform::Truncate(3),
+            Transform::Void,
+        ],
         value: |r| {
             let texts = [
-                "", "a", "ab", "abc", "abcd", "abd", "가", "가방", "가방끈", "가방끈을", "나비", "힣힣힣힣", "🙂🙂", "🙂🙂🙂🙂", "\u{10FFFF}\u{10FFFF}",
-                "가a%_", "ㅎ\\",
+                "",
+                "a",
+                "ab",
+                "abc",
+                "abcd",
+                "abd",
+                "가",
+                "가방",
+                "가방끈",
+                "가방끈을",
+                "나비",
+                "힣힣힣힣",
+                "🙂🙂",
+                "🙂🙂🙂🙂",
+                "\u{10FFFF}\u{10FFFF}",
+                "가a%_",
+                "ㅎ\\",
             ];
             ScalarValue::Utf8(Some(r.of(&texts).to_string()))
         },
@@ -154,7 +179,8 @@ fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
         5 => column().is_null(),
         6 => column().is_not_null(),
         7 if kind.ty == PrimitiveType::String => {
-            let patterns = ["가%", "가방끈%", "가방", "%끈", "a%", "ab_", "abc%d", "%", "", "🙂🙂%", "힣%", "가\\%%", "나_"];
+            let patterns =
+                ["가%", "가방끈%", "가방", "%끈", "a%", "ab_", "abc%d", "%", "", "🙂🙂%", "힣%", "가\\%%", "나_"];
             let pattern = lit(random.of(&patterns));
             if random.below(3) == 0 { column().not_like(pattern) } else { column().like(pattern) }
         }
@@ -169,7 +195,8 @@ fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
 /// For each row whether the condition holds.
 fn holds(condition: &Expr, rows: &RecordBatch) -> BooleanArray {
     let schema = DFSchema::try_from(rows.schema().as_ref().clone()).unwrap();
-    let physical = create_physical_expr(condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default()).unwrap();
+    let physical =
+        create_physical_expr(condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default()).unwrap();
     let result = physical.evaluate(rows).unwrap().into_array(rows.num_rows()).unwrap();
     result.as_boolean().clone()
 }
