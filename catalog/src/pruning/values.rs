@@ -159,9 +159,9 @@ impl Values {
         let begins = |text: &str| text.as_bytes().starts_with(prefix.as_bytes());
         // All that lies between two texts with a beginning has it too.
         let all = self.prefix.as_deref().is_some_and(begins) || (low.is_some_and(begins) && high.is_some_and(begins));
-        let cut = |text: &str| text.as_bytes()[..text.len().min(prefix.len())].to_vec();
-        let some = low.is_none_or(|low| cut(low).as_slice() <= prefix.as_bytes())
-            && high.is_none_or(|high| cut(high).as_slice() >= &prefix.as_bytes()[..high.len().min(prefix.len())])
+        // The least text with the beginning is the beginning itself.
+        let some = low.is_none_or(|low| low.as_bytes()[..low.len().min(prefix.len())] <= *prefix.as_bytes())
+            && high.is_none_or(|high| high >= prefix)
             && self.prefix.as_deref().is_none_or(|own| own.starts_with(prefix) || prefix.starts_with(own));
         [some, !all]
     }

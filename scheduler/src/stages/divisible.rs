@@ -361,7 +361,11 @@ mod tests {
         assert_eq!(stage("SELECT * FROM t FULL JOIN u ON t.n = u.n").await, Err(collected));
         assert_eq!(check_before_cutting(&plan("SELECT * FROM t FULL JOIN u ON t.n = u.n").await, 1), Ok(()));
         // With one partition of the probe side there is one task.
-        assert_eq!(stage("SELECT * FROM t FULL JOIN (SELECT max(n) AS n FROM u) u ON t.n < u.n").await, Ok(()));
+        assert_eq!(
+            stage("SELECT * FROM (SELECT max(n) AS n FROM t) t FULL JOIN (SELECT max(n) AS n FROM u) u ON t.n < u.n")
+                .await,
+            Ok(())
+        );
         let refused_at_once = check_before_cutting(&plan(anti).await, 1);
         assert_eq!(refused_at_once, refused(JoinType::LeftAnti));
     }
@@ -376,8 +380,8 @@ mod tests {
         let limited = stage("SELECT n FROM t UNION ALL (SELECT n FROM u ORDER BY n LIMIT 2)").await;
         assert_eq!(limited, refused("SortPreservingMergeExec"));
         let numbered = "SELECT n FROM t UNION ALL SELECT row_number() OVER () FROM u";
-        assert_eq!(stage(numbered).await, refused("CoalescePartitionsExec"));
-        assert_eq!(check_before_cutting(&plan(numbered).await, 1), refused("CoalescePartitionsExec"));
+        assert_eq!(stage(numbered).await, refused("BoundedWindowAggExec"));
+        assert_eq!(check_before_cutting(&plan(numbered).await, 1), refused("BoundedWindowAggExec"));
     }
 
     #[tokio::test]
