@@ -1,0 +1,3 @@
+//! `bergmill-correctness`: compares the answers of clusters with those of other engines, and prints where they differ.
+
+fn main() {}

@@ -1,0 +1,113 @@
+//! The engine that is believed: plain DataFusion in this process, over tables in memory.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::{Answer, Order};
+
+/// A session of plain DataFusion.
+pub struct Reference {
+    context: SessionContext,
+}
+
+impl Reference {
+    /// An empty one, with the settings of Bergmill's sessions that change answers.
+    pub fn new() -> Self {
+        Self { context: SessionContext::new_with_config(config().with_target_partitions(1)) }
+    }
+
+    /// The session itself.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Makes or replaces a table.
+    ///
+    /// # Errors
+    /// When a batch has another schema.
+    pub fn register(&self, table: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
+        let provider = MemTable::try_new(schema, vec![batches])?;
+        self.context.deregister_table(table)?;
+        self.context.register_table(table, Arc::new(provider))?;
+        Ok(())
+    }
+
+    /// The rows of a query, and what it promises of their order.
+    ///
+    /// # Errors
+    /// When DataFusion refuses the query or fails in it.
+    pub async fn query(&self, sql: &str) -> Result<(Answer, Order)> {
+        let frame = self.context.sql(sql).await?;
+        let order = order(frame.logical_plan());
+        let plan = frame.create_physical_plan().await?;
+        let schema = plan.schema();
+        let batches = datafusion::physical_plan::collect(plan, self.context.task_ctx()).await?;
+        Ok((Answer { schema, batches }, order))
+    }
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reference").finish_non_exhaustive()
+    }
+}
+
+/// Settings of Bergmill's sessions that change answers, their types or their names.
+fn config() -> SessionConfig {
+    SessionConfig::new()
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.execution.time_zone", "UTC")
+}
+
+/// The columns of an answer that come in order: those which its last sort names, up to the first that the answer does not show.
+fn order(plan: &LogicalPlan) -> Order {
+    let columns = match plan {
+        LogicalPlan::Sort(sort) => {
+            let schema = sort.input.schema();
+            let shown = |e: &Expr| e.try_as_col().and_then(|c| schema.maybe_index_of_column(c));
+            sort.expr.iter().map_while(|s| shown(&s.expr)).collect()
+        }
+        LogicalPlan::Limit(limit) => return order(&limit.input),
+        LogicalPlan::Projection(projection) => {
+            let Order::By(below) = order(&projection.input) else { return Order::Any };
+            let schema = projection.input.schema();
+            let index = |e: &Expr| e.clone().unalias().try_as_col().and_then(|c| schema.maybe_index_of_column(c));
+            let shown: Vec<_> = projection.expr.iter().map(index).collect();
+            below.iter().map_while(|column| shown.iter().position(|s| *s == Some(*column))).collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    };
+    if columns.is_empty() { Order::Any } else { Order::By(columns) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_sort_says_which_columns_come_in_order() {
+        let reference = Reference::new();
+        let check = async |sql: &str, expected: Order| assert_eq!(reference.query(sql).await.unwrap().1, expected);
+        let t = "FROM (VALUES (1, 2, 3)) t(a, b, c)";
+        check(&format!("SELECT a, b, c {t}"), Order::Any).await;
+        check(&format!("SELECT a, b, c {t} ORDER BY c, a DESC"), Order::By(vec![2, 0])).await;
+        check(&format!("SELECT c AS x, b {t} ORDER BY b LIMIT 3"), Order::By(vec![1])).await;
+        check(&format!("SELECT a {t} ORDER BY a, b"), Order::By(vec![0])).await;
+        check(&format!("SELECT a {t} ORDER BY b, a"), Order::Any).await;
+        // What is sorted inside promises nothing outside.
+        check(&format!("SELECT * FROM (SELECT a, b {t} ORDER BY b) s"), Order::Any).await;
+    }
+}
