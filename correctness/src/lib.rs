@@ -6,10 +6,13 @@
 
 mod answer;
 mod compare;
+pub mod corpus;
 mod reference;
+mod report;
 mod shapes;
 
 pub use answer::Answer;
 pub use compare::{Order, difference};
 pub use reference::Reference;
+pub use report::{Entry, Report, Verdict};
 pub use shapes::{Clusters, Outcome, SHAPES, Shape, binary};

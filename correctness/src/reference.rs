@@ -1,15 +1,17 @@
 //! The engine that is believed: plain DataFusion in this process, over tables in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{Answer, Order};
+use crate::{Answer, Order, difference};
 
 /// A session of plain DataFusion.
 pub struct Reference {
@@ -50,6 +52,69 @@ impl Reference {
         let batches = datafusion::physical_plan::collect(plan, self.context.task_ctx()).await?;
         Ok((Answer { schema, batches }, order))
     }
+}
+
+impl Reference {
+    /// Whether the answer is the same when the rows of all tables come in another order and in other parts. Where it is not, no engine can be held to
+    /// it: a LIMIT without an order, an array of what comes first. `views` are the statements that made the views.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn decides(
+        &self,
+        views: &[String],
+        sql: &str,
+        right: &Answer,
+        order: &Order,
+        timeout: Duration,
+    ) -> Result<bool> {
+        for (is_reversed, parts) in [(true, 1), (false, 3), (true, 3)] {
+            let other = self.rearranged(views, is_reversed, parts).await?;
+            // One that fails says nothing.
+            if let Ok(Ok((answer, _))) = tokio::time::timeout(timeout, other.query(sql)).await
+                && difference(right, &answer, order)?.is_some()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Another session with the same tables, otherwise arranged.
+    async fn rearranged(&self, views: &[String], is_reversed: bool, parts: usize) -> Result<Self> {
+        let config = config().with_target_partitions(parts).with_batch_size(if parts > 1 { 2 } else { 8192 });
+        let other = Self { context: SessionContext::new_with_config(config) };
+        let Some(schema) = self.context.catalog("datafusion").and_then(|c| c.schema("public")) else {
+            return Ok(other);
+        };
+        for name in schema.table_names() {
+            let Some(table) = schema.table(&name).await? else { continue };
+            if table.table_type() == TableType::View {
+                continue;
+            }
+            let batches = self.context.read_table(Arc::clone(&table))?.collect().await?;
+            let rows = concat_batches(&table.schema(), &batches)?;
+            let rows = if is_reversed { reversed(&rows)? } else { rows };
+            let part = rows.num_rows().div_ceil(parts).max(1);
+            let parts: Vec<_> = (0..rows.num_rows())
+                .step_by(part)
+                .map(|first| vec![rows.slice(first, part.min(rows.num_rows() - first))])
+                .collect();
+            let parts = if parts.is_empty() { vec![vec![]] } else { parts };
+            let name = format!("\"{}\"", name.replace('"', "\"\""));
+            other.context.register_table(name, Arc::new(MemTable::try_new(table.schema(), parts)?))?;
+        }
+        for view in views {
+            // A view over what is missing here was not read either.
+            let _ = other.context.sql(view).await;
+        }
+        Ok(other)
+    }
+}
+
+fn reversed(rows: &RecordBatch) -> Result<RecordBatch> {
+    let places: UInt64Array = (0..rows.num_rows() as u64).rev().collect();
+    Ok(take_record_batch(rows, &places)?)
 }
 
 impl Default for Reference {

@@ -7,7 +7,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bergmill_gateway::Client;
+use arrow::array::RecordBatch;
+use bergmill_gateway::{Client, IngestMode, IngestTarget};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::future::try_join_all;
 use tempfile::TempDir;
 
 use crate::Answer;
@@ -17,6 +20,8 @@ const START: Duration = Duration::from_secs(60);
 /// After a query that did not end: a cluster that does not answer even this within so long is replaced.
 const PROBE: &str = "SELECT 1";
 const PROBE_TIME: Duration = Duration::from_secs(5);
+/// Where unqualified names are.
+const DEFAULT_NAMESPACE: &str = "raw";
 
 /// A way in which a query can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +92,11 @@ impl Clusters {
         for shape in shapes {
             clusters.push(Cluster::start(*shape, folder.path()).await?);
         }
-        Ok(Self { clusters, folder, timeout })
+        let mut clusters = Self { clusters, folder, timeout };
+        if let Err(error) = clusters.change(&format!("CREATE SCHEMA IF NOT EXISTS {DEFAULT_NAMESPACE}")).await? {
+            bail!("the default namespace cannot be made: {error}");
+        }
+        Ok(clusters)
     }
 
     /// The shapes that were asked for.
@@ -105,17 +114,72 @@ impl Clusters {
     /// # Errors
     /// When a cluster has to be replaced and the new one does not start.
     pub async fn run(&mut self, shape: usize, sql: &str) -> Result<Outcome> {
-        let cluster = &mut self.clusters[shape];
-        let outcome = match tokio::time::timeout(self.timeout, cluster.ask(sql)).await {
-            Ok(Ok(answer)) => Outcome::Answer(answer),
-            Ok(Err(error)) => Outcome::Failed(format!("{error:#}")),
-            Err(_) => Outcome::Hung,
-        };
-        let is_suspect = matches!(outcome, Outcome::Hung) || !cluster.process.is_running();
-        if is_suspect && !cluster.answers().await {
-            *cluster = Cluster::start(cluster.shape, self.folder.path()).await?;
+        self.clusters[shape].run(sql, self.folder.path(), self.timeout).await
+    }
+
+    /// Runs a query on all clusters, side by side.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_everywhere(&mut self, sql: &str) -> Result<Vec<(Shape, Outcome)>> {
+        let (folder, timeout) = (self.folder.path(), self.timeout);
+        let run = async |cluster: &mut Cluster| Ok((cluster.shape, cluster.run(sql, folder, timeout).await?));
+        try_join_all(self.clusters.iter_mut().map(run)).await
+    }
+
+    /// The rows of a query on the first cluster, or why there are none.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn read(&mut self, sql: &str) -> Result<std::result::Result<Answer, String>> {
+        Ok(match self.run(0, sql).await? {
+            Outcome::Answer(answer) => Ok(answer),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Hung => Err(format!("not ended after {} s", self.timeout.as_secs())),
+        })
+    }
+
+    /// Runs a statement that changes tables, on the first cluster.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn change(&mut self, sql: &str) -> Result<std::result::Result<(), String>> {
+        Ok(self.read(sql).await?.map(|_| ()))
+    }
+
+    /// Makes or replaces a table of the default namespace.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn ingest(&mut self, table: &str, rows: RecordBatch) -> Result<std::result::Result<(), String>> {
+        let quoted = table.replace('"', "\"\"");
+        if let Err(error) = self.change(&format!("DROP TABLE IF EXISTS \"{quoted}\"")).await? {
+            return Ok(Err(error));
         }
-        Ok(outcome)
+        let (namespace, table) = (None, table.to_string());
+        let target = IngestTarget { namespace, table, mode: IngestMode::Create, tag: None };
+        let schema = rows.schema();
+        let input = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
+        let written = tokio::time::timeout(self.timeout, self.client(0).ingest(&target, Box::pin(input))).await;
+        Ok(match written {
+            Ok(written) => written.map(|_| ()).map_err(|e| e.to_string()),
+            Err(_) => Err(format!("not written after {} s", self.timeout.as_secs())),
+        })
+    }
+
+    /// Drops all tables and views of the default namespace.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when something cannot be dropped.
+    pub async fn clear(&mut self) -> Result<()> {
+        let tables = self.client(0).tables().await?;
+        for table in tables.iter().filter(|t| t.namespace == DEFAULT_NAMESPACE) {
+            let sql = format!("DROP {} \"{}\"", table.kind, table.name.replace('"', "\"\""));
+            if let Err(error) = self.change(&sql).await? {
+                bail!("{sql}: {error}");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -124,6 +188,19 @@ impl Cluster {
         let process = Process::start(&shape, folder)?;
         let client = Client::connect(&process.door).await?;
         Ok(Self { shape, client, process })
+    }
+
+    async fn run(&mut self, sql: &str, folder: &Path, timeout: Duration) -> Result<Outcome> {
+        let outcome = match tokio::time::timeout(timeout, self.ask(sql)).await {
+            Ok(Ok(answer)) => Outcome::Answer(answer),
+            Ok(Err(error)) => Outcome::Failed(format!("{error:#}")),
+            Err(_) => Outcome::Hung,
+        };
+        let is_suspect = matches!(outcome, Outcome::Hung) || !self.process.is_running();
+        if is_suspect && !self.answers().await {
+            *self = Self::start(self.shape, folder).await?;
+        }
+        Ok(outcome)
     }
 
     async fn ask(&self, sql: &str) -> Result<Answer> {
