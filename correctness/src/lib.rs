@@ -5,14 +5,20 @@
 //! [`difference`] says whether two answers are one, by type and by value.
 
 mod answer;
+mod by_value;
 mod compare;
 pub mod corpus;
+mod known;
 mod reference;
 mod report;
 mod shapes;
+mod tpc;
 
 pub use answer::Answer;
+pub use by_value::difference_by_value;
 pub use compare::{Order, difference};
+pub use known::KNOWN;
 pub use reference::Reference;
 pub use report::{Entry, Report, Verdict};
 pub use shapes::{Clusters, Outcome, SHAPES, Shape, binary};
+pub use tpc::run_suite;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bergmill_correctness::corpus::{Package, run_file};
-use bergmill_correctness::{Clusters, Report, Shape};
+use bergmill_correctness::{Clusters, Report, Shape, run_suite};
 use clap::{Args, Parser, Subcommand};
 
 /// The same answer on every path.
@@ -22,6 +22,18 @@ enum Command {
     Corpus {
         /// Only files with one of these, separated by commas, in their name
         #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// TPC-DS or TPC-H, against DuckDB: a folder that `tpc.py` has made.
+    Tpc {
+        /// tpcds or tpch
+        suite: String,
+        /// The folder
+        folder: PathBuf,
+        /// Only these queries, as 01,72
+        #[arg(long, value_name = "NUMBERS")]
         only: Option<String>,
         #[command(flatten)]
         options: Options,
@@ -46,6 +58,13 @@ async fn main() -> Result<ExitCode> {
     let Arguments { command } = Arguments::parse();
     match command {
         Command::Corpus { only, options } => corpus(only.as_deref(), &options).await,
+        Command::Tpc { suite, folder, only, options } => {
+            let timeout = Duration::from_secs(options.timeout);
+            let mut clusters = Clusters::start(&Shape::named(&options.shape)?, timeout).await?;
+            let mut report = Report::new(options.out.as_deref(), &suite)?;
+            run_suite(&suite, &folder, only.as_deref(), &mut clusters, timeout, &mut report).await?;
+            finish(&report, &options, &suite)
+        }
     }
 }
 
@@ -65,11 +84,11 @@ async fn corpus(only: Option<&str>, options: &Options) -> Result<ExitCode> {
     finish(&report, options, "corpus")
 }
 
-/// Prints what was found; the code says whether all was equal.
+/// Prints what was found; the code says whether all was equal, but for what is known.
 fn finish(report: &Report, options: &Options, name: &str) -> Result<ExitCode> {
     print!("{}\n{}", report.list(), report.tables());
     if let Some(folder) = &options.out {
         std::fs::write(folder.join(format!("{name}.md")), report.tables())?;
     }
-    Ok(if report.found().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.unknown() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

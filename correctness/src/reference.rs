@@ -40,6 +40,14 @@ impl Reference {
         Ok(())
     }
 
+    /// What a query promises of the order of its rows.
+    ///
+    /// # Errors
+    /// When DataFusion refuses the query.
+    pub async fn order(&self, sql: &str) -> Result<Order> {
+        Ok(order(self.context.sql(sql).await?.logical_plan()))
+    }
+
     /// The rows of a query, and what it promises of their order.
     ///
     /// # Errors

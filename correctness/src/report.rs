@@ -9,6 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::known;
+
 /// How the answer of one shape to one query compares with the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,6 +46,12 @@ pub struct Entry {
     pub milliseconds: u64,
 }
 
+impl Entry {
+    fn is_found(&self) -> bool {
+        !matches!(self.verdict, Verdict::Equal | Verdict::LeftOut)
+    }
+}
+
 /// Outcomes as they come in.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -72,7 +80,10 @@ impl Report {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn add(&mut self, entry: Entry) -> Result<()> {
+    pub fn add(&mut self, mut entry: Entry) -> Result<()> {
+        if let Some(reason) = known::reason(&entry.query).filter(|_| entry.is_found()) {
+            entry.reason = reason.to_string();
+        }
         if let Some(lines) = &mut self.lines {
             serde_json::to_writer(&mut *lines, &entry)?;
             lines.write_all(b"\n")?;
@@ -84,7 +95,7 @@ impl Report {
         if entry.verdict == Verdict::LeftOut {
             *self.reasons.entry(entry.reason.clone()).or_default() += 1;
         }
-        if !matches!(entry.verdict, Verdict::Equal | Verdict::LeftOut) {
+        if entry.is_found() {
             self.found.push(entry);
         }
         Ok(())
@@ -98,6 +109,11 @@ impl Report {
     /// Everything that was neither equal nor left out.
     pub fn found(&self) -> &[Entry] {
         &self.found
+    }
+
+    /// How much of it is not [known](crate::KNOWN).
+    pub fn unknown(&self) -> usize {
+        self.found.iter().filter(|entry| entry.reason.is_empty()).count()
     }
 
     /// How many answers were equal, of all shapes.
@@ -131,6 +147,13 @@ impl Report {
                     writeln!(text, "| records that are no SQL, or that the parser does not know | {} |", self.unread);
             }
         }
+        if !self.found.is_empty() {
+            text.push_str("\n| query | shape | what | known |\n|---|---|---|---|\n");
+            for Entry { query, shape, detail, reason, .. } in &self.found {
+                let (detail, reason) = (cell(detail), cell(reason));
+                let _ = writeln!(text, "| {query} | {shape} | {detail} | {reason} |");
+            }
+        }
         text
     }
 
@@ -143,4 +166,10 @@ impl Report {
         }
         text
     }
+}
+
+/// A text as a cell of a table.
+fn cell(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+    line.replace('|', "\\|").replace('<', "&lt;")
 }

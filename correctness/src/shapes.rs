@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::RecordBatch;
 use bergmill_gateway::{Client, IngestMode, IngestTarget};
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::future::try_join_all;
 use tempfile::TempDir;
@@ -152,19 +153,28 @@ impl Clusters {
     /// # Errors
     /// As [`Self::run`].
     pub async fn ingest(&mut self, table: &str, rows: RecordBatch) -> Result<std::result::Result<(), String>> {
+        let schema = rows.schema();
+        let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
+        let written = tokio::time::timeout(self.timeout, self.ingest_stream(table, Box::pin(rows))).await;
+        written.unwrap_or_else(|_| Ok(Err("not written in time".to_string())))
+    }
+
+    /// The same from a stream, however long it takes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn ingest_stream(
+        &mut self,
+        table: &str,
+        rows: SendableRecordBatchStream,
+    ) -> Result<std::result::Result<(), String>> {
         let quoted = table.replace('"', "\"\"");
         if let Err(error) = self.change(&format!("DROP TABLE IF EXISTS \"{quoted}\"")).await? {
             return Ok(Err(error));
         }
         let (namespace, table) = (None, table.to_string());
         let target = IngestTarget { namespace, table, mode: IngestMode::Create, tag: None };
-        let schema = rows.schema();
-        let input = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
-        let written = tokio::time::timeout(self.timeout, self.client(0).ingest(&target, Box::pin(input))).await;
-        Ok(match written {
-            Ok(written) => written.map(|_| ()).map_err(|e| e.to_string()),
-            Err(_) => Err(format!("not written after {} s", self.timeout.as_secs())),
-        })
+        Ok(self.client(0).ingest(&target, rows).await.map(|_| ()).map_err(|e| e.to_string()))
     }
 
     /// Drops all tables and views of the default namespace.

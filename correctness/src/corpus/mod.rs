@@ -51,7 +51,7 @@ async fn run_record(world: &mut World<'_>, record: &Record, timeout: Duration, r
     match task {
         Task::LeftOut(reason) => report.add(left_out(reason))?,
         Task::Copy => {
-            world.copy(&record.sql).await;
+            world.copy(&record.sql).await?;
             report.add(left_out(Reason::Copy))?;
         }
         Task::Drop(tables) => world.drop(&record.sql, &tables).await?,

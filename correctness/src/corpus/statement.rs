@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, ObjectType, SetExpr, Statement as Ast, TableObject, visit_expressions, visit_relations,
+    ColumnOption, Expr, ObjectName, ObjectType, SetExpr, Statement as Ast, TableConstraint, TableObject,
+    visit_expressions, visit_relations,
 };
 
 /// Why a statement is not compared. None depends on an answer of Bergmill.
@@ -35,6 +36,8 @@ pub enum Reason {
     NoQuery,
     /// A table that is needed has a column of a type that Iceberg has not.
     Type(String),
+    /// `PRIMARY KEY`, `UNIQUE`: Iceberg could not hold a table to it.
+    Key,
     /// A table that is needed is in a file that comes with no package.
     File,
     /// A table that is needed is not there for another reason.
@@ -60,6 +63,7 @@ impl Reason {
             Self::OtherCatalog => "names of catalogs and schemas that only DataFusion has",
             Self::NoQuery => "changes of catalogs, roles, transactions",
             Self::Type(ty) => return format!("a table with a column that Iceberg has not: {ty}"),
+            Self::Key => "PRIMARY KEY and UNIQUE, which Iceberg could not hold a table to; the table is loaded without",
             Self::File => "a table in a file that comes with no package",
             Self::Table(_) => "a table that could not be made",
             Self::Undecided => {
@@ -165,6 +169,16 @@ pub fn task(sql: &str) -> Task {
     }
 }
 
+/// Whether a table is made with a key.
+pub fn declares_key(sql: &str) -> bool {
+    let Some(Statement::Statement(ast)) = parse(sql) else { return false };
+    let Ast::CreateTable(table) = *ast else { return false };
+    let is_key = |c: &TableConstraint| matches!(c, TableConstraint::PrimaryKey(_) | TableConstraint::Unique(_));
+    let is_key_option = |o: &ColumnOption| matches!(o, ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_));
+    let mut options = table.columns.iter().flat_map(|column| &column.options);
+    table.constraints.iter().any(is_key) || options.any(|o| is_key_option(&o.option))
+}
+
 fn parse(sql: &str) -> Option<Statement> {
     let mut statements = DFParserBuilder::new(sql).build().ok()?.parse_statements().ok()?;
     let first = statements.pop_front();
@@ -249,5 +263,8 @@ mod tests {
         check("select * from public.t", Task::LeftOut(Reason::OtherCatalog));
         check("create schema s", Task::LeftOut(Reason::NoQuery));
         check("selec", Task::LeftOut(Reason::Refused));
+        assert!(declares_key("create table t (a int, primary key (a))"));
+        assert!(declares_key("create table t (a int unique)"));
+        assert!(!declares_key("create table t (a int not null)"));
     }
 }

@@ -13,7 +13,7 @@ use arrow::util::display::FormatOptions;
 /// # Errors
 /// The type that Iceberg has not, or whose values it cannot hold.
 pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch, String> {
-    let own = Arc::new(Schema::new(schema.fields().iter().map(|f| field(f)).collect::<Result<Vec<_>, _>>()?));
+    let own = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Result<Vec<_>, _>>()?));
     let bare = Arc::new(schema.clone());
     let rows = concat_batches(&bare, batches).map_err(|e| e.to_string())?;
     let columns = rows.columns().iter().zip(own.fields());

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::made_rows::made_rows;
 use super::package::Package;
-use super::statement::Reason;
+use super::statement::{Reason, declares_key};
 use super::storable::{as_schema, storable};
 use crate::{Answer, Clusters, Order, Reference, difference};
 
@@ -43,14 +43,16 @@ pub struct World<'a> {
     /// Tables that only DataFusion has.
     missing: BTreeMap<String, Reason>,
     views: Vec<String>,
+    /// External tables over files that the corpus writes, with their statements.
+    written: BTreeMap<String, String>,
 }
 
 impl<'a> World<'a> {
     /// An empty one. A statement has `timeout` in DataFusion.
     pub fn new(package: &'a Package, clusters: &'a mut Clusters, timeout: Duration) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
-        let (missing, views) = (BTreeMap::new(), Vec::new());
-        Ok(Self { reference: Reference::new(), clusters, package, scratch, timeout, missing, views })
+        let (missing, views, written) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Ok(Self { reference: Reference::new(), clusters, package, scratch, timeout, missing, views, written })
     }
 
     /// Why one of these tables is not in Bergmill.
@@ -75,6 +77,8 @@ impl<'a> World<'a> {
             return Ok(Change::LeftOut(reason));
         }
         let done = self.clusters.change(&sql).await?;
+        // Types that Iceberg has not are refused, and rightly, as are keys.
+        let (is_refused, has_key) = (done.is_err(), declares_key(&sql));
         let mut change = done.clone().map_or_else(Change::Failed, |()| Change::Equal);
         for table in tables {
             let Ok(provider) = self.reference.context().table_provider(quoted(table)).await else { continue };
@@ -83,19 +87,25 @@ impl<'a> World<'a> {
                     Ok(()) => self.views.push(sql.clone()),
                     Err(error) => drop(self.missing.insert(table.clone(), Reason::Table(error.clone()))),
                 }
-            } else if let Some(difference) = self.load(table, done.is_ok()).await? {
+            } else if let Some(difference) = self.load(table, done.is_ok(), has_key).await? {
                 change = match change {
                     Change::Equal => difference,
                     first => first,
                 };
             }
+            if let (true, Some(reason @ Reason::Type(_))) = (is_refused, self.missing.get(table)) {
+                return Ok(Change::LeftOut(reason.clone()));
+            }
         }
-        Ok(change)
+        Ok(if is_refused && has_key { Change::LeftOut(Reason::Key) } else { change })
     }
 
     /// Makes an external table in DataFusion, or one with made rows if its file is not there, and loads it.
     pub async fn external(&mut self, sql: &str, table: &str) -> Result<Option<Reason>> {
         let statement = external(sql).context("the statement was external before")?;
+        if statement.locations.iter().any(|location| location.starts_with(SCRATCH)) {
+            self.written.insert(table.to_string(), sql.to_string());
+        }
         let outcome = match self.located(sql, &statement) {
             Some(sql) => self.in_reference(&sql).await,
             None => self.make(table, &statement).await,
@@ -104,7 +114,7 @@ impl<'a> World<'a> {
             self.missing.insert(table.to_string(), reason.clone());
             return Ok(Some(reason));
         }
-        self.load(table, false).await?;
+        self.load(table, false, true).await?;
         Ok(self.missing.get(table).cloned())
     }
 
@@ -115,15 +125,23 @@ impl<'a> World<'a> {
             let _ = self.clusters.change(sql).await?;
             for table in tables {
                 self.missing.remove(table);
+                self.written.remove(table);
                 self.views.retain(|view| !view.contains(table.as_str()));
             }
         }
         Ok(())
     }
 
-    /// Runs in DataFusion what writes files that later statements read.
-    pub async fn copy(&self, sql: &str) {
-        let _ = self.in_reference(&self.with_scratch(sql)).await;
+    /// Runs in DataFusion what writes files, and loads the tables over such files again.
+    pub async fn copy(&mut self, sql: &str) -> Result<()> {
+        if self.in_reference(&self.with_scratch(sql)).await.is_ok() {
+            for (table, statement) in self.written.clone() {
+                let _ = self.in_reference(&format!("DROP TABLE IF EXISTS {}", quoted(&table))).await;
+                self.missing.remove(&table);
+                self.external(&statement, &table).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves Bergmill without tables.
@@ -133,7 +151,7 @@ impl<'a> World<'a> {
 
     /// Gives both engines the same table: DataFusion's rows, in the columns that Bergmill has made of its own. `is_made` says that Bergmill has carried
     /// out the statement itself; what differs then is returned.
-    async fn load(&mut self, table: &str, is_made: bool) -> Result<Option<Change>> {
+    async fn load(&mut self, table: &str, is_made: bool, has_key: bool) -> Result<Option<Change>> {
         let (own, schema) = match self.rows(table).await {
             Ok(found) => found,
             Err(error) => {
@@ -166,7 +184,8 @@ impl<'a> World<'a> {
                 }
             };
         }
-        if let Some(answer) = stored.filter(|answer| answer.schema != schema) {
+        // A key lets DataFusion answer what it would refuse without.
+        if let Some(answer) = stored.filter(|answer| answer.schema != schema || has_key) {
             let rows = as_schema(&rows, answer.schema.clone())?;
             self.reference.register(&quoted(table), answer.schema, vec![rows])?;
         }
