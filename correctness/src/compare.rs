@@ -165,7 +165,9 @@ fn texts(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
     // A time that is outside of the calendar has no text: its number is shown.
     let options = FormatOptions::new().with_display_error(true);
     let text = ArrayFormatter::try_new(column, &options)?;
-    (0..column.len()).map(|row| Ok(Value::Text(text.value(row).try_to_string()?))).collect()
+    // `arrow_typeof` shows the layout too.
+    let plain = |text: String| Value::Text(if text.contains("View") { text.replace("Utf8View", "Utf8") } else { text });
+    (0..column.len()).map(|row| Ok(plain(text.value(row).try_to_string()?))).collect()
 }
 
 /// One of the rows that one side has and the other has not.

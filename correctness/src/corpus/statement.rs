@@ -189,8 +189,18 @@ fn is_into(body: &SetExpr) -> bool {
     matches!(body, SetExpr::Select(select) if select.into.is_some())
 }
 
+/// Whether a table is made of values that nobody can make again.
+pub fn is_volatile(sql: &str) -> bool {
+    matches!(parse(sql), Some(Statement::Statement(ast)) if matches!(function_reason(&ast), Some(Reason::Volatile(_))))
+}
+
 fn query_task(statement: &Statement, ast: &Ast) -> Result<Task, Reason> {
     let tables = tables(statement)?;
+    function_reason(ast).map_or(Ok(Task::Query(tables)), Err)
+}
+
+/// Why the functions of a statement keep it from being compared.
+fn function_reason(ast: &Ast) -> Option<Reason> {
     let found = visit_expressions(ast, |expression| {
         let Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
         let name = function.name.to_string().to_lowercase();
@@ -202,10 +212,7 @@ fn query_task(statement: &Statement, ast: &Ast) -> Result<Task, Reason> {
         }
         ControlFlow::Continue(())
     });
-    match found {
-        ControlFlow::Break(reason) => Err(reason),
-        ControlFlow::Continue(()) => Ok(Task::Query(tables)),
-    }
+    found.break_value()
 }
 
 /// The tables that a statement names, of those that both engines can have.

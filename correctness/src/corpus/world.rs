@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::made_rows::made_rows;
 use super::package::Package;
-use super::statement::{Reason, declares_key};
+use super::statement::{Reason, declares_key, is_volatile};
 use super::storable::{as_schema, storable};
 use crate::{Answer, Clusters, Order, Reference, difference};
 
@@ -87,7 +87,7 @@ impl<'a> World<'a> {
                     Ok(()) => self.views.push(sql.clone()),
                     Err(error) => drop(self.missing.insert(table.clone(), Reason::Table(error.clone()))),
                 }
-            } else if let Some(difference) = self.load(table, done.is_ok(), has_key).await? {
+            } else if let Some(difference) = self.load(table, done.is_ok() && !is_volatile(&sql), has_key).await? {
                 change = match change {
                     Change::Equal => difference,
                     first => first,
