@@ -2,8 +2,9 @@
 
     tpc.py tpcds|tpch SCALE FOLDER
 
-Writes FOLDER/tables/NAME.parquet, FOLDER/queries/NN.sql and FOLDER/answers/NN.parquet. An answer has all rows, also those that the query's last LIMIT
-cuts off, since that LIMIT decides nothing between rows that are equal in the sort's columns; FOLDER/limits.json has the LIMIT of each query that has one.
+Writes FOLDER/tables/NAME.parquet, FOLDER/queries/NN.sql and FOLDER/answers/NN.parquet. An answer has all rows, also
+those that the query's last LIMIT cuts off, since that LIMIT decides nothing between rows that are equal in the sort's
+columns; FOLDER/limits.json has the LIMIT of each query that has one.
 """
 
 import json
@@ -15,7 +16,11 @@ import duckdb
 import duckdb_extensions
 
 # Where DuckDB means another thing by the same words than DataFusion: the order of nulls, and what / is for integers.
-SETTINGS = ["SET TimeZone = 'UTC'", "SET default_null_order = 'nulls_last_on_asc_first_on_desc'", "SET integer_division = true"]
+SETTINGS = [
+    "SET TimeZone = 'UTC'",
+    "SET default_null_order = 'nulls_last_on_asc_first_on_desc'",
+    "SET integer_division = true",
+]
 GENERATORS = {"tpcds": "dsdgen", "tpch": "dbgen"}
 LAST_LIMIT = re.compile(r"\blimit\s+(\d+)\s*;?\s*$", re.IGNORECASE)
 

@@ -1,7 +1,7 @@
 //! Whether an answer says what another engine's says, which has other names and types for the same.
 //!
-//! Integers and decimals are compared exactly, by their digits. Where one side has a float, the other may be off in its last decimal places,
-//! since each engine rounds its quotients and averages where it sees fit.
+//! Integers and decimals are compared exactly, by their digits. Where one side has a float, the other may be off in its
+//! last decimal places, since each engine rounds its quotients and averages where it sees fit.
 
 use std::cmp::Ordering;
 
@@ -29,8 +29,8 @@ enum Value {
 
 type Row = Vec<Value>;
 
-/// Where `got` differs from what is expected. `expected` has all rows in their order, of which a query with a `limit` may give so many: the first ones,
-/// but between rows that are equal in the columns of `order` any.
+/// Where `got` differs from what is expected. `expected` has all rows in their order, of which a query with a `limit`
+/// may give so many: the first ones, but between rows that are equal in the columns of `order` any.
 ///
 /// # Errors
 /// When a value has no text.

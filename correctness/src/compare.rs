@@ -1,7 +1,7 @@
 //! Whether two answers are one: by the names and types of their columns, and by their rows.
 //!
-//! Exact but for two things: floats may differ in their last digits, since sums depend on the order of their terms, and how texts, binaries and
-//! lists are laid out in memory (views, dictionaries, large offsets) does not matter.
+//! Exact but for two things: floats may differ in their last digits, since sums depend on the order of their terms, and
+//! how texts, binaries and lists are laid out in memory (views, dictionaries, large offsets) does not matter.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Display};

@@ -1,4 +1,5 @@
-//! Differences that are known, each with its reason. What stands here is counted and shown, but fails no run; what is equal again must go from here.
+//! Differences that are known, each with its reason. What stands here is counted and shown, but fails no run; what is
+//! equal again must go from here.
 
 /// The query, as reports name it, and why it differs.
 pub const KNOWN: [(&str, &str); 0] = [];

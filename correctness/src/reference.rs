@@ -1,15 +1,17 @@
 //! The engine that is believed: plain DataFusion in this process, over tables in memory.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::FutureExt;
 
 use crate::{Answer, Order, difference};
 
@@ -51,8 +53,13 @@ impl Reference {
     /// The rows of a query, and what it promises of their order.
     ///
     /// # Errors
-    /// When DataFusion refuses the query or fails in it.
+    /// When DataFusion refuses the query or fails in it, be it by a panic.
     pub async fn query(&self, sql: &str) -> Result<(Answer, Order)> {
+        let answer = AssertUnwindSafe(self.answer(sql)).catch_unwind().await;
+        answer.unwrap_or_else(|_| Err(anyhow!("plain DataFusion panics")))
+    }
+
+    async fn answer(&self, sql: &str) -> Result<(Answer, Order)> {
         let frame = self.context.sql(sql).await?;
         let order = order(frame.logical_plan());
         let plan = frame.create_physical_plan().await?;
@@ -63,8 +70,9 @@ impl Reference {
 }
 
 impl Reference {
-    /// Whether the answer is the same when the rows of all tables come in another order and in other parts. Where it is not, no engine can be held to
-    /// it: a LIMIT without an order, an array of what comes first. `views` are the statements that made the views.
+    /// Whether the answer is the same when the rows of all tables come in another order and in other parts. Where it is
+    /// not, no engine can be held to it: a LIMIT without an order, an array of what comes first. `views` are the
+    /// statements that made the views.
     ///
     /// # Errors
     /// When a table cannot be read.
@@ -145,7 +153,8 @@ fn config() -> SessionConfig {
         .set_str("datafusion.execution.time_zone", "UTC")
 }
 
-/// The columns of an answer that come in order: those which its last sort names, up to the first that the answer does not show.
+/// The columns of an answer that come in order: those which its last sort names, up to the first that the answer does
+/// not show.
 fn order(plan: &LogicalPlan) -> Order {
     let columns = match plan {
         LogicalPlan::Sort(sort) => {

@@ -110,7 +110,8 @@ impl Clusters {
         &self.clusters[shape].client
     }
 
-    /// Runs a query on the cluster at this place of [`Self::shapes`], and replaces the cluster if it does not recover from it.
+    /// Runs a query on the cluster at this place of [`Self::shapes`], and replaces the cluster if it does not recover
+    /// from it.
     ///
     /// # Errors
     /// When a cluster has to be replaced and the new one does not start.

@@ -1,7 +1,7 @@
 //! TPC-DS and TPC-H: tables, queries and answers from DuckDB, and Bergmill's answers beside them.
 //!
-//! `tpc.py` makes the folder that is read here. DuckDB has other types for some results (a quotient of decimals is a float there), so values are
-//! compared as [`by_value`](crate::by_value) says.
+//! `tpc.py` makes the folder that is read here. DuckDB has other types for some results (a quotient of decimals is a
+//! float there), so values are compared as [`by_value`](crate::by_value) says.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

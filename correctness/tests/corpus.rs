@@ -1,4 +1,5 @@
-//! A sample of DataFusion's corpus, whole on one executor and in stages on two: all of it is equal, but for what is known.
+//! A sample of DataFusion's corpus, whole on one executor and in stages on two: all of it is equal, but for what is
+//! known.
 //!
 //! `correctness/run` runs all of it, in every shape.
 

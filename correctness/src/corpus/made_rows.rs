@@ -1,5 +1,5 @@
-//! Rows for tables whose files come with no package: the declared columns, filled. Which values they hold does not matter, since DataFusion is asked
-//! of the same ones. There are no nulls, as there are none in those files.
+//! Rows for tables whose files come with no package: the declared columns, filled. Which values they hold does not
+//! matter, since DataFusion is asked of the same ones. There are no nulls, as there are none in those files.
 
 use std::sync::Arc;
 

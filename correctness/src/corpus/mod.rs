@@ -1,7 +1,9 @@
-//! DataFusion's own sqllogictest corpus, through the front door: each query that plain DataFusion answers, in every shape.
+//! DataFusion's own sqllogictest corpus, through the front door: each query that plain DataFusion answers, in every
+//! shape.
 //!
-//! A file runs from its top to its end over tables of its own. Tables are brought to types that Iceberg has, in both engines, so that what is
-//! compared is the query and not the table. The rows that the files expect are not looked at: DataFusion in this process says what is right.
+//! A file runs from its top to its end over tables of its own. Tables are brought to types that Iceberg has, in both
+//! engines, so that what is compared is the query and not the table. The rows that the files expect are not looked at:
+//! DataFusion in this process says what is right.
 
 mod made_rows;
 mod package;

@@ -1,4 +1,5 @@
-//! A file of the corpus as records, each with its line. What the parser does not know is left out record by record, and counted.
+//! A file of the corpus as records, each with its line. What the parser does not know is left out record by record, and
+//! counted.
 
 use std::path::Path;
 
@@ -110,8 +111,16 @@ mod tests {
     #[test]
     fn a_record_that_cannot_be_read_is_counted_and_the_others_keep_their_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let text = "statement ok\ncreate table t (a int)\n\nquery I retry x\nselect 0\n----\n0\n\nonlyif postgres\nquery I\nselect 1\n----\n1\n\n\
-                    skipif postgres\nquery error no\nselect 2\n\ninclude b*.part\n\nhalt\n\nstatement ok\nselect 9\n";
+        let text = [
+            "statement ok\ncreate table t (a int)\n",
+            "query I retry x\nselect 0\n----\n0\n",
+            "onlyif postgres\nquery I\nselect 1\n----\n1\n",
+            "skipif postgres\nquery error no\nselect 2\n",
+            "include b*.part\n",
+            "halt\n",
+            "statement ok\nselect 9\n",
+        ]
+        .join("\n");
         std::fs::write(folder.path().join("a.slt"), text).unwrap();
         std::fs::write(folder.path().join("b1.part"), "query I\nselect 3\n----\n3\n").unwrap();
         let (records, unread) = read(folder.path(), "a.slt").unwrap();

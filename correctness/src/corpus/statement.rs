@@ -1,4 +1,5 @@
-//! What a statement of the corpus is to us: a query that is compared, a change of tables that is carried out, or nothing, for a reason.
+//! What a statement of the corpus is to us: a query that is compared, a change of tables that is carried out, or
+//! nothing, for a reason.
 
 use std::collections::BTreeSet;
 use std::fmt;

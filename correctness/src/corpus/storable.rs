@@ -1,4 +1,5 @@
-//! What becomes of a column of DataFusion's in a table of Iceberg's: the nearest type that holds all its values, or none.
+//! What becomes of a column of DataFusion's in a table of Iceberg's: the nearest type that holds all its values, or
+//! none.
 
 use std::sync::Arc;
 
@@ -19,6 +20,22 @@ pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch,
     let columns = rows.columns().iter().zip(own.fields());
     let columns = columns.map(|(column, field)| exact(column, field.data_type())).collect::<Result<_, _>>()?;
     batch(own, columns, rows.num_rows()).map_err(|e| e.to_string())
+}
+
+/// The schema with elements of lists named as DataFusion names those that it makes itself: Iceberg has another name for
+/// them, which must not be seen in answers.
+pub fn with_plain_lists(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(schema.fields().iter().map(|f| plain_lists(f)).collect::<Vec<_>>()))
+}
+
+fn plain_lists(field: &FieldRef) -> Field {
+    let ty = match field.data_type() {
+        DataType::List(f) => DataType::List(Arc::new(plain_lists(f).with_name(Field::LIST_FIELD_DEFAULT_NAME))),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_lists).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(Arc::new(plain_lists(entries)), *sorted),
+        other => other.clone(),
+    };
+    Field::new(field.name(), ty, field.is_nullable())
 }
 
 /// The same rows in columns of another schema, exactly.

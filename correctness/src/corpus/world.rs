@@ -1,18 +1,20 @@
 //! The tables of one file of the corpus, in plain DataFusion and in Bergmill, with the same columns and rows in both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::TableType;
 use datafusion::sql::parser::{CreateExternalTable, DFParserBuilder, Statement};
+use futures::FutureExt;
 use tempfile::TempDir;
 
 use super::made_rows::made_rows;
 use super::package::Package;
 use super::statement::{Reason, declares_key, is_volatile};
-use super::storable::{as_schema, storable};
+use super::storable::{as_schema, storable, with_plain_lists};
 use crate::{Answer, Clusters, Order, Reference, difference};
 
 /// Where files of the corpus write, as they say it.
@@ -149,8 +151,8 @@ impl<'a> World<'a> {
         self.clusters.clear().await
     }
 
-    /// Gives both engines the same table: DataFusion's rows, in the columns that Bergmill has made of its own. `is_made` says that Bergmill has carried
-    /// out the statement itself; what differs then is returned.
+    /// Gives both engines the same table: DataFusion's rows, in the columns that Bergmill has made of its own.
+    /// `is_made` says that Bergmill has carried out the statement itself; what differs then is returned.
     async fn load(&mut self, table: &str, is_made: bool, has_key: bool) -> Result<Option<Change>> {
         let (own, schema) = match self.rows(table).await {
             Ok(found) => found,
@@ -186,8 +188,9 @@ impl<'a> World<'a> {
         }
         // A key lets DataFusion answer what it would refuse without.
         if let Some(answer) = stored.filter(|answer| answer.schema != schema || has_key) {
-            let rows = as_schema(&rows, answer.schema.clone())?;
-            self.reference.register(&quoted(table), answer.schema, vec![rows])?;
+            let schema = with_plain_lists(&answer.schema);
+            let rows = as_schema(&rows, schema.clone())?;
+            self.reference.register(&quoted(table), schema, vec![rows])?;
         }
         Ok(change)
     }
@@ -224,9 +227,10 @@ impl<'a> World<'a> {
 
     async fn in_reference(&self, sql: &str) -> Result<(), Reason> {
         let run = async { self.reference.context().sql(sql).await?.collect().await };
-        match tokio::time::timeout(self.timeout, run).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(Reason::Refused),
+        match tokio::time::timeout(self.timeout, AssertUnwindSafe(run).catch_unwind()).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            // An error, or a panic.
+            Ok(Ok(Err(_)) | Err(_)) => Err(Reason::Refused),
             Err(_) => Err(Reason::Slow),
         }
     }
