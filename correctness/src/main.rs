@@ -1,0 +1,94 @@
+//! `bergmill-correctness`: compares the answers of clusters with those of other engines, and prints where they differ.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bergmill_correctness::corpus::{Package, run_file};
+use bergmill_correctness::{Clusters, Report, Shape, run_suite};
+use clap::{Args, Parser, Subcommand};
+
+/// The same answer on every path.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// DataFusion's own sqllogictest corpus, against plain DataFusion.
+    Corpus {
+        /// Only files with one of these, separated by commas, in their name
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// TPC-DS or TPC-H, against DuckDB: a folder that `tpc.py` has made.
+    Tpc {
+        /// tpcds or tpch
+        suite: String,
+        /// The folder
+        folder: PathBuf,
+        /// Only these queries, as 01,72
+        #[arg(long, value_name = "NUMBERS")]
+        only: Option<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Shapes to run, separated by commas
+    #[arg(long, value_name = "NAMES", default_value = "local,whole,2x1,3x2")]
+    shape: String,
+    /// Folder for every outcome as a line of JSON, and for the tables
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Seconds until a query counts as hung
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    timeout: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let Arguments { command } = Arguments::parse();
+    match command {
+        Command::Corpus { only, options } => corpus(only.as_deref(), &options).await,
+        Command::Tpc { suite, folder, only, options } => {
+            let timeout = Duration::from_secs(options.timeout);
+            let mut clusters = Clusters::start(&Shape::named(&options.shape)?, timeout).await?;
+            let mut report = Report::new(options.out.as_deref(), &suite)?;
+            run_suite(&suite, &folder, only.as_deref(), &mut clusters, timeout, &mut report).await?;
+            finish(&report, &options, &suite)
+        }
+    }
+}
+
+async fn corpus(only: Option<&str>, options: &Options) -> Result<ExitCode> {
+    let package = Package::find()?;
+    let mut files = package.files()?;
+    files.retain(|file| only.is_none_or(|only| only.split(',').any(|part| file.contains(part))));
+    let timeout = Duration::from_secs(options.timeout);
+    let mut clusters = Clusters::start(&Shape::named(&options.shape)?, timeout).await?;
+    let mut report = Report::new(options.out.as_deref(), "corpus")?;
+    for file in &files {
+        let (started, before) = (Instant::now(), (report.equal(), report.found().len()));
+        run_file(&package, file, &mut clusters, timeout, &mut report).await?;
+        let (equal, found) = (report.equal() - before.0, report.found().len() - before.1);
+        eprintln!("{file}: {equal} equal, {found} not, {:.0} s", started.elapsed().as_secs_f64());
+    }
+    finish(&report, options, "corpus")
+}
+
+/// Prints what was found; the code says whether all was equal, but for what is known.
+fn finish(report: &Report, options: &Options, name: &str) -> Result<ExitCode> {
+    print!("{}\n{}", report.list(), report.tables());
+    if let Some(folder) = &options.out {
+        std::fs::write(folder.join(format!("{name}.md")), report.tables())?;
+    }
+    Ok(if report.unknown() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
