@@ -7,6 +7,7 @@
 use std::fmt;
 
 use bergmill_catalog::{Error as CatalogError, ErrorKind as CatalogErrorKind, storage};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
@@ -58,6 +59,12 @@ impl Failure {
                 _ => break,
             };
         }
+        match error {
+            DataFusionError::ArrowError(inner, _) if !matches!(**inner, ArrowError::ExternalError(_)) => {
+                return Self::of_arrow(inner);
+            }
+            _ => {}
+        }
         let (kind, message) = (kind(error), error.strip_backtrace());
         match storage::remedy(&message) {
             Some(remedy) if matches!(kind, FailureKind::Storage | FailureKind::Corrupt) => {
@@ -65,6 +72,15 @@ impl Failure {
             }
             _ => Self { kind, message },
         }
+    }
+
+    /// The failure that an error of Arrow's is: of a value that does not fit.
+    pub fn of_arrow(error: &ArrowError) -> Self {
+        let message = match error {
+            ArrowError::DivideByZero => "division by zero".to_string(),
+            other => format!("Arrow error: {other}"),
+        };
+        Self { kind: FailureKind::Invalid, message }
     }
 
     /// The failure that a task's report holds, if an executor has put one there.
@@ -141,8 +157,6 @@ fn kind(error: &DataFusionError) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use datafusion::arrow::error::ArrowError;
 
     use super::*;
 

@@ -84,14 +84,26 @@ impl QueryStageExecutor for Stage {
     }
 }
 
-/// The error as it is to be reported. Ballista's own and those of the system are left alone: it decides by them what is tried again.
+/// The error as it is to be reported. Those that Ballista decides by what is tried again are left alone: its own, and those of the system.
 fn reported(error: DataFusionError) -> DataFusionError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(current) = cause {
-        if current.is::<BallistaError>() || current.is::<std::io::Error>() {
-            return error;
-        }
-        cause = current.source();
+    match failure(&error) {
+        Some(failure) => DataFusionError::External(Box::new(failure)),
+        None => error,
     }
-    DataFusionError::External(Box::new(Failure::of(&error)))
+}
+
+/// The failure that an error is, if the plan has failed; `None` if what it needs was lost.
+fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        match current.downcast_ref::<BallistaError>() {
+            // Its operators wrap what those of DataFusion say.
+            Some(BallistaError::DataFusionError(inner)) => return failure(inner.as_ref()),
+            Some(BallistaError::ArrowError(inner)) => return Some(Failure::of_arrow(inner)),
+            Some(_) => return None,
+            None if current.is::<std::io::Error>() => return None,
+            None => cause = current.source(),
+        }
+    }
+    error.downcast_ref::<DataFusionError>().map(Failure::of)
 }

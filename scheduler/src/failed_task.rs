@@ -73,7 +73,7 @@ mod tests {
         use ErrorKind::*;
         let arrow = |e: fn() -> ArrowError| move || DataFusionError::ArrowError(Box::new(e()), Some(String::new()));
         check(arrow(|| ArrowError::CastError("x".into())), InvalidInput, "Arrow error: Cast error: x");
-        check(arrow(|| ArrowError::DivideByZero), InvalidInput, "Arrow error: Divide by zero error");
+        check(arrow(|| ArrowError::DivideByZero), InvalidInput, "division by zero");
         check(|| DataFusionError::Execution("x".into()), InvalidInput, "Execution error: x");
         check(|| DataFusionError::Plan("x".into()), InvalidInput, "Error during planning: x");
         check(|| DataFusionError::NotImplemented("x".into()), Unsupported, "This feature is not implemented: x");
