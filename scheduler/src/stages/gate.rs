@@ -89,6 +89,10 @@ impl Gate {
         while let Some(stage) = graph.fetch_running_stage(&seen) {
             seen.push(stage.stage_id);
             let attempt = (stage.stage_id, stage.stage_attempt_num);
+            if attempt.1 > 0 {
+                // Rows were lost: the query restarts, and nothing of this attempt is taken for an answer.
+                continue;
+            }
             if self.lock().get(id).is_some_and(|verdict| verdict.passed.contains(&attempt)) {
                 continue;
             }
