@@ -68,7 +68,7 @@ impl Candidate {
 
     /// The share of records that agree, in thousandths.
     fn agreement(&self) -> usize {
-        if self.records == 0 { 1_000 } else { self.agreeing * 1_000 / self.records }
+        (self.agreeing * 1_000).checked_div(self.records).unwrap_or(1_000)
     }
 }
 

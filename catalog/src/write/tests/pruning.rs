@@ -123,7 +123,7 @@ const KINDS: &[Kind] = &[
                 "ab",
                 "abc",
                 "abcd",
-                "abd",
+                "abe",
                 "가",
                 "가방",
                 "가방끈",
