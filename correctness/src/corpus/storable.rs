@@ -25,7 +25,7 @@ pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch,
 /// The schema with elements of lists named as DataFusion names those that it makes itself: Iceberg has another name for
 /// them, which must not be seen in answers.
 pub fn with_plain_lists(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(|f| plain_lists(f)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.fields().iter().map(plain_lists).collect::<Vec<_>>()))
 }
 
 fn plain_lists(field: &FieldRef) -> Field {
