@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bergmill_correctness::corpus::{Package, run_file};
 use bergmill_correctness::{Clusters, Report, Shape, run_suite};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The same answer on every path.
 #[derive(Debug, Parser)]
@@ -56,6 +57,16 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let Arguments { command } = Arguments::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    // What is dropped here takes its clusters with it.
+    tokio::select! {
+        done = run(command) => done,
+        _ = tokio::signal::ctrl_c() => bail!("stopped"),
+        _ = terminate.recv() => bail!("stopped"),
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Corpus { only, options } => corpus(only.as_deref(), &options).await,
         Command::Tpc { suite, folder, only, options } => {

@@ -10,7 +10,7 @@ use bergmill_correctness::{Clusters, KNOWN, Report, Shape};
 
 /// What the stages of a query can get wrong: joins of all kinds, set operations, windows, subqueries, groupings.
 const SAMPLE: [&str; 6] = [
-    "distinct_on.slt",
+    "joins.slt",
     "lateral_join.slt",
     "null_aware_anti_join.slt",
     "pg_compat/pg_compat_window.slt",
@@ -32,7 +32,7 @@ async fn a_sample_of_the_corpus_is_equal() {
     eprintln!("{}", report.tables());
     assert_eq!(report.unknown(), 0, "{}", report.list());
     // A file that cannot be read has no differences either.
-    assert!(report.equal() > 400, "only {} answers", report.equal());
+    assert!(report.equal() > 700, "only {} answers", report.equal());
     let is_stale = |query: &str| {
         SAMPLE.iter().any(|file| query.starts_with(file)) && !report.found().iter().any(|f| f.query == query)
     };

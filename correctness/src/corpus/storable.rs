@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array, new_empty_array};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
@@ -25,7 +25,7 @@ pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch,
 /// The schema with elements of lists named as DataFusion names those that it makes itself: Iceberg has another name for
 /// them, which must not be seen in answers.
 pub fn with_plain_lists(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(|f| plain_lists(f)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.fields().iter().map(plain_lists).collect::<Vec<_>>()))
 }
 
 fn plain_lists(field: &FieldRef) -> Field {
@@ -56,7 +56,10 @@ fn strict(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
     if column.is_empty() {
         return Ok(new_empty_array(ty));
     }
-    cast_with_options(column, ty, &CastOptions { safe: false, format_options: FormatOptions::new() })
+    let column = cast_with_options(column, ty, &CastOptions { safe: false, format_options: FormatOptions::new() })?;
+    // A null among lists of one size has elements, which some functions show. Taken one by one it has none.
+    let rows: UInt64Array = (0..column.len() as u64).collect();
+    take(&column, &rows, None)
 }
 
 /// The column as another type, if it comes back from there as it was.
