@@ -79,7 +79,8 @@ impl SeenFiles {
     /// The manifests of `snapshot`.
     pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
         let path = snapshot.manifest_list();
-        if let Some(known) = lock(&self.lists).get(path) {
+        let known = lock(&self.lists).get(path);
+        if let Some(known) = known {
             return Ok(known);
         }
         let read = Arc::new(manifest_list(table, snapshot).await?);

@@ -56,7 +56,10 @@ fn summary_of(column: &NestedField, spec: &PartitionSpec, at: usize, summary: &F
         bridge::scalar(&iceberg::spec::Datum::try_from_bytes(bytes.as_ref()?, ty.clone()?).ok()?)
     };
     let (low, high) = (bound(&summary.lower_bound), bound(&summary.upper_bound));
-    Summary { has_null: summary.contains_null, low, high }
+    let is_float = matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double));
+    let has_bounds = summary.lower_bound.is_some() || summary.upper_bound.is_some();
+    let has_nan = summary.contains_nan.unwrap_or(is_float) || has_bounds;
+    Summary { has_null: summary.contains_null, has_nan, low, high }
 }
 
 /// Whether the partition values of a file decide the filter for every row of the file, whatever the file: then files that may
@@ -67,12 +70,11 @@ fn summary_of(column: &NestedField, spec: &PartitionSpec, at: usize, summary: &F
 pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Schema) -> bool {
     Predicate::of(filter, schema).is_decided(&|leaf: &Predicate| {
         let (column, border) = match leaf {
-            Predicate::Compared(column, how, value) => (column, Some((*how, value))),
-            Predicate::IsNull(column) | Predicate::BeginsWith(column, _) => (column, None),
+            Predicate::Compared(column, how, operand) => (column, Some((*how, &operand.value))),
+            Predicate::IsIn(column, _) | Predicate::IsNull(column) | Predicate::BeginsWith(column, _) => (column, None),
             _ => return false,
         };
-        // NaN and the two zeros are told by no single value.
-        if matches!(primitive(column), None | Some(PrimitiveType::Float | PrimitiveType::Double)) {
+        if !is_told_by_one_value(column) {
             return false;
         }
         let Some(transforms) = transforms_of(column, metadata) else { return false };
@@ -82,6 +84,14 @@ pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, s
             _ => false,
         })
     })
+}
+
+/// Whether a value of the column in a manifest is the value of a row: NaN and the two zeros are told by no single value,
+/// and values of types that have no scalar in `bridge` are not looked at.
+fn is_told_by_one_value(column: &NestedField) -> bool {
+    use PrimitiveType as P;
+    let untold = |ty: &P| matches!(ty, P::Float | P::Double | P::Binary | P::Fixed(_) | P::Uuid);
+    primitive(column).is_some_and(|ty| !untold(ty))
 }
 
 /// One transform of the column from each partition spec the table has had; `None` when a spec has none, because files

@@ -14,6 +14,11 @@ pub(crate) struct Outcome {
 impl Outcome {
     pub(crate) const UNKNOWN: Self = Self { is_true: true, is_false: true, is_null: true };
 
+    /// What no condition at all comes to.
+    pub(super) const ALWAYS: Self = Self { is_true: true, is_false: false, is_null: false };
+
+    pub(super) const NEVER: Self = Self { is_true: false, is_false: true, is_null: false };
+
     /// Whether all rows fit.
     pub(crate) fn fits_all(self) -> bool {
         !self.is_false && !self.is_null

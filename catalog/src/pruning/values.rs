@@ -10,10 +10,11 @@ use std::cmp::Ordering;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
-use iceberg::spec::{DataFile, Literal, NestedField, PartitionSpec, PrimitiveType, Transform, Type};
+use iceberg::spec::{DataFile, Literal, NestedField, PartitionSpec, PrimitiveLiteral, PrimitiveType, Transform, Type};
 
+use super::predicate::Operand;
 use crate::bridge;
-use crate::write::{civil_days, transform_of};
+use crate::write::civil_days;
 
 /// What a column may hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +31,8 @@ pub(super) struct Values {
     pub(super) has_nan: bool,
     /// What all texts begin with.
     prefix: Option<String>,
-    /// The buckets that all values fall into.
-    buckets: Vec<(Transform, i32)>,
+    /// The buckets that all values fall into, each with how many there are.
+    buckets: Vec<(u32, i32)>,
 }
 
 impl Values {
@@ -55,9 +56,8 @@ impl Values {
             values.has_nan = false;
         }
         let bound = |bounds: &std::collections::HashMap<i32, iceberg::spec::Datum>| {
-            let value = bridge::scalar(bounds.get(id)?)?;
-            // A column may have been widened since the file was written.
-            value.cast_to(&arrow_type(column)?).ok().filter(|v| !v.is_null() && !is_nan(v))
+            // A column may have been widened since the file was written, or since the condition was.
+            in_type(&bridge::scalar(bounds.get(id)?)?, &arrow_type(column)?).filter(|v| !is_nan(v))
         };
         values.low = bound(file.lower_bounds());
         values.high = bound(file.upper_bounds());
@@ -74,10 +74,14 @@ impl Values {
     pub(super) fn in_manifest(column: &NestedField, spec: &PartitionSpec, summaries: &[Summary]) -> Self {
         let mut values = Self::any(column);
         for (field, summary) in spec.fields().iter().zip(summaries) {
-            if field.source_id != column.id || field.transform == Transform::Void {
+            if field.source_id != column.id || !is_null_of_null(field.transform) {
                 continue;
             }
             values.has_null &= summary.has_null;
+            if summary.has_null && !summary.has_nan && summary.low.is_none() && summary.high.is_none() {
+                // Each other value would be a bound (`allValuesAreNull` of Java's `ManifestEvaluator`).
+                values.has_value = false;
+            }
             let (Some(low), Some(high)) = (&summary.low, &summary.high) else { continue };
             let Some(ty) = arrow_type(column) else { continue };
             let [least, greatest] = [low, high].map(|value| range(field.transform, value, &ty));
@@ -91,14 +95,13 @@ impl Values {
     /// Takes in what a partition value tells.
     fn narrow(&mut self, column: &NestedField, transform: Transform, value: Option<&Literal>) {
         let Some(value) = value else {
-            // Every transform but one keeps NULL, and makes it of nothing else.
-            self.has_value &= transform == Transform::Void;
+            self.has_value &= !is_null_of_null(transform);
             return;
         };
-        self.has_null &= transform == Transform::Void;
+        self.has_null &= !is_null_of_null(transform);
         let Literal::Primitive(literal) = value else { return };
-        if let (Transform::Bucket(_), iceberg::spec::PrimitiveLiteral::Int(bucket)) = (transform, literal) {
-            self.buckets.push((transform, *bucket));
+        if let (Transform::Bucket(count), PrimitiveLiteral::Int(bucket)) = (transform, literal) {
+            self.buckets.push((count, *bucket));
             return;
         }
         let Some(ty) = arrow_type(column) else { return };
@@ -121,33 +124,46 @@ impl Values {
         self.high = tighter(high, self.high.take(), Ordering::Greater);
     }
 
-    /// Whether values less than, equal to and greater than `value` are possible.
-    pub(super) fn compared(&self, value: &ScalarValue) -> [bool; 3] {
+    /// Whether values less than, equal to and greater than the operand are possible.
+    pub(super) fn compared(&self, operand: &Operand) -> [bool; 3] {
+        let value = &operand.value;
         if is_nan(value) {
             return [true; 3];
         }
-        // Zero has two signs, which are equal to some and differ to others.
-        let is_zero = matches!(value, ScalarValue::Float32(Some(0.0)) | ScalarValue::Float64(Some(0.0)));
         let order = |bound: &Option<ScalarValue>| bound.as_ref().and_then(|b| number_cmp(b, value));
         let (low, high) = (order(&self.low), order(&self.high));
-        let less = low.is_none_or(|o| o == Ordering::Less || (is_zero && o == Ordering::Equal));
-        let greater = high.is_none_or(|o| o == Ordering::Greater || (is_zero && o == Ordering::Equal)) || self.has_nan;
+        let has_both = is_zero(value);
+        // NaN has a sign too: it is greater than all numbers, or less (IEEE 754, totalOrder, by which rows are compared).
+        let less = low.is_none_or(|o| o == Ordering::Less || (has_both && o == Ordering::Equal)) || self.has_nan;
+        let greater = high.is_none_or(|o| o == Ordering::Greater || (has_both && o == Ordering::Equal)) || self.has_nan;
         let within = low.is_none_or(|o| o != Ordering::Greater) && high.is_none_or(|o| o != Ordering::Less);
-        [less, within && self.has_prefix_of(value) && self.has_bucket_of(value), greater]
+        [less, within && self.may_have(operand), greater]
     }
 
-    fn has_prefix_of(&self, value: &ScalarValue) -> bool {
-        match (&self.prefix, value) {
+    /// Whether values among these operands, which are in order, and others are possible.
+    pub(super) fn among(&self, operands: &[Operand]) -> [bool; 2] {
+        let order = |bound: &Option<ScalarValue>, value: &ScalarValue| number_cmp(bound.as_ref()?, value);
+        let first = operands.partition_point(|o| order(&self.low, &o.value) == Some(Ordering::Greater));
+        let mut within =
+            operands[first..].iter().take_while(|o| order(&self.high, &o.value) != Some(Ordering::Less)).peekable();
+        // A single value is all there is.
+        let is_single = self.low.is_some() && self.low == self.high && !self.has_nan;
+        let single = within.peek().filter(|o| is_single && self.low.as_ref() == Some(&o.value) && !is_zero(&o.value));
+        let others = single.is_none();
+        [within.any(|o| self.may_have(o)), others]
+    }
+
+    /// Whether the operand begins as all values do, and falls into their buckets.
+    fn may_have(&self, operand: &Operand) -> bool {
+        let begins = match (&self.prefix, &operand.value) {
             (Some(prefix), ScalarValue::Utf8(Some(text))) => text.starts_with(prefix.as_str()),
             _ => true,
-        }
-    }
-
-    fn has_bucket_of(&self, value: &ScalarValue) -> bool {
-        self.buckets.iter().all(|(transform, bucket)| match transform_of(transform, value) {
-            Some(ScalarValue::Int32(Some(of_value))) => of_value == *bucket,
+        };
+        let in_bucket = |(count, bucket): &(u32, i32)| match (operand.hash, i32::try_from(*count)) {
+            (Some(hash), Ok(count)) if count > 0 => hash % count == *bucket,
             _ => true,
-        })
+        };
+        begins && self.buckets.iter().all(in_bucket)
     }
 
     /// Whether texts that begin with `prefix`, and texts that do not, are possible.
@@ -171,6 +187,8 @@ impl Values {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
     pub(super) has_null: bool,
+    /// Not only of numbers: it is so too when a manifest has bounds that are not understood.
+    pub(super) has_nan: bool,
     pub(super) low: Option<ScalarValue>,
     pub(super) high: Option<ScalarValue>,
 }
@@ -192,15 +210,31 @@ pub(super) fn partition_type(column: &NestedField, transform: Transform) -> Opti
     }
 }
 
-fn partition_scalar(
-    column: &NestedField,
-    transform: Transform,
-    literal: &iceberg::spec::PrimitiveLiteral,
-) -> Option<ScalarValue> {
+fn partition_scalar(column: &NestedField, transform: Transform, literal: &PrimitiveLiteral) -> Option<ScalarValue> {
     bridge::scalar_of(&partition_type(column, transform)?, literal)
 }
 
-fn is_nan(value: &ScalarValue) -> bool {
+/// Whether partition values of the transform are NULL for NULL, and for nothing else.
+fn is_null_of_null(transform: Transform) -> bool {
+    !matches!(transform, Transform::Void | Transform::Unknown)
+}
+
+/// The value as one of type `ty`; `None` when the conversion would round.
+pub(super) fn in_type(value: &ScalarValue, ty: &DataType) -> Option<ScalarValue> {
+    if value.data_type() == *ty {
+        return Some(value.clone());
+    }
+    let there = value.cast_to(ty).ok().filter(|v| !v.is_null())?;
+    let back = there.cast_to(&value.data_type()).ok()?;
+    (back == *value).then_some(there)
+}
+
+/// Zero has two signs, which are equal to some and differ to others.
+fn is_zero(value: &ScalarValue) -> bool {
+    matches!(value, ScalarValue::Float32(Some(0.0)) | ScalarValue::Float64(Some(0.0)))
+}
+
+pub(super) fn is_nan(value: &ScalarValue) -> bool {
     match value {
         ScalarValue::Float32(Some(v)) => v.is_nan(),
         ScalarValue::Float64(Some(v)) => v.is_nan(),
@@ -217,6 +251,10 @@ fn number_cmp(a: &ScalarValue, b: &ScalarValue) -> Option<Ordering> {
     }
 }
 
+/// Hours are 32 bits wide, which is less than microseconds reach: those after the year 246,953 wrap around to before the
+/// year -195,000 and the other way, in Java as here.
+const FIRST_WRAPPED_HOUR: i64 = 1_732_000_000;
+
 type Range = (Option<ScalarValue>, Option<ScalarValue>);
 
 /// The least and the greatest value of type `ty` that `transform` may have made `value` of; `None` if that is not known.
@@ -231,6 +269,9 @@ fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Ran
             };
             if transform == Transform::Day && *ty == DataType::Date32 {
                 return time_range(ordinal, ordinal, transform, ty);
+            }
+            if transform == Transform::Hour && ordinal.abs() >= FIRST_WRAPPED_HOUR {
+                return None;
             }
             // Writers of old (apache/iceberg's Java library before 0.7) rounded towards 1970 rather than down, so that a value before it
             // may stand one unit later.
@@ -353,7 +394,8 @@ mod tests {
             micros(),
             Some((Some("1970-01-01T01:00:00"), Some("1970-01-01T01:59:59.999999"))),
         );
-        check(Transform::Hour, int(i32::MAX), DataType::Timestamp(TimeUnit::Nanosecond, None), Some((None, None)));
+        check(Transform::Hour, int(1_731_999_999), DataType::Timestamp(TimeUnit::Nanosecond, None), Some((None, None)));
+        check(Transform::Hour, int(i32::MIN), micros(), None);
         check(Transform::Bucket(4), int(1), DataType::Int32, None);
     }
 }

@@ -47,7 +47,9 @@ impl Gate {
     ) -> Arc<HashMap<JobId, JobInfoCache>> {
         self.lock().retain(|id, _| jobs.contains_key(id));
         let mut refused = HashSet::new();
-        for (id, job) in jobs.iter() {
+        let mut running: Vec<_> = jobs.iter().collect();
+        running.sort_unstable_by_key(|(id, _)| *id);
+        for (id, job) in running {
             let mut graph = job.execution_graph.write().await;
             if self.refusal(id).is_some() || !self.passes(id, graph.as_mut()) {
                 refused.insert(id.clone());

@@ -116,10 +116,9 @@ impl Scheduler {
         let Some(found) = standstill(query.execution_graph.read().await.as_ref()) else { return Ok(None) };
         if found.can_start {
             // It may wait for the vcores of others.
-            for other in running.values() {
-                if !other.execution_graph.read().await.running_tasks().is_empty() {
-                    return Ok(None);
-                }
+            let graphs = futures::future::join_all(running.values().map(|other| other.execution_graph.read())).await;
+            if graphs.iter().any(|graph| !graph.running_tasks().is_empty()) {
+                return Ok(None);
             }
         }
         Ok(Some(found))

@@ -165,7 +165,7 @@ fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
         if random.below(8) == 0 { lit(ScalarValue::try_from(value.data_type()).unwrap()) } else { lit(value) }
     };
     match random.below(if depth == 0 { 8 } else { 12 }) {
-        0 | 1 | 2 => {
+        0..=2 => {
             let op = random.of(&OPERATORS);
             let (left, right) = (Box::new(column()), Box::new(value(random)));
             let (left, right) = if random.below(4) == 0 { (right, left) } else { (left, right) };
