@@ -62,7 +62,7 @@ impl RoundTrip {
     /// `plan` as an executor gets it.
     ///
     /// # Errors
-    /// [`DataFusionError::NotImplemented`] that says in what the plan that arrives differs; and if it cannot be encoded or
+    /// `NotImplemented` that says in what the plan that arrives differs; and if it cannot be encoded or
     /// decoded at all.
     pub fn arrived(&self, plan: &Arc<dyn ExecutionPlan>, encoding: Encoding) -> Result<Arc<dyn ExecutionPlan>> {
         let arrived = match encoding {
