@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::error::BallistaError;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, Stores, cluster_config, function_registry, runtime_env};
 
@@ -42,8 +43,16 @@ pub enum Error {
         /// `host:port` of the scheduler.
         scheduler: String,
         /// What Ballista said.
-        source: Box<ballista_core::error::BallistaError>,
+        source: Box<BallistaError>,
     },
+}
+
+impl Error {
+    /// Whether Ballista found one of its ports taken.
+    fn is_port_taken(&self) -> bool {
+        let Self::Process { source, .. } = self else { return false };
+        matches!(source.as_ref(), BallistaError::IoError(e) if e.kind() == std::io::ErrorKind::AddrInUse)
+    }
 }
 
 /// Settings of an executor process.
@@ -82,13 +91,27 @@ const SHUFFLE_TTL: Duration = Duration::from_secs(6 * 3600);
 /// How often such data is looked for.
 const SHUFFLE_CLEANUP: Duration = Duration::from_secs(600);
 
+/// Ports that were free a moment ago are taken so often, before it is an error that they are.
+const MAX_BINDS: usize = 5;
+
 /// Runs an executor until it is told to stop: by a signal, or by the scheduler.
 pub async fn run(config: ExecutorConfig) -> Result<()> {
     std::fs::create_dir_all(&config.work_dir)
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
+    for _ in 1..MAX_BINDS {
+        match run_once(&config).await {
+            // Between choosing a free port and listening on it somebody else may have got it: another is as good.
+            Err(e) if e.is_port_taken() && (config.flight_port == 0 || config.task_port == 0) => {}
+            done => return done,
+        }
+    }
+    run_once(&config).await
+}
+
+async fn run_once(config: &ExecutorConfig) -> Result<()> {
     let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
-    let process = Arc::new(process_config(&config)?);
-    let probes = probes(&config, &process).await?;
+    let process = Arc::new(process_config(config)?);
+    let probes = probes(config, &process).await?;
     tokio::select! {
         done = start_executor_process(process) => done.map_err(|e| Error::Process { scheduler, source: Box::new(e) }),
         failed = probes => failed,
