@@ -51,7 +51,18 @@ impl Error {
     /// Whether Ballista found one of its ports taken.
     fn is_port_taken(&self) -> bool {
         let Self::Process { source, .. } = self else { return false };
-        matches!(source.as_ref(), BallistaError::IoError(e) if e.kind() == std::io::ErrorKind::AddrInUse)
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = match source.as_ref() {
+            BallistaError::IoError(e) => Some(e),
+            BallistaError::TonicError(e) => Some(e),
+            _ => None,
+        };
+        while let Some(current) = cause {
+            if current.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::AddrInUse) {
+                return true;
+            }
+            cause = current.source();
+        }
+        false
     }
 }
 
