@@ -3,7 +3,6 @@
 //! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Nothing is
 //! pruned here.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
@@ -12,6 +11,7 @@ use iceberg::spec::{DataFile, Manifest, ManifestContentType, ManifestFile, Snaps
 use iceberg::table::Table;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::recent::Recent;
 
 /// How many manifests are fetched and decoded at a time.
 const MANIFESTS_IN_FLIGHT: usize = 16;
@@ -56,10 +56,16 @@ impl SnapshotFiles {
 type Listed = Arc<Vec<Arc<LiveFile>>>;
 
 /// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last are kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SeenFiles {
     lists: Mutex<Recent<Arc<Vec<ManifestFile>>>>,
     manifests: Mutex<Recent<Listed>>,
+}
+
+impl Default for SeenFiles {
+    fn default() -> Self {
+        Self { lists: Mutex::new(Recent::new(KEPT_FILES)), manifests: Mutex::new(Recent::new(KEPT_FILES)) }
+    }
 }
 
 impl SeenFiles {
@@ -84,7 +90,7 @@ impl SeenFiles {
             return Ok(known);
         }
         let read = Arc::new(manifest_list(table, snapshot).await?);
-        lock(&self.lists).put(path, &read, read.len());
+        lock(&self.lists).put(path, Arc::clone(&read), read.len());
         Ok(read)
     }
 
@@ -104,7 +110,7 @@ impl SeenFiles {
                     let unread = || Error::new(ErrorKind::Internal, "a manifest that is needed was not read");
                     let (file, manifest) = read.next().ok_or_else(unread)?;
                     let files = Arc::new(live_files(&file, manifest)?);
-                    lock(&self.manifests).put(&file.manifest_path, &files, files.len());
+                    lock(&self.manifests).put(&file.manifest_path, Arc::clone(&files), files.len());
                     files
                 }
             };
@@ -116,37 +122,6 @@ impl SeenFiles {
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Values by path, each with how much it takes, of which those used last are kept.
-#[derive(Debug)]
-struct Recent<T>(VecDeque<(String, T, usize)>);
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T: Clone> Recent<T> {
-    fn get(&mut self, path: &str) -> Option<T> {
-        let at = self.0.iter().position(|(known, ..)| known == path)?;
-        let found = self.0.remove(at)?;
-        let value = found.1.clone();
-        self.0.push_back(found);
-        Some(value)
-    }
-
-    fn put(&mut self, path: &str, value: &T, size: usize) {
-        self.0.retain(|(known, ..)| known != path);
-        self.0.push_back((path.to_string(), value.clone(), size));
-        let mut kept: usize = self.0.iter().map(|(.., size)| size).sum();
-        while kept > KEPT_FILES
-            && let Some((.., oldest)) = self.0.pop_front()
-        {
-            kept -= oldest;
-        }
-    }
 }
 
 pub(crate) fn live_files(file: &ManifestFile, manifest: Manifest) -> Result<Vec<Arc<LiveFile>>> {
@@ -200,22 +175,4 @@ pub(crate) async fn load_manifests(
         }
     };
     futures::stream::iter(manifests).map(read).buffered(MANIFESTS_IN_FLIGHT).try_collect().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_used_last_is_remembered() {
-        let mut seen = Recent::default();
-        for path in ["a", "b", "a", "c"] {
-            let known = seen.get(path);
-            seen.put(path, &known.unwrap_or(1), 9_000);
-        }
-        assert_eq!(seen.get("b"), None, "a was used after b");
-        assert_eq!((seen.get("a"), seen.get("c")), (Some(1), Some(1)));
-        seen.put("large", &1, KEPT_FILES + 1);
-        assert_eq!(seen.get("large"), None, "what does not fit is not kept");
-    }
 }

@@ -20,6 +20,7 @@ mod names;
 mod namespaces;
 mod pruning;
 mod read;
+mod recent;
 mod references;
 mod rest;
 mod row_level;

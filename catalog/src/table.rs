@@ -17,6 +17,7 @@ use crate::files::SeenFiles;
 use crate::layout::{LOCATION, Layout, check_location};
 use crate::location::Location;
 use crate::metadata_paths::{GZIPPED, first_location};
+use crate::recent::Recent;
 use crate::storage::{Stores, VendedCredentials, VendedTable, file_io, file_io_of, store_failure, vended_to};
 use crate::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
 
@@ -408,36 +409,25 @@ async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
     Ok(memory.new_input(at.to_string())?.read().await?)
 }
 
-/// Tables by the location of their metadata, which never changes once written; the least recently used go first.
-#[derive(Debug, Default)]
-struct LoadedTables(Mutex<Recent>);
+/// Tables by the location of their metadata, which never changes once written.
+#[derive(Debug)]
+struct LoadedTables(Mutex<Recent<Table>>);
 
-#[derive(Debug, Default)]
-struct Recent {
-    tables: HashMap<String, (u64, Table)>,
-    clock: u64,
+impl Default for LoadedTables {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(CACHED_TABLES)))
+    }
 }
 
 impl LoadedTables {
     fn get(&self, table: &TableIdent, location: &str) -> Option<Table> {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.clock += 1;
-        let now = recent.clock;
-        let (used, loaded) = recent.tables.get_mut(location)?;
-        *used = now;
+        let loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location);
         // After a rename the same file is another table's.
-        (loaded.identifier() == table).then(|| loaded.clone())
+        loaded.filter(|loaded| loaded.identifier() == table)
     }
 
     fn put(&self, location: &str, table: Table) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.clock += 1;
-        let now = recent.clock;
-        recent.tables.insert(location.to_string(), (now, table));
-        if recent.tables.len() > CACHED_TABLES {
-            let oldest = recent.tables.iter().min_by_key(|(_, (used, _))| *used).map(|(at, _)| at.clone());
-            oldest.map(|at| recent.tables.remove(&at));
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(location, table, 1);
     }
 }
 

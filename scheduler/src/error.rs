@@ -11,7 +11,7 @@ pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
     Error::new(kind_of(e.kind()), e.to_string())
 }
 
-pub(crate) fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
+fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
     match kind {
         catalog::ErrorKind::Invalid => ErrorKind::InvalidInput,
         catalog::ErrorKind::NotFound => ErrorKind::NotFound,

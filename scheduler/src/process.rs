@@ -40,7 +40,7 @@ pub struct Scheduler {
     pub(crate) results: ResultClients,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) round_trip: RoundTrip,
+    pub(crate) round_trip: Arc<RoundTrip>,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -116,7 +116,8 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores())).map_err(from_datafusion)?;
     let ballista = Arc::new(ballista_config(&config, cluster_addr, Arc::clone(&runtime)));
     let jobs = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?.job_state();
-    let gate = Arc::new(Gate::new(Arc::clone(&runtime)));
+    let round_trip = Arc::new(RoundTrip::new(Arc::clone(&runtime)));
+    let gate = Arc::new(Gate::new(Arc::clone(&round_trip)));
     let state = BallistaCluster::new(Arc::new(CountedVcores::new(Arc::clone(&gate))), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await.map_err(from_ballista)?;
     let grpc = server.clone();
@@ -124,7 +125,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         server,
         jobs,
         warehouse,
-        round_trip: RoundTrip::new(Arc::clone(&runtime)),
+        round_trip,
         gate,
         runtime,
         results: ResultClients::default(),

@@ -103,11 +103,19 @@ impl Scheduler {
         let began = Instant::now();
         let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
-        let schema = if std::ptr::eq(plan, uncut) { announced(&single) } else { nullable(uncut.schema().inner()) };
+        // What is run uncut may be planned already.
+        let planned = std::ptr::eq(plan, uncut).then(|| Arc::clone(&single));
+        let schema = planned.as_ref().map_or_else(|| nullable(uncut.schema().inner()), announced);
+        let plan_uncut = async |state: &SessionState, planned: Option<Arc<dyn ExecutionPlan>>| match planned {
+            Some(planned) => Ok(planned),
+            None => {
+                // What the scans of the other plan have reported, these report again.
+                session.scans.take();
+                state.create_physical_plan(uncut).await.map_err(from_datafusion)
+            }
+        };
         if bytes_read(&single) <= self.local_query_bytes {
-            session.scans.take();
-            let here = session.single.create_physical_plan(uncut).await.map_err(from_datafusion)?;
-            return run_here(here, &session.single, schema);
+            return run_here(plan_uncut(&session.single, planned).await?, &session.single, schema);
         }
         if !session.one_executor {
             match self.run_in_stages(plan, &single, session).await? {
@@ -115,7 +123,9 @@ impl Scheduler {
                 Staged::Refused(reason) => tracing::info!("a query runs whole: {reason}"),
             }
         }
-        match self.run_whole(uncut, &schema, session).await {
+        let state = session.whole();
+        let whole = plan_uncut(&state, planned.filter(|_| session.one_executor)).await?;
+        match self.run_whole(whole, state, schema).await {
             Err(e) if is_out_of_memory(&e) && session.one_executor => {
                 match self.run_in_stages(plan, &single, session).await? {
                     Staged::Answer(answer) => {
@@ -130,20 +140,17 @@ impl Scheduler {
     }
 
     /// Runs a plan on one executor, uncut; here, if it would not arrive there as it is.
-    async fn run_whole(&self, plan: &LogicalPlan, schema: &SchemaRef, session: &StatementSession) -> Result<Ran> {
-        let state = session.whole();
-        session.scans.take();
-        let whole = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
+    async fn run_whole(&self, whole: Arc<dyn ExecutionPlan>, state: SessionState, schema: SchemaRef) -> Result<Ran> {
         if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
-            return run_here(whole, &state, Arc::clone(schema));
+            return run_here(whole, &state, schema);
         }
         let whole = WholeQueryExec::try_new(whole, state.config().target_partitions()).map_err(from_datafusion)?;
         let (whole, context) = (Arc::new(whole), Arc::new(SessionContext::new_with_state(state)));
         let submit = |subscriber| {
             self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&whole) as _, Some(subscriber))
         };
-        match self.until_answered(Arc::clone(schema), false, submit).await? {
+        match self.until_answered(schema, false, submit).await? {
             Staged::Answer(answer) => Ok(Ran { rows: answer.rows, how: How::Whole(answer.id) }),
             Staged::Refused(reason) => Err(reason),
         }

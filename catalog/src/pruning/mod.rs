@@ -11,14 +11,14 @@ mod values;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use iceberg::spec::{
-    DataFile, FieldSummary, ManifestFile, NestedField, NestedFieldRef, PartitionSpec, PrimitiveType, Schema,
-    TableMetadata, Transform,
+    ByteBuf, DataFile, Datum, FieldSummary, ManifestFile, NestedField, NestedFieldRef, PartitionField,
+    PartitionSpecRef, PrimitiveType, Schema, TableMetadata, Transform,
 };
 
 use self::outcome::Outcome;
 use self::predicate::Comparison;
 pub(crate) use self::predicate::Predicate;
-use self::values::{Summary, Values, primitive};
+use self::values::{Summary, Values, is_float, primitive};
 use crate::bridge;
 
 /// Whether a row of the file may fit. `spec_id` is the partition spec that the file was written under.
@@ -44,21 +44,23 @@ pub(crate) fn may_list(predicate: &Predicate, manifest: &ManifestFile, metadata:
         return true;
     };
     let values = |column: &NestedFieldRef| {
-        let of_field = |(at, summary): (usize, &FieldSummary)| summary_of(column, spec, at, summary);
-        Values::in_manifest(column, spec, &summaries.iter().enumerate().map(of_field).collect::<Vec<_>>())
+        let fields = spec.fields().iter().zip(summaries).filter(|(field, _)| field.source_id == column.id);
+        let of_field = |(field, summary): (&PartitionField, &FieldSummary)| {
+            (field.transform, summary_of(column, field.transform, summary))
+        };
+        Values::in_manifest(column, fields.map(of_field))
     };
     predicate.outcome(&values).is_true
 }
 
-fn summary_of(column: &NestedField, spec: &PartitionSpec, at: usize, summary: &FieldSummary) -> Summary {
-    let ty = spec.fields().get(at).and_then(|field| values::partition_type(column, field.transform));
-    let bound = |bytes: &Option<iceberg::spec::ByteBuf>| -> Option<ScalarValue> {
-        bridge::scalar(&iceberg::spec::Datum::try_from_bytes(bytes.as_ref()?, ty.clone()?).ok()?)
+fn summary_of(column: &NestedField, transform: Transform, summary: &FieldSummary) -> Summary {
+    let ty = values::partition_type(column, transform);
+    let bound = |bytes: &Option<ByteBuf>| -> Option<ScalarValue> {
+        bridge::scalar(&Datum::try_from_bytes(bytes.as_ref()?, ty.clone()?).ok()?)
     };
     let (low, high) = (bound(&summary.lower_bound), bound(&summary.upper_bound));
-    let is_float = matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double));
     let has_bounds = summary.lower_bound.is_some() || summary.upper_bound.is_some();
-    let has_nan = summary.contains_nan.unwrap_or(is_float) || has_bounds;
+    let has_nan = summary.contains_nan.unwrap_or_else(|| is_float(column)) || has_bounds;
     Summary { has_null: summary.contains_null, has_nan, low, high }
 }
 
@@ -97,9 +99,8 @@ fn is_told_by_one_value(column: &NestedField) -> bool {
 /// One transform of the column from each partition spec the table has had; `None` when a spec has none, because files
 /// written under that spec then hold any value.
 fn transforms_of(column: &NestedField, metadata: &TableMetadata) -> Option<Vec<Transform>> {
-    let of_spec = |spec: &iceberg::spec::PartitionSpecRef| {
-        spec.fields().iter().find(|f| f.source_id == column.id).map(|f| f.transform)
-    };
+    let of_spec =
+        |spec: &PartitionSpecRef| spec.fields().iter().find(|f| f.source_id == column.id).map(|f| f.transform);
     metadata.partition_specs_iter().map(of_spec).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
 }
 

@@ -14,7 +14,7 @@ use iceberg::spec::{DataFile, Literal, NestedField, PartitionSpec, PrimitiveLite
 
 use super::predicate::Operand;
 use crate::bridge;
-use crate::write::civil_days;
+use crate::write::{above_all_with, civil_days};
 
 /// What a column may hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,9 +38,8 @@ pub(super) struct Values {
 impl Values {
     /// Anything.
     fn any(column: &NestedField) -> Self {
-        let is_float = matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double));
-        let has_null = !column.required;
-        Self { low: None, high: None, has_null, has_value: true, has_nan: is_float, prefix: None, buckets: Vec::new() }
+        let (has_null, has_nan) = (!column.required, is_float(column));
+        Self { low: None, high: None, has_null, has_value: true, has_nan, prefix: None, buckets: Vec::new() }
     }
 
     /// What `column` may hold in a file.
@@ -70,13 +69,10 @@ impl Values {
         values
     }
 
-    /// What `column` may hold in the files of a manifest, by the least and the greatest of their partition values.
-    pub(super) fn in_manifest(column: &NestedField, spec: &PartitionSpec, summaries: &[Summary]) -> Self {
+    /// What `column` may hold in the files of a manifest, by the least and the greatest of their partition values under transforms of it.
+    pub(super) fn in_manifest(column: &NestedField, summaries: impl Iterator<Item = (Transform, Summary)>) -> Self {
         let mut values = Self::any(column);
-        for (field, summary) in spec.fields().iter().zip(summaries) {
-            if field.source_id != column.id || !is_null_of_null(field.transform) {
-                continue;
-            }
+        for (transform, summary) in summaries.filter(|(transform, _)| is_null_of_null(*transform)) {
             values.has_null &= summary.has_null;
             if summary.has_null && !summary.has_nan && summary.low.is_none() && summary.high.is_none() {
                 // Each other value would be a bound (`allValuesAreNull` of Java's `ManifestEvaluator`).
@@ -84,7 +80,7 @@ impl Values {
             }
             let (Some(low), Some(high)) = (&summary.low, &summary.high) else { continue };
             let Some(ty) = arrow_type(column) else { continue };
-            let [least, greatest] = [low, high].map(|value| range(field.transform, value, &ty));
+            let [least, greatest] = [low, high].map(|value| range(transform, value, &ty));
             if let (Some(least), Some(greatest)) = (least, greatest) {
                 values.intersect(least.0, greatest.1);
             }
@@ -197,6 +193,10 @@ pub(super) fn primitive(column: &NestedField) -> Option<&PrimitiveType> {
     column.field_type.as_primitive_type()
 }
 
+pub(super) fn is_float(column: &NestedField) -> bool {
+    matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double))
+}
+
 pub(super) fn arrow_type(column: &NestedField) -> Option<DataType> {
     bridge::arrow_type(&column.field_type).ok()
 }
@@ -298,28 +298,11 @@ fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
         }
         ScalarValue::Utf8(Some(text)) => {
             let is_whole = text.chars().count() < usize::try_from(width).ok()?;
-            let high = if is_whole { Some(text.clone()) } else { after_all_with(text) };
+            let high = if is_whole { Some(text.clone()) } else { above_all_with(text.chars()) };
             Some((Some(value.clone()), high.map(|text| ScalarValue::Utf8(Some(text)))))
         }
         _ => None,
     }
-}
-
-/// A text that is greater than all that begin with `prefix`; `None` if there is none.
-pub(super) fn after_all_with(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        // Between U+D7FF and U+E000 there are no characters.
-        let next = match last {
-            '\u{D7FF}' => Some('\u{E000}'),
-            _ => char::from_u32(u32::from(last) + 1),
-        };
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
-        }
-    }
-    None
 }
 
 /// From the first moment of unit `first` to the last of unit `last`, counted from 1970.

@@ -222,14 +222,7 @@ fn truncate_upper(bound: Datum, width: usize) -> Option<Datum> {
     use iceberg::spec::PrimitiveLiteral as L;
     match (bound.data_type(), bound.literal()) {
         (PrimitiveType::String, L::String(text)) if text.chars().count() > width => {
-            let mut kept: Vec<char> = text.chars().take(width).collect();
-            while let Some(last) = kept.pop() {
-                if let Some(next) = next_char(last) {
-                    kept.push(next);
-                    return Some(Datum::string(kept.into_iter().collect::<String>()));
-                }
-            }
-            None
+            above_all_with(text.chars().take(width)).map(Datum::string)
         }
         (PrimitiveType::Binary, L::Binary(bytes)) if bytes.len() > width => {
             let mut kept = bytes[..width].to_vec();
@@ -245,6 +238,19 @@ fn truncate_upper(bound: Datum, width: usize) -> Option<Datum> {
     }
 }
 
+/// The least text of at most as many characters that is above all texts that begin so, if there is one.
+pub(crate) fn above_all_with(beginning: impl Iterator<Item = char>) -> Option<String> {
+    let mut kept: Vec<char> = beginning.collect();
+    while let Some(last) = kept.pop() {
+        if let Some(next) = next_char(last) {
+            kept.push(next);
+            return Some(kept.into_iter().collect());
+        }
+    }
+    None
+}
+
+/// Between U+D7FF and U+E000 there are no characters.
 fn next_char(c: char) -> Option<char> {
     match c {
         '\u{D7FF}' => Some('\u{E000}'),

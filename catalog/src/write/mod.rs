@@ -26,6 +26,7 @@ pub use cleanup::{delete_files, delete_leftovers};
 pub use codec::{decode, encode};
 pub use exec::IcebergWriteExec;
 pub use location::HashedPaths;
+pub(crate) use metrics::above_all_with;
 pub(crate) use partition::human;
 pub use plan::plan_write;
 pub use result::{DATA_FILE_COLUMN, data_files, output_schema};

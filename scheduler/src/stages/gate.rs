@@ -13,7 +13,6 @@ use ballista_scheduler::state::execution_stage::RunningStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use bergmill_engine::{Encoding, RoundTrip};
 use datafusion::error::Result;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use tokio::sync::Notify;
 
 use crate::stages::{divisible, leaves};
@@ -23,7 +22,7 @@ const MAX_STAGES: usize = 512;
 
 /// What was found of the stages of the queries that run.
 pub(crate) struct Gate {
-    round_trip: RoundTrip,
+    round_trip: Arc<RoundTrip>,
     queries: Mutex<HashMap<JobId, Verdict>>,
     refused: Notify,
 }
@@ -36,8 +35,8 @@ struct Verdict {
 }
 
 impl Gate {
-    pub(crate) fn new(runtime: Arc<RuntimeEnv>) -> Self {
-        Self { round_trip: RoundTrip::new(runtime), queries: Mutex::default(), refused: Notify::new() }
+    pub(crate) fn new(round_trip: Arc<RoundTrip>) -> Self {
+        Self { round_trip, queries: Mutex::default(), refused: Notify::new() }
     }
 
     /// The jobs whose stages may run.
@@ -63,7 +62,7 @@ impl Gate {
     }
 
     /// Why a query may not run in stages, if that was found.
-    pub(crate) fn refusal(&self, id: &JobId) -> Option<String> {
+    fn refusal(&self, id: &JobId) -> Option<String> {
         self.lock().get(id).and_then(|verdict| verdict.refused.clone())
     }
 
