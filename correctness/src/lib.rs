@@ -9,6 +9,7 @@ mod by_value;
 mod compare;
 pub mod corpus;
 mod known;
+pub mod random;
 mod reference;
 mod report;
 mod shapes;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bergmill_correctness::corpus::{Package, run_file};
-use bergmill_correctness::{Clusters, Report, Shape, run_suite};
+use bergmill_correctness::{Clusters, Report, Shape, random, run_suite};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +36,29 @@ enum Command {
         /// Only these queries, as 01,72
         #[arg(long, value_name = "NUMBERS")]
         only: Option<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Random queries over random tables, against plain DataFusion and DuckDB.
+    Random {
+        /// Decides tables and queries [default: by the clock, and printed]
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+        /// How many queries
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        queries: u64,
+        /// Number of the first query, to see one again
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        first: u64,
+        /// Compare with DuckDB as well
+        #[arg(long)]
+        duckdb: bool,
+        /// A Python that has the package duckdb and pyarrow [default: that of correctness/run]
+        #[arg(long, value_name = "FILE")]
+        python: Option<PathBuf>,
+        /// Seconds in which a failing case is made smaller
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        shrink: u64,
         #[command(flatten)]
         options: Options,
     },
@@ -75,6 +98,25 @@ async fn run(command: Command) -> Result<ExitCode> {
             let mut report = Report::new(options.out.as_deref(), &suite)?;
             run_suite(&suite, &folder, only.as_deref(), &mut clusters, timeout, &mut report).await?;
             finish(&report, &options, &suite)
+        }
+        Command::Random { seed, queries, first, duckdb, python, shrink, options } => {
+            let settings = random::Settings {
+                seed: seed.unwrap_or_else(random::seed_of_the_clock),
+                first,
+                queries,
+                shapes: Shape::named(&options.shape)?,
+                python: duckdb.then(|| python.unwrap_or_else(random::default_python)),
+                out: options.out.clone(),
+                timeout: Duration::from_secs(options.timeout),
+                shrink_time: Duration::from_secs(shrink),
+                time: None,
+            };
+            let mut report = Report::new(options.out.as_deref(), "random")?;
+            let summary = random::run(&settings, &mut report).await?;
+            for case in &summary.cases {
+                println!("{case}");
+            }
+            finish(&report, &options, "random")
         }
     }
 }
