@@ -25,15 +25,19 @@ pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     Ok(ArrowSchema::new(arrow_fields(schema.as_struct())?))
 }
 
-/// The Arrow schema that readers see: without field ids, which would make the type of a nested column differ from that of
-/// the same column in an expression.
+/// The Arrow schema that readers see: without field ids, and with elements of lists by the name that Arrow gives them. Either would
+/// make the type of a nested column differ from that of the same column in an expression.
 pub fn plain_arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     let with_ids = arrow_schema(schema)?;
     Ok(ArrowSchema::new(with_ids.fields().iter().map(without_metadata).collect::<Fields>()))
 }
 
 fn without_metadata(field: &FieldRef) -> FieldRef {
-    rebuilt(field, field.is_nullable(), without_metadata)
+    let plain = rebuilt(field, field.is_nullable(), without_metadata);
+    let DataType::List(element) = plain.data_type() else { return plain };
+    let element = element.as_ref().clone().with_name(Field::LIST_FIELD_DEFAULT_NAME);
+    let ty = DataType::List(Arc::new(element));
+    Arc::new(plain.as_ref().clone().with_data_type(ty))
 }
 
 /// The field without metadata, and all fields in it as `nested` makes them.

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
-use crate::first_row::FirstRowExec;
+use crate::rules::FirstRowExec;
 use crate::whole_query::WholeQueryExec;
 
 /// Begin the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of

@@ -5,13 +5,11 @@
 //! definition, here, that both call.
 mod codec;
 mod compact;
-mod distinct_groups;
-mod empty_tables;
 mod failure;
-mod first_row;
 mod functions;
 mod one_stream;
 mod round_trip;
+mod rules;
 mod runtime;
 mod session;
 mod text;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ballista_core::config::BallistaConfig;
 use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions, ballista_window_functions};
-use ballista_core::optimizer::ballista_default_optimizer_rules;
 use bergmill_catalog::VersionedTables;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -12,10 +11,8 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
-use crate::distinct_groups::DistinctAsGroups;
-use crate::empty_tables::EmptyTables;
-use crate::first_row::KeepFirstRow;
 use crate::functions::scalar_functions;
+use crate::rules::{optimizer_rules, physical_optimizer_rules};
 use crate::write_node::NodePlanner;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
@@ -36,11 +33,7 @@ pub fn cluster_config(vcores: usize) -> SessionConfig {
 /// Settings of a query that one executor runs whole, on `vcores` task slots: all that DataFusion can do in one process.
 pub fn whole_config(vcores: usize) -> SessionConfig {
     let plain = SessionConfig::new().with_option_extension(BallistaConfig::default());
-    common(plain)
-        .with_target_partitions(vcores.max(1))
-        .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
-        // Its other plan for NOT IN is for joins that cross tasks.
-        .set_bool("ballista.optimizer.not_in_subquery_rewrite", false)
+    common(plain).with_target_partitions(vcores.max(1)).with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
 }
 
 /// Settings of a query that runs in the scheduler's own process: one task, because it is small.
@@ -76,10 +69,8 @@ pub fn session_state(
         .with_aggregate_functions(ballista_aggregate_functions())
         .with_window_functions(ballista_window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_optimizer_rules(ballista_default_optimizer_rules())
-        .with_optimizer_rule(Arc::new(EmptyTables))
-        .with_optimizer_rule(Arc::new(KeepFirstRow))
-        .with_optimizer_rule(Arc::new(DistinctAsGroups))
+        .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_optimizer_rules())
         .with_relation_planners(vec![Arc::new(VersionedTables)])
         .with_query_planner(Arc::new(NodePlanner))
         .build()

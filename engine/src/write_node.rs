@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::Expr;
 
-use crate::first_row::FirstRow;
+use crate::rules::FirstRow;
 
 /// Writes its input's rows into data files of one table; its own rows name the files.
 #[derive(Debug, Clone)]

@@ -1,0 +1,253 @@
+//! `DISTINCT` in several aggregates, or beside what [`super::distinct_groups`] does not know, as two groupings.
+//!
+//! The sets of values that DataFusion keeps otherwise cannot spill. Grouping by each distinct argument, and once without, can:
+//!
+//! ```sql
+//! SELECT k, count(DISTINCT x), count(DISTINCT y), avg(z) ... GROUP BY k
+//!
+//! SELECT k, count(x) FILTER (WHERE set = 1), count(y) FILTER (WHERE set = 2), max(a) FILTER (WHERE set = 3)
+//! FROM (SELECT k, x, y, <number of the set> AS set, avg(z) AS a ... GROUP BY GROUPING SETS ((k, x), (k, y), (k)))
+//! GROUP BY k
+//! ```
+//!
+//! A `FILTER` of a distinct aggregate goes into its argument: the functions here do not see NULL.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::functions_aggregate::min_max::max_udaf;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::{
+    Aggregate, AggregateUDF, Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit, when,
+};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// Each distinct argument makes the grouping read its rows once more, with one column more to compare.
+const MAX_ARGUMENTS: usize = 8;
+
+/// Groups by each distinct argument first.
+#[derive(Debug)]
+pub(crate) struct DistinctAsSets;
+
+impl OptimizerRule for DistinctAsSets {
+    fn name(&self) -> &str {
+        "distinct_as_sets"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
+        let Some((parts, arguments)) = parts(aggregate)? else { return Ok(Transformed::no(plan)) };
+        grouped(aggregate, parts, arguments, || config.alias_generator().next("__distinct")).map(Transformed::yes)
+    }
+}
+
+/// One of the aggregates.
+enum Part {
+    /// The function over the distinct values of the argument with this number.
+    Distinct(Arc<AggregateUDF>, usize),
+    /// What needs no distinct values.
+    Other(Expr),
+}
+
+/// The aggregates in their order, and the distinct arguments; `None` where there are none, or where something has to see the rows in order.
+fn parts(aggregate: &Aggregate) -> Result<Option<(Vec<Part>, Vec<Expr>)>> {
+    if matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
+        return Ok(None);
+    }
+    let mut arguments = Vec::new();
+    let mut parts = Vec::with_capacity(aggregate.aggr_expr.len());
+    for expr in &aggregate.aggr_expr {
+        // Other rules keep the names of what they change by aliases.
+        let expr = match expr {
+            Expr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        };
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return Ok(None) };
+        let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = params;
+        if !order_by.is_empty() || null_treatment.is_some() {
+            return Ok(None);
+        }
+        parts.push(match (func.name(), args.as_slice(), distinct) {
+            ("count" | "sum" | "avg" | "min" | "max", [argument], true) => {
+                let argument = match filter {
+                    Some(filter) => when(filter.as_ref().clone(), argument.clone()).end()?,
+                    None => argument.clone(),
+                };
+                let known = arguments.iter().position(|known| *known == argument);
+                let number = known.unwrap_or(arguments.len());
+                if known.is_none() {
+                    arguments.push(argument);
+                }
+                Part::Distinct(Arc::clone(func), number)
+            }
+            (
+                "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "stddev" | "stddev_pop" | "var"
+                | "var_pop" | "corr" | "covar" | "covar_pop",
+                _,
+                false,
+            ) => Part::Other(expr.clone()),
+            _ => return Ok(None),
+        });
+    }
+    Ok((1..=MAX_ARGUMENTS).contains(&arguments.len()).then_some((parts, arguments)))
+}
+
+/// The plan of two groupings, with the schema of the one aggregate; `name` gives names that nothing else has.
+fn grouped(
+    aggregate: &Aggregate,
+    parts: Vec<Part>,
+    arguments: Vec<Expr>,
+    mut name: impl FnMut() -> String,
+) -> Result<LogicalPlan> {
+    let by_name = |name: &str| Expr::Column(Column::new_unqualified(name));
+    // Everything that is grouped by is a column with a name of its own.
+    let mut input: Vec<Expr> = aggregate.input.schema().iter().map(|field| Expr::Column(field.into())).collect();
+    let mut named = |exprs: &[Expr]| -> Vec<Expr> {
+        let columns = exprs.iter().map(|expr| {
+            let name = name();
+            input.push(expr.clone().alias(&name));
+            by_name(&name)
+        });
+        columns.collect()
+    };
+    let (keys, values) = (named(&aggregate.group_expr), named(&arguments));
+    let input = LogicalPlanBuilder::from(Arc::clone(&aggregate.input)).project(input)?.build()?;
+
+    let is_count = |part: &Part| matches!(part, Part::Other(Expr::AggregateFunction(f)) if f.func.name() == "count");
+    let counts: Vec<bool> = parts.iter().map(is_count).collect();
+    let mut others = Vec::new();
+    let results: Vec<(Arc<AggregateUDF>, Expr, u64)> = {
+        // The rightmost column has the lowest bit, which is set where the grouping is not by it.
+        let without = (1_u64 << values.len()) - 1;
+        let mut result = |part| match part {
+            Part::Distinct(function, number) => {
+                (function, values[number].clone(), without ^ (1 << (values.len() - 1 - number)))
+            }
+            Part::Other(expr) => {
+                let name = name();
+                others.push(expr.alias(&name));
+                (max_udaf(), by_name(&name), without)
+            }
+        };
+        parts.into_iter().map(&mut result).collect()
+    };
+    let mut sets: Vec<Vec<Expr>> = values.iter().map(|value| keys.iter().chain([value]).cloned().collect()).collect();
+    if !others.is_empty() {
+        sets.push(keys.clone());
+    }
+    let sets = Expr::GroupingSet(GroupingSet::GroupingSets(sets));
+    let first = Arc::new(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), vec![sets], others)?));
+
+    let set = by_name(Aggregate::INTERNAL_GROUPING_ID);
+    let of_set = set.get_type(first.schema())?;
+    let results = results.into_iter().map(|(function, value, number)| {
+        let number = lit(ScalarValue::UInt64(Some(number)).cast_to(&of_set)?);
+        let filter = Some(Box::new(set.clone().eq(number)));
+        Ok(Expr::AggregateFunction(AggregateFunction::new_udf(function, vec![value], false, filter, vec![], None)))
+    });
+    let second = Aggregate::try_new(first, keys, results.collect::<Result<Vec<_>>>()?)?;
+
+    // Of no rows, and without keys, no set is the one without a distinct argument, and counts are 0 all the same.
+    let columns = second.schema.columns().into_iter().map(Expr::Column);
+    let counts = std::iter::repeat_n(false, aggregate.group_expr.len()).chain(counts);
+    let projected = columns.zip(counts).zip(aggregate.schema.iter()).map(|((result, is_count), (qualifier, field))| {
+        let result = if is_count {
+            when(result.clone().is_null(), lit(0_i64)).otherwise(result)?
+        } else if result.get_type(&second.schema)? == *field.data_type() {
+            result
+        } else {
+            cast(result, field.data_type().clone())
+        };
+        Ok(result.alias_qualified(qualifier.cloned(), field.name()))
+    });
+    let projected = projected.collect::<Result<Vec<_>>>()?;
+    LogicalPlanBuilder::from(LogicalPlan::Aggregate(second)).project(projected)?.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::RecordBatch;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::session_state::SessionStateBuilder;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    /// Some 2,000 rows with NULLs in every column.
+    const ROWS: &str = "CREATE TABLE t AS SELECT \
+        CASE WHEN i % 11 > 0 THEN i % 7 END AS k, \
+        CASE WHEN i % 5 > 0 THEN 'x' || (i * i % 97) END AS x, \
+        CASE WHEN i % 13 > 0 THEN CAST(i % 50 AS DECIMAL(10, 2)) / 4 END AS d, \
+        CASE WHEN i % 17 > 0 THEN CAST(i % 31 AS DOUBLE) / 2 END AS f \
+        FROM unnest(range(0, 2000)) AS n (i)";
+
+    async fn contexts() -> [SessionContext; 2] {
+        let plain = SessionContext::new();
+        let state = SessionStateBuilder::new().with_default_features().with_optimizer_rule(Arc::new(DistinctAsSets));
+        let ruled = SessionContext::new_with_state(state.build());
+        for context in [&plain, &ruled] {
+            context.sql(ROWS).await.unwrap().collect().await.unwrap();
+        }
+        [plain, ruled]
+    }
+
+    async fn ask(context: &SessionContext, sql: &str) -> (String, Vec<RecordBatch>) {
+        let frame = context.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let plan = frame.clone().into_optimized_plan().unwrap_or_else(|e| panic!("{sql}: {e}")).to_string();
+        (plan, frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")))
+    }
+
+    #[tokio::test]
+    async fn two_groupings_give_the_answer_of_one() {
+        let [plain, ruled] = contexts().await;
+        for sql in [
+            "SELECT k, count(DISTINCT x), count(DISTINCT f), count(*) FROM t GROUP BY k",
+            "SELECT k, count(DISTINCT x), count(DISTINCT f), count(DISTINCT d) FROM t GROUP BY k",
+            "SELECT count(DISTINCT x), count(DISTINCT f), count(DISTINCT d), count(*), avg(d), max(x) FROM t",
+            "SELECT count(DISTINCT x), count(DISTINCT f), count(*), count(x), avg(d), sum(f) FROM t WHERE k > 100",
+            "SELECT k, count(DISTINCT x), count(DISTINCT f), count(*) FROM t WHERE k > 100 GROUP BY k",
+            "SELECT k, count(DISTINCT x) FILTER (WHERE f > 1), count(DISTINCT x), count(*) FILTER (WHERE d > 3) FROM t GROUP BY k",
+            "SELECT k, count(DISTINCT x), avg(d) FROM t GROUP BY k",
+            "SELECT k, sum(DISTINCT d), avg(DISTINCT d), count(DISTINCT x), min(DISTINCT x), stddev(i) \
+             FROM (SELECT *, k * 3.5 AS i FROM t) AS s GROUP BY k",
+            "SELECT k % 2 AS odd, upper(x) AS u, count(DISTINCT d), count(DISTINCT k), sum(d) FROM t GROUP BY k % 2, upper(x)",
+            "SELECT k, count(DISTINCT k), count(DISTINCT x), count(DISTINCT k + 1) FROM t GROUP BY k",
+            "SELECT a.k, count(DISTINCT b.x), count(DISTINCT a.x), count(*) FROM t a JOIN t b ON a.k = b.k AND a.f = b.f GROUP BY a.k",
+            "SELECT n, count(DISTINCT k), count(DISTINCT m) FROM \
+             (SELECT x, count(DISTINCT k) AS n, count(DISTINCT f) AS m, max(k) AS k FROM t GROUP BY x) AS s GROUP BY n",
+        ] {
+            let ((before, expected), (after, rows)) = (ask(&plain, sql).await, ask(&ruled, sql).await);
+            assert_ne!(before, after, "{sql}");
+            let count = expected.iter().map(RecordBatch::num_rows).sum::<usize>();
+            assert!(count > 0 || sql.contains("100 GROUP"), "{sql}");
+            let lines = |batches: &[RecordBatch]| {
+                let text = pretty_format_batches(batches).unwrap().to_string();
+                let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(lines(&rows), lines(&expected), "{sql}");
+            let types = |batches: &[RecordBatch]| {
+                batches.first().map(|b| b.schema().fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>())
+            };
+            assert_eq!(types(&rows), types(&expected), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_must_see_rows_in_order_is_left_alone() {
+        let [plain, ruled] = contexts().await;
+        for sql in [
+            "SELECT k, count(DISTINCT x), count(DISTINCT f), array_agg(f ORDER BY d), count(*) FROM t GROUP BY k",
+            "SELECT k, f, count(DISTINCT x), count(DISTINCT d) FROM t GROUP BY ROLLUP (k, f)",
+            "SELECT k, count(x), count(*) FROM t GROUP BY k",
+        ] {
+            assert_eq!(ask(&ruled, sql).await.0, ask(&plain, sql).await.0, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Orders that operators require of their inputs, once more.
+//!
+//! DataFusion 55 meets them (`EnsureRequirements`) and then moves projections. On the way what made a sort needless may be forgotten, such as
+//! that a column is constant, when `5 AS c` becomes a part of a scan below a join. And what a sort has put in order is not always recognised:
+//! after `nvl(a, '0') = '0'` each `'0'` in a sort expression stands for an expression that has a `'0'` in it. `SanityCheckPlan` then refuses a
+//! plan that only lacks a sort, or lacks nothing.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, plan_err};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
+use datafusion::physical_plan::execution_plan::{InvariantLevel, replace_children_if_necessary};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ChildSatisfactionOptions, ExecutionPlan, ExecutionPlanProperties};
+
+/// DataFusion's check, which where it would refuse a plan sorts what is not in order.
+#[derive(Debug, Default)]
+struct OrderedInputs(SanityCheckPlan);
+
+impl PhysicalOptimizerRule for OrderedInputs {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.0.optimize(Arc::clone(&plan), config).is_ok() {
+            return Ok(plan);
+        }
+        plan.transform_up(|node| with_ordered_inputs(node)?.transform_data(checked)).data()
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+fn with_ordered_inputs(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let mut sorted = false;
+    let inputs = node.children().into_iter().zip(node.required_input_ordering()).map(|(input, required)| {
+        let Some(required) = required.map(|required| required.into_single()) else { return Ok(Arc::clone(input)) };
+        if input.equivalence_properties().ordering_satisfy_requirement(required.clone())? {
+            return Ok(Arc::clone(input));
+        }
+        sorted = true;
+        let input = match input.downcast_ref::<SortExec>() {
+            Some(sort) if sort.fetch().is_none() => sort.input(),
+            _ => input,
+        };
+        let is_cut = input.output_partitioning().partition_count() > 1;
+        let sort = SortExec::new(LexOrdering::from(required), Arc::clone(input)).with_preserve_partitioning(is_cut);
+        Ok(Arc::new(sort) as Arc<dyn ExecutionPlan>)
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    if sorted { replace_children_if_necessary(node, inputs).map(Transformed::yes) } else { Ok(Transformed::no(node)) }
+}
+
+/// What DataFusion's check looks at beside orders.
+fn checked(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let required = node.input_distribution_requirements();
+    for (i, input) in node.children().into_iter().enumerate() {
+        let options = ChildSatisfactionOptions::new().with_allow_subset(true);
+        if !required.child_satisfaction(i, input.as_ref(), options)?.is_satisfied() {
+            return plan_err!(
+                "{} needs its input {i} distributed otherwise than {}",
+                node.name(),
+                input.output_partitioning()
+            );
+        }
+    }
+    node.check_invariants(InvariantLevel::Executable)?;
+    Ok(Transformed::no(node))
+}
+
+/// DataFusion's physical rules, in their order.
+pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let check: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(OrderedInputs::default());
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    rules.map(|rule| if rule.name() == check.name() { Arc::clone(&check) } else { rule }).collect()
+}
