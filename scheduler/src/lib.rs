@@ -12,11 +12,13 @@ mod describe;
 mod error;
 mod explain;
 mod failed_task;
+mod local;
 mod process;
 mod query;
 mod session;
 mod stages;
 mod statement;
+mod work;
 mod write;
 
 pub use config::SchedulerConfig;

@@ -23,6 +23,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::config::SchedulerConfig;
 use crate::error::{from_ballista, from_datafusion};
+use crate::local::LocalRuntime;
 use crate::query::ResultClients;
 use crate::stages::{CountedVcores, Gate};
 
@@ -37,6 +38,7 @@ pub struct Scheduler {
     pub(crate) jobs: Arc<dyn JobState>,
     pub(crate) warehouse: Warehouse,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) local: LocalRuntime,
     pub(crate) results: ResultClients,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
@@ -128,6 +130,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         round_trip,
         gate,
         runtime,
+        local: LocalRuntime::start()?,
         results: ResultClients::default(),
         local_query_bytes: config.local_query_bytes,
     });

@@ -15,17 +15,11 @@ use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
 use bergmill_engine::{Encoding, MAX_MESSAGE_BYTES, WholeQueryExec, without_views};
 use bergmill_gateway::{Error, ErrorKind, Result};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    ExecutionPlan, SendableRecordBatchStream, StatisticsArgs, StatisticsContext, execute_stream,
-};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
@@ -35,13 +29,10 @@ use crate::failed_task::from_failed_query;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::stages::{Loss, MAX_ATTEMPTS, divisible, order};
+use crate::work::{estimated_bytes, is_small, partitions};
 
 /// Statuses of one query that may wait; they are read as they come.
 const STATUS_BUFFER: usize = 16;
-/// Rows of a partition take about so much memory, by the estimate of the scans.
-const PARTITION_BYTES: usize = 128 * 1024 * 1024;
-/// Tasks that a vcore runs for one stage, at most.
-const MAX_ROUNDS: usize = 8;
 /// Result partitions that are fetched ahead of the one being read.
 const FETCH_AHEAD: usize = 2;
 
@@ -114,8 +105,8 @@ impl Scheduler {
                 state.create_physical_plan(uncut).await.map_err(from_datafusion)
             }
         };
-        if bytes_read(&single) <= self.local_query_bytes {
-            return run_here(plan_uncut(&session.single, planned).await?, &session.single, schema);
+        if is_small(&single, self.local_query_bytes) {
+            return self.run_here(plan_uncut(&session.single, planned).await?, &session.single, schema);
         }
         if !session.one_executor {
             match self.run_in_stages(plan, &single, session).await? {
@@ -139,11 +130,17 @@ impl Scheduler {
         }
     }
 
+    /// Runs a plan in this process.
+    fn run_here(&self, plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
+        let rows = self.local.execute(plan, state.task_ctx()).map_err(from_datafusion)?;
+        Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
+    }
+
     /// Runs a plan on one executor, uncut; here, if it would not arrive there as it is.
     async fn run_whole(&self, whole: Arc<dyn ExecutionPlan>, state: SessionState, schema: SchemaRef) -> Result<Ran> {
         if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
-            return run_here(whole, &state, schema);
+            return self.run_here(whole, &state, schema);
         }
         let whole = WholeQueryExec::try_new(whole, state.config().target_partitions()).map_err(from_datafusion)?;
         let (whole, context) = (Arc::new(whole), Arc::new(SessionContext::new_with_state(state)));
@@ -269,12 +266,6 @@ impl Scheduler {
     }
 }
 
-/// Runs a plan in this process.
-fn run_here(plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
-    let rows = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
-    Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
-}
-
 fn refusal(reason: String) -> Error {
     Error::new(ErrorKind::Internal, reason)
 }
@@ -328,46 +319,6 @@ impl Drop for CancelOnDrop {
             });
         }
     }
-}
-
-/// Bytes of data files that a plan opens. What does not come from files counts nothing.
-pub(crate) fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let mut bytes = 0u64;
-    let counted = plan.apply(|node| {
-        let scan = node.downcast_ref::<DataSourceExec>().and_then(|s| s.data_source().downcast_ref::<FileScanConfig>());
-        if let Some(scan) = scan {
-            let files = scan.file_groups.iter().flat_map(|g| g.iter());
-            bytes = bytes.saturating_add(files.map(|f| f.effective_size()).sum());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if counted.is_ok() { bytes } else { u64::MAX }
-}
-
-/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them if these are more. What
-/// other joins give is not known well enough.
-fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let (mut scanned, mut crossed) = (0usize, 0usize);
-    let counted = plan.apply(|node| {
-        let bytes = || -> datafusion::error::Result<usize> {
-            let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
-            Ok(statistics.total_byte_size.get_value().copied().unwrap_or(0))
-        };
-        if node.is::<DataSourceExec>() {
-            scanned = scanned.saturating_add(bytes()?);
-        } else if node.is::<CrossJoinExec>() {
-            crossed = crossed.max(bytes()?);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if counted.is_ok() { scanned.max(crossed) } else { 0 }
-}
-
-/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
-/// task then needs less memory for its hash tables.
-fn partitions(bytes: usize, vcores: usize) -> usize {
-    let vcores = vcores.max(1);
-    bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
 }
 
 /// The schema of a query's rows as clients get them, from the plan that one process would run: text without views, and every
@@ -470,23 +421,6 @@ mod tests {
     use arrow::datatypes::DataType;
 
     use super::*;
-
-    #[tokio::test]
-    async fn what_a_cross_join_makes_counts_and_what_goes_through_does_not() {
-        let context = SessionContext::new();
-        let rows = "CREATE TABLE t AS SELECT value AS n FROM unnest(range(0, 1000)) AS r (value)";
-        context.sql(rows).await.unwrap().collect().await.unwrap();
-        let estimate = async |sql: &str| {
-            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            estimated_bytes(&plan)
-        };
-        let scanned = estimate("SELECT n FROM t").await;
-        assert!(scanned >= 8000, "{scanned}");
-        assert_eq!(estimate("SELECT sum(n) FROM t GROUP BY n % 10").await, scanned);
-        assert_eq!(estimate("SELECT a.n FROM t a JOIN t b ON a.n = b.n").await, 2 * scanned);
-        assert_eq!(estimate("SELECT a.n, b.n FROM t a CROSS JOIN t b").await, 2000 * scanned);
-        assert_eq!([0, 1, 300, 30_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
-    }
 
     #[tokio::test]
     async fn a_panic_is_an_error_of_its_query_alone() {

@@ -16,10 +16,11 @@ use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream, execute_stream_partitioned};
+use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream};
 use futures::TryStreamExt;
 
 use crate::error::{from_catalog, from_datafusion};
+use crate::local::LocalRuntime;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::{CreateTable, InsertMode};
@@ -124,7 +125,7 @@ impl Scheduler {
         let written = match target {
             // Nobody but this process was lent what opens the files of a table that the catalog does not know yet.
             Target::Draft(draft) if vended_address(draft.table()).is_some() => match self.run(&input, session).await {
-                Ok(rows) => write_here(&spec, rows, session).await,
+                Ok(rows) => write_here(&spec, rows, session, &self.local).await,
                 Err(e) => Err(e),
             },
             _ => self.write(&spec, input, session).await,
@@ -216,7 +217,7 @@ impl Scheduler {
         let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned, MAIN_BRANCH) };
         let session = self.session().await?;
         let spec = WriteSpec::of(pinned.table()).map_err(|e| from_catalog(&e))?;
-        let written = write_here(&spec, input, &session).await;
+        let written = write_here(&spec, input, &session, &self.local).await;
         let operation = match (table, target.mode) {
             (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
             _ => Operation::Append,
@@ -331,6 +332,7 @@ async fn write_here(
     spec: &WriteSpec,
     input: SendableRecordBatchStream,
     session: &StatementSession,
+    local: &LocalRuntime,
 ) -> Result<Vec<RecordBatch>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let input = one_stream(input).map_err(from_datafusion)?;
@@ -338,10 +340,10 @@ async fn write_here(
     let mut options = session.single.config_options().as_ref().clone();
     options.execution.target_partitions = cores;
     let plan = plan_write(Arc::new(spread), spec, &options).map_err(|e| from_catalog(&e))?;
-    let parts = execute_stream_partitioned(plan, session.single.task_ctx()).map_err(from_datafusion)?;
+    let parts = local.execute_partitioned(plan, session.single.task_ctx()).map_err(from_datafusion)?;
     let tasks: Vec<_> = parts
         .into_iter()
-        .map(|part| tokio::spawn(async move { part.try_collect::<Vec<RecordBatch>>().await }))
+        .map(|part| local.spawn(async move { part.try_collect::<Vec<RecordBatch>>().await }))
         .map(AbortOnDrop)
         .collect();
     let mut written = Vec::new();

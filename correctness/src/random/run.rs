@@ -14,7 +14,7 @@ use super::print::{Dialect, sql};
 use super::query::Query;
 use super::schema::{Table, tables};
 use super::shrink::{Case, shrink};
-use super::world::{Asked, Fault, Kind, Who, World, signature};
+use super::world::{Asked, ByDuckDb, Fault, Kind, Who, World, signature};
 use crate::{Answer, Clusters, Entry, Report, Shape, Verdict};
 
 /// So many queries are asked of the same tables.
@@ -58,6 +58,8 @@ pub struct Summary {
     pub with_rows: usize,
     /// Queries that DuckDB answered as well.
     pub answered_by_duckdb: usize,
+    /// Queries of which plain DataFusion alone had other rows than DuckDB and all shapes.
+    pub against_datafusion: usize,
     /// Queries whose answer depends on the order of rows, which the generator should not make.
     pub undecided: usize,
     /// Why plain DataFusion did not answer, and how often.
@@ -109,11 +111,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn progress(&self, number: u64, started: Instant) {
-        let Summary { answered, with_rows, answered_by_duckdb, cases, undecided, refused } = &self.summary;
+        let Summary { answered, with_rows, answered_by_duckdb, against_datafusion, cases, undecided, refused } =
+            &self.summary;
         let refused: usize = refused.values().sum();
         eprintln!(
             "seed {} query {number}: {answered} answered ({with_rows} with rows, {answered_by_duckdb} by DuckDB too), \
-             {refused} refused, {undecided} undecided, {} differ, {:.0} s",
+             {refused} refused, {against_datafusion} of plain DataFusion alone, {undecided} undecided, {} differ, {:.0} s",
             self.settings.seed,
             cases.len(),
             started.elapsed().as_secs_f64()
@@ -123,18 +126,19 @@ impl Run<'_> {
     async fn one(&mut self, tables: &[Table], number: u64, report: &mut Report) -> Result<()> {
         let query = query(tables, self.settings.seed, number);
         let started = Instant::now();
-        let (right, order, mut faults, is_duckdb_asked) = match self.world.ask(&query, None).await? {
+        let (right, order, mut faults, by_duckdb) = match self.world.ask(&query, None).await? {
             Asked::Refused(reason) => {
                 let reason = if reason == "too slow" { reason } else { signature(&reason) };
                 report.add(self.entry(number, &query, "", Verdict::LeftOut, &reason, started))?;
                 *self.summary.refused.entry(reason).or_default() += 1;
                 return Ok(());
             }
-            Asked::Answered { right, order, faults, is_duckdb_asked } => (right, order, faults, is_duckdb_asked),
+            Asked::Answered { right, order, faults, by_duckdb } => (right, order, faults, by_duckdb),
         };
         self.summary.answered += 1;
         self.summary.with_rows += usize::from(right.rows() > 0);
-        self.summary.answered_by_duckdb += usize::from(is_duckdb_asked);
+        self.summary.answered_by_duckdb += usize::from(by_duckdb != ByDuckDb::Nothing);
+        self.summary.against_datafusion += usize::from(by_duckdb == ByDuckDb::AgainstDataFusion);
         let has_other_rows = faults.iter().any(|f| f.kind == Kind::Rows);
         if has_other_rows && !self.world.decides(&query, &right, &order).await? {
             self.summary.undecided += 1;
@@ -145,7 +149,7 @@ impl Run<'_> {
             return self.write_down(tables, number, &query, &faults).await;
         }
         let shapes = (0..self.settings.shapes.len()).map(Who::Shape);
-        for who in shapes.chain(is_duckdb_asked.then_some(Who::DuckDb)) {
+        for who in shapes.chain((by_duckdb != ByDuckDb::Nothing).then_some(Who::DuckDb)) {
             let (verdict, detail) = match faults.iter().find(|f| f.who == who) {
                 None => (Verdict::Equal, ""),
                 Some(fault) => (verdict(fault.kind), fault.detail.as_str()),

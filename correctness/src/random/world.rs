@@ -45,7 +45,18 @@ pub(crate) enum Asked {
     /// Plain DataFusion has no answer: it cannot plan it, or fails in it.
     Refused(String),
     /// It answered, and these differ.
-    Answered { right: Answer, order: Order, faults: Vec<Fault>, is_duckdb_asked: bool },
+    Answered { right: Answer, order: Order, faults: Vec<Fault>, by_duckdb: ByDuckDb },
+}
+
+/// What DuckDB has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByDuckDb {
+    /// Nothing: it was not asked, or has not what the query needs.
+    Nothing,
+    /// It was asked, and its fault, if it has one, is among the faults.
+    Answered,
+    /// It gives what all shapes give, and plain DataFusion gives something else: then that is the one at fault.
+    AgainstDataFusion,
 }
 
 /// All engines, with tables.
@@ -116,12 +127,12 @@ impl World {
             Ok(Err(error)) => return Ok(Asked::Refused(format!("{error:#}"))),
             Err(_) => return Ok(Asked::Refused("too slow".into())),
         };
-        let outcomes = match only {
+        let outcomes: Vec<(usize, Outcome)> = match only {
             None => self.clusters.run_everywhere(&text).await?.into_iter().map(|o| o.1).enumerate().collect(),
             Some(Who::Shape(shape)) => vec![(shape, self.clusters.run(shape, &text).await?)],
             Some(Who::DuckDb) => vec![],
         };
-        let mut faults = Vec::new();
+        let (mut faults, shapes) = (Vec::new(), outcomes.len());
         for (shape, outcome) in outcomes {
             let who = Who::Shape(shape);
             match outcome {
@@ -134,15 +145,26 @@ impl World {
                 Outcome::Hung => faults.push(Fault { who, kind: Kind::Hung, detail: "no end".into(), answer: None }),
             }
         }
-        let mut is_duckdb_asked = false;
-        if matches!(only, None | Some(Who::DuckDb))
+        let mut by_duckdb = ByDuckDb::Nothing;
+        let has_other_rows = faults.iter().any(|f: &Fault| f.kind == Kind::Rows);
+        if (matches!(only, None | Some(Who::DuckDb)) || has_other_rows)
             && let Some(duckdb) = &mut self.duckdb
             && let Some(text) = sql(query, Dialect::DuckDb)
         {
-            is_duckdb_asked = true;
-            faults.extend(duckdb_fault(duckdb, &text, &right, &order, self.timeout).await?);
+            match duckdb.query(&text, self.timeout).await? {
+                Ok(answer) if has_other_rows && all_agree(&faults, shapes, &answer, &order)? => {
+                    by_duckdb = ByDuckDb::AgainstDataFusion;
+                    faults.clear();
+                }
+                Err(detail) if LACKS.iter().any(|lack| detail.starts_with(lack)) => {}
+                _ if !matches!(only, None | Some(Who::DuckDb)) => {}
+                outcome => {
+                    by_duckdb = ByDuckDb::Answered;
+                    faults.extend(duckdb_fault(outcome, &right, &order)?);
+                }
+            }
         }
-        Ok(Asked::Answered { right, order, faults, is_duckdb_asked })
+        Ok(Asked::Answered { right, order, faults, by_duckdb })
     }
 
     /// Whether the query has one answer only.
@@ -173,14 +195,25 @@ impl World {
     }
 }
 
-async fn duckdb_fault(
-    duckdb: &mut DuckDb,
-    text: &str,
-    right: &Answer,
-    order: &Order,
-    timeout: Duration,
-) -> Result<Option<Fault>> {
-    let answer = match duckdb.query(text, timeout).await? {
+/// How DuckDB begins to say that it has not what a query needs.
+const LACKS: [&str; 2] = ["NotImplementedException", "BinderException"];
+
+/// Whether each of the shapes that were asked has other rows than plain DataFusion, and they are those of DuckDB.
+fn all_agree(faults: &[Fault], shapes: usize, duckdb: &Answer, order: &Order) -> Result<bool> {
+    if faults.len() < shapes {
+        return Ok(false);
+    }
+    for fault in faults {
+        match &fault.answer {
+            Some(answer) if difference_by_value(answer, duckdb, order, None)?.is_none() => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn duckdb_fault(outcome: std::result::Result<Answer, String>, right: &Answer, order: &Order) -> Result<Option<Fault>> {
+    let answer = match outcome {
         Ok(answer) => answer,
         Err(detail) => return Ok(Some(Fault { who: Who::DuckDb, kind: Kind::Error, detail, answer: None })),
     };

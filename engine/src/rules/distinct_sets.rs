@@ -23,6 +23,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use super::or_else;
+
 /// Each distinct argument makes the grouping read its rows once more, with one column more to compare.
 const MAX_ARGUMENTS: usize = 8;
 
@@ -118,8 +120,6 @@ fn grouped(
     let (keys, values) = (named(&aggregate.group_expr), named(&arguments));
     let input = LogicalPlanBuilder::from(Arc::clone(&aggregate.input)).project(input)?.build()?;
 
-    let is_count = |part: &Part| matches!(part, Part::Other(Expr::AggregateFunction(f)) if f.func.name() == "count");
-    let counts: Vec<bool> = parts.iter().map(is_count).collect();
     let mut others = Vec::new();
     let results: Vec<(Arc<AggregateUDF>, Expr, u64)> = {
         // The rightmost column has the lowest bit, which is set where the grouping is not by it.
@@ -152,16 +152,19 @@ fn grouped(
     });
     let second = Aggregate::try_new(first, keys, results.collect::<Result<Vec<_>>>()?)?;
 
-    // Of no rows, and without keys, no set is the one without a distinct argument, and counts are 0 all the same.
     let columns = second.schema.columns().into_iter().map(Expr::Column);
-    let counts = std::iter::repeat_n(false, aggregate.group_expr.len()).chain(counts);
-    let projected = columns.zip(counts).zip(aggregate.schema.iter()).map(|((result, is_count), (qualifier, field))| {
-        let result = if is_count {
-            when(result.clone().is_null(), lit(0_i64)).otherwise(result)?
-        } else if result.get_type(&second.schema)? == *field.data_type() {
-            result
+    let projected = columns.zip(aggregate.schema.iter()).map(|(column, (qualifier, field))| {
+        let is_nullable = column.nullable(&second.schema)?;
+        let typed = if column.get_type(&second.schema)? == *field.data_type() {
+            column
         } else {
-            cast(result, field.data_type().clone())
+            cast(column, field.data_type().clone())
+        };
+        // A key is NULL in no set, though the plan does not know. Of no rows there is no set without a distinct argument, and counts are 0.
+        let result = if is_nullable && !field.is_nullable() {
+            or_else(typed, ScalarValue::new_default(field.data_type())?)?
+        } else {
+            typed
         };
         Ok(result.alias_qualified(qualifier.cloned(), field.name()))
     });
@@ -218,6 +221,9 @@ mod tests {
             "SELECT k % 2 AS odd, upper(x) AS u, count(DISTINCT d), count(DISTINCT k), sum(d) FROM t GROUP BY k % 2, upper(x)",
             "SELECT k, count(DISTINCT k), count(DISTINCT x), count(DISTINCT k + 1) FROM t GROUP BY k",
             "SELECT a.k, count(DISTINCT b.x), count(DISTINCT a.x), count(*) FROM t a JOIN t b ON a.k = b.k AND a.f = b.f GROUP BY a.k",
+            "SELECT count(f), count(DISTINCT x), count(DISTINCT f) FROM t UNION SELECT 1, 2, 3",
+            "SELECT n, s, count(DISTINCT x), avg(d) FROM (SELECT x, d, coalesce(k, 0) AS n, 'a' AS s FROM t) AS s GROUP BY n, s \
+             UNION SELECT 1, 'b', 2, 3",
             "SELECT n, count(DISTINCT k), count(DISTINCT m) FROM \
              (SELECT x, count(DISTINCT k) AS n, count(DISTINCT f) AS m, max(k) AS k FROM t GROUP BY x) AS s GROUP BY n",
         ] {

@@ -284,16 +284,21 @@ impl Generator<'_> {
 
     fn time_operation(&mut self, scope: &Scope, ty: Ty, depth: u32) -> Expr {
         let time = self.value(scope, ty, depth, Place::Plain);
-        let text = *self.dice.pick(&[
-            "({} + INTERVAL '36 hours')",
-            "({} - INTERVAL '1 month')",
-            "date_trunc('day', {})",
-            "date_trunc('hour', {})",
-            "date_trunc('month', {})",
-            "date_trunc('quarter', {})",
-            "date_trunc('second', {})",
-        ]);
-        let value = Expr::same(ty, text, vec![time]);
+        // DuckDB 1.5 takes the start of a NULL with a zone for a time when it compares it.
+        const TRUNCATED: [(&str, &str); 5] = [
+            ("date_trunc('day', {})", "(date_trunc('day', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
+            ("date_trunc('hour', {})", "(date_trunc('hour', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
+            ("date_trunc('month', {})", "(date_trunc('month', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
+            ("date_trunc('quarter', {})", "(date_trunc('quarter', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
+            ("date_trunc('second', {})", "(date_trunc('second', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
+        ];
+        let template = match self.dice.below(7) {
+            0 => Template::same("({} + INTERVAL '36 hours')"),
+            1 => Template::same("({} - INTERVAL '1 month')"),
+            n if ty == Ty::Zoned => Template::differs(TRUNCATED[n - 2].0, TRUNCATED[n - 2].1),
+            n => Template::same(TRUNCATED[n - 2].0),
+        };
+        let value = Expr::template(ty, 0, template, vec![time]);
         match self.column_of(scope, |c| c.ty == Ty::Date) {
             Some(column) if self.dice.percent(25) => column.expr().cast(ty),
             _ => value,

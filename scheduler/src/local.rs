@@ -1,0 +1,135 @@
+//! The threads on which queries run in the scheduler's process.
+//!
+//! They are not those that serve executors and clients: an operator may compute for long before it lets others have its thread, and a
+//! heartbeat that waits for it makes an executor look lost.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream, execute_stream_partitioned};
+use futures::StreamExt;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+/// Batches of an answer that may wait for the client.
+const BATCHES_AHEAD: usize = 2;
+
+/// A runtime for queries.
+pub(crate) struct LocalRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl LocalRuntime {
+    /// Starts a thread for each core.
+    pub(crate) fn start() -> Result<Self> {
+        let runtime = Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(|e| {
+            Error::new(ErrorKind::Unavailable, format!("threads for queries in this process cannot be started: {e}"))
+        })?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// The rows of a plan. Who drops them ends the query.
+    pub(crate) fn execute(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> datafusion::error::Result<SendableRecordBatchStream> {
+        // Some operators start tasks of their own as soon as they are executed.
+        let entered = self.handle.enter();
+        let mut rows = execute_stream(plan, context)?;
+        drop(entered);
+        let mut answer = RecordBatchReceiverStream::builder(rows.schema(), BATCHES_AHEAD);
+        let sender = answer.tx();
+        let driven = async move {
+            while let Some(batch) = rows.next().await {
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        answer.spawn_on(driven, &self.handle);
+        Ok(answer.build())
+    }
+
+    /// The rows of each partition of a plan, which nothing asks for yet.
+    pub(crate) fn execute_partitioned(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> datafusion::error::Result<Vec<SendableRecordBatchStream>> {
+        let _entered = self.handle.enter();
+        execute_stream_partitioned(plan, context)
+    }
+
+    /// Runs a task on these threads.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.handle.spawn(task)
+    }
+}
+
+impl Drop for LocalRuntime {
+    fn drop(&mut self) {
+        // Not by waiting for its threads, which asynchronous code must not do.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datafusion::prelude::SessionContext;
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    /// With one thread that serves, and a query that lets nobody else have its own.
+    #[tokio::test]
+    async fn who_serves_does_not_wait_for_a_query_that_computes() {
+        let local = LocalRuntime::start().unwrap();
+        let context = SessionContext::new();
+        let sql = "SELECT count(*) FROM unnest(range(0, 3000)) a (x), unnest(range(0, 30000)) b (y) WHERE x + y < 0";
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let counted = local.execute(plan, context.task_ctx()).unwrap().try_collect::<Vec<_>>();
+        tokio::pin!(counted);
+        let mut heartbeats = 0;
+        let rows = loop {
+            tokio::select! {
+                rows = &mut counted => break rows.unwrap(),
+                () = tokio::time::sleep(Duration::from_millis(1)) => heartbeats += 1,
+            }
+        };
+        assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+        assert!(heartbeats > 10, "{heartbeats}");
+    }
+
+    #[tokio::test]
+    async fn a_query_ends_when_its_rows_are_dropped() {
+        let local = LocalRuntime::start().unwrap();
+        let context = SessionContext::new();
+        let sql = "SELECT x FROM unnest(range(0, 100000)) a (x), unnest(range(0, 100000)) b (y)";
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let weak = Arc::downgrade(&plan);
+        let mut rows = local.execute(plan, context.task_ctx()).unwrap();
+        assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
+        drop(rows);
+        // What runs keeps its operators.
+        for _ in 0..1000 {
+            if weak.strong_count() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it runs on");
+    }
+}

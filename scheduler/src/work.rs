@@ -1,0 +1,140 @@
+//! How much a plan has to do, by what is known before it runs.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
+
+/// Rows of a partition take about so much memory, by the estimate of the scans.
+const PARTITION_BYTES: usize = 128 * 1024 * 1024;
+/// Tasks that a vcore runs for one stage, at most.
+const MAX_ROUNDS: usize = 8;
+/// Rows that operators of a query in the scheduler's process may look at, all together: about a second of one core.
+const LOCAL_ROWS: usize = 50_000_000;
+
+/// Whether the scheduler's own process runs a plan: it opens no more than `bytes` of data files, and is not expected to make much of them.
+pub(crate) fn is_small(plan: &Arc<dyn ExecutionPlan>, bytes: u64) -> bool {
+    bytes_read(plan) <= bytes && rows_seen(plan).seen <= LOCAL_ROWS
+}
+
+/// Bytes of data files that a plan opens. What does not come from files counts nothing.
+fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let mut bytes = 0u64;
+    let counted = plan.apply(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>().and_then(|s| s.data_source().downcast_ref::<FileScanConfig>());
+        if let Some(scan) = scan {
+            let files = scan.file_groups.iter().flat_map(|g| g.iter());
+            bytes = bytes.saturating_add(files.map(|f| f.effective_size()).sum());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if counted.is_ok() { bytes } else { u64::MAX }
+}
+
+/// Rows of a plan.
+struct Rows {
+    /// Rows, or pairs of rows, that its operators look at.
+    seen: usize,
+    /// Rows that it gives, at most, but for joins on equality, of which it is guessed that each row meets one.
+    given: usize,
+}
+
+fn rows_seen(plan: &Arc<dyn ExecutionPlan>) -> Rows {
+    let inputs: Vec<Rows> = plan.children().into_iter().map(rows_seen).collect();
+    let below = inputs.iter().fold(0usize, |sum, rows| sum.saturating_add(rows.seen));
+    let rows = match inputs.as_slice() {
+        [] => {
+            let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+            let rows = statistics.ok().and_then(|known| known.num_rows.get_value().copied()).unwrap_or(1);
+            Rows { seen: rows, given: rows }
+        }
+        [left, right] if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() => {
+            let pairs = left.given.saturating_mul(right.given);
+            Rows { seen: below.saturating_add(pairs), given: pairs }
+        }
+        [left, right] => Rows {
+            seen: below.saturating_add(left.given).saturating_add(right.given),
+            given: left.given.max(right.given),
+        },
+        inputs => {
+            let given = inputs.iter().fold(0usize, |sum, rows| sum.saturating_add(rows.given));
+            Rows { seen: below.saturating_add(given), given }
+        }
+    };
+    Rows { given: plan.fetch().map_or(rows.given, |fetch| rows.given.min(fetch)), ..rows }
+}
+
+/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them if these are more. What
+/// other joins give is not known well enough.
+pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let (mut scanned, mut crossed) = (0usize, 0usize);
+    let counted = plan.apply(|node| {
+        let bytes = || -> datafusion::error::Result<usize> {
+            let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
+            Ok(statistics.total_byte_size.get_value().copied().unwrap_or(0))
+        };
+        if node.is::<DataSourceExec>() {
+            scanned = scanned.saturating_add(bytes()?);
+        } else if node.is::<CrossJoinExec>() {
+            crossed = crossed.max(bytes()?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if counted.is_ok() { scanned.max(crossed) } else { 0 }
+}
+
+/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
+/// task then needs less memory for its hash tables.
+pub(crate) fn partitions(bytes: usize, vcores: usize) -> usize {
+    let vcores = vcores.max(1);
+    bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    async fn context() -> SessionContext {
+        let context = SessionContext::new();
+        let rows = "CREATE TABLE t AS SELECT value AS n FROM unnest(range(0, 1000)) AS r (value)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        context
+    }
+
+    #[tokio::test]
+    async fn what_a_cross_join_makes_counts_and_what_goes_through_does_not() {
+        let context = context().await;
+        let estimate = async |sql: &str| {
+            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            estimated_bytes(&plan)
+        };
+        let scanned = estimate("SELECT n FROM t").await;
+        assert!(scanned >= 8000, "{scanned}");
+        assert_eq!(estimate("SELECT sum(n) FROM t GROUP BY n % 10").await, scanned);
+        assert_eq!(estimate("SELECT a.n FROM t a JOIN t b ON a.n = b.n").await, 2 * scanned);
+        assert_eq!(estimate("SELECT a.n, b.n FROM t a CROSS JOIN t b").await, 2000 * scanned);
+        assert_eq!([0, 1, 300, 30_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
+    }
+
+    #[tokio::test]
+    async fn pairs_of_rows_make_a_plan_large_however_few_bytes_it_reads() {
+        let context = context().await;
+        for (sql, small) in [
+            ("SELECT sum(n) FROM t GROUP BY n % 10", true),
+            ("SELECT count(*) FROM t a JOIN t b ON a.n = b.n JOIN t c ON b.n = c.n", true),
+            ("SELECT count(*) FROM t a CROSS JOIN t b", true),
+            ("SELECT count(*) FROM t a CROSS JOIN t b CROSS JOIN t c", false),
+            ("SELECT count(*) FROM t a, t b, (SELECT * FROM t LIMIT 3) c", true),
+            ("SELECT count(*) FROM t a JOIN t b ON a.n < b.n JOIN t c ON b.n + a.n < c.n", false),
+            ("SELECT 1", true),
+        ] {
+            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            assert_eq!(is_small(&plan, 0), small, "{sql}: {}", rows_seen(&plan).seen);
+        }
+    }
+}
