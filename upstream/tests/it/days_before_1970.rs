@@ -3,6 +3,8 @@
 use iceberg::spec::{Datum, Transform};
 use iceberg::transform::create_transform_function;
 
+use crate::MENDED;
+
 #[test]
 fn the_last_second_of_a_day_before_1970_is_taken_for_the_next_day() {
     let day = create_transform_function(&Transform::Day).unwrap();
@@ -13,6 +15,6 @@ fn the_last_second_of_a_day_before_1970_is_taken_for_the_next_day() {
         ("1970-01-01T23:59:59.5", "1970-01-01"),
     ] {
         let found = day.transform_literal(&Datum::timestamp_from_str(time).unwrap()).unwrap().unwrap();
-        assert_eq!(found.to_string(), expected, "mended upstream; see reports/days_before_1970.md");
+        assert_eq!(found.to_string(), expected, "{MENDED}");
     }
 }

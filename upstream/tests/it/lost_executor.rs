@@ -2,6 +2,7 @@
 
 use ballista_core::error::Result;
 
+use crate::MENDED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 const STATEMENTS: [&str; 2] = [
@@ -31,7 +32,7 @@ async fn lose_executor(adaptive: bool) -> (Query, Result<()>, [Option<u32>; 2]) 
 #[tokio::test]
 async fn what_the_adaptive_planner_repeats_is_refused() {
     let (_, result, _) = lose_executor(true).await;
-    let error = result.expect_err("mended upstream; see reports/lost_executor_adaptive.md").to_string();
+    let error = result.expect_err(MENDED).to_string();
     assert!(error.contains("Can't find active stage to update stage outputs"), "{error}");
 }
 
@@ -40,13 +41,13 @@ async fn what_the_static_planner_repeats_is_counted_twice() {
     let (query, result, _) = lose_executor(false).await;
     result.unwrap();
     // Right is 8.
-    assert_eq!(query.answer().await.unwrap(), ["12"], "mended upstream; see reports/lost_executor_static.md");
+    assert_eq!(query.answer().await.unwrap(), ["12"], "{MENDED}");
 }
 
 #[tokio::test]
 async fn the_vcores_of_tasks_of_a_stage_that_is_rolled_back_are_forgotten() {
     for adaptive in [true, false] {
         let (_, _, vcores) = lose_executor(adaptive).await;
-        assert_eq!(vcores, [Some(1), None], "mended upstream; see reports/lost_vcores.md");
+        assert_eq!(vcores, [Some(1), None], "{MENDED}");
     }
 }

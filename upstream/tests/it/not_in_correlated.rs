@@ -2,7 +2,7 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::{count, rows};
+use crate::{MENDED, count, rows};
 
 #[tokio::test]
 async fn a_null_that_the_correlation_leaves_out_is_taken_for_one_of_the_row() {
@@ -17,5 +17,5 @@ async fn a_null_that_the_correlation_leaves_out_is_taken_for_one_of_the_row() {
     .await
     .unwrap();
     // The subquery has no rows for the row of `a`, so that the row fits.
-    assert_eq!(count(&found), 0, "mended upstream; see reports/not_in_correlated.md");
+    assert_eq!(count(&found), 0, "{MENDED}");
 }

@@ -1,5 +1,6 @@
 //! `reports/order_lost.md`
 
+use crate::MENDED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
@@ -15,5 +16,5 @@ async fn the_plan_of_the_last_stage_has_no_order() {
     .await;
     query.run_all(EXECUTORS[0]).await.unwrap();
     let stages = query.stages().await;
-    assert!(stages.values().all(|plan| !plan.contains("SortExec")), "mended upstream; see reports/order_lost.md");
+    assert!(stages.values().all(|plan| !plan.contains("SortExec")), "{MENDED}");
 }

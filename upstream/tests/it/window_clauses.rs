@@ -3,7 +3,7 @@
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{rows, sent, values};
+use crate::{MENDED, rows, sent, values};
 
 /// The rows of a window function, as its plan computes them here and after it was sent.
 async fn check(function: &str, here: [&str; 4], there: [&str; 4]) {
@@ -14,7 +14,7 @@ async fn check(function: &str, here: [&str; 4], there: [&str; 4]) {
     let arrived = sent(&made, &context);
     let of = async |plan| values(&collect(plan, context.task_ctx()).await.unwrap());
     assert_eq!(of(made).await, here, "{function}");
-    assert_eq!(of(arrived).await, there, "{function}: mended upstream; see reports/window_clauses.md");
+    assert_eq!(of(arrived).await, there, "{function}: {MENDED}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `reports/window_constant_partition.md`
 
+use crate::MENDED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
@@ -13,6 +14,6 @@ async fn a_window_over_exchanged_rows_is_not_told_that_its_partition_is_constant
     )
     .await;
     let result = query.run_all(EXECUTORS[0]).await;
-    let error = result.expect_err("mended upstream; see reports/window_constant_partition.md").to_string();
+    let error = result.expect_err(MENDED).to_string();
     assert!(error.contains("Expects PARTITION BY expression to be ordered"), "{error}");
 }
