@@ -15,6 +15,7 @@ mod not_in_null_literal;
 mod order_lost;
 mod other_stage_rows;
 mod outer_join_tasks;
+mod scalar_subquery;
 mod single_distinct_decimal;
 mod spill_two_files;
 mod to_timestamp_formats;
