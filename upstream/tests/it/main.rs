@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod avro_field_names;
+mod bucket_nanoseconds;
 mod cluster;
 mod days_before_1970;
 mod empty_exchange;
@@ -15,6 +16,9 @@ mod not_in_null_literal;
 mod order_lost;
 mod other_stage_rows;
 mod outer_join_tasks;
+mod partition_nanoseconds;
+mod partition_uuid;
+mod partitioned;
 mod scalar_subquery;
 mod single_distinct_decimal;
 mod spill_two_files;
