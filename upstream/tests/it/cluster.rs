@@ -1,4 +1,5 @@
-//! Ballista without its network: a query is planned by the scheduler's task manager, and its tasks are run here, one after the other.
+//! Ballista without its network: a query is planned by the scheduler's task manager, and its tasks are run here, one
+//! after the other.
 //!
 //! Tasks travel as they do between processes. What threads and clocks decide elsewhere is decided here by the caller.
 

@@ -10,8 +10,9 @@ const STATEMENTS: [&str; 2] = [
     "SELECT count(*) FROM (SELECT x, count(*) AS n FROM t GROUP BY x) GROUP BY n",
 ];
 
-/// A query whose first stage ran on an executor that is lost while the second runs: one of its tasks has ended, on the other executor, and
-/// one has not. What comes of the query, and the vcores of the task that had not ended, as known before and after.
+/// A query whose first stage ran on an executor that is lost while the second runs: one of its tasks has ended, on the
+/// other executor, and one has not. What comes of the query, and the vcores of the task that had not ended, as known
+/// before and after.
 async fn lose_executor(adaptive: bool) -> (Query, Result<()>, [Option<u32>; 2]) {
     let query = Query::submit(config().set_bool("ballista.planner.adaptive.enabled", adaptive), &STATEMENTS).await;
     for task in query.start().await.into_values() {

@@ -10,7 +10,8 @@ async fn the_plan_of_the_last_stage_has_no_order() {
         &[
             "CREATE TABLE a (id INT) AS VALUES (1), (2), (3)",
             "CREATE TABLE b (a_id INT) AS VALUES (1), (1), (2)",
-            "SELECT a.id, n FROM a LEFT JOIN (SELECT a_id, count(*) AS n FROM b GROUP BY a_id) ON a.id = a_id ORDER BY a.id",
+            "SELECT a.id, n FROM a LEFT JOIN (SELECT a_id, count(*) AS n FROM b GROUP BY a_id) ON a.id = a_id
+             ORDER BY a.id",
         ],
     )
     .await;

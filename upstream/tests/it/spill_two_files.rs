@@ -24,8 +24,8 @@ async fn a_batch_in_the_second_of_two_open_files_is_not_read() {
         let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
         let manager = SpillManager::new(Arc::new(RuntimeEnv::default()), metrics, long.schema());
         let (writer, mut reader) = mpsc_channel(usize::MAX, Arc::new(manager));
-        // While one writer fills the first file, the other opens a second; unless it comes too early or too late, so that there is
-        // one file for both.
+        // While one writer fills the first file, the other opens a second; unless it comes too early or too late, so
+        // that there is one file for both.
         let other = writer.new_sink();
         std::thread::scope(|scope| {
             scope.spawn(|| writer.push_batch(&long).unwrap());

