@@ -1,7 +1,7 @@
 //! Whether a plan that is sent away arrives as the plan that was made.
 //!
 //! Plans travel as protobuf messages of `datafusion-proto`, which do not carry everything: `IGNORE NULLS` and `FILTER` of a window
-//! function, the settings that a function was planned with, the number of partitions of an `EmptyExec`. A plan that lost
+//! function, the settings that a function was planned with. A plan that lost
 //! something still runs, and answers another query. So a plan is decoded again where it was encoded, as an executor would decode
 //! it, and compared node by node before it is sent.
 

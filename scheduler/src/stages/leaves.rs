@@ -1,9 +1,9 @@
-//! Leaves that arrive as they were sent, and report metrics.
+//! Leaves that are divided among tasks, and report metrics.
 //!
-//! `EmptyExec` and `PlaceholderRowExec` travel without their number of partitions and arrive with one. Where a task has none of their
-//! partitions, Ballista puts an empty `DataSourceExec` in their place, which has metrics as they have not: the tasks of
-//! the stage then report different numbers of metrics, the scheduler refuses the second report ("task metrics array size 7 does
-//! not equal with the stage metrics array size 8"), and the query waits for ever. Rows in memory have neither fault.
+//! Where a task has none of the partitions of an `EmptyExec` or `PlaceholderRowExec`, Ballista puts an empty `DataSourceExec` in its
+//! place, which has metrics as they have not: the tasks of the stage then report different numbers of metrics, the scheduler refuses the
+//! second report ("task metrics array size 7 does not equal with the stage metrics array size 8"), and the query waits for ever. A
+//! task that has some of their partitions gets all of them. Rows in memory have neither fault.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// The same plan, with rows in memory for leaves that would not arrive.
+/// The same plan, with rows in memory for leaves that would not be divided.
 pub(super) fn in_memory(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(leaf).data()
 }

@@ -84,7 +84,7 @@ impl Scheduler {
     ///
     /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another plan then, such as a join with
     /// its sides swapped, it runs stages for that, and takes the rows of whichever of them ends last for the answer. So the stage
-    /// that an answer is of must have read all others. Known upstream as nothing yet.
+    /// that an answer is of must have read all others.
     pub(crate) async fn misplaced(
         &self,
         id: &JobId,
