@@ -6,6 +6,7 @@ mod distinct_sets;
 mod empty_relations;
 mod empty_tables;
 mod first_row;
+mod named_filters;
 mod not_in;
 mod requirements;
 
@@ -14,9 +15,11 @@ use std::sync::Arc;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 pub(crate) use first_row::{FirstRow, FirstRowExec};
-pub(crate) use requirements::physical_optimizer_rules;
+pub use named_filters::has_ambiguous_filters;
 
 /// All rules over logical plans, in the order in which they are applied.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -34,6 +37,17 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules.push(Arc::new(distinct_groups::DistinctAsGroups));
     rules.push(Arc::new(distinct_sets::DistinctAsSets));
     rules
+}
+
+/// All rules over physical plans: DataFusion's, or ours in their place.
+pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 3] = [
+        Arc::new(named_filters::NamedFilters::before()),
+        Arc::new(named_filters::NamedFilters::while_running()),
+        Arc::new(requirements::OrderedInputs::default()),
+    ];
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    rules.map(|rule| ours.iter().find(|own| own.name() == rule.name()).cloned().unwrap_or(rule)).collect()
 }
 
 /// An expression that is never NULL, or else this; in the form of which DataFusion sees that it cannot be NULL.

@@ -12,7 +12,6 @@ use datafusion::common::{Result, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::execution_plan::{InvariantLevel, replace_children_if_necessary};
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -20,7 +19,7 @@ use datafusion::physical_plan::{ChildSatisfactionOptions, ExecutionPlan, Executi
 
 /// DataFusion's check, which where it would refuse a plan sorts what is not in order.
 #[derive(Debug, Default)]
-struct OrderedInputs(SanityCheckPlan);
+pub(super) struct OrderedInputs(SanityCheckPlan);
 
 impl PhysicalOptimizerRule for OrderedInputs {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -74,11 +73,4 @@ fn checked(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
     }
     node.check_invariants(InvariantLevel::Executable)?;
     Ok(Transformed::no(node))
-}
-
-/// DataFusion's physical rules, in their order.
-pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let check: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(OrderedInputs::default());
-    let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules.map(|rule| if rule.name() == check.name() { Arc::clone(&check) } else { rule }).collect()
 }

@@ -1,0 +1,253 @@
+//! Filters that go down a physical plan, where columns share names.
+//!
+//! DataFusion 55 follows a filter's columns through projections, filters and exchanges by their names (`FilterRemapper`). Where two columns of
+//! an operator have one name, as both sides of a join do, `a.x < b.x` becomes `a.x < a.x` on the way. So a fence is put over such operators
+//! while filters are pushed down, which lets only those pass whose columns have names of their own.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+
+/// DataFusion's rule, with fences.
+#[derive(Debug)]
+pub(super) struct NamedFilters(FilterPushdown);
+
+impl NamedFilters {
+    /// Filters of the plan.
+    pub(super) fn before() -> Self {
+        Self(FilterPushdown::new())
+    }
+
+    /// Filters that joins and top-k operators make while they run.
+    pub(super) fn while_running() -> Self {
+        Self(FilterPushdown::new_post_optimization())
+    }
+
+    /// The plan with its filters pushed down, and whether one was stopped.
+    fn push_down(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<(Arc<dyn ExecutionPlan>, bool)> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let fenced = plan.transform_up(|node| Ok(fenced(node, &stopped)))?;
+        let plan = self.0.optimize(fenced.data, config)?;
+        let plan = if fenced.transformed { plan.transform_up(|node| Ok(without_fence(node))).data()? } else { plan };
+        Ok((plan, stopped.load(Ordering::Relaxed)))
+    }
+}
+
+impl PhysicalOptimizerRule for NamedFilters {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        self.push_down(plan, config).map(|(plan, _)| plan)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Whether filters of a plan cannot be pushed down by the names of their columns, which whoever plans without fences would do.
+///
+/// # Errors
+/// When filters cannot be pushed down at all.
+pub fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<bool> {
+    NamedFilters::before().push_down(Arc::clone(plan), config).map(|(_, stopped)| stopped)
+}
+
+fn fenced(node: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Transformed<Arc<dyn ExecutionPlan>> {
+    let mut ambiguous = BTreeSet::new();
+    for schema in node.children().into_iter().map(|input| input.schema()).chain([node.schema()]) {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        schema.fields().iter().for_each(|field| *counts.entry(field.name()).or_default() += 1);
+        ambiguous.extend(counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name.clone()));
+    }
+    if ambiguous.is_empty() {
+        return Transformed::no(node);
+    }
+    Transformed::yes(Arc::new(Fence { input: node, ambiguous: Arc::new(ambiguous), stopped: Arc::clone(stopped) }))
+}
+
+fn without_fence(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+    match node.downcast_ref::<Fence>() {
+        Some(fence) => Transformed::yes(Arc::clone(&fence.input)),
+        None => Transformed::no(node),
+    }
+}
+
+/// Stands over an operator while filters are pushed down, and in no plan that runs.
+#[derive(Debug)]
+struct Fence {
+    input: Arc<dyn ExecutionPlan>,
+    /// Names that more than one column of the operator, or of one of its inputs, has.
+    ambiguous: Arc<BTreeSet<String>>,
+    /// Whether a fence of the plan has stopped a filter.
+    stopped: Arc<AtomicBool>,
+}
+
+impl DisplayAs for Fence {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Fence")
+    }
+}
+
+impl ExecutionPlan for Fence {
+    fn name(&self) -> &str {
+        "Fence"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.input.fetch()
+    }
+
+    fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let input = self.input.with_fetch(fetch)?;
+        Some(Arc::new(Self { input, ambiguous: Arc::clone(&self.ambiguous), stopped: Arc::clone(&self.stopped) }))
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (ambiguous, stopped) = (Arc::clone(&self.ambiguous), Arc::clone(&self.stopped));
+        match children.pop() {
+            Some(input) => Ok(Arc::new(Self { input, ambiguous, stopped })),
+            None => Err(DataFusionError::Internal("a fence stands over something".to_string())),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        Err(DataFusionError::Internal("a fence is in no plan that runs".to_string()))
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        let is_ambiguous = |filter: &Arc<dyn PhysicalExpr>| {
+            collect_columns(filter).iter().any(|column| self.ambiguous.contains(column.name()))
+        };
+        if parent_filters.iter().any(is_ambiguous) {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        let fields = self.schema();
+        let fields = fields.fields().iter().enumerate();
+        let allowed: HashSet<usize> =
+            fields.filter(|(_, field)| !self.ambiguous.contains(field.name())).map(|(index, _)| index).collect();
+        let passed = ChildFilterDescription::from_child_with_allowed_indices(&parent_filters, allowed, &self.input)?;
+        Ok(FilterDescription::new().with_child(passed))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::rules::physical_optimizer_rules;
+
+    async fn context() -> SessionContext {
+        let state = SessionStateBuilder::new().with_default_features();
+        let state = state.with_physical_optimizer_rules(physical_optimizer_rules()).build();
+        let context = SessionContext::new_with_state(state);
+        for sql in [
+            "CREATE TABLE few (id BIGINT, n INT, word VARCHAR) AS VALUES (5, 0, 'a'), (1348, 9, NULL)",
+            "CREATE TABLE many (id BIGINT, n INT) AS VALUES (1347, 177), (1348, 8648), (1349, 3723), (1350, 8448), (1351, 1), (1352, 6)",
+        ] {
+            context.sql(sql).await.unwrap().collect().await.unwrap();
+        }
+        context
+    }
+
+    #[tokio::test]
+    async fn a_filter_reads_the_columns_that_it_names() {
+        let context = context().await;
+        for (condition, rows) in [
+            // Of no pair, where few.n >= 0 AND few.n >= few.n would be of one.
+            ("CASE WHEN many.n BETWEEN 0 AND few.n THEN few.word IS NOT NULL END", 0),
+            ("CASE WHEN many.n BETWEEN 9 AND 9000 THEN few.word IS NULL END", 1),
+            ("CASE WHEN many.n >= 0 AND many.n <> few.n THEN few.word IS NULL ELSE few.word = 'a' END", 2),
+        ] {
+            let sql =
+                format!("SELECT 1 FROM many RIGHT JOIN few ON many.id IS NOT DISTINCT FROM few.id WHERE {condition}");
+            let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+            let answer = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+            let found: usize = answer.iter().map(|batch| batch.num_rows()).sum();
+            assert_eq!(found, rows, "{condition}\n{}", pretty_format_batches(&answer).unwrap());
+            let text = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
+            assert!(!text.contains("Fence"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_names_of_its_own_passes() {
+        let context = context().await;
+        let config = context.copied_config().options().as_ref().clone();
+        for (sql, ambiguous) in [
+            ("SELECT n FROM (SELECT n, id FROM many LIMIT 4) WHERE n > 3", false),
+            ("SELECT 1 FROM many JOIN few ON many.id = few.id WHERE many.n > 3 AND few.n > 3", false),
+            (
+                "SELECT 1 FROM many RIGHT JOIN few ON many.id = few.id WHERE CASE WHEN many.n < few.n THEN few.word IS NULL END",
+                true,
+            ),
+        ] {
+            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            assert_eq!(has_ambiguous_filters(&plan, &config).unwrap(), ambiguous, "{sql}");
+        }
+    }
+}
