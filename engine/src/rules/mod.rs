@@ -8,6 +8,7 @@ mod empty_tables;
 mod first_row;
 mod named_filters;
 mod not_in;
+mod offsets;
 mod requirements;
 
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 /// All rules over physical plans: DataFusion's, or ours in their place.
 pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 3] = [
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 4] = [
+        Arc::new(offsets::KeptOffsets::default()),
         Arc::new(named_filters::NamedFilters::before()),
         Arc::new(named_filters::NamedFilters::while_running()),
         Arc::new(requirements::OrderedInputs::default()),

@@ -27,6 +27,7 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode, PiecewiseMergeJoinExec};
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -48,6 +49,8 @@ pub(crate) enum Indivisible {
     WrongKeys(String),
     /// The rows of an input are not in the order that the operator needs.
     WrongOrder(String),
+    /// A sort above an `OFFSET` without `LIMIT` would be done below it.
+    Offset,
     /// Nothing is known of this operator.
     Unknown(String),
     /// The stage exchanges the rows of an input that has none, which Ballista plans for ever.
@@ -67,6 +70,7 @@ impl fmt::Display for Indivisible {
             }
             Self::WrongKeys(operator) => write!(f, "the rows of {operator} are not partitioned by its keys"),
             Self::WrongOrder(operator) => write!(f, "the rows that {operator} reads are not in its order"),
+            Self::Offset => write!(f, "rows would be sorted before an offset leaves some out"),
             Self::Unknown(operator) => write!(f, "it is not known whether {operator} can be divided"),
             Self::NoRows => write!(f, "a stage would exchange the rows of an input without any"),
         }
@@ -96,6 +100,9 @@ pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: us
         found = match () {
             () if node.is::<UnionExec>() => node.children().into_iter().try_for_each(can_be_left_out),
             () if node.is::<HashJoinExec>() => Ok(()),
+            () if node.downcast_ref::<GlobalLimitExec>().is_some_and(|l| l.fetch().is_none()) => {
+                Err(Indivisible::Offset)
+            }
             () if !is_known(node) && !is_exchange(node) => Err(Indivisible::Unknown(node.name().to_string())),
             () => check_join(node, probe.max(partitions)),
         };

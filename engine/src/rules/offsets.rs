@@ -1,0 +1,82 @@
+//! Orders that operators require of their inputs, where an `OFFSET` without `LIMIT` is in between.
+//!
+//! DataFusion 55 keeps a sort above an operator that gives only so many rows, but not above one that leaves some out: it sorts below the
+//! `OFFSET`, which then leaves out other rows. So offsets have a limit while `EnsureRequirements` is at work, of more rows than there can be.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+
+const ALL_ROWS: usize = usize::MAX;
+
+/// DataFusion's rule, which does not look through offsets.
+#[derive(Debug, Default)]
+pub(super) struct KeptOffsets(EnsureRequirements);
+
+impl PhysicalOptimizerRule for KeptOffsets {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let limited = plan.transform_up(|node| Ok(limited(node)))?;
+        let plan = self.0.optimize(limited.data, config)?;
+        if limited.transformed { plan.transform_up(|node| Ok(unlimited(node))).data() } else { Ok(plan) }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+fn limited(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+    match node.downcast_ref::<GlobalLimitExec>() {
+        Some(offset) if offset.fetch().is_none() => {
+            Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(offset.input()), offset.skip(), Some(ALL_ROWS))))
+        }
+        _ => Transformed::no(node),
+    }
+}
+
+/// A sort may have taken over the limit.
+fn unlimited(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+    if node.fetch() != Some(ALL_ROWS) {
+        return Transformed::no(node);
+    }
+    if let Some(limit) = node.downcast_ref::<GlobalLimitExec>() {
+        return Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(limit.input()), limit.skip(), None)));
+    }
+    match node.with_fetch(None) {
+        Some(plan) => Transformed::yes(plan),
+        None => Transformed::no(node),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::prelude::SessionContext;
+
+    use crate::rules::physical_optimizer_rules;
+
+    #[tokio::test]
+    async fn an_offset_leaves_out_the_rows_that_it_names() {
+        let state = SessionStateBuilder::new().with_default_features();
+        let state = state.with_physical_optimizer_rules(physical_optimizer_rules()).build();
+        let context = SessionContext::new_with_state(state);
+        let rows = "CREATE TABLE t AS VALUES (1, 9), (2, 8), (3, 7), (4, 6)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        let sql = "SELECT a, sum(b) OVER (ORDER BY b ROWS 1 PRECEDING) AS s \
+                   FROM (SELECT column1 AS a, column2 AS b FROM t ORDER BY a OFFSET 2) AS q ORDER BY a";
+        let answer = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let text = pretty_format_batches(&answer).unwrap().to_string();
+        assert_eq!(text, "+---+----+\n| a | s  |\n+---+----+\n| 3 | 13 |\n| 4 | 6  |\n+---+----+");
+    }
+}
