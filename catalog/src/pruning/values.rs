@@ -290,6 +290,10 @@ fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
         }
         ScalarValue::Int64(Some(v)) => {
             let high = v.checked_add(i64::from(width) - 1)?;
+            // The column may have been one of 32 bits when the value was made.
+            if *v <= i64::from(i32::MAX) && high > i64::from(i32::MAX) {
+                return None;
+            }
             Some((Some(value.clone()), Some(ScalarValue::Int64(Some(high)))))
         }
         ScalarValue::Decimal128(Some(v), p, s) => {
@@ -354,6 +358,11 @@ mod tests {
         let micros = || DataType::Timestamp(TimeUnit::Microsecond, None);
         check(Transform::Truncate(10), int(-20), DataType::Int32, Some((Some("-20"), Some("-11"))));
         check(Transform::Truncate(10), int(i32::MAX - 3), DataType::Int32, None);
+        let long = |v| ScalarValue::Int64(Some(v));
+        let far = i64::from(i32::MAX);
+        check(Transform::Truncate(10), long(far - 17), DataType::Int64, Some((Some("2147483630"), Some("2147483639"))));
+        check(Transform::Truncate(10), long(far - 7), DataType::Int64, None);
+        check(Transform::Truncate(10), long(far + 3), DataType::Int64, Some((Some("2147483650"), Some("2147483659"))));
         let decimal = ScalarValue::Decimal128(Some(1000), 12, 2);
         check(Transform::Truncate(1000), decimal, DataType::Decimal128(12, 2), Some((Some("10.00"), Some("19.99"))));
         check(Transform::Truncate(3), text("가방끈"), DataType::Utf8, Some((Some("가방끈"), Some("가방끉"))));

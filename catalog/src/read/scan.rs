@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
 use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -113,13 +114,28 @@ pub(super) async fn plan(
     for group in evolved::groups(table.table(), table.columns(), table.own_schema(), &planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
-        let bounds_count = !may_hold_nan(table, &group.files, &asked, filters);
-        scans.push(scan_group(table, state, &group, &asked, limit, share, bounds_count)?);
+        let bounds = if filters.iter().any(is_misread) {
+            Bounds::None
+        } else if may_hold_nan(table, &group.files, &asked, filters) {
+            Bounds::OfManifests
+        } else {
+            Bounds::All
+        };
+        scans.push(scan_group(table, state, &group, &asked, limit, share, bounds)?);
     }
     match <[_; 1]>::try_from(scans) {
         Ok([scan]) => Ok(scan),
         Err(scans) => UnionExec::try_new(scans),
     }
+}
+
+/// The bounds that DataFusion may leave out rows by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    All,
+    /// Not those in Parquet files.
+    OfManifests,
+    None,
 }
 
 /// Whether a floating-point column that the scan gives or filters by may hold NaN.
@@ -138,8 +154,26 @@ fn may_hold_nan(table: &IcebergTable, files: &[Numbered], asked: &[usize], filte
     })
 }
 
-/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files are skipped in part by their own
-/// bounds if `bounds_count`.
+/// Whether the filter has something in it that DataFusion 55 takes for something else when it compares with bounds.
+///
+/// `-c < 9` is not `c > -9` for the least integer, which is its own negative. A list of more than three values tells the zeros apart by their bits, which
+/// comparisons do not. What TRY_CAST makes NULL was none.
+fn is_misread(filter: &Expr) -> bool {
+    let is_zero = |e: &Expr| match e {
+        Expr::Literal(ScalarValue::Float32(Some(v)), _) => *v == 0.0,
+        Expr::Literal(ScalarValue::Float64(Some(v)), _) => *v == 0.0,
+        _ => false,
+    };
+    let misread = |e: &Expr| match e {
+        Expr::Negative(_) | Expr::TryCast(_) => true,
+        Expr::InList(list) => list.list.iter().any(is_zero),
+        _ => false,
+    };
+    filter.exists(|e| Ok(misread(e))).unwrap_or(true)
+}
+
+/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files are skipped in part by
+/// these bounds.
 fn scan_group(
     table: &IcebergTable,
     state: &dyn Session,
@@ -147,7 +181,7 @@ fn scan_group(
     asked: &[usize],
     limit: Option<usize>,
     partitions: usize,
-    bounds_count: bool,
+    bounds: Bounds,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let metadata = table.table().metadata();
     let schema = datafusion::catalog::TableProvider::schema(table);
@@ -158,15 +192,19 @@ fn scan_group(
     let mut files = Vec::with_capacity(group.files.len());
     for (number, file) in &group.files {
         let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
-        files.push(partitioned_file(table, file, values, own)?);
+        let mut file = partitioned_file(table, file, values, own)?;
+        if bounds == Bounds::None {
+            file = without_bounds(file);
+        }
+        files.push(file);
     }
     let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
     let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
     let store = ObjectStoreUrl::parse(only_store(table, &group.files)?)?;
     let mut options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
-    options.global.pruning &= bounds_count;
-    options.global.enable_page_index &= bounds_count;
+    options.global.pruning &= bounds == Bounds::All;
+    options.global.enable_page_index &= bounds == Bounds::All;
     let object_store = state.runtime_env().object_store(&store)?;
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let source = ParquetSource::new(columns.clone())
@@ -293,8 +331,12 @@ fn split(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 
 fn range(file: &PartitionedFile, start: u64, end: u64) -> PartitionedFile {
     let as_offset = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let mut part = file.clone().with_range(as_offset(start), as_offset(end));
     // The file's counts say nothing exact about a part of it.
-    part.statistics = part.statistics.map(|s| Arc::new(s.as_ref().clone().to_inexact()));
-    part
+    without_bounds(file.clone().with_range(as_offset(start), as_offset(end)))
+}
+
+/// The file with statistics that plans are made by, but nothing is left out by.
+fn without_bounds(mut file: PartitionedFile) -> PartitionedFile {
+    file.statistics = file.statistics.map(|s| Arc::new(s.as_ref().clone().to_inexact()));
+    file
 }

@@ -29,7 +29,8 @@ pub fn file_statistics(
         .fields()
         .iter()
         .map(|field| match (field.field_type.as_ref(), constants.get(&field.id)) {
-            (Type::Primitive(ty), Some(Some(literal))) => match bridge::scalar_of(ty, literal) {
+            // Both zeros are in one partition, and all NaN.
+            (Type::Primitive(ty), Some(Some(literal))) if !is_float(ty) => match bridge::scalar_of(ty, literal) {
                 Some(value) => constant(&value, rows),
                 None => column(file, field, rows),
             },
@@ -99,11 +100,14 @@ fn column(file: &DataFile, field: &NestedField, rows: usize) -> ColumnStatistics
     }
 }
 
+fn is_float(ty: &PrimitiveType) -> bool {
+    matches!(ty, PrimitiveType::Float | PrimitiveType::Double)
+}
+
 fn is_exact(ty: &PrimitiveType, nan_free: bool) -> bool {
     match ty {
         PrimitiveType::String | PrimitiveType::Binary | PrimitiveType::Fixed(_) | PrimitiveType::Uuid => false,
-        PrimitiveType::Float | PrimitiveType::Double => nan_free,
-        _ => true,
+        ty => nan_free || !is_float(ty),
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) enum Indivisible {
     WrongKeys(String),
     /// The rows of an input are not in the order that the operator needs.
     WrongOrder(String),
+    /// Rows without columns are counted by their batches, which an exchange does not keep.
+    NoColumns,
     /// A sort above an `OFFSET` without `LIMIT` would be done below it.
     Offset,
     /// Nothing is known of this operator.
@@ -70,6 +72,7 @@ impl fmt::Display for Indivisible {
             }
             Self::WrongKeys(operator) => write!(f, "the rows of {operator} are not partitioned by its keys"),
             Self::WrongOrder(operator) => write!(f, "the rows that {operator} reads are not in its order"),
+            Self::NoColumns => write!(f, "a stage would exchange rows without columns"),
             Self::Offset => write!(f, "rows would be sorted before an offset leaves some out"),
             Self::Unknown(operator) => write!(f, "it is not known whether {operator} can be divided"),
             Self::NoRows => write!(f, "a stage would exchange the rows of an input without any"),
@@ -81,6 +84,9 @@ impl fmt::Display for Indivisible {
 pub(crate) fn check(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     let children = stage.children();
     let [input] = children.as_slice() else { return Err(Indivisible::Unknown(stage.name().to_string())) };
+    if input.schema().fields().is_empty() {
+        return Err(Indivisible::NoColumns);
+    }
     divided(input, input.output_partitioning().partition_count())
 }
 

@@ -14,6 +14,7 @@ mod lookups;
 mod observed;
 mod process;
 mod prompt;
+mod pruned;
 mod sql;
 mod unknown_outcome;
 mod vended;

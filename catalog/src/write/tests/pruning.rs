@@ -1,7 +1,8 @@
-//! Files that the writer makes of random rows, held against random conditions: no file with a row that fits is ruled out, and a file that is taken
-//! for one that fits as a whole has no other row.
+//! Files that the writer makes of random rows, held against random conditions: no file with a row that fits is ruled out, nor a manifest that lists
+//! one, and a file that is taken for one that fits as a whole has no other row.
 //!
-//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed.
+//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed. Statements over whole tables are
+//! held against each other in `tests/it/pruned`.
 
 use arrow::array::{BooleanArray, Float64Array};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -11,8 +12,16 @@ use datafusion::logical_expr::{BinaryExpr, Operator};
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::prelude::{Expr, col, lit};
 
+use iceberg::io::FileIO;
+use iceberg::spec::{
+    FormatVersion, ManifestFile, ManifestList, ManifestListWriter, ManifestWriterBuilder, UNASSIGNED_SEQUENCE_NUMBER,
+};
+
 use super::*;
 use crate::pruning::{self, Predicate};
+
+const SEED: u64 = 20_260;
+const CASES: u64 = 150;
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 struct Random(u64);
@@ -36,6 +45,7 @@ impl Random {
 }
 
 /// A type of column, the transforms that apply to it, and a value.
+#[derive(Clone)]
 struct Kind {
     ty: PrimitiveType,
     transforms: &'static [Transform],
@@ -60,6 +70,10 @@ fn micros(random: &mut Random) -> i64 {
     days * 86_400_000_000 + rest
 }
 
+fn hundredths(random: &mut Random) -> i128 {
+    random.of(&[-1050, -1000, -1, 0, 1, 999, 1000, 1050, 9999])
+}
+
 const KINDS: &[Kind] = &[
     Kind {
         ty: PrimitiveType::Int,
@@ -74,6 +88,13 @@ const KINDS: &[Kind] = &[
         value: |r| ScalarValue::Int64(Some(r.of(&[i64::MIN, -20, -11, -10, -1, 0, 9, 10, 19, i64::MAX]))),
     },
     Kind {
+        ty: PrimitiveType::Float,
+        transforms: &[Transform::Identity, Transform::Void],
+        value: |r| {
+            ScalarValue::Float32(Some(r.of(&[f32::NAN, -f32::NAN, f32::NEG_INFINITY, -1.5, -0.0, 0.0, 0.1, 1.5, 2.5])))
+        },
+    },
+    Kind {
         ty: PrimitiveType::Double,
         transforms: &[Transform::Identity, Transform::Void],
         value: |r| {
@@ -83,7 +104,7 @@ const KINDS: &[Kind] = &[
     Kind {
         ty: PrimitiveType::Decimal { precision: 12, scale: 2 },
         transforms: NUMBERS,
-        value: |r| ScalarValue::Decimal128(Some(r.of(&[-1050, -1000, -1, 0, 1, 999, 1000, 1050, 9999])), 12, 2),
+        value: |r| ScalarValue::Decimal128(Some(hundredths(r)), 12, 2),
     },
     Kind {
         ty: PrimitiveType::Date,
@@ -146,6 +167,23 @@ const KINDS: &[Kind] = &[
     },
 ];
 
+impl Kind {
+    /// What the column may be widened to.
+    fn wider(&self) -> Option<Self> {
+        let of_type = |ty| KINDS.iter().find(|kind| kind.ty == ty).cloned();
+        match self.ty {
+            PrimitiveType::Int => of_type(PrimitiveType::Long),
+            PrimitiveType::Float => of_type(PrimitiveType::Double),
+            PrimitiveType::Decimal { scale, .. } => Some(Self {
+                ty: PrimitiveType::Decimal { precision: 20, scale },
+                value: |r| ScalarValue::Decimal128(Some(hundredths(r)), 20, 2),
+                ..self.clone()
+            }),
+            _ => None,
+        }
+    }
+}
+
 const OPERATORS: [Operator; 8] = [
     Operator::Eq,
     Operator::NotEq,
@@ -157,8 +195,8 @@ const OPERATORS: [Operator; 8] = [
     Operator::IsNotDistinctFrom,
 ];
 
-fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
-    let column = || col("c");
+fn condition(kind: &Kind, name: &str, random: &mut Random, depth: usize) -> Expr {
+    let column = || col(name);
     let value = |random: &mut Random| {
         let value = (kind.value)(random);
         // One in eight values is NULL.
@@ -186,9 +224,9 @@ fn condition(kind: &Kind, random: &mut Random, depth: usize) -> Expr {
         }
         7 if kind.ty == PrimitiveType::Boolean => column(),
         7 => column().eq(value(random)),
-        8 => !condition(kind, random, depth - 1),
-        9 | 10 => condition(kind, random, depth - 1).and(condition(kind, random, depth - 1)),
-        _ => condition(kind, random, depth - 1).or(condition(kind, random, depth - 1)),
+        8 => !condition(kind, name, random, depth - 1),
+        9 | 10 => condition(kind, name, random, depth - 1).and(condition(kind, name, random, depth - 1)),
+        _ => condition(kind, name, random, depth - 1).or(condition(kind, name, random, depth - 1)),
     }
 }
 
@@ -207,65 +245,158 @@ fn env(name: &str) -> Option<u64> {
 
 #[tokio::test]
 async fn pruning_keeps_each_row_that_fits() {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed = env("BERGMILL_PRUNING_SEED").unwrap_or(u64::try_from(clock.as_micros()).unwrap());
-    let cases = env("BERGMILL_PRUNING_CASES").unwrap_or(150);
+    let (seed, cases) = (env("BERGMILL_PRUNING_SEED").unwrap_or(SEED), env("BERGMILL_PRUNING_CASES").unwrap_or(CASES));
     println!("BERGMILL_PRUNING_SEED={seed} BERGMILL_PRUNING_CASES={cases}");
     let mut random = Random(seed);
-    let (mut ruled_out, mut whole, mut conditions) = (0, 0, 0);
+    let (mut ruled_out, mut lists_ruled_out, mut whole, mut conditions) = (0, 0, 0, 0);
     for case in 0..cases {
         let kind = &KINDS[random.below(KINDS.len())];
-        let transform = random.of(kind.transforms);
         let metrics = random.of(&["none", "counts", "full", "truncate(2)", "truncate(16)"]);
-        let partitions = if random.below(6) == 0 { vec![] } else { vec![("c", transform)] };
+        let version = random.of(&[FormatVersion::V1, FormatVersion::V2, FormatVersion::V3]);
         let properties = vec![("write.metadata.metrics.default", metrics)];
-        let table = Table::new(vec![field(1, "c", kind.ty.clone())], Layout { partitions, properties, sort: vec![] });
-        let nulls = random.below(3);
-        let values: Vec<ScalarValue> = (0..1 + random.below(12))
-            .map(|_| {
-                let value = (kind.value)(&mut random);
-                if random.below(6) < nulls { ScalarValue::try_from(value.data_type()).unwrap() } else { value }
-            })
-            .collect();
-        let rows = batch(vec![("c", ScalarValue::iter_to_array(values).unwrap())]);
-        let files = table.write(vec![vec![rows.clone()]]).await.unwrap();
-        assert_eq!(files.iter().map(DataFile::record_count).sum::<u64>(), rows.num_rows() as u64);
-        let (metadata, schema) = (&table.metadata, table.metadata.current_schema());
-        let contents: Vec<RecordBatch> = files.iter().map(|file| in_type_of(&read(file), &rows)).collect();
+        let layout = Layout { properties, ..Layout::default() };
+        let mut table = Table::new(vec![field(1, "c", kind.ty.clone())], layout);
+        let mut lists = Vec::new();
+        for _ in 0..1 + random.below(2) {
+            partition_anew(&mut table, kind, &mut random);
+            let files = table.write(vec![vec![rows(kind, &mut random)]]).await.unwrap();
+            lists.push(listed(&table, files, version, &mut random).await);
+        }
+        let (name, kind) = match random.below(3) {
+            0 => ("c", kind.clone()),
+            1 => ("d", kind.clone()),
+            _ => ("d", kind.wider().unwrap_or_else(|| kind.clone())),
+        };
+        let columns = Schema::builder().with_fields([Arc::new(field(1, name, kind.ty.clone()))]).build().unwrap();
+        let evolved = table.metadata.clone().into_builder(None).add_current_schema(columns).unwrap().build().unwrap();
+        let (metadata, schema) = (&evolved.metadata, evolved.metadata.current_schema());
+        let contents: Vec<Vec<RecordBatch>> =
+            lists.iter().map(|(_, files)| files.iter().map(|file| as_column(file, name, &kind)).collect()).collect();
         for _ in 0..20 {
-            let condition = condition(kind, &mut random, 3);
+            let condition = condition(&kind, name, &mut random, 3);
             let predicate = Predicate::of(&condition, schema);
             let decided = pruning::is_decided_by_partition(&condition, metadata, schema);
             conditions += 1;
-            for (file, rows) in files.iter().zip(&contents) {
-                let held = holds(&condition, rows);
-                let fits = held.iter().filter(|h| *h == Some(true)).count();
-                let what = || {
-                    format!(
-                        "BERGMILL_PRUNING_SEED={seed} case {case}: {condition} ({predicate:?}) over {:?} by {transform}, {metrics}: {file:?}\n{}",
-                        kind.ty,
-                        text(rows)
-                    )
-                };
-                let spec = metadata.default_partition_spec_id();
-                let may_fit = pruning::may_fit(&predicate, file, spec, metadata);
-                assert!(may_fit || fits == 0, "a file with {fits} rows is ruled out: {}", what());
-                let fits_all = pruning::fits_all(&predicate, file, spec, metadata);
-                assert!(!fits_all || fits == rows.num_rows(), "not all rows fit: {}", what());
-                assert!(!decided || !may_fit || fits == rows.num_rows(), "not decided by the partition: {}", what());
-                ruled_out += usize::from(!may_fit);
-                whole += usize::from(fits_all);
+            for ((manifest, files), contents) in lists.iter().zip(&contents) {
+                let may_list = pruning::may_list(&predicate, manifest, metadata);
+                lists_ruled_out += usize::from(!may_list);
+                for (file, rows) in files.iter().zip(contents) {
+                    let fits = holds(&condition, rows).iter().filter(|h| *h == Some(true)).count();
+                    let what = || {
+                        format!(
+                            "BERGMILL_PRUNING_SEED={seed} case {case}: {condition} ({predicate:?}) over {:?}, {metrics}, {version}, \
+                             {:?}: {manifest:?} {file:?}\n{}",
+                            kind.ty,
+                            metadata.partition_specs_iter().collect::<Vec<_>>(),
+                            text(rows)
+                        )
+                    };
+                    assert!(may_list || fits == 0, "a manifest with {fits} rows is ruled out: {}", what());
+                    let spec = manifest.partition_spec_id;
+                    let may_fit = pruning::may_fit(&predicate, file, spec, metadata);
+                    assert!(may_fit || fits == 0, "a file with {fits} rows is ruled out: {}", what());
+                    let fits_all = pruning::fits_all(&predicate, file, spec, metadata);
+                    assert!(!fits_all || fits == rows.num_rows(), "not all rows fit: {}", what());
+                    let is_kept = may_fit && may_list;
+                    assert!(
+                        !decided || !is_kept || fits == rows.num_rows(),
+                        "not decided by the partition: {}",
+                        what()
+                    );
+                    let unknown = pruning::may_fit(&predicate, file, UNKNOWN_SPEC, metadata);
+                    assert!(unknown || fits == 0, "a file of an unknown spec is ruled out: {}", what());
+                    ruled_out += usize::from(!may_fit);
+                    whole += usize::from(fits_all);
+                }
             }
         }
     }
-    println!("{conditions} conditions, {ruled_out} files ruled out, {whole} taken as a whole");
+    println!(
+        "{conditions} conditions, {ruled_out} files and {lists_ruled_out} manifests ruled out, {whole} files taken as a whole"
+    );
     assert!(ruled_out > conditions / 10 && whole > conditions / 20, "{ruled_out} {whole} of {conditions}");
+    assert!(lists_ruled_out > conditions / 20, "{lists_ruled_out} of {conditions}");
+}
+
+/// A spec that no table here has.
+const UNKNOWN_SPEC: i32 = 99;
+
+/// Up to two transforms of the column, for what is written from now on.
+fn partition_anew(table: &mut Table, kind: &Kind, random: &mut Random) {
+    let mut spec = UnboundPartitionSpec::builder();
+    // One of a time's parts would tell the other, and is refused.
+    let is_part = |t: &Transform| matches!(t, Transform::Year | Transform::Month | Transform::Day | Transform::Hour);
+    let mut transforms: Vec<Transform> = Vec::new();
+    for _ in 0..random.of(&[0, 1, 1, 1, 2]) {
+        let new = random.of(kind.transforms);
+        if transforms.iter().all(|t| *t != new && !(is_part(t) && is_part(&new))) {
+            transforms.push(new);
+        }
+    }
+    for transform in transforms {
+        let name = transform.to_string().replace(['[', ']'], "_");
+        spec = spec.add_partition_field(1, format!("by_{name}"), transform).unwrap();
+    }
+    let builder = table.metadata.clone().into_builder(None).add_default_partition_spec(spec.build());
+    table.metadata = builder.unwrap().build().unwrap().metadata;
+}
+
+fn rows(kind: &Kind, random: &mut Random) -> RecordBatch {
+    let nulls = random.below(3);
+    let values: Vec<ScalarValue> = (0..1 + random.below(12))
+        .map(|_| {
+            let value = (kind.value)(random);
+            if random.below(6) < nulls { ScalarValue::try_from(value.data_type()).unwrap() } else { value }
+        })
+        .collect();
+    batch(vec![("c", ScalarValue::iter_to_array(values).unwrap())])
+}
+
+/// The files as a manifest of that format version gives them, and the manifest as its list does.
+async fn listed(
+    table: &Table,
+    files: Vec<DataFile>,
+    version: FormatVersion,
+    random: &mut Random,
+) -> (ManifestFile, Vec<DataFile>) {
+    let (io, metadata) = (FileIO::new_with_memory(), &table.metadata);
+    let (schema, spec) = (metadata.current_schema().clone(), metadata.default_partition_spec().as_ref().clone());
+    let builder = ManifestWriterBuilder::new(io.new_output("memory://manifest").unwrap(), Some(1), schema, spec);
+    let mut writer = match version {
+        FormatVersion::V1 => builder.build_v1(),
+        FormatVersion::V2 => builder.build_v2_data(),
+        FormatVersion::V3 => builder.build_v3_data(),
+    };
+    for file in files {
+        writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER).unwrap();
+    }
+    let manifest = writer.write_manifest_file().await.unwrap();
+    let list = io.new_output("memory://list").unwrap();
+    let output = list.writer().await.unwrap();
+    let mut writer = match version {
+        FormatVersion::V1 => ManifestListWriter::v1(output, 1, None),
+        FormatVersion::V2 => ManifestListWriter::v2(output, 1, None, 1),
+        FormatVersion::V3 => ManifestListWriter::v3(output, 1, None, 1, Some(0)),
+    };
+    writer.add_manifests([manifest].into_iter()).unwrap();
+    writer.close().await.unwrap();
+    let read = list.to_input_file().read().await.unwrap();
+    let list = ManifestList::parse_with_version(&read, version).unwrap();
+    let mut manifest = list.consume_entries().into_iter().next().unwrap();
+    let (entries, _) = manifest.load_manifest(&io).await.unwrap().into_parts();
+    // What other writers leave out.
+    for summary in manifest.partitions.iter_mut().flatten() {
+        summary.contains_nan = summary.contains_nan.filter(|_| random.below(2) == 0);
+        summary.lower_bound = summary.lower_bound.take().filter(|_| random.below(8) > 0);
+    }
+    manifest.partitions = manifest.partitions.take().filter(|_| random.below(8) > 0);
+    (manifest, entries.iter().map(|entry| entry.data_file().clone()).collect())
 }
 
 /// A file's rows as the table has them.
-fn in_type_of(rows: &RecordBatch, table: &RecordBatch) -> RecordBatch {
-    let column = arrow::compute::cast(rows.column(0), table.column(0).data_type()).unwrap();
-    batch(vec![("c", column)])
+fn as_column(file: &DataFile, name: &str, kind: &Kind) -> RecordBatch {
+    let ty = (kind.value)(&mut Random(0)).data_type();
+    batch(vec![(name, arrow::compute::cast(read(file).column(0), &ty).unwrap())])
 }
 
 #[test]
