@@ -195,8 +195,8 @@ impl World {
     }
 }
 
-/// How DuckDB begins to say that it has not what a query needs.
-const LACKS: [&str; 2] = ["NotImplementedException", "BinderException"];
+/// How DuckDB begins to say that it has not what a query needs, or is at fault itself.
+const LACKS: [&str; 3] = ["NotImplementedException", "BinderException", "InternalException"];
 
 /// Whether each of the shapes that were asked has other rows than plain DataFusion, and they are those of DuckDB.
 fn all_agree(faults: &[Fault], shapes: usize, duckdb: &Answer, order: &Order) -> Result<bool> {

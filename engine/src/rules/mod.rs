@@ -1,5 +1,6 @@
 //! Rules of the optimizer, beside DataFusion's own: each makes a plan of the same rows that runs right, or faster.
 
+mod constant_filters;
 mod cross_joins;
 mod distinct_groups;
 mod distinct_sets;
@@ -26,8 +27,11 @@ pub use named_filters::has_ambiguous_filters;
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(not_in::NotIn)];
     // In the place of those of the same name.
-    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 2] =
-        [Arc::new(cross_joins::CrossJoins::default()), Arc::new(empty_relations::EmptyRelations::default())];
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
+        Arc::new(constant_filters::ConstantFilters::default()),
+        Arc::new(cross_joins::CrossJoins::default()),
+        Arc::new(empty_relations::EmptyRelations::default()),
+    ];
     // DistinctAsGroups does what this one does, without decimals that come out wider than was announced.
     let unwanted = "single_distinct_aggregation_to_group_by";
     for rule in Optimizer::new().rules.into_iter().filter(|rule| rule.name() != unwanted) {

@@ -6,13 +6,17 @@
 mod avro_field_names;
 mod bucket_nanoseconds;
 mod cluster;
+mod constant_filter;
+mod cross_join_nulls;
 mod days_before_1970;
 mod empty_exchange;
 mod empty_union_input;
+mod filter_names;
 mod join_constants;
 mod lost_executor;
 mod not_in_correlated;
 mod not_in_null_literal;
+mod offset_sort;
 mod order_lost;
 mod other_stage_rows;
 mod outer_join_tasks;

@@ -53,16 +53,16 @@ fn columns_are_read_under_the_names_that_they_have_in_the_file() {
         let of: Vec<_> = of.into_iter().collect();
         assert_eq!(read_as(&names(&of, others)).unwrap(), expected, "{changes:?} {others:?}");
     };
-    check(&[], &[], "a s(x y) l[element(z)]");
-    check(&[(1, Some("b")), (12, Some("w")), (21, Some("v"))], &[], "b s(x w) l[element(v)]");
+    check(&[], &[], "a s(x y) l[item(z)]");
+    check(&[(1, Some("b")), (12, Some("w")), (21, Some("v"))], &[], "b s(x w) l[item(v)]");
     // A column that is not in the file has a name that is not in the file either.
-    check(&[(1, None)], &[], "a s(x y) l[element(z)]");
-    check(&[(1, None)], &["a"], "a' s(x y) l[element(z)]");
-    check(&[(1, None)], &["a", "a'"], "a'' s(x y) l[element(z)]");
-    check(&[(12, None)], &["y"], "a s(x y') l[element(z)]");
-    check(&[(2, None), (11, None), (12, None)], &["s"], "a s'(x y) l[element(z)]");
+    check(&[(1, None)], &[], "a s(x y) l[item(z)]");
+    check(&[(1, None)], &["a"], "a' s(x y) l[item(z)]");
+    check(&[(1, None)], &["a", "a'"], "a'' s(x y) l[item(z)]");
+    check(&[(12, None)], &["y"], "a s(x y') l[item(z)]");
+    check(&[(2, None), (11, None), (12, None)], &["s"], "a s'(x y) l[item(z)]");
     // Names that were exchanged.
-    check(&[(11, Some("y")), (12, Some("x"))], &[], "a s(y x) l[element(z)]");
+    check(&[(11, Some("y")), (12, Some("x"))], &[], "a s(y x) l[item(z)]");
 }
 
 #[test]
