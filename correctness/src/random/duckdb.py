@@ -9,6 +9,8 @@ import pyarrow as pa
 
 connection = duckdb.connect(config={"threads": 1})
 connection.execute("SET TimeZone = 'UTC'")
+# It would be drawn into the replies.
+connection.execute("SET enable_progress_bar = false")
 
 
 def load(request):

@@ -132,6 +132,11 @@ impl World {
             Some(Who::Shape(shape)) => vec![(shape, self.clusters.run(shape, &text).await?)],
             Some(Who::DuckDb) => vec![],
         };
+        let is_too_large =
+            |outcome: &Outcome| matches!(outcome, Outcome::Failed(detail) if detail.contains("Resources exhausted"));
+        if outcomes.iter().any(|(_, outcome)| is_too_large(outcome)) {
+            return Ok(Asked::Refused("more memory than a cluster has".into()));
+        }
         let (mut faults, shapes) = (Vec::new(), outcomes.len());
         for (shape, outcome) in outcomes {
             let who = Who::Shape(shape);
