@@ -1,12 +1,11 @@
-//! Random queries, in the scheduler, whole on one executor and in stages on two: from a seed that is always the same,
-//! and
-//! from one that never is. Both are printed.
+//! Random queries, in the scheduler, whole on one executor and in stages on two, from seeds that are always the same.
 //!
-//! `correctness/run` asks more of them, in every shape, and DuckDB too.
+//! `correctness/run` asks more of them, of new seeds, in every shape, and DuckDB too, which decides where plain DataFusion is alone.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::time::Duration;
 
-use bergmill_correctness::random::{Settings, run, seed_of_the_clock};
+use bergmill_correctness::random::{Settings, run};
 use bergmill_correctness::{Report, Shape};
 
 const QUERIES: u64 = 150;
@@ -36,6 +35,7 @@ async fn check(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_queries_have_one_answer() {
-    check(12).await;
-    check(seed_of_the_clock()).await;
+    for seed in [12, 5] {
+        check(seed).await;
+    }
 }

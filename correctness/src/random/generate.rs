@@ -287,13 +287,7 @@ impl Generator<'_> {
     fn add_item(&mut self, select: &mut Select, columns: &mut Vec<Column>, expr: Expr, rows: f64) {
         let name = self.name("x");
         let (ty, digits) = (expr.ty, expr.digits);
-        columns.push(Column {
-            table: String::new(),
-            name: name.clone(),
-            ty,
-            digits,
-            distinct: rows.max(1.0).min(50.0),
-        });
+        columns.push(Column { table: String::new(), name: name.clone(), ty, digits, distinct: rows.clamp(1.0, 50.0) });
         select.items.push(Item { expr, name });
     }
 }

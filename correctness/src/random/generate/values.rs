@@ -248,7 +248,7 @@ impl Generator<'_> {
             }
             2 => Expr::same(
                 Ty::Text,
-                *self.dice.pick(&["substr({}, 1, 2)", "substr({}, 2, 1)", "substr({}, 2)"]),
+                ["substr({}, 1, 2)", "substr({}, 2, 1)", "substr({}, 2)"][self.dice.below(3)],
                 vec![a],
             ),
             3 => Expr::same(Ty::Text, "left({}, 2)", vec![a]),
