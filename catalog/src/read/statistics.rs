@@ -29,7 +29,7 @@ pub fn file_statistics(
         .fields()
         .iter()
         .map(|field| match (field.field_type.as_ref(), constants.get(&field.id)) {
-            // Both zeros are in one partition, and all NaN.
+            // Others may have both zeros in one partition, as all NaN are.
             (Type::Primitive(ty), Some(Some(literal))) if !is_float(ty) => match bridge::scalar_of(ty, literal) {
                 Some(value) => constant(&value, rows),
                 None => column(file, field, rows),

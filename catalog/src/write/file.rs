@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::WriteSpec;
 use super::cleanup::{delete, object_path};
 use super::metrics::{MetricsModes, NanCounts, file_metrics};
-use super::partition::{PartitionKey, Partitioner};
+use super::partition::{PartitionKey, Partitioner, is_same};
 use super::result::WrittenFile;
 use super::settings::{target_file_bytes, writer_options};
 use crate::error::{Error, Result};
@@ -90,7 +90,7 @@ impl TaskWriter {
     }
 
     async fn write_to(&mut self, partition: PartitionKey, rows: &RecordBatch) -> Result<()> {
-        if self.open.as_ref().is_some_and(|file| file.partition != partition) {
+        if self.open.as_ref().is_some_and(|file| !is_same(&file.partition, &partition)) {
             self.close().await?;
         }
         let file = match &mut self.open {
