@@ -8,14 +8,14 @@ use ballista_core::JobId;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use bergmill_engine::{Failure, count_sorts, with_room_to_merge};
+use bergmill_engine::Failure;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-/// Ballista's engine, but for how failures are reported, and for the memory that sorts keep free.
+/// Ballista's engine, but for how failures are reported.
 pub(crate) struct Engine(DefaultExecutionEngine);
 
 impl Engine {
@@ -35,7 +35,6 @@ impl ExecutionEngine for Engine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let sorts = count_sorts(&plan);
         let stage = self.0.create_query_stage_exec(
             job_id,
             stage_id,
@@ -45,19 +44,16 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage { stage, sorts }))
+        Ok(Arc::new(Stage(stage)))
     }
 }
 
 #[derive(Debug)]
-struct Stage {
-    stage: Arc<dyn QueryStageExecutor>,
-    sorts: usize,
-}
+struct Stage(Arc<dyn QueryStageExecutor>);
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -68,24 +64,23 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let context = Arc::new(with_room_to_merge(&context, self.sorts));
-        self.stage.execute_query_stage(task_id, context).await.map_err(reported)
+        self.0.execute_query_stage(task_id, context).await.map_err(reported)
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
-        self.stage.collect_plan_metrics()
+        self.0.collect_plan_metrics()
     }
 
     fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
-        self.stage.collect_runtime_stats_reports()
+        self.0.collect_runtime_stats_reports()
     }
 
     fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
-        self.stage.collect_window_state_reports()
+        self.0.collect_window_state_reports()
     }
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
-        self.stage.collect_column_stats()
+        self.0.collect_column_stats()
     }
 }
 
