@@ -11,6 +11,8 @@ mod named_filters;
 mod not_in;
 mod offsets;
 mod requirements;
+#[cfg(test)]
+mod same_answer;
 
 use std::sync::Arc;
 

@@ -39,24 +39,13 @@ impl NamedFilters {
     pub(super) fn while_running() -> Self {
         Self(FilterPushdown::new_post_optimization())
     }
-
-    /// The plan with its filters pushed down, and whether one was stopped.
-    fn push_down(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        config: &ConfigOptions,
-    ) -> Result<(Arc<dyn ExecutionPlan>, bool)> {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let fenced = plan.transform_up(|node| Ok(fenced(node, &stopped)))?;
-        let plan = self.0.optimize(fenced.data, config)?;
-        let plan = if fenced.transformed { plan.transform_up(|node| Ok(without_fence(node))).data()? } else { plan };
-        Ok((plan, stopped.load(Ordering::Relaxed)))
-    }
 }
 
 impl PhysicalOptimizerRule for NamedFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        self.push_down(plan, config).map(|(plan, _)| plan)
+        let fenced = fenced(plan, &Arc::default())?;
+        let plan = self.0.optimize(fenced.data, config)?;
+        if fenced.transformed { plan.transform_up(|node| Ok(without_fence(node))).data() } else { Ok(plan) }
     }
 
     fn name(&self) -> &str {
@@ -73,10 +62,21 @@ impl PhysicalOptimizerRule for NamedFilters {
 /// # Errors
 /// When filters cannot be pushed down at all.
 pub fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<bool> {
-    NamedFilters::before().push_down(Arc::clone(plan), config).map(|(_, stopped)| stopped)
+    let stopped = Arc::new(AtomicBool::new(false));
+    let fenced = fenced(Arc::clone(plan), &stopped)?;
+    // Most plans have no two columns of one name.
+    if fenced.transformed {
+        FilterPushdown::new().optimize(fenced.data, config)?;
+    }
+    Ok(stopped.load(Ordering::Relaxed))
 }
 
-fn fenced(node: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Transformed<Arc<dyn ExecutionPlan>> {
+/// The plan with fences, which say in `stopped` whether they have stopped a filter.
+fn fenced(plan: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    plan.transform_up(|node| Ok(with_fence(node, stopped)))
+}
+
+fn with_fence(node: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Transformed<Arc<dyn ExecutionPlan>> {
     let mut ambiguous = BTreeSet::new();
     for schema in node.children().into_iter().map(|input| input.schema()).chain([node.schema()]) {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
