@@ -105,6 +105,11 @@ fn small<N: Copy + std::fmt::Display, S: TryFrom<N>>(n: N) -> Result<S> {
     S::try_from(n).map_err(|_| Error::new(ErrorKind::Corrupt, format!("{n} is too large for an Arrow type")))
 }
 
+/// Whether values of the type may be NaN, and zeros of two signs.
+pub(crate) fn is_float(ty: &PrimitiveType) -> bool {
+    matches!(ty, PrimitiveType::Float | PrimitiveType::Double)
+}
+
 /// The same columns, all of them and all in them optional: what a query happens never to give as NULL today is no promise
 /// for the table that its answer is kept in.
 pub fn optional(schema: &ArrowSchema) -> ArrowSchema {

@@ -194,7 +194,7 @@ pub(super) fn primitive(column: &NestedField) -> Option<&PrimitiveType> {
 }
 
 pub(super) fn is_float(column: &NestedField) -> bool {
-    matches!(primitive(column), Some(PrimitiveType::Float | PrimitiveType::Double))
+    primitive(column).is_some_and(bridge::is_float)
 }
 
 pub(super) fn arrow_type(column: &NestedField) -> Option<DataType> {

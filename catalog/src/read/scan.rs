@@ -21,7 +21,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use iceberg::spec::{DataFileFormat, PrimitiveType, Type};
+use iceberg::spec::{DataFileFormat, Type};
 use object_store::ObjectMeta;
 
 use super::evolved::{self, Group};
@@ -29,6 +29,7 @@ use super::hidden::{file_fields, file_values};
 use super::provider::IcebergTable;
 use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
+use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
 use crate::location::Location;
@@ -146,7 +147,7 @@ fn may_hold_nan(table: &IcebergTable, files: &[Numbered], asked: &[usize], filte
     let schema = datafusion::catalog::TableProvider::schema(table);
     let filtered = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str());
     let mut names = asked.iter().map(|at| schema.field(*at).name().as_str()).chain(filtered);
-    let is_float = |ty: &Type| matches!(ty.as_primitive_type(), Some(PrimitiveType::Float | PrimitiveType::Double));
+    let is_float = |ty: &Type| ty.as_primitive_type().is_some_and(bridge::is_float);
     let has_none = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
     names.any(|name| match table.columns().field_by_name(name) {
         Some(field) => is_float(&field.field_type) && !files.iter().all(|(_, file)| has_none(file, field.id)),

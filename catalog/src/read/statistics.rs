@@ -30,7 +30,8 @@ pub fn file_statistics(
         .iter()
         .map(|field| match (field.field_type.as_ref(), constants.get(&field.id)) {
             // Others may have both zeros in one partition, as all NaN are.
-            (Type::Primitive(ty), Some(Some(literal))) if !is_float(ty) => match bridge::scalar_of(ty, literal) {
+            (Type::Primitive(ty), Some(Some(literal))) if !bridge::is_float(ty) => match bridge::scalar_of(ty, literal)
+            {
                 Some(value) => constant(&value, rows),
                 None => column(file, field, rows),
             },
@@ -100,14 +101,10 @@ fn column(file: &DataFile, field: &NestedField, rows: usize) -> ColumnStatistics
     }
 }
 
-fn is_float(ty: &PrimitiveType) -> bool {
-    matches!(ty, PrimitiveType::Float | PrimitiveType::Double)
-}
-
 fn is_exact(ty: &PrimitiveType, nan_free: bool) -> bool {
     match ty {
         PrimitiveType::String | PrimitiveType::Binary | PrimitiveType::Fixed(_) | PrimitiveType::Uuid => false,
-        ty => nan_free || !is_float(ty),
+        ty => nan_free || !bridge::is_float(ty),
     }
 }
 
