@@ -135,7 +135,7 @@ settings! {
         /// Memory that queries may hold before they spill, in MiB, shared by all [default: 1024]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
-        /// Queries that read fewer bytes run in the scheduler's process [default: 4194304]
+        /// Queries that read no more bytes, and join few rows, run in the scheduler's process [default: 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
     }
@@ -163,7 +163,7 @@ settings! {
         /// Memory for queries in the scheduler's own process, in MiB [default: 512]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
-        /// Queries that read fewer bytes run in the scheduler's process [default: 4194304]
+        /// Queries that read no more bytes, and join few rows, run in the scheduler's process [default: 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
         /// Folder for spilled data [default: a temporary one]
