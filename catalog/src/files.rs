@@ -82,14 +82,16 @@ impl SeenFiles {
         Ok(Arc::new(files))
     }
 
-    /// The manifests of `snapshot`.
+    /// The manifests of `snapshot` that may list live files. The others say what the snapshot has deleted.
     pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
         let path = snapshot.manifest_list();
         let known = lock(&self.lists).get(path);
         if let Some(known) = known {
             return Ok(known);
         }
-        let read = Arc::new(manifest_list(table, snapshot).await?);
+        let mut read = manifest_list(table, snapshot).await?;
+        read.retain(has_live_files);
+        let read = Arc::new(read);
         lock(&self.lists).put(path, Arc::clone(&read), read.len());
         Ok(read)
     }
@@ -122,6 +124,11 @@ impl SeenFiles {
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a file that the manifest lists may be alive.
+pub(crate) fn has_live_files(manifest: &ManifestFile) -> bool {
+    manifest.has_added_files() || manifest.has_existing_files()
 }
 
 pub(crate) fn live_files(file: &ManifestFile, manifest: Manifest) -> Result<Vec<Arc<LiveFile>>> {

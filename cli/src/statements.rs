@@ -1,37 +1,39 @@
 //! Cutting a script into statements.
 
-/// The statements of a text, without the semicolons between them. A semicolon in quotes or in a comment cuts nothing.
-/// The last one is `complete` when a semicolon ended it.
+/// The statements of a text, without the semicolons between them. A semicolon in quotes or in a comment cuts nothing, and
+/// comments alone are no statement. The last one is `complete` when a semicolon ended it.
 pub fn split(text: &str) -> (Vec<String>, bool) {
     let mut statements = Vec::new();
     let mut current = String::new();
+    let mut says_something = false;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let taken = if rest.starts_with("--") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.find("*/").map_or(rest.len(), |end| end + 4)
-        } else if c == '\'' || c == '"' {
-            rest[1..].find(c).map_or(rest.len(), |end| end + 2)
+        let comment = if rest.starts_with("--") {
+            Some(rest.find('\n').unwrap_or(rest.len()))
         } else {
-            c.len_utf8()
+            rest.strip_prefix("/*").map(|comment| comment.find("*/").map_or(rest.len(), |end| end + 4))
         };
+        let taken = comment.unwrap_or_else(|| match c {
+            '\'' | '"' => rest[1..].find(c).map_or(rest.len(), |end| end + 2),
+            _ => c.len_utf8(),
+        });
         let (piece, after) = rest.split_at(taken);
         rest = after;
         if c == ';' {
-            push(&mut statements, &mut current);
+            push(&mut statements, &mut current, &mut says_something);
         } else {
             current.push_str(piece);
+            says_something |= comment.is_none() && !c.is_whitespace();
         }
     }
-    let complete = current.trim().is_empty();
-    push(&mut statements, &mut current);
+    let complete = !says_something;
+    push(&mut statements, &mut current, &mut says_something);
     (statements, complete)
 }
 
-fn push(statements: &mut Vec<String>, current: &mut String) {
+fn push(statements: &mut Vec<String>, current: &mut String, says_something: &mut bool) {
     let statement = std::mem::take(current);
-    if !statement.trim().is_empty() {
+    if std::mem::take(says_something) {
         statements.push(statement.trim().to_string());
     }
 }
@@ -50,5 +52,7 @@ mod tests {
         check("select 'it''s;' /* ; */ ;;", &["select 'it''s;' /* ; */"], true);
         check("select '배송;", &["select '배송;"], false);
         check(" \n", &[], true);
+        check("-- first\nselect 1; /* ; */; -- done", &["-- first\nselect 1"], true);
+        check("select 1 -- done", &["select 1 -- done"], false);
     }
 }

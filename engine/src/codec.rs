@@ -10,7 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
-use crate::rules::FirstRowExec;
+use crate::rules::{FirstRowExec, PropertyBarrierExec};
 use crate::whole_query::WholeQueryExec;
 
 /// Begin the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of
@@ -20,6 +20,7 @@ const WRITE_TAG: &[u8] = b"BERGMILL/write/1:";
 const WHOLE_TAG: &[u8] = b"BERGMILL/whole/2:";
 const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
 const POSITION_TAG: &[u8] = b"BERGMILL/position/1:";
+const BARRIER_TAG: &[u8] = b"BERGMILL/barrier/1:";
 
 /// Ballista's codec plus our nodes.
 #[derive(Debug, Default)]
@@ -43,6 +44,9 @@ impl PhysicalExtensionCodec for PlanCodec {
         }
         if buf == POSITION_TAG {
             return Ok(Arc::new(RowPositionExec::try_new(only(inputs)?)?));
+        }
+        if buf == BARRIER_TAG {
+            return Ok(Arc::new(PropertyBarrierExec::new(only(inputs)?)));
         }
         match buf.strip_prefix(WRITE_TAG) {
             Some(node) => Ok(write::decode(node, only(inputs)?)?),
@@ -68,6 +72,10 @@ impl PhysicalExtensionCodec for PlanCodec {
         }
         if node.is::<RowPositionExec>() {
             buf.extend_from_slice(POSITION_TAG);
+            return Ok(());
+        }
+        if node.is::<PropertyBarrierExec>() {
+            buf.extend_from_slice(BARRIER_TAG);
             return Ok(());
         }
         match node.downcast_ref::<write::IcebergWriteExec>() {

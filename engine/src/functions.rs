@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use ballista_core::extension::ballista_scalar_functions;
+use ballista_core::extension::{ballista_scalar_functions, ballista_window_functions};
 use ballista_core::registry::BallistaFunctionRegistry;
 use bergmill_catalog::relabel_udf;
 use bergmill_catalog::write::partition_udf;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, WindowUDF};
 
+use crate::lead_lag::with_nulls_ignored;
 use crate::session::cluster_config;
 use crate::zoned_timestamps::with_zones;
 
@@ -17,6 +18,11 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.push(Arc::new(partition_udf()));
     functions.push(Arc::new(relabel_udf()));
     functions
+}
+
+/// All window functions that are not aggregates as well.
+pub(crate) fn window_functions() -> Vec<Arc<WindowUDF>> {
+    with_nulls_ignored(ballista_window_functions())
 }
 
 /// All functions, for an executor. They have the settings of the session that planned them, as in it: a plan names a function and does
@@ -29,5 +35,10 @@ pub fn function_registry() -> BallistaFunctionRegistry {
     };
     // Ballista's default registry lacks the functions on nested values, such as `make_array`.
     let functions = scalar_functions().into_iter().map(planned).map(|f| (f.name().to_string(), f));
-    BallistaFunctionRegistry { scalar_functions: functions.collect(), ..BallistaFunctionRegistry::default() }
+    let windows = window_functions().into_iter().map(|f| (f.name().to_string(), f));
+    BallistaFunctionRegistry {
+        scalar_functions: functions.collect(),
+        window_functions: windows.collect(),
+        ..BallistaFunctionRegistry::default()
+    }
 }

@@ -7,6 +7,7 @@ mod codec;
 mod compact;
 mod failure;
 mod functions;
+mod lead_lag;
 mod one_stream;
 mod round_trip;
 mod rules;
@@ -23,7 +24,6 @@ pub use failure::{Failure, FailureKind};
 pub use functions::function_registry;
 pub use one_stream::one_stream;
 pub use round_trip::{Encoding, RoundTrip};
-pub use rules::has_ambiguous_filters;
 pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ballista_core::config::BallistaConfig;
-use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions, ballista_window_functions};
+use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions};
 use bergmill_catalog::VersionedTables;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -11,8 +11,8 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 
-use crate::functions::scalar_functions;
-use crate::rules::{optimizer_rules, physical_optimizer_rules};
+use crate::functions::{scalar_functions, window_functions};
+use crate::rules::optimizer_rules;
 use crate::write_node::NodePlanner;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
@@ -69,10 +69,9 @@ pub fn session_state(
         .with_default_features()
         .with_scalar_functions(scalar_functions())
         .with_aggregate_functions(ballista_aggregate_functions())
-        .with_window_functions(ballista_window_functions())
+        .with_window_functions(window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_optimizer_rules(optimizer_rules())
-        .with_physical_optimizer_rules(physical_optimizer_rules())
         .with_relation_planners(vec![Arc::new(VersionedTables)])
         .with_query_planner(Arc::new(NodePlanner))
         .build()

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bergmill_catalog::write::{self, WriteSpec};
 use datafusion::catalog::Session;
-use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::common::{DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::Expr;
 
-use crate::rules::FirstRow;
+use crate::rules::{FirstRow, physical_optimizer_rules};
 
 /// Writes its input's rows into data files of one table; its own rows name the files.
 #[derive(Debug, Clone)]
@@ -91,7 +93,7 @@ impl UserDefinedLogicalNodeCore for WriteNode {
     }
 }
 
-/// DataFusion's planner, taught our nodes.
+/// DataFusion's planner, taught our nodes and our rules over physical plans.
 #[derive(Debug)]
 pub(crate) struct NodePlanner;
 
@@ -99,7 +101,13 @@ pub(crate) struct NodePlanner;
 impl QueryPlanner for NodePlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
-        planner.create_physical_plan(plan, session).await
+        // Here rather than in the session: Ballista plans in stages by the session, but with rules of its own.
+        let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
+            return internal_err!("a session of another kind plans a query");
+        };
+        let rules = physical_optimizer_rules(state.physical_optimizers());
+        let state = SessionStateBuilder::from(state.clone()).with_physical_optimizer_rules(rules).build();
+        planner.create_physical_plan(plan, &state).await
     }
 }
 

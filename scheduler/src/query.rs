@@ -13,7 +13,7 @@ use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
-use bergmill_engine::{Encoding, MAX_MESSAGE_BYTES, WholeQueryExec, has_ambiguous_filters, without_views};
+use bergmill_engine::{Encoding, MAX_MESSAGE_BYTES, WholeQueryExec, without_views};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -289,12 +289,6 @@ async fn refused_before_cutting(
     single: &Arc<dyn ExecutionPlan>,
     session: &StatementSession,
 ) -> Option<String> {
-    // Ballista plans with rules of its own.
-    match has_ambiguous_filters(single, session.single.config_options()) {
-        Ok(false) => {}
-        Ok(true) => return Some("a filter names columns that share their name with others".to_string()),
-        Err(e) => return Some(e.strip_backtrace()),
-    }
     if divisible::check_before_cutting(single, usize::MAX).is_ok() {
         return None;
     }

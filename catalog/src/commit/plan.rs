@@ -171,11 +171,6 @@ pub(super) fn fate(selection: &Selection, file: &ManifestFile, manifest: &Manife
     Ok(if removed.is_empty() { Fate::Keep } else { Fate::Rewrite(removed) })
 }
 
-/// Manifests that only say what an older snapshot deleted have nothing to say to a newer one.
-pub(super) fn has_live_files(manifest: &ManifestFile) -> bool {
-    manifest.has_added_files() || manifest.has_existing_files()
-}
-
 /// Files that came or went, counted.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {

@@ -17,7 +17,7 @@ use super::partitions::Selection;
 use super::plan::{self, Changes, Fate, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{load_manifests, manifest_list};
+use crate::files::{has_live_files, load_manifests, manifest_list};
 use crate::metadata_paths::{expired, metadata_folder, next_location};
 use crate::table::discard;
 
@@ -245,7 +245,8 @@ async fn carried_over(
         Some(current) => manifest_list(table, current).await?,
         None => Vec::new(),
     };
-    manifests.retain(plan::has_live_files);
+    // What an older snapshot deleted has nothing to say to a newer one.
+    manifests.retain(has_live_files);
 
     take_out(table, selection, manifests.iter().filter(|m| first(m)), staged).await?;
     if let Selection::Files(paths) = selection {

@@ -126,10 +126,17 @@ impl WriteSpec {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             let (source, _) = self.source(field.source_id)?;
-            // The iceberg crate has no Avro form for such a value: better refused here than at the commit.
-            let is_uuid = *source.field_type == Type::Primitive(PrimitiveType::Uuid);
-            if is_uuid && field.transform == Transform::Identity {
-                let message = format!("partitions by the values of {}, a uuid; bucket[n] can be written", source.name);
+            // The iceberg crate has no Avro form for a uuid, and does not read a time in nanoseconds again: better refused here
+            // than at the commit or after it.
+            let instead = match source.field_type.as_primitive_type() {
+                Some(PrimitiveType::Uuid) => "a uuid; bucket[n] can be written",
+                Some(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs) => {
+                    "in nanoseconds; hour can be written"
+                }
+                _ => continue,
+            };
+            if field.transform == Transform::Identity {
+                let message = format!("partitions by the values of {}, {instead}", source.name);
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         }

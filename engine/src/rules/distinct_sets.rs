@@ -10,6 +10,8 @@
 //! GROUP BY k
 //! ```
 //!
+//! What [`super::property_barriers`] does is needed for it: grouping sets are not in the order of their input.
+//!
 //! A `FILTER` of a distinct aggregate goes into its argument: the functions here do not see NULL.
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod first_row;
 mod named_filters;
 mod not_in;
 mod offsets;
+mod property_barriers;
 mod requirements;
 #[cfg(test)]
 mod same_answer;
@@ -20,10 +21,9 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 pub(crate) use first_row::{FirstRow, FirstRowExec};
-pub use named_filters::has_ambiguous_filters;
+pub(crate) use property_barriers::PropertyBarrierExec;
 
 /// All rules over logical plans, in the order in which they are applied.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -46,19 +46,33 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// All rules over physical plans: DataFusion's, or ours in their place.
-pub(crate) fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, and before them.
+pub(crate) fn physical_optimizer_rules(
+    rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 4] = [
         Arc::new(offsets::KeptOffsets::default()),
         Arc::new(named_filters::NamedFilters::before()),
         Arc::new(named_filters::NamedFilters::while_running()),
         Arc::new(requirements::OrderedInputs::default()),
     ];
-    let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules.map(|rule| ours.iter().find(|own| own.name() == rule.name()).cloned().unwrap_or(rule)).collect()
+    let mut all: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(property_barriers::PropertyBarriers)];
+    all.extend(rules.iter().map(|rule| ours.iter().find(|own| own.name() == rule.name()).unwrap_or(rule)).cloned());
+    all
 }
 
 /// An expression that is never NULL, or else this; in the form of which DataFusion sees that it cannot be NULL.
 fn or_else(expr: Expr, otherwise: ScalarValue) -> Result<Expr> {
     when(expr.clone().is_not_null(), expr).otherwise(lit(otherwise))
+}
+
+#[cfg(test)]
+fn physical_session(config: datafusion::prelude::SessionConfig) -> datafusion::prelude::SessionContext {
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+    let state = SessionStateBuilder::new().with_default_features().with_config(config);
+    let rules = physical_optimizer_rules(&PhysicalOptimizer::new().rules);
+    datafusion::prelude::SessionContext::new_with_state(state.with_physical_optimizer_rules(rules).build())
 }

@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
@@ -43,7 +41,7 @@ impl NamedFilters {
 
 impl PhysicalOptimizerRule for NamedFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let fenced = fenced(plan, &Arc::default())?;
+        let fenced = plan.transform_up(|node| Ok(with_fence(node)))?;
         let plan = self.0.optimize(fenced.data, config)?;
         if fenced.transformed { plan.transform_up(|node| Ok(without_fence(node))).data() } else { Ok(plan) }
     }
@@ -57,26 +55,7 @@ impl PhysicalOptimizerRule for NamedFilters {
     }
 }
 
-/// Whether filters of a plan cannot be pushed down by the names of their columns, which whoever plans without fences would do.
-///
-/// # Errors
-/// When filters cannot be pushed down at all.
-pub fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<bool> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let fenced = fenced(Arc::clone(plan), &stopped)?;
-    // Most plans have no two columns of one name.
-    if fenced.transformed {
-        FilterPushdown::new().optimize(fenced.data, config)?;
-    }
-    Ok(stopped.load(Ordering::Relaxed))
-}
-
-/// The plan with fences, which say in `stopped` whether they have stopped a filter.
-fn fenced(plan: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    plan.transform_up(|node| Ok(with_fence(node, stopped)))
-}
-
-fn with_fence(node: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Transformed<Arc<dyn ExecutionPlan>> {
+fn with_fence(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
     let mut ambiguous = BTreeSet::new();
     for schema in node.children().into_iter().map(|input| input.schema()).chain([node.schema()]) {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
@@ -86,7 +65,7 @@ fn with_fence(node: Arc<dyn ExecutionPlan>, stopped: &Arc<AtomicBool>) -> Transf
     if ambiguous.is_empty() {
         return Transformed::no(node);
     }
-    Transformed::yes(Arc::new(Fence { input: node, ambiguous: Arc::new(ambiguous), stopped: Arc::clone(stopped) }))
+    Transformed::yes(Arc::new(Fence { input: node, ambiguous: Arc::new(ambiguous) }))
 }
 
 fn without_fence(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
@@ -102,8 +81,6 @@ struct Fence {
     input: Arc<dyn ExecutionPlan>,
     /// Names that more than one column of the operator, or of one of its inputs, has.
     ambiguous: Arc<BTreeSet<String>>,
-    /// Whether a fence of the plan has stopped a filter.
-    stopped: Arc<AtomicBool>,
 }
 
 impl DisplayAs for Fence {
@@ -131,7 +108,7 @@ impl ExecutionPlan for Fence {
 
     fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let input = self.input.with_fetch(fetch)?;
-        Some(Arc::new(Self { input, ambiguous: Arc::clone(&self.ambiguous), stopped: Arc::clone(&self.stopped) }))
+        Some(Arc::new(Self { input, ambiguous: Arc::clone(&self.ambiguous) }))
     }
 
     fn apply_expressions(
@@ -146,9 +123,8 @@ impl ExecutionPlan for Fence {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (ambiguous, stopped) = (Arc::clone(&self.ambiguous), Arc::clone(&self.stopped));
         match children.pop() {
-            Some(input) => Ok(Arc::new(Self { input, ambiguous, stopped })),
+            Some(input) => Ok(Arc::new(Self { input, ambiguous: Arc::clone(&self.ambiguous) })),
             None => Err(DataFusionError::Internal("a fence stands over something".to_string())),
         }
     }
@@ -167,12 +143,6 @@ impl ExecutionPlan for Fence {
         parent_filters: Vec<Arc<dyn PhysicalExpr>>,
         _: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        let is_ambiguous = |filter: &Arc<dyn PhysicalExpr>| {
-            collect_columns(filter).iter().any(|column| self.ambiguous.contains(column.name()))
-        };
-        if parent_filters.iter().any(is_ambiguous) {
-            self.stopped.store(true, Ordering::Relaxed);
-        }
         let fields = self.schema();
         let fields = fields.fields().iter().enumerate();
         let allowed: HashSet<usize> =
@@ -194,17 +164,14 @@ impl ExecutionPlan for Fence {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::execution::SessionStateBuilder;
     use datafusion::physical_plan::collect;
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
-    use crate::rules::physical_optimizer_rules;
+    use crate::rules::physical_session;
 
     async fn context() -> SessionContext {
-        let state = SessionStateBuilder::new().with_default_features();
-        let state = state.with_physical_optimizer_rules(physical_optimizer_rules()).build();
-        let context = SessionContext::new_with_state(state);
+        let context = physical_session(SessionConfig::new());
         for sql in [
             "CREATE TABLE few (id BIGINT, n INT, word VARCHAR) AS VALUES (5, 0, 'a'), (1348, 9, NULL)",
             "CREATE TABLE many (id BIGINT, n INT) AS VALUES (1347, 177), (1348, 8648), (1349, 3723), (1350, 8448), (1351, 1), (1352, 6)",
@@ -231,23 +198,6 @@ mod tests {
             assert_eq!(found, rows, "{condition}\n{}", pretty_format_batches(&answer).unwrap());
             let text = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
             assert!(!text.contains("Fence"), "{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_has_names_of_its_own_passes() {
-        let context = context().await;
-        let config = context.copied_config().options().as_ref().clone();
-        for (sql, ambiguous) in [
-            ("SELECT n FROM (SELECT n, id FROM many LIMIT 4) WHERE n > 3", false),
-            ("SELECT 1 FROM many JOIN few ON many.id = few.id WHERE many.n > 3 AND few.n > 3", false),
-            (
-                "SELECT 1 FROM many RIGHT JOIN few ON many.id = few.id WHERE CASE WHEN many.n < few.n THEN few.word IS NULL END",
-                true,
-            ),
-        ] {
-            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            assert_eq!(has_ambiguous_filters(&plan, &config).unwrap(), ambiguous, "{sql}");
         }
     }
 }

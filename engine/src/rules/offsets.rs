@@ -61,16 +61,13 @@ fn unlimited(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::execution::SessionStateBuilder;
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::SessionConfig;
 
-    use crate::rules::physical_optimizer_rules;
+    use crate::rules::physical_session;
 
     #[tokio::test]
     async fn an_offset_leaves_out_the_rows_that_it_names() {
-        let state = SessionStateBuilder::new().with_default_features();
-        let state = state.with_physical_optimizer_rules(physical_optimizer_rules()).build();
-        let context = SessionContext::new_with_state(state);
+        let context = physical_session(SessionConfig::new());
         let rows = "CREATE TABLE t AS VALUES (1, 9), (2, 8), (3, 7), (4, 6)";
         context.sql(rows).await.unwrap().collect().await.unwrap();
         let sql = "SELECT a, sum(b) OVER (ORDER BY b ROWS 1 PRECEDING) AS s \

@@ -292,7 +292,7 @@ fn is_exchange(node: &Arc<dyn ExecutionPlan>) -> bool {
 /// Operators that keep to the rule of the module: what they need of each input is what they say that it must be
 /// distributed by, and they keep no state that partitions share beyond the joins of [`check_join`].
 fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
-    const KNOWN: [&str; 27] = [
+    const KNOWN: [&str; 28] = [
         "AggregateExec",
         "BoundedWindowAggExec",
         "CoalesceBatchesExec",
@@ -312,6 +312,7 @@ fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
         "PiecewiseMergeJoinExec",
         "PlaceholderRowExec",
         "ProjectionExec",
+        "PropertyBarrierExec",
         "RowPositionExec",
         "SortExec",
         "SortExec(TopK)",

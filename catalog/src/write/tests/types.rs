@@ -457,11 +457,14 @@ async fn bounds_cover_all_row_groups() {
 }
 
 #[test]
-fn partitions_by_uuid_are_refused_before_anything_is_written() {
-    let check = |transform: Transform, expected: Option<ErrorKind>| {
-        let table = Table::new(all_types(), Layout { partitions: vec![("uuid", transform)], ..Layout::default() });
-        assert_eq!(WriteSpec::from_metadata(&table.metadata).err().map(|e| e.kind()), expected);
+fn partitions_that_cannot_be_listed_are_refused_before_anything_is_written() {
+    let fields = || vec![field(1, "uuid", PrimitiveType::Uuid), field(2, "ns", PrimitiveType::TimestampNs)];
+    let check = |column: &'static str, transform: Transform, expected: Option<ErrorKind>| {
+        let table = Table::new(fields(), Layout { partitions: vec![(column, transform)], ..Layout::default() });
+        assert_eq!(WriteSpec::from_metadata(&table.metadata).err().map(|e| e.kind()), expected, "{column} {transform}");
     };
-    check(Transform::Identity, Some(ErrorKind::Unsupported));
-    check(Transform::Bucket(4), None);
+    check("uuid", Transform::Identity, Some(ErrorKind::Unsupported));
+    check("uuid", Transform::Bucket(4), None);
+    check("ns", Transform::Identity, Some(ErrorKind::Unsupported));
+    check("ns", Transform::Hour, None);
 }

@@ -1,0 +1,150 @@
+//! Inputs whose properties do not hold in what an operator makes of them.
+//!
+//! DataFusion 55 takes what is known of an operator's input for true of its output: which columns are constant, which are equal, how rows are
+//! ordered. That is wrong where the operator puts NULLs in their place, as grouping sets do for the columns that a set leaves
+//! out, and outer joins for rows without a match. A sort is then left out, or a group ends before its last row. So a barrier is put over such
+//! inputs, of which nothing is known but its rows.
+
+mod exec;
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, Result};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+pub(crate) use exec::PropertyBarrierExec;
+
+/// Puts barriers where they are needed. It must come before the rules that use properties.
+#[derive(Debug)]
+pub(super) struct PropertyBarriers;
+
+impl PhysicalOptimizerRule for PropertyBarriers {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(with_barriers).data()
+    }
+
+    fn name(&self) -> &'static str {
+        "property_barriers"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn with_barriers(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let needed = needs_barriers(&node);
+    if !needed.contains(&true) {
+        return Ok(Transformed::no(node));
+    }
+    let inputs = node.children().into_iter().zip(needed).map(|(input, needed)| match needed {
+        true => Arc::new(PropertyBarrierExec::new(Arc::clone(input))),
+        false => Arc::clone(input),
+    });
+    let inputs = inputs.collect();
+    replace_children_if_necessary(node, inputs).map(Transformed::yes)
+}
+
+/// For each input of `node`, whether properties of it are not those of the output.
+fn needs_barriers(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
+    let inputs = node.children();
+    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        // Rules to come may yet sort the input.
+        let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
+        return vec![reads_rows && aggregate.group_expr().has_grouping_set()];
+    }
+    let Some(join) = join_type(node) else { return vec![false; inputs.len()] };
+    let gets_nulls =
+        [matches!(join, JoinType::Right | JoinType::Full), matches!(join, JoinType::Left | JoinType::Full)];
+    inputs.into_iter().zip(gets_nulls).map(|(input, nulls)| nulls && has_values(input)).collect()
+}
+
+fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
+    let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
+    let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
+    let sorted = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
+    let piecewise = || node.downcast_ref::<PiecewiseMergeJoinExec>().map(PiecewiseMergeJoinExec::join_type);
+    hash.or_else(nested).or_else(sorted).or_else(piecewise)
+}
+
+/// Whether columns are known to be constant, or equal to what is not a column. Columns that equal each other are still equal when all are NULL.
+fn has_values(input: &Arc<dyn ExecutionPlan>) -> bool {
+    let classes = input.equivalence_properties().eq_group();
+    classes
+        .iter()
+        .flat_map(|class| class.iter())
+        .any(|expr| !expr.is::<Column>() || classes.is_expr_constant(expr).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::{collect, displayable};
+    use datafusion::prelude::SessionConfig;
+
+    use crate::rules::physical_session;
+
+    /// The rows of a query, and its plan.
+    async fn answer(sql: &str) -> (String, String) {
+        let config = SessionConfig::new().with_target_partitions(2).with_batch_size(2);
+        let context = physical_session(config);
+        let rows = "CREATE TABLE t (k INT, x INT) AS VALUES (1, 1), (2, 2), (3, 1), (1, 2), (2, 3), (NULL, 2)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let rows = collect(plan, context.task_ctx()).await.unwrap();
+        (pretty_format_batches(&rows).unwrap().to_string(), text)
+    }
+
+    #[tokio::test]
+    async fn grouping_sets_are_not_in_the_order_of_their_input() {
+        let (rows, plan) = answer(
+            "SELECT k, sum(n) AS n FROM (
+                 SELECT k, x, count(*) AS n FROM (SELECT k, x, rank() OVER (ORDER BY k) AS r FROM t) WHERE r > 0
+                 GROUP BY GROUPING SETS ((k, x), (k))
+             ) GROUP BY k ORDER BY k",
+        )
+        .await;
+        assert!(plan.contains("PropertyBarrierExec"), "{plan}");
+        let right = "+---+---+\n| k | n |\n+---+---+\n| 1 | 4 |\n| 2 | 4 |\n| 3 | 2 |\n|   | 2 |\n+---+---+";
+        assert_eq!(rows, right, "{plan}");
+    }
+
+    #[tokio::test]
+    async fn constants_of_an_outer_join_are_null_without_a_match() {
+        let right = "+---+---+\n| c | k |\n+---+---+\n|   | 1 |\n|   | 2 |\n|   |   |\n| 5 | 3 |\n+---+---+";
+        for join in [
+            "t LEFT JOIN (SELECT k AS j, 5 AS c FROM t WHERE k = 3) ON k = j",
+            "(SELECT k AS j, 5 AS c FROM t WHERE k = 3) RIGHT JOIN t ON k = j",
+            "(SELECT 3 AS j, 5 AS c) FULL JOIN t ON k = j",
+            "t LEFT JOIN (SELECT 3 AS j, 5 AS c) ON k <= j AND k >= j",
+        ] {
+            let (rows, plan) = answer(&format!(
+                "SELECT c, k FROM (SELECT DISTINCT c, k FROM {join}) ORDER BY c NULLS FIRST, k NULLS LAST"
+            ))
+            .await;
+            assert_eq!(rows, right, "{join}\n{plan}");
+            assert!(plan.contains("PropertyBarrierExec"), "{plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_properties_hold_there_is_no_barrier() {
+        for sql in [
+            "SELECT k, count(*) FROM t GROUP BY k",
+            "SELECT * FROM t AS a LEFT JOIN t AS b ON a.k = b.k",
+            "SELECT * FROM (SELECT k, 5 AS c FROM t) AS a JOIN t AS b ON a.k = b.k",
+            "SELECT * FROM (SELECT k, 5 AS c FROM t) AS a LEFT JOIN t AS b ON a.k = b.k",
+        ] {
+            let (_, plan) = answer(sql).await;
+            assert!(!plan.contains("PropertyBarrierExec"), "{sql}\n{plan}");
+        }
+    }
+}
