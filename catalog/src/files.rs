@@ -3,6 +3,7 @@
 //! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Nothing is
 //! pruned here.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
@@ -48,12 +49,12 @@ pub struct LiveFile {
 impl SnapshotFiles {
     /// Reads the manifests of `snapshot`.
     pub async fn load(table: &Table, snapshot: &SnapshotRef) -> Result<Self> {
-        Ok(Arc::unwrap_or_clone(SeenFiles::default().load(table, snapshot).await?))
+        Ok(Arc::unwrap_or_clone(StatementFiles::default().load(table, snapshot).await?))
     }
 }
 
 /// The live files that a manifest lists.
-type Listed = Arc<Vec<Arc<LiveFile>>>;
+pub(crate) type Listed = Arc<Vec<Arc<LiveFile>>>;
 
 /// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last are kept.
 #[derive(Debug)]
@@ -69,21 +70,8 @@ impl Default for SeenFiles {
 }
 
 impl SeenFiles {
-    /// All files of `snapshot`.
-    pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
-        let manifests = self.manifests(table, snapshot).await?;
-        let mut files = SnapshotFiles::default();
-        for (manifest, listed) in manifests.iter().zip(self.listed(table.file_io(), &manifests).await?) {
-            match manifest.content {
-                ManifestContentType::Data => files.data.extend(listed.iter().cloned()),
-                ManifestContentType::Deletes => files.deletes.extend(listed.iter().cloned()),
-            }
-        }
-        Ok(Arc::new(files))
-    }
-
     /// The manifests of `snapshot` that may list live files. The others say what the snapshot has deleted.
-    pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
+    async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
         let path = snapshot.manifest_list();
         let known = lock(&self.lists).get(path);
         if let Some(known) = known {
@@ -97,7 +85,7 @@ impl SeenFiles {
     }
 
     /// The live files of each of the manifests. Those that are not remembered are read.
-    pub(crate) async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
+    async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
         let mut all: Vec<Option<Listed>> = Vec::with_capacity(manifests.len());
         for manifest in manifests {
             all.push(lock(&self.manifests).get(&manifest.manifest_path));
@@ -119,6 +107,48 @@ impl SeenFiles {
             listed.push(files);
         }
         Ok(listed)
+    }
+}
+
+/// The files that a statement looks at, however many they are: none of their manifests is read twice for it.
+#[derive(Debug, Default)]
+pub(crate) struct StatementFiles {
+    seen: Arc<SeenFiles>,
+    held: Mutex<HashMap<String, Listed>>,
+}
+
+impl StatementFiles {
+    /// Those of a statement to come; what it reads is remembered in `seen`.
+    pub(crate) fn new(seen: Arc<SeenFiles>) -> Self {
+        Self { seen, held: Mutex::default() }
+    }
+
+    /// All files of `snapshot`.
+    pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
+        let manifests = self.manifests(table, snapshot).await?;
+        let mut files = SnapshotFiles::default();
+        for (manifest, listed) in manifests.iter().zip(self.listed(table.file_io(), &manifests).await?) {
+            match manifest.content {
+                ManifestContentType::Data => files.data.extend(listed.iter().cloned()),
+                ManifestContentType::Deletes => files.deletes.extend(listed.iter().cloned()),
+            }
+        }
+        Ok(Arc::new(files))
+    }
+
+    /// The manifests of `snapshot` that may list live files.
+    pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
+        self.seen.manifests(table, snapshot).await
+    }
+
+    /// The live files of each of the manifests.
+    pub(crate) async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
+        let held = |manifest: &ManifestFile| lock(&self.held).get(&manifest.manifest_path).cloned();
+        let missing: Vec<_> = manifests.iter().filter(|manifest| held(manifest).is_none()).cloned().collect();
+        let read = self.seen.listed(file_io, &missing).await?;
+        let mut all = lock(&self.held);
+        all.extend(missing.into_iter().map(|manifest| manifest.manifest_path).zip(read));
+        Ok(manifests.iter().filter_map(|manifest| all.get(&manifest.manifest_path).cloned()).collect())
     }
 }
 

@@ -11,16 +11,16 @@ use datafusion::common::stats::Precision;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use iceberg::spec::{MAIN_BRANCH, ManifestContentType, SchemaRef as Columns, SnapshotRef};
+use iceberg::spec::{MAIN_BRANCH, ManifestContentType, ManifestFile, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
 use super::hidden;
-use super::scan;
+use super::scan::{self, Numbered};
 use crate::bridge;
 use crate::commit::ReadFilter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{LiveFile, SeenFiles, SnapshotFiles};
+use crate::files::{LiveFile, SeenFiles, SnapshotFiles, StatementFiles};
 use crate::pruning::{self, Predicate, is_decided_by_partition};
 use crate::references::References;
 use crate::time_travel::{State, Version};
@@ -57,7 +57,7 @@ pub struct IcebergTable {
     files: OnceCell<Arc<SnapshotFiles>>,
     /// Whether the files are a list of their own, rather than what the snapshot consists of.
     is_listed: bool,
-    seen: Arc<SeenFiles>,
+    read: Arc<StatementFiles>,
 }
 
 impl IcebergTable {
@@ -69,8 +69,8 @@ impl IcebergTable {
 
     fn pinned(table: Table, State { snapshot, columns }: State) -> Result<Self> {
         let own = Arc::new(bridge::plain_arrow_schema(&columns)?);
-        let (text, schema, files, seen) = (TextType::Utf8, Arc::clone(&own), OnceCell::new(), Arc::default());
-        Ok(Self { table, snapshot, columns, text, own, schema, only: None, files, is_listed: false, seen })
+        let (text, schema, files, read) = (TextType::Utf8, Arc::clone(&own), OnceCell::new(), Arc::default());
+        Ok(Self { table, snapshot, columns, text, own, schema, only: None, files, is_listed: false, read })
     }
 
     /// The same table, as the same metadata knows it, at another state.
@@ -82,13 +82,13 @@ impl IcebergTable {
     }
 
     fn with_state(&self, state: State) -> Result<Self> {
-        let at = Self::pinned(self.table.clone(), state)?.with_text(self.text).with_seen_files(Arc::clone(&self.seen));
+        let at = Self { read: Arc::clone(&self.read), ..Self::pinned(self.table.clone(), state)? }.with_text(self.text);
         Ok(if self.offers_hidden_columns() { at.with_hidden_columns() } else { at })
     }
 
     /// Remembers the snapshot's files in `seen`, and finds them there.
     pub(crate) fn with_seen_files(self, seen: Arc<SeenFiles>) -> Self {
-        Self { seen, ..self }
+        Self { read: Arc::new(StatementFiles::new(seen)), ..self }
     }
 
     /// Reads the columns of text as `text` says; those inside nested columns are `Utf8` always.
@@ -130,16 +130,16 @@ impl IcebergTable {
         ReadFilter::new(Predicate::all(filters, &self.columns))
     }
 
-    /// The numbers of files for all of whose rows the condition surely holds, by what the manifests say; all files if there
-    /// is no condition.
-    pub(crate) async fn files_covered_by(&self, condition: Option<&Expr>) -> Result<Vec<usize>> {
+    /// The live data files that may have a row for which the condition holds, by what the manifests say, each with its number and whether the condition
+    /// surely holds for all of its rows. All of all files if there is no condition.
+    pub(crate) async fn files_for(&self, condition: Option<&Expr>) -> Result<Vec<(usize, Arc<LiveFile>, bool)>> {
         let metadata = self.table.metadata();
-        let predicate = condition.map(|condition| Predicate::of(condition, &self.columns));
-        let fits = |file: &LiveFile| {
-            predicate.as_ref().is_none_or(|p| pruning::fits_all(p, &file.data_file, file.spec_id, metadata))
+        let predicate = Predicate::all(condition.map_or(&[], std::slice::from_ref), &self.columns);
+        let (files, _) = self.with_hidden_columns().files_that_may_fit(&predicate).await?;
+        let fits_all = |file: &LiveFile| {
+            condition.is_none() || pruning::fits_all(&predicate, &file.data_file, file.spec_id, metadata)
         };
-        let files = self.numbered_files().await?;
-        Ok(files.into_iter().filter(|(_, file)| fits(file)).map(|(number, _)| number).collect())
+        Ok(files.into_iter().map(|(number, file)| (number, Arc::clone(&file), fits_all(&file))).collect())
     }
 
     /// The table's own columns, as they are read.
@@ -147,49 +147,52 @@ impl IcebergTable {
         &self.own
     }
 
-    /// The live data files that are read, each with its number.
-    pub async fn numbered_files(&self) -> Result<Vec<(usize, Arc<LiveFile>)>> {
-        let all = self.files().await?;
-        let is_read = |number: &usize| self.only.as_ref().is_none_or(|only| only.contains(number));
-        Ok(all.data.iter().cloned().enumerate().filter(|(number, _)| is_read(number)).collect())
-    }
-
     /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. Manifests that list none
-    /// of them are not read.
-    pub(super) async fn files_that_may_fit(
-        &self,
-        predicate: &Predicate,
-    ) -> Result<(Vec<(usize, Arc<LiveFile>)>, usize)> {
+    /// of them are not read, and still count: the number of a file is how many files are before it.
+    pub(super) async fn files_that_may_fit(&self, predicate: &Predicate) -> Result<(Vec<Numbered>, usize)> {
         let metadata = self.table.metadata();
+        let is_read = |number: usize| self.only.as_ref().is_none_or(|only| only.contains(&number));
         let may_fit = |file: &LiveFile| pruning::may_fit(predicate, &file.data_file, file.spec_id, metadata);
-        // Numbers of files count those of all manifests.
-        let needs_numbers = self.only.is_some() || self.offers_hidden_columns();
-        let Some(snapshot) = self.snapshot.as_ref().filter(|_| !needs_numbers && !self.files.initialized()) else {
-            let mut files = self.numbered_files().await?;
-            let count = files.len();
-            files.retain(|(_, file)| may_fit(file));
-            return Ok((files, count));
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| !self.is_listed) else {
+            let all = self.files().await?;
+            let files = all.data.iter().cloned().enumerate();
+            return Ok((files.filter(|(number, file)| is_read(*number) && may_fit(file)).collect(), all.data.len()));
         };
-        let manifests = self.seen.manifests(&self.table, snapshot).await?;
-        let (mut needed, mut passed) = (Vec::new(), 0);
+        let manifests = self.read.manifests(&self.table, snapshot).await?;
+        let needed: Vec<_> = manifests
+            .iter()
+            .filter(|manifest| stated_files(manifest).is_none() || pruning::may_list(predicate, manifest, metadata))
+            .cloned()
+            .collect();
+        let mut listed = self.read.listed(self.table.file_io(), &needed).await?.into_iter().zip(&needed).peekable();
+        let (mut files, mut count) = (Vec::new(), 0);
         for manifest in manifests.iter() {
-            let counts = manifest.added_files_count.zip(manifest.existing_files_count);
-            match counts.filter(|_| manifest.content == ManifestContentType::Data) {
-                Some((added, existing)) if !pruning::may_list(predicate, manifest, metadata) => {
-                    passed += added as usize + existing as usize;
+            let stated = stated_files(manifest);
+            let Some((found, _)) = listed.next_if(|(_, read)| read.manifest_path == manifest.manifest_path) else {
+                count += stated.unwrap_or(0);
+                continue;
+            };
+            if manifest.content == ManifestContentType::Deletes {
+                if found.is_empty() {
+                    continue;
                 }
-                _ => needed.push(manifest.clone()),
+                return Err(self.has_deletes());
             }
+            // Numbers would depend on which manifests are read.
+            if self.offers_hidden_columns() && stated.is_some_and(|stated| stated != found.len()) {
+                let what = format!(
+                    "{} lists {} live files, and not as many as the manifest list of snapshot {} says",
+                    manifest.manifest_path,
+                    found.len(),
+                    snapshot.snapshot_id()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, what));
+            }
+            let numbered = found.iter().cloned().enumerate().map(|(at, file)| (count + at, file));
+            files.extend(numbered.filter(|(number, file)| is_read(*number) && may_fit(file)));
+            count += found.len();
         }
-        let listed = self.seen.listed(self.table.file_io(), &needed).await?;
-        let of = |content| needed.iter().zip(&listed).filter(move |(manifest, _)| manifest.content == content);
-        if of(ManifestContentType::Deletes).any(|(_, files)| !files.is_empty()) {
-            return Err(self.has_deletes());
-        }
-        let files: Vec<_> =
-            of(ManifestContentType::Data).flat_map(|(_, files)| files.iter().cloned()).enumerate().collect();
-        let count = passed + files.len();
-        Ok((files.into_iter().filter(|(_, file)| may_fit(file)).collect(), count))
+        Ok((files, self.only.as_ref().map_or(count, |only| only.len())))
     }
 
     fn has_deletes(&self) -> Error {
@@ -228,7 +231,7 @@ impl IcebergTable {
     pub(crate) async fn all_files(&self) -> Result<Arc<SnapshotFiles>> {
         let load = || async {
             match &self.snapshot {
-                Some(snapshot) => self.seen.load(&self.table, snapshot).await,
+                Some(snapshot) => self.read.load(&self.table, snapshot).await,
                 None => Ok(Arc::default()),
             }
         };
@@ -243,6 +246,13 @@ impl IcebergTable {
         }
         Ok(files)
     }
+}
+
+/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists deletes.
+fn stated_files(manifest: &ManifestFile) -> Option<usize> {
+    let counts = manifest.added_files_count.zip(manifest.existing_files_count);
+    let (added, existing) = counts.filter(|_| manifest.content == ManifestContentType::Data)?;
+    Some(added as usize + existing as usize)
 }
 
 #[async_trait]

@@ -19,6 +19,7 @@ pub(super) const MOST: &str = "most";
 /// The files with rows that a statement changes.
 #[derive(Debug)]
 pub struct FoundFiles {
+    /// Those that may have such rows.
     files: BTreeMap<usize, Arc<LiveFile>>,
     /// Files of which all rows go, known without reading them.
     whole: BTreeSet<usize>,
@@ -32,12 +33,9 @@ struct Touched {
 }
 
 impl FoundFiles {
-    pub(super) fn new(files: Vec<(usize, Arc<LiveFile>)>) -> Self {
-        Self { files: files.into_iter().collect(), whole: BTreeSet::new(), touched: BTreeMap::new() }
-    }
-
-    pub(super) fn take_whole(&mut self, number: usize) {
-        self.whole.insert(number);
+    /// `files` are those that may have rows to change; all rows of the files `whole` go.
+    pub(super) fn new(files: BTreeMap<usize, Arc<LiveFile>>, whole: BTreeSet<usize>) -> Self {
+        Self { files, whole, touched: BTreeMap::new() }
     }
 
     /// Adds rows of the search.

@@ -105,18 +105,19 @@ impl RowChange {
         Ok(change)
     }
 
-    /// What is known before any row is read: files that go as a whole, by what the manifests say of them.
+    /// What is known before any row is read, by what the manifests say: files that have no row to change, and files that go as a whole.
     pub async fn begin(&self) -> Result<FoundFiles> {
-        let files = self.target.table().numbered_files().await?;
-        let mut found = FoundFiles::new(files);
         let deletes_all = |c: &Clause| c.update.is_none() && c.condition.is_none();
-        if let [Affected { rows: Rows::Where(condition), clauses }] = self.affected.as_slice()
-            && clauses.iter().all(deletes_all)
-        {
-            let covered = self.target.table().files_covered_by(condition.as_ref()).await?;
-            covered.into_iter().for_each(|number| found.take_whole(number));
-        }
-        Ok(found)
+        let (condition, deletes) = match self.affected.as_slice() {
+            [Affected { rows: Rows::Where(condition), clauses }] => {
+                (condition.as_ref(), clauses.iter().all(deletes_all))
+            }
+            _ => (None, false),
+        };
+        let files = self.target.table().files_for(condition).await?;
+        let whole =
+            files.iter().filter(|(_, _, fits_all)| deletes && *fits_all).map(|(number, _, _)| *number).collect();
+        Ok(FoundFiles::new(files.into_iter().map(|(number, file, _)| (number, file)).collect(), whole))
     }
 
     /// The plan that finds the files with rows to change, for [`FoundFiles::add`]; `None` when all is known.

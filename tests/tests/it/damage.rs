@@ -103,6 +103,38 @@ async fn every_damage_is_told_and_changes_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_that_a_statement_does_not_need_are_not_read() {
+    let cluster = cluster(&[], None).await;
+    let client = &cluster.client;
+    client.update("CREATE SCHEMA raw", None).await.unwrap();
+    client.update("CREATE TABLE raw.t (k TEXT, x BIGINT) PARTITIONED BY (k)", None).await.unwrap();
+    for (k, rows) in [("a", "1, 2"), ("b", "3, 4"), ("c", "5, 6, 7")] {
+        let sql = format!("INSERT INTO raw.t SELECT '{k}', x FROM unnest([{rows}]) AS v (x)");
+        client.update(&sql, None).await.unwrap();
+    }
+    let sql = "SELECT path FROM raw.\"t$manifests\" WHERE partition_summaries[1].lower_bound = 'b'";
+    let batches: Vec<RecordBatch> = client.query(sql).await.unwrap().try_collect().await.unwrap();
+    let path = ArrayFormatter::try_new(batches[0].column(0), &FormatOptions::new()).unwrap().value(0).to_string();
+    let (store, location) = locate(&path);
+    let sound = store.get(&location).await.unwrap().bytes().await.unwrap();
+    store.delete(&location).await.unwrap();
+
+    // A server that has read none of the manifests before.
+    let (_process, reader) = cluster.another(&[]).await;
+    assert_eq!(integer(&reader, "SELECT CAST(sum(x) AS BIGINT) FROM raw.t WHERE k = 'c'").await, 18);
+    for (sql, changed) in [
+        ("UPDATE raw.t SET x = x + 10 WHERE k = 'c' AND x > 5", 2),
+        ("DELETE FROM raw.t WHERE k = 'c' AND x = 5", 1),
+        ("DELETE FROM raw.t WHERE k = 'a'", 2),
+    ] {
+        assert_eq!(reader.update(sql, None).await.unwrap(), changed, "{sql}");
+    }
+    assert_eq!(execute(&reader, "SELECT * FROM raw.t").await.unwrap_err().kind(), ErrorKind::Corrupt);
+    store.put(&location, PutPayload::from(sound)).await.unwrap();
+    assert_eq!(integer(&reader, "SELECT CAST(sum(x) AS BIGINT) FROM raw.t").await, 3 + 4 + 16 + 17);
+}
+
 async fn check(client: &Client, reader: &Client, name: &str, part: Part, damage: Damage) {
     let what = format!("{name}: {damage:?} {part:?}");
     let (store, location) = locate(&newest(client, name, part).await);
