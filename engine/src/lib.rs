@@ -13,6 +13,7 @@ mod round_trip;
 mod rules;
 mod runtime;
 mod session;
+mod sort_memory;
 mod text;
 mod whole_query;
 mod write_node;
@@ -28,6 +29,7 @@ pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
 };
+pub use sort_memory::{count_sorts, with_room_to_merge};
 pub use text::{plain_text, without_views};
 pub use whole_query::WholeQueryExec;
 pub use write_node::WriteNode;

@@ -36,6 +36,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
+use crate::sort_memory::{count_sorts, with_runtime};
 use crate::text::{plain_text, without_views};
 
 /// A whole plan as one operator. Its first partition has all rows; the others are empty, and there are as many as the plan
@@ -97,7 +98,7 @@ impl WholeQueryExec {
 
 /// The task's memory in one pool for all operators of the plan. Ballista's pool gives each operator that can spill an equal
 /// share from the start: right for the few operators of a stage, but a whole plan has many that are not busy at a time.
-fn with_shared_memory(context: &TaskContext) -> Result<TaskContext> {
+fn with_shared_memory(context: &TaskContext, sorts: usize) -> Result<TaskContext> {
     let runtime = context.runtime_env();
     let runtime = match runtime.memory_pool.memory_limit() {
         MemoryLimit::Finite(bytes) => {
@@ -106,16 +107,7 @@ fn with_shared_memory(context: &TaskContext) -> Result<TaskContext> {
         }
         _ => runtime,
     };
-    Ok(TaskContext::new(
-        context.task_id(),
-        context.session_id(),
-        context.session_config().clone(),
-        context.scalar_functions().clone(),
-        context.higher_order_functions().clone(),
-        context.aggregate_functions().clone(),
-        context.window_functions().clone(),
-        runtime,
-    ))
+    Ok(with_runtime(context, sorts, runtime))
 }
 
 /// Lets scans find the footers that earlier queries of this process have read: the cache does not travel with a plan.
@@ -194,7 +186,8 @@ impl ExecutionPlan for WholeQueryExec {
                 let empty: SendableRecordBatchStream = Box::pin(EmptyRecordBatchStream::new(fields));
                 return Ok::<_, DataFusionError>(empty);
             }
-            let rows = execute_stream(plan, Arc::new(with_shared_memory(&context)?))?;
+            let context = with_shared_memory(&context, count_sorts(&plan))?;
+            let rows = execute_stream(plan, Arc::new(context))?;
             let schema = Arc::clone(&fields);
             let rows = rows.map(move |batch| plain_text(&schema, &batch?));
             Ok(Box::pin(RecordBatchStreamAdapter::new(fields, rows)))

@@ -8,14 +8,14 @@ use ballista_core::JobId;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use bergmill_engine::Failure;
+use bergmill_engine::{Failure, count_sorts, with_room_to_merge};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-/// Ballista's engine, but for how failures are reported.
+/// Ballista's engine, but for how failures are reported, and for the memory that sorts keep free.
 pub(crate) struct Engine(DefaultExecutionEngine);
 
 impl Engine {
@@ -35,6 +35,7 @@ impl ExecutionEngine for Engine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let sorts = count_sorts(&plan);
         let stage = self.0.create_query_stage_exec(
             job_id,
             stage_id,
@@ -44,16 +45,19 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage(stage)))
+        Ok(Arc::new(Stage { stage, sorts }))
     }
 }
 
 #[derive(Debug)]
-struct Stage(Arc<dyn QueryStageExecutor>);
+struct Stage {
+    stage: Arc<dyn QueryStageExecutor>,
+    sorts: usize,
+}
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.stage.fmt(f)
     }
 }
 
@@ -64,23 +68,24 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        self.0.execute_query_stage(task_id, context).await.map_err(reported)
+        let context = Arc::new(with_room_to_merge(&context, self.sorts));
+        self.stage.execute_query_stage(task_id, context).await.map_err(reported)
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
-        self.0.collect_plan_metrics()
+        self.stage.collect_plan_metrics()
     }
 
     fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
-        self.0.collect_runtime_stats_reports()
+        self.stage.collect_runtime_stats_reports()
     }
 
     fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
-        self.0.collect_window_state_reports()
+        self.stage.collect_window_state_reports()
     }
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
-        self.0.collect_column_stats()
+        self.stage.collect_column_stats()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bergmill_engine::{count_sorts, with_room_to_merge};
 use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
@@ -16,6 +17,9 @@ use tokio::task::JoinHandle;
 
 /// Batches of an answer that may wait for the client.
 const BATCHES_AHEAD: usize = 2;
+
+/// Queries that are expected to sort at a time: they have one pool of memory.
+const QUERIES: usize = 4;
 
 /// A runtime for queries.
 pub(crate) struct LocalRuntime {
@@ -40,6 +44,7 @@ impl LocalRuntime {
     ) -> datafusion::error::Result<SendableRecordBatchStream> {
         // Some operators start tasks of their own as soon as they are executed.
         let entered = self.handle.enter();
+        let context = Arc::new(with_room_to_merge(&context, QUERIES * count_sorts(&plan)));
         let mut rows = execute_stream(plan, context)?;
         drop(entered);
         let mut answer = RecordBatchReceiverStream::builder(rows.schema(), BATCHES_AHEAD);
@@ -63,7 +68,8 @@ impl LocalRuntime {
         context: Arc<TaskContext>,
     ) -> datafusion::error::Result<Vec<SendableRecordBatchStream>> {
         let _entered = self.handle.enter();
-        execute_stream_partitioned(plan, context)
+        let context = with_room_to_merge(&context, QUERIES * count_sorts(&plan));
+        execute_stream_partitioned(plan, Arc::new(context))
     }
 
     /// Runs a task on these threads.

@@ -4,6 +4,7 @@
 //! comment there:
 //! - whatever sees the order of rows (LIMIT, ROW_NUMBER, LAG, ROWS frames) is over an order by enough columns that rows
 //!   which tie are the same row;
+//! - of such functions a SELECT has one, where rows may be the same: of two it is not said which values stand side by side;
 //! - every ORDER BY says where nulls go;
 //! - floats are quarters, of which sums are exact, and what was rounded is not added up;
 //! - whole numbers carry how many digits they can have, so that none overflows;
@@ -43,6 +44,8 @@ struct Scope {
     columns: Vec<Column>,
     /// Columns no two rows are the same in, or else, without these, rows that are the same in all of them.
     unique: Vec<Column>,
+    /// Whether no two rows are the same in these columns.
+    is_keyed: bool,
     rows: f64,
 }
 

@@ -4,6 +4,7 @@ use super::query::{
     Aggregate, Body, Expr, Form, From, Group, Item, JoinKind, Key, Query, Select, SetOp, Subquery, Window,
 };
 use super::schema::identifier;
+use super::value::Ty;
 
 /// Whose SQL it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,8 +246,18 @@ impl Printer {
                 self.text(")");
             }
             Form::Subquery(subquery, query) => self.subquery(subquery, query),
-            Form::Aggregate(aggregate) => self.aggregate(aggregate),
-            Form::Window(window) => self.window(window),
+            Form::Aggregate(aggregate) => self.result(expr.ty, aggregate.function, |p| p.aggregate(aggregate)),
+            Form::Window(window) => self.result(expr.ty, window.function, |p| p.window(window)),
+        }
+    }
+
+    /// DuckDB's sums of decimals have 38 digits, and what they are joined with by `UNION` may lose some behind the point.
+    fn result(&mut self, ty: Ty, function: &str, print: impl FnOnce(&mut Self)) {
+        let is_wider = self.dialect == Dialect::DuckDb && function == "sum" && matches!(ty, Ty::Decimal(..));
+        self.text(if is_wider { "CAST(" } else { "" });
+        print(self);
+        if is_wider {
+            self.text(&format!(" AS {})", ty.sql()));
         }
     }
 

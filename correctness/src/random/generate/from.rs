@@ -86,6 +86,7 @@ impl Generator<'_> {
         let both = Scope {
             columns: left.columns.iter().chain(&right.columns).cloned().collect(),
             unique: vec![],
+            is_keyed: false,
             rows: pairs,
         };
         let style = self.dice.weighted(&[(10, 0), (5, 1), (4, 2), (3, 3), (1, 4), (2, 5)]);
@@ -250,6 +251,7 @@ fn joined(kind: JoinKind, left: Scope, right: Scope, rows: f64) -> Scope {
         _ => Scope {
             columns: left.columns.into_iter().chain(right.columns).collect(),
             unique: left.unique.into_iter().chain(right.unique).collect(),
+            is_keyed: left.is_keyed && right.is_keyed,
             rows,
         },
     }
@@ -258,7 +260,7 @@ fn joined(kind: JoinKind, left: Scope, right: Scope, rows: f64) -> Scope {
 fn scope_of(made: &Made, alias: &str) -> Scope {
     let columns: Vec<Column> = made.columns.iter().map(|c| Column { table: alias.into(), ..c.clone() }).collect();
     // Rows that are the same in all columns are the same.
-    Scope { unique: columns.clone(), columns, rows: made.rows }
+    Scope { unique: columns.clone(), is_keyed: false, columns, rows: made.rows }
 }
 
 fn table_scope(table: &Table, alias: &str) -> Scope {
@@ -274,5 +276,5 @@ fn table_scope(table: &Table, alias: &str) -> Scope {
         distinct: c.distinct as f64,
     };
     let columns: Vec<Column> = table.columns.iter().map(column).collect();
-    Scope { unique: columns[..1].to_vec(), columns, rows: table.rows.len() as f64 }
+    Scope { unique: columns[..1].to_vec(), is_keyed: true, columns, rows: table.rows.len() as f64 }
 }

@@ -38,8 +38,13 @@ impl Generator<'_> {
                 self.add_item(&mut select, &mut columns, column.expr(), scope.rows);
             }
         }
+        let mut has_unsteady = false;
         for _ in 0..self.dice.between(1, 2) {
             let value = self.window(scope);
+            if has_unsteady && is_unsteady(&value) && !scope.is_keyed {
+                continue;
+            }
+            has_unsteady |= is_unsteady(&value);
             self.add_item(&mut select, &mut columns, value, scope.rows);
         }
         let made = Made { query: Query::of(select), columns, rows: scope.rows };
@@ -49,7 +54,7 @@ impl Generator<'_> {
     fn filtered(&mut self, made: Made) -> Made {
         let alias = self.name("q");
         let inner: Vec<Column> = made.columns.iter().map(|c| Column { table: alias.clone(), ..c.clone() }).collect();
-        let scope = Scope { unique: inner.clone(), columns: inner, rows: made.rows };
+        let scope = Scope { unique: inner.clone(), is_keyed: false, columns: inner, rows: made.rows };
         let from = From::Query { query: Box::new(made.query), alias };
         let mut select = Select::new(vec![], Some(from));
         let mut columns = Vec::new();
@@ -202,6 +207,16 @@ impl Generator<'_> {
             },
             _ => (order, None),
         }
+    }
+}
+
+/// Whether rows that are the same may get other values.
+fn is_unsteady(value: &Expr) -> bool {
+    let Form::Window(window) = &value.form else { return false };
+    match window.function {
+        "rank" | "dense_rank" | "percent_rank" | "cume_dist" => false,
+        "count" | "sum" | "avg" | "min" | "max" => window.frame.as_ref().is_some_and(|frame| frame.starts_with("ROWS")),
+        _ => true,
     }
 }
 
