@@ -25,6 +25,7 @@ pub use failure::{Failure, FailureKind};
 pub use functions::function_registry;
 pub use one_stream::one_stream;
 pub use round_trip::{Encoding, RoundTrip};
+pub use rules::leaves_out_first_rows;
 pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{
     CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,

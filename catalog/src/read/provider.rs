@@ -159,11 +159,19 @@ impl IcebergTable {
             return Ok((files.filter(|(number, file)| is_read(*number) && may_fit(file)).collect(), all.data.len()));
         };
         let manifests = self.read.manifests(&self.table, snapshot).await?;
-        let needed: Vec<_> = manifests
-            .iter()
-            .filter(|manifest| stated_files(manifest).is_none() || pruning::may_list(predicate, manifest, metadata))
-            .cloned()
-            .collect();
+        // The number of the manifest's first file, as long as it is known without reading.
+        let mut first = Some(0);
+        let mut is_needed = |manifest: &ManifestFile| {
+            if manifest.content == ManifestContentType::Deletes {
+                return true;
+            }
+            let numbers = first.zip(stated_files(manifest)).map(|(first, count)| first..first + count);
+            first = numbers.as_ref().map(|numbers| numbers.end);
+            let Some(numbers) = numbers else { return true };
+            let has_only = |only: &HashSet<usize>| only.iter().any(|number| numbers.contains(number));
+            pruning::may_list(predicate, manifest, metadata) && self.only.as_deref().is_none_or(has_only)
+        };
+        let needed: Vec<_> = manifests.iter().filter(|manifest| is_needed(manifest)).cloned().collect();
         let mut listed = self.read.listed(self.table.file_io(), &needed).await?.into_iter().zip(&needed).peekable();
         let (mut files, mut count) = (Vec::new(), 0);
         for manifest in manifests.iter() {

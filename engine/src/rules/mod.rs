@@ -14,6 +14,7 @@ mod property_barriers;
 mod requirements;
 #[cfg(test)]
 mod same_answer;
+mod top_rows;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 pub(crate) use first_row::{FirstRow, FirstRowExec};
 pub(crate) use property_barriers::PropertyBarrierExec;
+pub use top_rows::leaves_out_first_rows;
 
 /// All rules over logical plans, in the order in which they are applied.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -46,7 +48,7 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, and before them.
+/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, before them, and after them.
 pub(crate) fn physical_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -59,6 +61,7 @@ pub(crate) fn physical_optimizer_rules(
     let mut all: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
         vec![Arc::new(property_barriers::PropertyBarriers)];
     all.extend(rules.iter().map(|rule| ours.iter().find(|own| own.name() == rule.name()).unwrap_or(rule)).cloned());
+    all.push(Arc::new(top_rows::TopRows));
     all
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ballista_core::execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec, SortShuffleWriterExec};
-use bergmill_engine::WholeQueryExec;
+use bergmill_engine::{WholeQueryExec, leaves_out_first_rows};
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -51,6 +51,8 @@ pub(crate) enum Indivisible {
     WrongOrder(String),
     /// Rows without columns are counted by their batches, which an exchange does not keep.
     NoColumns,
+    /// A task may have several partitions, whose first rows are looked for together by too few columns.
+    FirstRows,
     /// A sort above an `OFFSET` without `LIMIT` would be done below it.
     Offset,
     /// Nothing is known of this operator.
@@ -73,6 +75,7 @@ impl fmt::Display for Indivisible {
             Self::WrongKeys(operator) => write!(f, "the rows of {operator} are not partitioned by its keys"),
             Self::WrongOrder(operator) => write!(f, "the rows that {operator} reads are not in its order"),
             Self::NoColumns => write!(f, "a stage would exchange rows without columns"),
+            Self::FirstRows => write!(f, "first rows of partitions would be compared without what is constant in each"),
             Self::Offset => write!(f, "rows would be sorted before an offset leaves some out"),
             Self::Unknown(operator) => write!(f, "it is not known whether {operator} can be divided"),
             Self::NoRows => write!(f, "a stage would exchange the rows of an input without any"),
@@ -139,6 +142,9 @@ fn divided(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisibl
     }
     if !is_known(node) {
         return Err(Indivisible::Unknown(node.name().to_string()));
+    }
+    if leaves_out_first_rows(node) {
+        return Err(Indivisible::FirstRows);
     }
     check_join(node, count)?;
     let children = node.children();

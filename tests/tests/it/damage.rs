@@ -113,7 +113,7 @@ async fn manifests_that_a_statement_does_not_need_are_not_read() {
         let sql = format!("INSERT INTO raw.t SELECT '{k}', x FROM unnest([{rows}]) AS v (x)");
         client.update(&sql, None).await.unwrap();
     }
-    let sql = "SELECT path FROM raw.\"t$manifests\" WHERE partition_summaries[1].lower_bound = 'b'";
+    let sql = "SELECT path FROM raw.\"t$manifests\" WHERE partition_summaries[1]['lower_bound'] = 'b'";
     let batches: Vec<RecordBatch> = client.query(sql).await.unwrap().try_collect().await.unwrap();
     let path = ArrayFormatter::try_new(batches[0].column(0), &FormatOptions::new()).unwrap().value(0).to_string();
     let (store, location) = locate(&path);

@@ -31,6 +31,7 @@ mod single_distinct_decimal;
 mod spill_two_files;
 mod to_timestamp_formats;
 mod to_timestamp_settings;
+mod top_rows;
 mod truncate_decimal;
 mod truncate_prefix;
 mod union_inputs;
