@@ -15,7 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::rules::FirstRowExec;
 
-/// How many sorts of a plan may spill, each partition of an operator being one. [`FirstRowExec`] sorts when its table does not fit.
+/// How many sorts of a plan may spill, each partition of an operator being one. The operator that keeps the first row of each key sorts when its table does not fit.
 pub fn count_sorts(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let mut sorts = 0;
     // The closure never fails.
