@@ -160,10 +160,14 @@ impl ExecutionPlan for FirstRowExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
-        let reservation = MemoryConsumer::new(format!("FirstRowExec[{partition}]"))
-            .with_can_spill(true)
-            .register(context.memory_pool());
+        let reserve = |what: &str, spills: bool| {
+            let consumer = MemoryConsumer::new(format!("{what}[{partition}]")).with_can_spill(spills);
+            consumer.register(context.memory_pool())
+        };
+        let reservation = reserve("FirstRowExec", true);
         let sorted = Sorted {
+            room: reserve("FirstRowExecSort", false),
+            merge_bytes: context.session_config().options().execution.sort_spill_reservation_bytes,
             ordering: self.ordering(),
             keys: self.keys.clone(),
             used: MetricBuilder::new(&self.metrics).counter("sorted_instead", partition),
@@ -193,19 +197,21 @@ impl ExecutionPlan for FirstRowExec {
 async fn first_rows(
     mut input: SendableRecordBatchStream,
     mut firsts: Firsts,
-    sorted: Sorted,
+    mut sorted: Sorted,
     metrics: BaselineMetrics,
 ) -> Result<SendableRecordBatchStream> {
     let schema = input.schema();
     while let Some(batch) = input.try_next().await? {
         let _timer = metrics.elapsed_compute().timer();
-        match firsts.push(batch) {
+        let room = sorted.keep_room(&batch);
+        match firsts.push(batch).and(room) {
             Err(DataFusionError::ResourcesExhausted(_)) => {
                 return sorted.rows(firsts.into_batches(), input);
             }
             other => other?,
         }
     }
+    drop(sorted);
     // Neither batches that have been passed on nor the table are needed any more.
     let rows = futures::stream::iter(firsts.into_first_rows());
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
@@ -223,10 +229,13 @@ struct Firsts {
     /// By the number that `table` gave to the key.
     best: Vec<Place>,
     batches: Vec<RecordBatch>,
+    /// Bytes of each batch that none before it shares.
+    batch_bytes: Vec<usize>,
     /// The order's columns of each batch, in a form that compares; none when the first that comes is the best.
     ranks: Vec<Rows>,
     /// Buffers that are counted: batches often share them.
     counted: HashSet<usize>,
+    /// Bytes of batches and ranks.
     bytes: usize,
     reservation: MemoryReservation,
     scratch: Vec<usize>,
@@ -249,6 +258,7 @@ impl Firsts {
             table: new_group_values(Arc::new(schema.project(keys)?), &GroupOrdering::None)?,
             best: Vec::new(),
             batches: Vec::new(),
+            batch_bytes: Vec::new(),
             ranks: Vec::new(),
             counted: HashSet::new(),
             bytes: 0,
@@ -263,9 +273,9 @@ impl Firsts {
         let (keys, order) = (columns(&self.keys), columns(&self.order));
         let at = u32::try_from(self.batches.len()).map_err(too_many)?;
         let rows = u32::try_from(batch.num_rows()).map_err(too_many)?;
-        for column in batch.columns() {
-            self.bytes += new_bytes(&column.to_data(), &mut self.counted);
-        }
+        let bytes = batch.columns().iter().map(|c| new_bytes(&c.to_data(), &mut self.counted)).sum();
+        self.bytes += bytes;
+        self.batch_bytes.push(bytes);
         self.batches.push(batch);
         self.reservation.try_resize(self.size())?;
 
@@ -294,8 +304,17 @@ impl Firsts {
         self.bytes + self.table.size() + self.best.capacity() * size_of::<Place>()
     }
 
-    fn into_batches(self) -> Vec<RecordBatch> {
-        self.batches
+    /// All batches that were taken. Their memory stays reserved until each is passed on.
+    fn into_batches(self) -> impl Iterator<Item = RecordBatch> + Send {
+        let Self { batches, batch_bytes, table, ranks, reservation, .. } = self;
+        drop((table, ranks));
+        // The last batch may have been refused: then it is not in the reservation.
+        let bytes: usize = batch_bytes.iter().sum();
+        reservation.shrink(reservation.size().saturating_sub(bytes));
+        batches.into_iter().zip(batch_bytes).map(move |(batch, bytes)| {
+            reservation.shrink(bytes.min(reservation.size()));
+            batch
+        })
     }
 
     /// The best rows, in the order in which they came.
@@ -332,6 +351,10 @@ fn new_bytes(data: &ArrayData, counted: &mut HashSet<usize>) -> usize {
 
 /// The same answer by sorting, which spills.
 struct Sorted {
+    /// What the sort needs to begin with: it is given up when the sort begins, which takes it at once.
+    room: MemoryReservation,
+    /// What the sort sets aside for its merges.
+    merge_bytes: usize,
     ordering: Option<LexOrdering>,
     keys: Vec<usize>,
     used: Count,
@@ -340,15 +363,26 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn rows(self, taken: Vec<RecordBatch>, rest: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    /// Keeps memory for the merges of a sort and for sorting the largest batch so far, which takes twice its size.
+    fn keep_room(&mut self, batch: &RecordBatch) -> Result<()> {
+        let needed = self.merge_bytes + 2 * batch.get_array_memory_size();
+        if needed > self.room.size() { self.room.try_resize(needed) } else { Ok(()) }
+    }
+
+    fn rows(
+        self,
+        taken: impl Iterator<Item = RecordBatch> + Send + 'static,
+        rest: SendableRecordBatchStream,
+    ) -> Result<SendableRecordBatchStream> {
         self.used.add(1);
         tracing::debug!(partition = self.partition, "too little memory for a table of keys; sorting instead");
         let schema = rest.schema();
-        let all = futures::stream::iter(taken.into_iter().map(Ok)).chain(rest);
+        let all = futures::stream::iter(taken.map(Ok)).chain(rest);
         let mut plan = one_stream(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all)))?;
         if let Some(ordering) = self.ordering {
             plan = Arc::new(SortExec::new(ordering, plan));
         }
+        self.room.free();
         let sorted = plan.execute(0, self.context)?;
         let fields = self.keys.iter().map(|at| SortField::new(schema.field(*at).data_type().clone()));
         let converter = RowConverter::new(fields.collect())?;
@@ -372,5 +406,44 @@ impl Sorted {
             Ok(filter_record_batch(&batch, &BooleanArray::new(kept.finish(), None))?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::StringArray;
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+
+    use super::*;
+
+    /// The pool would lend the memory of batches that wait for the sort a second time.
+    #[test]
+    fn batches_are_reserved_until_they_are_passed_on() {
+        let rows = |n: usize| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values((0..100).map(|i| format!("{i:0200}{n}"))))
+        };
+        let batches: Vec<RecordBatch> =
+            (0..20).map(|n| RecordBatch::try_from_iter([("key", rows(n))]).unwrap()).collect();
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(400_000));
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        let mut firsts =
+            Firsts::try_new(&batches[0].schema(), &[0], &[(0, SortOptions::default())], reservation).unwrap();
+        let refused = batches.iter().position(|batch| firsts.push(batch.clone()).is_err()).unwrap();
+        assert!((2..20).contains(&refused), "{refused}");
+        assert!(pool.reserved() > 200_000);
+
+        let bytes = |batches: &[RecordBatch]| batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let mut passed = 0;
+        for batch in firsts.into_batches() {
+            assert_eq!(batch, batches[passed]);
+            passed += 1;
+            // What was refused is not in the pool.
+            assert!(pool.reserved() <= bytes(&batches[passed..=refused]), "{passed}: {}", pool.reserved());
+            assert!(
+                pool.reserved() + bytes(&batches[refused..=refused]) >= bytes(&batches[passed..=refused]),
+                "{passed}"
+            );
+        }
+        assert_eq!((passed, pool.reserved()), (refused + 1, 0));
     }
 }
