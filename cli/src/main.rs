@@ -1,8 +1,8 @@
 //! `bergmill`: arguments and output. What the commands do is in the crates they call.
 
+mod cgroup;
 mod cluster;
 mod command;
-mod limits;
 mod memory;
 mod output;
 mod progress;

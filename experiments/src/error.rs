@@ -9,7 +9,7 @@ pub enum Error {
     /// The cluster refused or failed.
     #[error("{what}: {source}")]
     Cluster {
-        /// The question or step it was about.
+        /// The query or step it was about.
         what: String,
         /// What the front door said.
         source: bergmill_gateway::Error,
@@ -17,21 +17,21 @@ pub enum Error {
     /// Plain DataFusion, against which is measured, failed.
     #[error("{what}, in plain DataFusion: {source}")]
     Plain {
-        /// The question or step it was about.
+        /// The query or step it was about.
         what: String,
         /// What DataFusion said.
         source: datafusion::error::DataFusionError,
     },
     /// The two engines do not agree, so no time means anything.
-    #[error("{question}: the cluster and plain DataFusion disagree: {difference}")]
+    #[error("{query}: the cluster and plain DataFusion disagree: {difference}")]
     Differs {
-        /// The question.
-        question: String,
+        /// The query.
+        query: String,
         /// Where the answers part.
         difference: String,
     },
-    /// A question that the suite does not have.
-    #[error("no question {name} in suite {suite}; it has: {known}")]
+    /// A query that the suite does not have.
+    #[error("no query {name} in suite {suite}; it has: {known}")]
     UnknownQuestion {
         /// What was asked for.
         name: String,

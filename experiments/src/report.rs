@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One question, measured. Times are seconds from sending the SQL to having the last row.
+/// One query, measured. Times are seconds from sending the SQL to having the last row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
-    /// The question.
+    /// The query.
     pub name: String,
     /// Rows of its answer.
     pub rows: usize,
@@ -51,8 +51,8 @@ pub struct Report {
     pub suite: String,
     /// Partitions of plain DataFusion, which is the number of vcores that both had.
     pub partitions: usize,
-    /// Its questions, in order.
-    pub questions: Vec<Measured>,
+    /// Its queries, in order.
+    pub queries: Vec<Measured>,
     /// Of `SELECT 1` through the front door.
     pub latency: Latency,
 }
@@ -60,12 +60,12 @@ pub struct Report {
 impl Report {
     /// Sum of the medians on the cluster, in seconds.
     pub fn cluster_sum(&self) -> f64 {
-        self.questions.iter().map(Measured::cluster_median).sum()
+        self.queries.iter().map(Measured::cluster_median).sum()
     }
 
     /// Sum of the medians in plain DataFusion, in seconds.
     pub fn datafusion_sum(&self) -> f64 {
-        self.questions.iter().map(Measured::datafusion_median).sum()
+        self.queries.iter().map(Measured::datafusion_median).sum()
     }
 
     /// What the cluster takes for what plain DataFusion does in 1.
@@ -79,7 +79,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {} | rows | cluster, s | plain DataFusion, s | ratio |", self.suite)?;
         writeln!(f, "|---|--:|--:|--:|--:|")?;
-        for q in &self.questions {
+        for q in &self.queries {
             let (cluster, plain) = (q.cluster_median(), q.datafusion_median());
             writeln!(f, "| {} | {} | {cluster:.3} | {plain:.3} | {:.2} |", q.name, q.rows, cluster / plain)?;
         }
@@ -126,7 +126,7 @@ mod tests {
         let report = Report {
             suite: "some".to_string(),
             partitions: 2,
-            questions: vec![q("a", &[1.0, 9.0, 2.0], &[1.0, 1.0, 1.0]), q("b", &[1.0], &[2.0])],
+            queries: vec![q("a", &[1.0, 9.0, 2.0], &[1.0, 1.0, 1.0]), q("b", &[1.0], &[2.0])],
             latency: Latency::of(vec![0.003, 0.001, 0.002]),
         };
         assert!((report.ratio() - 1.0).abs() < 1e-12);

@@ -1,28 +1,28 @@
-//! Questions that are measured together.
+//! Queries that are measured together.
 
 use crate::error::{Error, Result};
 
-/// A question: a query with a name.
+/// SQL with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct Query {
     /// Short name, as `q01`.
     pub name: String,
     /// The query.
     pub sql: String,
 }
 
-/// A list of questions, over tables that the suite names.
+/// A list of queries, over tables that the suite names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suite {
     /// The suite's name.
     pub name: String,
-    /// Its questions, in the order they are asked.
-    pub questions: Vec<Question>,
+    /// Its queries, in the order they are asked.
+    pub queries: Vec<Query>,
 }
 
-macro_rules! tpch_questions {
+macro_rules! tpch_queries {
     ($($name:literal),*) => {
-        vec![$(Question {
+        vec![$(Query {
             name: $name.to_string(),
             sql: include_str!(concat!("../suites/tpch/", $name, ".sql")).to_string(),
         }),*]
@@ -33,21 +33,21 @@ impl Suite {
     /// The 22 queries of TPC-H over the tables of namespace `tpch`, with the parameters that its specification gives for
     /// validation at scale factor 1.
     pub fn tpch() -> Self {
-        let questions = tpch_questions!(
+        let queries = tpch_queries!(
             "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14", "q15",
             "q16", "q17", "q18", "q19", "q20", "q21", "q22"
         );
-        Self { name: "tpch".to_string(), questions }
+        Self { name: "tpch".to_string(), queries }
     }
 
-    /// Only the named questions; all when none is named.
+    /// Only the named queries; all when none is named.
     pub fn only(mut self, names: &[String]) -> Result<Self> {
-        let known: Vec<_> = self.questions.iter().map(|q| q.name.as_str()).collect();
+        let known: Vec<_> = self.queries.iter().map(|q| q.name.as_str()).collect();
         if let Some(name) = names.iter().find(|n| !known.contains(&n.as_str())) {
             let (name, suite, known) = (name.clone(), self.name.clone(), known.join(", "));
             return Err(Error::UnknownQuestion { name, suite, known });
         }
-        self.questions.retain(|q| names.is_empty() || names.contains(&q.name));
+        self.queries.retain(|q| names.is_empty() || names.contains(&q.name));
         Ok(self)
     }
 }
@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn tpch_has_its_questions_and_picks_from_them() {
-        assert_eq!(Suite::tpch().questions.len(), 22);
+        assert_eq!(Suite::tpch().queries.len(), 22);
         let one = Suite::tpch().only(&["q06".to_string()]).unwrap();
-        assert_eq!(one.questions.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(), ["q06"]);
+        assert_eq!(one.queries.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(), ["q06"]);
         let e = Suite::tpch().only(&["q23".to_string()]).unwrap_err().to_string();
         assert!(e.contains("q23") && e.contains("q22"), "{e}");
     }

@@ -2,15 +2,15 @@
 //!
 //! They do not change over the period. Every product and user was there before the first day.
 
-use crate::assortment::brand_name;
-use crate::choice::Choice;
+use crate::alias_table::AliasTable;
 use crate::events::{timestamp_type, timestamps};
 use crate::ids;
 use crate::lexicon::{BRANDS, BRANDS_PER_CATEGORY, CATEGORIES, COUNTRIES, DEPARTMENTS};
 use crate::money;
+use crate::products::brand_name;
 use crate::random::{Random, Stream};
+use crate::shop_model::ShopModel;
 use crate::text_column::{TextColumn, texts};
-use crate::world::World;
 use arrow::array::{ArrayRef, Decimal128Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::ops::Range;
@@ -64,19 +64,20 @@ fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("columns follow the schema")
 }
 
-pub(crate) fn products(world: &World, numbers: Range<u32>) -> RecordBatch {
-    let products = numbers.clone().map(|number| world.assortment.product(number));
+pub(crate) fn products(model: &ShopModel, numbers: Range<u32>) -> RecordBatch {
+    let products = numbers.clone().map(|number| model.products.product(number));
     let mut names = TextColumn::new(numbers.len(), 40);
     for (number, product) in numbers.clone().zip(products.clone()) {
         let shelf = &CATEGORIES[usize::from(product.category)];
         let manner = shelf.manners[usize::from(product.manner)];
-        let name = format!("{} {manner} {} {}", brand_name(product.brand.into()), product.item_name(), model(number));
+        let name =
+            format!("{} {manner} {} {}", brand_name(product.brand.into()), product.item_name(), model_number(number));
         names.push(name.as_bytes());
     }
-    let first_day = world.calendar.start_micros(0);
+    let first_day = model.calendar.start_micros(0);
     let created = numbers.clone().map(|number| {
         let age =
-            Random::stream(world.params.seed, Stream::Products, i64::from(number), 1).below(LONGEST_ON_SALE_SECONDS);
+            Random::stream(model.params.seed, Stream::Products, i64::from(number), 1).below(LONGEST_ON_SALE_SECONDS);
         first_day - i64::from(age + 1) * 1_000_000
     });
     let columns = vec![
@@ -91,21 +92,21 @@ pub(crate) fn products(world: &World, numbers: Range<u32>) -> RecordBatch {
 }
 
 /// What tells apart two products of the same brand and kind.
-fn model(number: u32) -> String {
+fn model_number(number: u32) -> String {
     let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
     format!("{}{}-{}", letter(number), letter(number / 26), number / 676 + 100)
 }
 
-pub(crate) fn users(world: &World, numbers: Range<u32>) -> RecordBatch {
-    let people: Vec<_> = numbers.clone().map(|number| world.people.person(number)).collect();
-    let first_day = world.calendar.start_micros(0);
+pub(crate) fn users(model: &ShopModel, numbers: Range<u32>) -> RecordBatch {
+    let users: Vec<_> = numbers.clone().map(|number| model.users.user(number)).collect();
+    let first_day = model.calendar.start_micros(0);
     let columns = vec![
         texts(9, numbers.map(ids::user)),
-        texts(1, people.iter().map(|person| person.gender)),
-        texts(3, people.iter().map(|person| person.age_group)),
-        texts(6, people.iter().map(|person| person.region)),
-        texts(14, people.iter().map(|person| person.segment)),
-        timestamps(people.iter().map(|person| first_day - person.member_micros)),
+        texts(1, users.iter().map(|user| user.gender)),
+        texts(3, users.iter().map(|user| user.age_group)),
+        texts(6, users.iter().map(|user| user.region)),
+        texts(14, users.iter().map(|user| user.segment)),
+        timestamps(users.iter().map(|user| first_day - user.member_micros)),
     ];
     batch(users_schema(), columns)
 }
@@ -124,7 +125,7 @@ pub(crate) fn categories() -> RecordBatch {
 }
 
 pub(crate) fn brands(seed: u64) -> RecordBatch {
-    let countries = Choice::new(COUNTRIES.iter().map(|country| country.1));
+    let countries = AliasTable::new(COUNTRIES.iter().map(|country| country.1));
     let mut random = Random::stream(seed, Stream::Brands, 0, 0);
     let brands: Vec<u32> = (0..BRANDS).collect();
     let category = |brand: u32| CATEGORIES[(brand / BRANDS_PER_CATEGORY) as usize].key;
@@ -146,16 +147,16 @@ mod tests {
 
     #[test]
     fn product_names_differ_and_name_their_item() {
-        let world = World::new(ShopParams::default());
-        let products = products(&world, 0..2_000);
+        let model = ShopModel::new(ShopParams::default());
+        let products = products(&model, 0..2_000);
         let names: HashSet<&str> = products["name"].as_string::<i32>().iter().flatten().collect();
         assert_eq!(names.len(), 2_000);
     }
 
     #[test]
     fn keys_are_found_where_they_point() {
-        let world = World::new(ShopParams { products: 3_000, ..Default::default() });
-        let (products, brands, categories) = (products(&world, 0..3_000), brands(1), categories());
+        let model = ShopModel::new(ShopParams { products: 3_000, ..Default::default() });
+        let (products, brands, categories) = (products(&model, 0..3_000), brands(1), categories());
         let set = |batch: &RecordBatch, column: &str| -> HashSet<String> {
             batch[column].as_string::<i32>().iter().flatten().map(str::to_string).collect()
         };

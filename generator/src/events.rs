@@ -1,13 +1,13 @@
 //! The table `shopping_events`: what happened in the shop, step by step.
 
-use crate::dirt;
+use crate::anomalies;
+use crate::chunk::Chunk;
 use crate::ids;
 use crate::lexicon::{CAMPAIGNS, CATEGORIES, DEVICES, EVENT_TYPES, REFERRERS};
 use crate::money;
 use crate::sessions::{Missing, Row, Session, Walk};
-use crate::slice::Slice;
+use crate::shop_model::ShopModel;
 use crate::text_column::{optional_texts, texts};
-use crate::world::World;
 use arrow::array::{ArrayRef, Int32Array, NullBufferBuilder, RecordBatch, StructArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use std::sync::{Arc, LazyLock};
@@ -69,15 +69,15 @@ pub(crate) fn timestamps(micros: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
 }
 
-/// The rows of a slice.
-pub(crate) fn batch(world: &World, slice: &Slice) -> RecordBatch {
-    let mut walk = Walk::new(world, slice).in_time_order(slice);
-    dirt::spoil(world, slice, &mut walk.rows);
+/// The rows of a chunk.
+pub(crate) fn batch(model: &ShopModel, chunk: &Chunk) -> RecordBatch {
+    let mut walk = Walk::new(model, chunk).in_time_order(chunk);
+    anomalies::spoil(model, chunk, &mut walk.rows);
     let rows = &walk.rows;
     let has = |row: &Row, field: Missing| row.missing != Some(field);
-    let category = |row: &Row| CATEGORIES[usize::from(world.assortment.product(row.product).category)].key;
+    let category = |row: &Row| CATEGORIES[usize::from(model.products.product(row.product).category)].key;
     let columns: Vec<ArrayRef> = vec![
-        optional_texts(36, rows.iter().map(|row| has(row, Missing::EventId).then(|| world.event_ids.uuid(row.number)))),
+        optional_texts(36, rows.iter().map(|row| has(row, Missing::EventId).then(|| model.event_ids.uuid(row.number)))),
         texts(8, rows.iter().map(|row| EVENT_TYPES[usize::from(row.kind)])),
         optional_texts(9, rows.iter().map(|row| has(row, Missing::UserId).then(|| ids::user(walk.session(row).user)))),
         optional_texts(9, rows.iter().map(|row| row.query.is_none().then(|| ids::product(row.product)))),
@@ -85,10 +85,10 @@ pub(crate) fn batch(world: &World, slice: &Slice) -> RecordBatch {
         money::won_column(rows.iter().map(|row| row.price_won)),
         quantities(rows),
         timestamps(rows.iter().map(|row| row.time)),
-        optional_texts(21, rows.iter().map(|row| has(row, Missing::SessionId).then(|| session_id(world, &walk, row)))),
+        optional_texts(21, rows.iter().map(|row| has(row, Missing::SessionId).then(|| session_id(model, &walk, row)))),
         devices(rows.iter().map(|row| walk.session(row))),
         contexts(rows.iter().map(|row| walk.session(row))),
-        optional_texts(8, rows.iter().map(|row| row.query.map(|query| world.queries.text(query)))),
+        optional_texts(8, rows.iter().map(|row| row.query.map(|query| model.queries.text(query)))),
     ];
     RecordBatch::try_new(events_schema(), columns).expect("columns follow the schema")
 }
@@ -97,8 +97,8 @@ fn quantities(rows: &[Row]) -> ArrayRef {
     Arc::new(rows.iter().map(|row| (row.quantity > 0).then_some(i32::from(row.quantity))).collect::<Int32Array>())
 }
 
-fn session_id(world: &World, walk: &Walk, row: &Row) -> [u8; 21] {
-    world.session_ids.session(walk.session(row).number)
+fn session_id(model: &ShopModel, walk: &Walk, row: &Row) -> [u8; 21] {
+    model.session_ids.session(walk.session(row).number)
 }
 
 fn devices<'a>(sessions: impl ExactSizeIterator<Item = &'a Session> + Clone) -> ArrayRef {

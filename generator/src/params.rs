@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate};
 const MAX_DAYS: u32 = 1 << 16;
 const MAX_PRODUCTS: u32 = 1_000_000;
 const MAX_USERS: u32 = 10_000_000;
-/// 2^32 slices of 2^13 rows would fit the session number; this leaves room and is beyond any disk.
+/// 2^32 chunks of 2^13 rows would fit the session number; this leaves room and is beyond any disk.
 const MAX_ROWS: u64 = 1 << 40;
 const MAX_SALE_MULTIPLIER: f64 = 1000.0;
 
@@ -27,7 +27,7 @@ pub struct ShopParams {
     pub products: u32,
     /// Rows of `users`.
     pub users: u32,
-    /// Share of events with a flaw, 0 to 1.
+    /// Share of events with a anomaly, 0 to 1.
     pub dirty: f64,
     /// Days on which traffic is `sale_multiplier` times the usual and campaigns are everywhere.
     pub sale_days: Vec<NaiveDate>,

@@ -2,7 +2,7 @@
 //!
 //! The sequence is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014,
 //! with the constants of Vigna's public domain `splitmix64.c`): a counter and a bijective mix, so a stream costs
-//! nothing to start and every slice of every day can have its own. It is written out here because the rows of a
+//! nothing to start and every chunk of every day can have its own. It is written out here because the rows of a
 //! seed must not change when a crate's version does.
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -34,7 +34,7 @@ pub(crate) fn mix(mut x: u64) -> u64 {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream for one thing (a day and a slice, a user, ...) of a seed.
+    /// The stream for one thing (a day and a chunk, a user, ...) of a seed.
     pub(crate) fn stream(seed: u64, stream: Stream, major: i64, minor: u64) -> Self {
         let mut state = mix(seed.wrapping_add(GOLDEN));
         for part in [stream as u64, major as u64, minor] {

@@ -1,17 +1,17 @@
 //! The table `reviews`: what buyers say, some days after they bought.
 //!
-//! Reviews are written about purchases that `shopping_events` has: the slice of reviews walks a few slices of events
+//! Reviews are written about purchases that `shopping_events` has: the chunk of reviews walks a few chunks of events
 //! of the days before, which is cheap as no columns are made. Before the first day those events exist all the same,
-//! but are not given out. A purchase may be reviewed twice, by different slices that came upon it.
+//! but are not given out. A purchase may be reviewed twice, by different chunks that came upon it.
 
+use crate::chunk::Chunk;
 use crate::events::{timestamp_type, timestamps};
 use crate::ids::{self, hex};
 use crate::lexicon::{SUBJECTS, Tone};
 use crate::random::{Random, Stream};
 use crate::sessions::{PURCHASE, Walk};
-use crate::slice::Slice;
+use crate::shop_model::ShopModel;
 use crate::text_column::{TextColumn, texts};
-use crate::world::World;
 use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -62,18 +62,18 @@ struct Purchase {
     product: u32,
 }
 
-/// The rows of a slice, in order of time.
-pub(crate) fn batch(world: &World, slice: &Slice) -> RecordBatch {
-    let mut random = Random::stream(world.params.seed, Stream::Reviews, slice.day, u64::from(slice.number));
-    let purchases = purchases(world, slice, &mut random);
-    let mut times: Vec<i64> = (0..slice.rows).map(|_| slice.time(&world.curve, &mut random)).collect();
+/// The rows of a chunk, in order of time.
+pub(crate) fn batch(model: &ShopModel, chunk: &Chunk) -> RecordBatch {
+    let mut random = Random::stream(model.params.seed, Stream::Reviews, chunk.day, u64::from(chunk.number));
+    let purchases = purchases(model, chunk, &mut random);
+    let mut times: Vec<i64> = (0..chunk.rows).map(|_| chunk.time(&model.curve, &mut random)).collect();
     times.sort_unstable();
 
-    let mut ratings = Vec::with_capacity(slice.rows);
-    let mut texts_column = TextColumn::new(slice.rows, 100);
-    let mut images = Images::new(slice.rows);
+    let mut ratings = Vec::with_capacity(chunk.rows);
+    let mut texts_column = TextColumn::new(chunk.rows, 100);
+    let mut images = Images::new(chunk.rows);
     for purchase in &purchases {
-        let product = world.assortment.product(purchase.product);
+        let product = model.products.product(purchase.product);
         let stars = rating(product.is_poor, &mut random);
         ratings.push(stars);
         if random.chance(SILENT_SHARE) {
@@ -83,8 +83,8 @@ pub(crate) fn batch(world: &World, slice: &Slice) -> RecordBatch {
         }
         images.push(&mut random);
     }
-    let numbers = slice.first..slice.first + slice.rows as u64;
-    let review_ids = numbers.map(|number| world.review_ids.uuid(number)).collect::<Vec<_>>();
+    let numbers = chunk.first..chunk.first + chunk.rows as u64;
+    let review_ids = numbers.map(|number| model.review_ids.uuid(number)).collect::<Vec<_>>();
     let columns: Vec<ArrayRef> = vec![
         texts(36, review_ids.iter()),
         texts(9, purchases.iter().map(|purchase| ids::product(purchase.product))),
@@ -97,37 +97,37 @@ pub(crate) fn batch(world: &World, slice: &Slice) -> RecordBatch {
     RecordBatch::try_new(reviews_schema(), columns).expect("columns follow the schema")
 }
 
-/// As many purchases of the days before as the slice has rows; each only once if that many are found.
-fn purchases(world: &World, slice: &Slice, random: &mut Random) -> Vec<Purchase> {
-    let mut found = Vec::with_capacity(slice.rows * 2);
+/// As many purchases of the days before as the chunk has rows; each only once if that many are found.
+fn purchases(model: &ShopModel, chunk: &Chunk, random: &mut Random) -> Vec<Purchase> {
+    let mut found = Vec::with_capacity(chunk.rows * 2);
     let mut walked = Vec::new();
-    // About one row in sixteen is a purchase, so this is often enough for a full slice and soon over for a small one.
-    for _ in 0..8 + slice.rows / 200 {
-        let day = slice.day - 1 - i64::from(random.below(LONGEST_DELAY_DAYS));
-        let slices = world.event_slices(day);
-        if slices == 0 {
+    // About one row in sixteen is a purchase, so this is often enough for a full chunk and soon over for a small one.
+    for _ in 0..8 + chunk.rows / 200 {
+        let day = chunk.day - 1 - i64::from(random.below(LONGEST_DELAY_DAYS));
+        let chunks = model.event_chunks(day);
+        if chunks == 0 {
             continue;
         }
-        let number = random.below(slices);
+        let number = random.below(chunks);
         if walked.contains(&(day, number)) {
             continue;
         }
         walked.push((day, number));
-        let walk = Walk::new(world, &world.event_slice(day, number));
+        let walk = Walk::new(model, &model.event_chunk(day, number));
         let bought = walk.rows.iter().filter(|row| row.kind == PURCHASE);
         found.extend(bought.map(|row| Purchase { user: walk.session(row).user, product: row.product }));
-        if found.len() >= slice.rows {
+        if found.len() >= chunk.rows {
             break;
         }
     }
     if found.is_empty() {
         // A shop of a handful of events. Someone will have bought something.
-        found.push(Purchase { user: world.people.pick(random), product: world.assortment.pick(random) });
+        found.push(Purchase { user: model.users.pick(random), product: model.products.pick(random) });
     }
     for place in (1..found.len()).rev() {
         found.swap(place, random.below(place as u32 + 1) as usize);
     }
-    found.into_iter().cycle().take(slice.rows).collect()
+    found.into_iter().cycle().take(chunk.rows).collect()
 }
 
 fn rating(is_poor: bool, random: &mut Random) -> i32 {
@@ -207,15 +207,15 @@ mod tests {
     use arrow::datatypes::Int32Type;
     use std::collections::HashSet;
 
-    fn world() -> World {
+    fn model() -> ShopModel {
         let params =
             ShopParams { events: 60_000, reviews: 6_000, days: 10, products: 500, users: 800, ..Default::default() };
-        World::new(params)
+        ShopModel::new(params)
     }
 
-    fn batches(world: &World) -> impl Iterator<Item = RecordBatch> {
-        let slices = (0..10).flat_map(|day| (0..world.review_slices(day)).map(move |number| (day, number)));
-        slices.map(|(day, number)| batch(world, &world.review_slice(day, number)))
+    fn batches(model: &ShopModel) -> impl Iterator<Item = RecordBatch> {
+        let chunks = (0..10).flat_map(|day| (0..model.review_chunks(day)).map(move |number| (day, number)));
+        chunks.map(|(day, number)| batch(model, &model.review_chunk(day, number)))
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
             .flat_map(|subject| [1, 0, -1].into_iter().zip(subject.sentences))
             .flat_map(|(tone, sentences)| sentences.map(|sentence| (tone, sentence)))
             .collect();
-        for batch in batches(&world()) {
+        for batch in batches(&model()) {
             let (stars, texts) = (batch["rating"].as_primitive::<Int32Type>(), batch["text"].as_string::<i32>());
             for (stars, text) in stars.iter().flatten().zip(texts) {
                 let Some(text) = text else { continue };
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn two_in_a_hundred_say_nothing() {
-        let (nulls, rows) = batches(&world())
+        let (nulls, rows) = batches(&model())
             .fold((0, 0), |(nulls, rows), batch| (nulls + batch["text"].null_count(), rows + batch.num_rows()));
         assert_eq!(rows, 6_000);
         assert!((80..160).contains(&nulls), "{nulls}");
@@ -254,16 +254,16 @@ mod tests {
 
     #[test]
     fn reviewers_bought_what_they_review() {
-        let world = world();
+        let model = model();
         let mut bought = HashSet::new();
         for day in -7..10 {
-            for number in 0..world.event_slices(day) {
-                let walk = Walk::new(&world, &world.event_slice(day, number));
+            for number in 0..model.event_chunks(day) {
+                let walk = Walk::new(&model, &model.event_chunk(day, number));
                 let purchases = walk.rows.iter().filter(|row| row.kind == PURCHASE);
                 bought.extend(purchases.map(|row| (ids::user(walk.session(row).user), ids::product(row.product))));
             }
         }
-        for batch in batches(&world) {
+        for batch in batches(&model) {
             let (users, products) = (batch["user_id"].as_string::<i32>(), batch["product_id"].as_string::<i32>());
             for (user, product) in users.iter().flatten().zip(products.iter().flatten()) {
                 let key = (user.as_bytes().try_into().expect("width"), product.as_bytes().try_into().expect("width"));
@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn a_shop_without_events_still_has_reviews() {
-        let world = World::new(ShopParams { events: 0, reviews: 50, days: 1, ..Default::default() });
-        assert_eq!(batch(&world, &world.review_slice(0, 0)).num_rows(), 50);
+        let model = ShopModel::new(ShopParams { events: 0, reviews: 50, days: 1, ..Default::default() });
+        assert_eq!(batch(&model, &model.review_chunk(0, 0)).num_rows(), 50);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! People walking through the shop: each session is a user with a device and a reason to come, who looks for one
+//! Users walking through the shop: each session is a user with a device and a reason to come, who looks for one
 //! thing after another and goes down the funnel (search, view, add_cart, purchase), falling out at every step.
 //!
-//! A walk holds the rows of one slice as compact numbers; [`events`](crate::events) turns them into columns and
+//! A walk holds the rows of one chunk as compact numbers; [`events`](crate::events) turns them into columns and
 //! [`reviews`](crate::reviews) looks among them for purchases.
 
+use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::lexicon::{CAMPAIGNS, REFERRERS};
 use crate::random::{Random, Stream};
-use crate::slice::{SLICE_ROWS, Slice};
-use crate::world::World;
+use crate::shop_model::ShopModel;
 
 /// Steps of the funnel, as indexes into [`EVENT_TYPES`](crate::lexicon::EVENT_TYPES).
 pub(crate) const SEARCH: u8 = 0;
@@ -20,8 +20,8 @@ const LONGEST_PAUSE_MICROS: f64 = 15.0 * 60.0 * 1e6;
 const DAY_MICROS: i64 = 86_400_000_000;
 // Otherwise a session could not be moved to end on its day.
 const _: () = assert!(MOST_WISHES as f64 * 4.0 * LONGEST_PAUSE_MICROS < DAY_MICROS as f64);
-// `in_time_order` packs a time of day (37 bits) and a row of the slice, whose last session may run over, into 64 bits.
-const _: () = assert!(SLICE_ROWS + 4 * MOST_WISHES as usize <= 1 << ROW_BITS);
+// `in_time_order` packs a time of day (37 bits) and a row of the chunk, whose last session may run over, into 64 bits.
+const _: () = assert!(CHUNK_ROWS + 4 * MOST_WISHES as usize <= 1 << ROW_BITS);
 const ROW_BITS: u32 = 20;
 
 /// What is the same for all events of a session.
@@ -70,7 +70,7 @@ pub(crate) enum Missing {
     SessionId,
 }
 
-/// The sessions that start in a slice, as far as its rows reach.
+/// The sessions that start in a chunk, as far as its rows reach.
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) sessions: Vec<Session>,
@@ -78,29 +78,29 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Exactly `slice.rows` rows, session after session. The last session breaks off where the rows end.
-    pub(crate) fn new(world: &World, slice: &Slice) -> Self {
-        let mut random = Random::stream(world.params.seed, Stream::Sessions, slice.day, u64::from(slice.number));
+    /// Exactly `chunk.rows` rows, session after session. The last session breaks off where the rows end.
+    pub(crate) fn new(model: &ShopModel, chunk: &Chunk) -> Self {
+        let mut random = Random::stream(model.params.seed, Stream::Sessions, chunk.day, u64::from(chunk.number));
         let mut walk = Self {
-            sessions: Vec::with_capacity(slice.rows / 4 + 16),
-            rows: Vec::with_capacity(slice.rows + 4 * MOST_WISHES as usize),
+            sessions: Vec::with_capacity(chunk.rows / 4 + 16),
+            rows: Vec::with_capacity(chunk.rows + 4 * MOST_WISHES as usize),
         };
-        while walk.rows.len() < slice.rows {
-            walk.visit(world, slice, &mut random);
+        while walk.rows.len() < chunk.rows {
+            walk.visit(model, chunk, &mut random);
         }
-        walk.rows.truncate(slice.rows);
+        walk.rows.truncate(chunk.rows);
         walk
     }
 
     /// Sorts the rows by time and numbers them. Batches follow each other nearly in time then, which suits whoever
     /// replays them, and sorts quickly for whoever needs more.
-    pub(crate) fn in_time_order(mut self, slice: &Slice) -> Self {
+    pub(crate) fn in_time_order(mut self, chunk: &Chunk) -> Self {
         let mut keys: Vec<u64> = (0u64..)
             .zip(&self.rows)
-            .map(|(index, row)| (((row.time - slice.day_start) as u64) << ROW_BITS) | index)
+            .map(|(index, row)| (((row.time - chunk.day_start) as u64) << ROW_BITS) | index)
             .collect();
         keys.sort_unstable();
-        let numbered = (slice.first..).zip(keys);
+        let numbered = (chunk.first..).zip(keys);
         let row_of = |key: u64| self.rows[(key & ((1 << ROW_BITS) - 1)) as usize];
         self.rows = numbered.map(|(number, key)| Row { number, ..row_of(key) }).collect();
         self
@@ -111,30 +111,30 @@ impl Walk {
     }
 
     /// Adds a whole session.
-    fn visit(&mut self, world: &World, slice: &Slice, random: &mut Random) {
-        let user = world.people.pick(random);
-        let habits = world.people.habits(user, &world.assortment);
-        let campaign_share = if slice.is_sale { 0.7 } else { 0.35 };
-        let campaign = random.chance(campaign_share).then(|| world.campaigns.pick(random) as u8);
+    fn visit(&mut self, model: &ShopModel, chunk: &Chunk, random: &mut Random) {
+        let user = model.users.pick(random);
+        let habits = model.users.habits(user, &model.products);
+        let campaign_share = if chunk.is_sale { 0.7 } else { 0.35 };
+        let campaign = random.chance(campaign_share).then(|| model.campaigns.pick(random) as u8);
         let index = self.sessions.len() as u32;
         self.sessions.push(Session {
-            number: (slice.day as u64) << 45 | u64::from(slice.number) << 13 | u64::from(index),
+            number: (chunk.day as u64) << 45 | u64::from(chunk.number) << 13 | u64::from(index),
             user,
-            device: world.people.device(habits, random),
-            referrer: world.referrers.pick(random) as u8,
+            device: model.users.device(habits, random),
+            referrer: model.referrers.pick(random) as u8,
             campaign,
         });
         let discount = campaign.map_or(0, |campaign| CAMPAIGNS[usize::from(campaign)].discount_percent);
         let cart_share = if discount >= 20 { 0.30 } else { 0.23 };
         let first_row = self.rows.len();
-        let mut steps = Steps { rows: &mut self.rows, session: index, time: slice.time(&world.curve, random) };
+        let mut steps = Steps { rows: &mut self.rows, session: index, time: chunk.time(&model.curve, random) };
 
         for _ in 0..MOST_WISHES {
-            let number = wish(world, habits.favourite, random);
-            let product = world.assortment.product(number);
+            let number = wish(model, habits.favourite, random);
+            let product = model.products.product(number);
             let price = discounted(product.price_won, discount);
             if random.chance(0.38) {
-                let query = world.queries.pick(product, random);
+                let query = model.queries.pick(product, random);
                 steps.take(
                     Step { kind: SEARCH, product: number, price_won: None, query: Some(query), quantity: 0 },
                     random,
@@ -143,7 +143,7 @@ impl Walk {
             let step = Step { kind: VIEW, product: number, price_won: Some(price), query: None, quantity: 0 };
             steps.take(step, random);
             if random.chance(cart_share) {
-                let quantity = 1 + world.quantities.pick(random) as u8;
+                let quantity = 1 + model.quantities.pick(random) as u8;
                 steps.take(Step { kind: ADD_CART, quantity, ..step }, random);
                 if random.chance(0.44) {
                     steps.take(Step { kind: PURCHASE, quantity, ..step }, random);
@@ -155,7 +155,7 @@ impl Walk {
         }
 
         // A session that would run past midnight came a little earlier instead, so that a day is whole by itself.
-        let last_micros = slice.day_start + DAY_MICROS - 1;
+        let last_micros = chunk.day_start + DAY_MICROS - 1;
         let late = self.rows.last().map_or(0, |row| (row.time - last_micros).max(0));
         if late > 0 {
             self.rows[first_row..].iter_mut().for_each(|row| row.time -= late);
@@ -164,10 +164,10 @@ impl Walk {
 }
 
 /// A product to look at: by popularity, with a second try when it is not from the favourite shelf.
-fn wish(world: &World, favourite: u8, random: &mut Random) -> u32 {
-    let product = world.assortment.pick(random);
-    let is_favourite = world.assortment.product(product).category == favourite;
-    if is_favourite || random.chance(0.5) { product } else { world.assortment.pick(random) }
+fn wish(model: &ShopModel, favourite: u8, random: &mut Random) -> u32 {
+    let product = model.products.pick(random);
+    let is_favourite = model.products.product(product).category == favourite;
+    if is_favourite || random.chance(0.5) { product } else { model.products.pick(random) }
 }
 
 /// Ten won are the smallest coin anyone minds.
@@ -214,23 +214,23 @@ mod tests {
     use super::*;
     use crate::params::ShopParams;
 
-    fn world(change: impl FnOnce(&mut ShopParams)) -> World {
+    fn model(change: impl FnOnce(&mut ShopParams)) -> ShopModel {
         let mut params = ShopParams { events: 200_000, days: 2, products: 5_000, users: 3_000, ..Default::default() };
         change(&mut params);
-        World::new(params)
+        ShopModel::new(params)
     }
 
-    fn walks(world: &World) -> impl Iterator<Item = (Slice, Walk)> {
-        let days = 0..i64::from(world.calendar.days());
-        days.flat_map(|day| (0..world.event_slices(day)).map(move |number| (day, number))).map(|(day, number)| {
-            let slice = world.event_slice(day, number);
-            (slice, Walk::new(world, &slice))
+    fn walks(model: &ShopModel) -> impl Iterator<Item = (Chunk, Walk)> {
+        let days = 0..i64::from(model.calendar.days());
+        days.flat_map(|day| (0..model.event_chunks(day)).map(move |number| (day, number))).map(|(day, number)| {
+            let chunk = model.event_chunk(day, number);
+            (chunk, Walk::new(model, &chunk))
         })
     }
 
     #[test]
     fn a_session_goes_down_the_funnel() {
-        for (_, walk) in walks(&world(|_| ())) {
+        for (_, walk) in walks(&model(|_| ())) {
             for rows in walk.rows.chunk_by(|a, b| a.session == b.session) {
                 assert!(rows.is_sorted_by_key(|row| row.time));
                 for (at, row) in rows.iter().enumerate() {
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn fewer_and_fewer_go_on() {
         let mut kinds = [0u32; 4];
-        for (_, walk) in walks(&world(|_| ())) {
+        for (_, walk) in walks(&model(|_| ())) {
             walk.rows.iter().for_each(|row| kinds[usize::from(row.kind)] += 1);
         }
         // For each wish 0.38 searches, a view, about 0.24 carts, and 0.44 purchases for each of those.
@@ -266,11 +266,11 @@ mod tests {
 
     #[test]
     fn events_stay_in_their_day_and_follow_the_curve() {
-        let world = world(|_| ());
+        let model = model(|_| ());
         let mut hours = [0u32; 24];
-        for (slice, walk) in walks(&world) {
+        for (chunk, walk) in walks(&model) {
             for row in &walk.rows {
-                let micros = row.time - slice.day_start;
+                let micros = row.time - chunk.day_start;
                 assert!((0..DAY_MICROS).contains(&micros));
                 hours[(micros / 3_600_000_000) as usize] += 1;
             }
@@ -281,9 +281,9 @@ mod tests {
 
     #[test]
     fn popular_products_have_the_share_of_zipf() {
-        let world = world(|_| ());
+        let model = model(|_| ());
         let mut seen = vec![0u32; 5_000];
-        walks(&world).for_each(|(_, walk)| walk.rows.iter().for_each(|row| seen[row.product as usize] += 1));
+        walks(&model).for_each(|(_, walk)| walk.rows.iter().for_each(|row| seen[row.product as usize] += 1));
         seen.sort_unstable_by(|a, b| b.cmp(a));
         let share = f64::from(seen[..50].iter().sum::<u32>()) / 200_000.0;
         let harmonic = |n: u32| (1..=n).map(|rank| 1.0 / f64::from(rank)).sum::<f64>();
@@ -293,12 +293,12 @@ mod tests {
 
     #[test]
     fn prices_are_the_list_price_less_the_discount() {
-        let world = world(|_| ());
-        for (_, walk) in walks(&world) {
+        let model = model(|_| ());
+        for (_, walk) in walks(&model) {
             for row in walk.rows.iter().filter(|row| row.kind != SEARCH) {
                 let campaign = walk.session(row).campaign;
                 let percent = campaign.map_or(0, |campaign| CAMPAIGNS[usize::from(campaign)].discount_percent);
-                let list = world.assortment.product(row.product).price_won;
+                let list = model.products.product(row.product).price_won;
                 assert_eq!(row.price_won, Some(discounted(list, percent)));
             }
         }
@@ -307,11 +307,11 @@ mod tests {
 
     #[test]
     fn time_order_keeps_every_row_and_numbers_them() {
-        let world = world(|_| ());
-        let slice = world.event_slice(1, 3);
-        let (plain, ordered) = (Walk::new(&world, &slice), Walk::new(&world, &slice).in_time_order(&slice));
+        let model = model(|_| ());
+        let chunk = model.event_chunk(1, 3);
+        let (plain, ordered) = (Walk::new(&model, &chunk), Walk::new(&model, &chunk).in_time_order(&chunk));
         assert!(ordered.rows.is_sorted_by_key(|row| row.time));
-        assert!(ordered.rows.iter().map(|row| row.number).eq(slice.first..slice.first + slice.rows as u64));
+        assert!(ordered.rows.iter().map(|row| row.number).eq(chunk.first..chunk.first + chunk.rows as u64));
         let sum =
             |walk: &Walk| walk.rows.iter().map(|row| i128::from(row.time) + i128::from(row.product)).sum::<i128>();
         assert_eq!(sum(&plain), sum(&ordered));
@@ -319,9 +319,9 @@ mod tests {
 
     #[test]
     fn sessions_are_numbered_once() {
-        let world = world(|_| ());
+        let model = model(|_| ());
         let numbers: Vec<u64> =
-            walks(&world).flat_map(|(_, walk)| walk.sessions).map(|session| session.number).collect();
+            walks(&model).flat_map(|(_, walk)| walk.sessions).map(|session| session.number).collect();
         let distinct: std::collections::HashSet<&u64> = numbers.iter().collect();
         assert_eq!(distinct.len(), numbers.len());
     }

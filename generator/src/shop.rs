@@ -1,10 +1,10 @@
 //! The shop: parameters in, record batches out.
 
-use crate::dirt::{self, DirtyCounts};
+use crate::anomalies::{self, DirtyCounts};
 use crate::error::Error;
 use crate::params::ShopParams;
+use crate::shop_model::ShopModel;
 use crate::traffic::TrafficCurve;
-use crate::world::World;
 use crate::{dimensions, events, reviews};
 use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
@@ -27,14 +27,14 @@ const DIMENSION_BATCH_ROWS: u32 = 65_536;
 /// # Ok::<(), bergmill_generator::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Shop(Arc<World>);
+pub struct Shop(Arc<ShopModel>);
 
 impl Shop {
     /// Checks the parameters and makes what all days share. Takes memory and time in proportion to products and users
     /// only.
     pub fn new(params: ShopParams) -> Result<Self, Error> {
         params.validate()?;
-        Ok(Self(Arc::new(World::new(params))))
+        Ok(Self(Arc::new(ShopModel::new(params))))
     }
 
     /// The parameters the shop was made of.
@@ -80,47 +80,47 @@ impl Shop {
     }
 
     /// `shopping_events` of a day, see [`events_schema`](crate::events_schema). Batches have
-    /// [`SLICE_ROWS`](crate::SLICE_ROWS) rows except the last. Rows are in order of time within a batch, and nearly so
+    /// [`CHUNK_ROWS`](crate::CHUNK_ROWS) rows except the last. Rows are in order of time within a batch, and nearly so
     /// over batches: a session that starts in one goes on in the time of the next. Dirt spoils that order here and
     /// there; all other timestamps lie in the day.
     pub fn events(&self, day: u32) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
-        self.event_slices(day, 0..self.event_slice_count(day))
+        self.event_chunks(day, 0..self.event_chunk_count(day))
     }
 
     /// How many batches [`events`](Self::events) gives for a day.
-    pub fn event_slice_count(&self, day: u32) -> u32 {
-        self.0.event_slices(i64::from(day))
+    pub fn event_chunk_count(&self, day: u32) -> u32 {
+        self.0.event_chunks(i64::from(day))
     }
 
     /// Some of the batches of [`events`](Self::events), to share a day among threads or to go on where one stopped.
     /// Each is made by itself; numbers past the last are left out.
-    pub fn event_slices(
+    pub fn event_chunks(
         &self,
         day: u32,
-        slices: Range<u32>,
+        chunks: Range<u32>,
     ) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
-        let world = self.0.clone();
-        let slices = slices.start..slices.end.min(self.event_slice_count(day));
-        slices.map(move |number| events::batch(&world, &world.event_slice(i64::from(day), number)))
+        let model = self.0.clone();
+        let chunks = chunks.start..chunks.end.min(self.event_chunk_count(day));
+        chunks.map(move |number| events::batch(&model, &model.event_chunk(i64::from(day), number)))
     }
 
     /// `reviews` of a day, see [`reviews_schema`](crate::reviews_schema), in order of time.
     pub fn reviews(&self, day: u32) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
-        let world = self.0.clone();
-        let slices = 0..world.review_slices(i64::from(day));
-        slices.map(move |number| reviews::batch(&world, &world.review_slice(i64::from(day), number)))
+        let model = self.0.clone();
+        let chunks = 0..model.review_chunks(i64::from(day));
+        chunks.map(move |number| reviews::batch(&model, &model.review_chunk(i64::from(day), number)))
     }
 
     /// All `products`, see [`products_schema`](crate::products_schema), by id.
     pub fn products(&self) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
-        let world = self.0.clone();
-        ranges(world.assortment.len()).map(move |numbers| dimensions::products(&world, numbers))
+        let model = self.0.clone();
+        ranges(model.products.len()).map(move |numbers| dimensions::products(&model, numbers))
     }
 
     /// All `users`, see [`users_schema`](crate::users_schema), by id.
     pub fn users(&self) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
-        let world = self.0.clone();
-        ranges(world.people.len()).map(move |numbers| dimensions::users(&world, numbers))
+        let model = self.0.clone();
+        ranges(model.users.len()).map(move |numbers| dimensions::users(&model, numbers))
     }
 
     /// All `categories`, see [`categories_schema`](crate::categories_schema). They are the same in every shop.
@@ -136,8 +136,8 @@ impl Shop {
     /// How many events of a day are dirty, and in which way, without making them.
     pub fn dirty_counts(&self, day: u32) -> DirtyCounts {
         let mut counts = DirtyCounts::default();
-        for number in 0..self.event_slice_count(day) {
-            counts += dirt::count(&self.0, &self.0.event_slice(i64::from(day), number));
+        for number in 0..self.event_chunk_count(day) {
+            counts += anomalies::count(&self.0, &self.0.event_chunk(i64::from(day), number));
         }
         counts
     }

@@ -48,7 +48,7 @@ pub enum JobError {
         /// Where and why.
         mistake: Mistake,
     },
-    /// The cluster did not answer a question that is no step's.
+    /// The cluster did not answer a query that is no step's.
     #[error("table {table}: {source}")]
     Query {
         /// The table asked about.

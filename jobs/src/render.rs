@@ -27,7 +27,7 @@ pub struct RenderedStep {
     pub code_hash: String,
     /// Tables to fill, in waves as in [`Step::outputs`].
     pub outputs: Vec<Vec<RenderedOutput>>,
-    /// The report's questions: name and SELECT.
+    /// The report's queries: name and SELECT.
     pub queries: Vec<(String, String)>,
     pub(crate) audits: Vec<Audit>,
 }

@@ -1,6 +1,6 @@
-//! Reports: questions to the tables, and templates that lay out the answers as text, Markdown and HTML.
+//! Reports: queries over the tables, and templates that lay out the answers as text, Markdown and HTML.
 //!
-//! A template sees each question's rows under the question's name, the `date` and the `pipeline`, and has `table(...)`,
+//! A template sees each query's rows under the query's name, the `date` and the `pipeline`, and has `table(...)`,
 //! which draws for its own format; HTML has charts as inline SVG as well. Files are self-contained: no script, font or
 //! picture is fetched. What a report shows is what the tables hold, since it is asked of them after the commit.
 
@@ -60,7 +60,7 @@ pub struct Report {
     pub files: Vec<PathBuf>,
 }
 
-/// Rows of each question by its name.
+/// Rows of each query by its name.
 pub(crate) type Answers = [(String, Vec<RecordBatch>)];
 
 impl ReportDefinition {

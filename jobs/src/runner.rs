@@ -302,11 +302,11 @@ impl Run<'_> {
             self.wrote(step, written, path).await;
         }
         let Some(definition) = &step.report else { return Ok(None) };
-        let questions = rendered.queries.iter().map(|(name, sql)| async move {
+        let queries = rendered.queries.iter().map(|(name, sql)| async move {
             let rows = self.rows(&format!("report query {name}"), sql).await?;
             Ok::<_, StepError>((name.clone(), rows))
         });
-        let answers = try_join_all(questions).await?;
+        let answers = try_join_all(queries).await?;
         let folder = self.options.reports.join(&self.pipeline.name).join(self.interval.folder());
         let report = definition.write(&self.pipeline.name, self.interval, &answers, &folder).await?;
         for path in &report.files {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use bergmill_experiments::{Measured, Options, Progress, Question, Suite, TPCH_TABLES, run as measure, tpch_table};
+use bergmill_experiments::{Measured, Options, Progress, Query, Suite, TPCH_TABLES, run as measure, tpch_table};
 use bergmill_gateway::{Client, IngestMode, IngestTarget};
 use bergmill_jobs::{Interval, shipped_named};
 use chrono::{NaiveDate, Utc};
@@ -20,12 +20,12 @@ use crate::progress::Display;
 pub struct Arguments {
     #[command(subcommand)]
     suite: Which,
-    /// Timed repetitions of each question
+    /// Timed repetitions of each query
     #[arg(long, default_value_t = 3, value_name = "N", global = true)]
     repeat: usize,
-    /// Ask only this question; may be repeated
+    /// Ask only this query; may be repeated
     #[arg(long, value_name = "NAME", global = true)]
-    question: Vec<String>,
+    query: Vec<String>,
     /// How the result is printed
     #[arg(long, value_enum, default_value = "markdown", global = true)]
     format: Format,
@@ -52,7 +52,7 @@ enum Which {
         #[command(flatten)]
         target: Target,
     },
-    /// Queries of your own: each file is a question
+    /// Queries of your own: each file is a query
     Files {
         /// SQL files
         #[arg(required = true, value_name = "FILE")]
@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         Which::DailyAnalytics { date, target } => (daily_analytics(*date)?, target.open().await?),
         Which::Files { files, target } => (of_files(files)?, target.open().await?),
     };
-    let suite = suite.only(&arguments.question)?;
+    let suite = suite.only(&arguments.query)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options { repeat: arguments.repeat, partitions: arguments.partitions.unwrap_or(cores) };
     let Connected { client, .. } = &connected;
@@ -100,9 +100,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
 struct Lines;
 
 impl Progress for Lines {
-    fn measured(&self, question: &Measured) {
-        let Measured { name, rows, .. } = question;
-        let (cluster, plain) = (question.cluster_median(), question.datafusion_median());
+    fn measured(&self, query: &Measured) {
+        let Measured { name, rows, .. } = query;
+        let (cluster, plain) = (query.cluster_median(), query.datafusion_median());
         eprintln!("{name:24} {rows:>8} rows   cluster {cluster:7.3} s   plain DataFusion {plain:7.3} s");
     }
 }
@@ -111,18 +111,18 @@ fn daily_analytics(day: NaiveDate) -> Result<Suite> {
     let pipeline = shipped_named("daily_analytics")?;
     let rendered = pipeline.render(Interval::of(day), Utc::now(), &toml::Table::new())?;
     let outputs = rendered.steps.into_iter().flat_map(|step| step.outputs).flatten();
-    let questions = outputs.map(|o| Question { name: o.table.table().to_string(), sql: o.select }).collect();
-    Ok(Suite { name: pipeline.name.clone(), questions })
+    let queries = outputs.map(|o| Query { name: o.table.table().to_string(), sql: o.select }).collect();
+    Ok(Suite { name: pipeline.name.clone(), queries })
 }
 
 fn of_files(files: &[PathBuf]) -> Result<Suite> {
-    let question = |file: &PathBuf| {
+    let query = |file: &PathBuf| {
         let sql = std::fs::read_to_string(file).with_context(|| format!("file {}", file.display()))?;
         let name = file.file_stem().map_or_else(|| file.display().to_string(), |s| s.to_string_lossy().into_owned());
-        Ok(Question { name, sql: sql.trim().trim_end_matches(';').to_string() })
+        Ok(Query { name, sql: sql.trim().trim_end_matches(';').to_string() })
     };
-    let questions = files.iter().map(question).collect::<Result<Vec<_>>>()?;
-    Ok(Suite { name: "files".to_string(), questions })
+    let queries = files.iter().map(query).collect::<Result<Vec<_>>>()?;
+    Ok(Suite { name: "files".to_string(), queries })
 }
 
 async fn make_tpch(scale: f64, client: &Client, display: &Display) -> Result<()> {

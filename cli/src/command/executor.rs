@@ -10,7 +10,7 @@ use bergmill_catalog::storage::Stores;
 use bergmill_executor::ExecutorConfig;
 use tempfile::TempDir;
 
-use crate::limits::task_memory;
+use crate::cgroup::task_memory;
 use crate::settings::{Catalog, Executor, Storage, with_file};
 
 const MIB: u64 = 1024 * 1024;

@@ -42,7 +42,7 @@ fn rows_are_as_many_as_asked() {
 fn the_same_parameters_give_the_same_rows_in_any_order() {
     let (one, other) = (shop(|p| p.dirty = 0.05), shop(|p| p.dirty = 0.05));
     let forwards: Vec<RecordBatch> = one.events(1).collect();
-    let backwards = (0..other.event_slice_count(1)).rev().flat_map(|slice| other.event_slices(1, slice..slice + 1));
+    let backwards = (0..other.event_chunk_count(1)).rev().flat_map(|chunk| other.event_chunks(1, chunk..chunk + 1));
     let mut backwards: Vec<RecordBatch> = backwards.collect();
     backwards.reverse();
     assert!(forwards.len() > 2);

@@ -1,4 +1,4 @@
--- One row per check. Three questions give one row of figures each, and the list of checks picks from them, so the day's
+-- One row per check. Three queries give one row of figures each, and the list of checks picks from them, so the day's
 -- events are read twice: once for all conditions, once more (event_id only) for duplicates.
 --
 -- Rows with absurd timestamps stand in other days' partitions, or in none. They are looked for in the whole table, which

@@ -229,7 +229,7 @@ fn number_of(row: &Value, key: &str) -> Result<f64, Error> {
     if value.is_none() { Ok(0.0) } else { f64::try_from(value) }
 }
 
-/// In the order of first appearance, which the question's ORDER BY decides.
+/// In the order of first appearance, which the query's ORDER BY decides.
 fn distinct<'v>(values: impl Iterator<Item = &'v String>) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     for value in values {

@@ -210,7 +210,7 @@ async fn answers_are_right_while_executors_come_and_go() {
     let client = &cluster.client;
     client.update("CREATE TABLE raw.copies (event_id VARCHAR, price DOUBLE)", None).await.unwrap();
     let copy = "INSERT INTO raw.copies SELECT event_id, price FROM raw.shopping_events ORDER BY price";
-    let questions = [
+    let queries = [
         "SELECT count(*) FROM raw.shopping_events a JOIN raw.shopping_events b ON a.session_id = b.session_id AND a.event_id <= b.event_id",
         "SELECT sum(v % 7) FROM (SELECT unnest(range(0, 100 * k)) AS v \
          FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id))",
@@ -218,7 +218,7 @@ async fn answers_are_right_while_executors_come_and_go() {
     ];
     let began = std::time::Instant::now();
     let mut expected = Vec::new();
-    for sql in questions {
+    for sql in queries {
         expected.push(number(client, sql).await);
     }
     // A slow machine is given time to answer now and then.
@@ -241,7 +241,7 @@ async fn answers_are_right_while_executors_come_and_go() {
                 }
                 Err(e) => assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}"),
             }
-            for (sql, expected) in questions.iter().zip(&expected) {
+            for (sql, expected) in queries.iter().zip(&expected) {
                 match within(answer(client, sql)).await {
                     Ok(answer) => {
                         assert_eq!(answer, *expected, "{sql}");

@@ -1,20 +1,20 @@
 //! Who visits the shop: users, how active each is, and habits that a user keeps from session to session.
 
-use crate::assortment::{Assortment, Shuffle};
-use crate::choice::Choice;
+use crate::alias_table::AliasTable;
 use crate::lexicon::{AGE_GROUPS, DEVICES, GENDERS, REGIONS, SEGMENTS};
+use crate::products::{Products, Shuffle};
 use crate::random::{Random, Stream};
 
 /// All users. Nothing is kept per user but the segment: what one is like follows from the number.
 #[derive(Debug)]
-pub(crate) struct People {
+pub(crate) struct Users {
     seed: u64,
     users: u32,
     order: Shuffle,
-    devices: Choice,
-    genders: Choice,
-    age_groups: Choice,
-    regions: Choice,
+    devices: AliasTable,
+    genders: AliasTable,
+    age_groups: AliasTable,
+    regions: AliasTable,
     /// Index into [`SEGMENTS`] by user.
     segments: Vec<u8>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Habits {
 
 /// A row of the `users` table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Person {
+pub(crate) struct User {
     pub(crate) gender: &'static str,
     pub(crate) age_group: &'static str,
     pub(crate) region: &'static str,
@@ -41,7 +41,7 @@ pub(crate) struct Person {
 
 const LONGEST_MEMBER_SECONDS: u32 = 900 * 86_400;
 
-impl People {
+impl Users {
     pub(crate) fn new(seed: u64, users: u32) -> Self {
         let order = Shuffle::new(seed ^ 1, users);
         let mut segments = vec![0; users as usize];
@@ -54,10 +54,10 @@ impl People {
             seed,
             users,
             order,
-            devices: Choice::new(DEVICES.iter().map(|device| device.3)),
-            genders: Choice::new(GENDERS.iter().map(|gender| gender.1)),
-            age_groups: Choice::new(AGE_GROUPS.iter().map(|group| group.1)),
-            regions: Choice::new(REGIONS.iter().map(|region| region.1)),
+            devices: AliasTable::new(DEVICES.iter().map(|device| device.3)),
+            genders: AliasTable::new(GENDERS.iter().map(|gender| gender.1)),
+            age_groups: AliasTable::new(AGE_GROUPS.iter().map(|group| group.1)),
+            regions: AliasTable::new(REGIONS.iter().map(|region| region.1)),
             segments,
         }
     }
@@ -74,11 +74,11 @@ impl People {
         self.order.at(rank.min(self.users - 1))
     }
 
-    pub(crate) fn habits(&self, user: u32, assortment: &Assortment) -> Habits {
+    pub(crate) fn habits(&self, user: u32, products: &Products) -> Habits {
         let mut random = Random::stream(self.seed, Stream::Habits, i64::from(user), 0);
         let device = self.devices.pick(&mut random) as u8;
         // Taste follows the crowd: the shelf of some popular product.
-        let favourite = assortment.product(assortment.pick(&mut random)).category;
+        let favourite = products.product(products.pick(&mut random)).category;
         Habits { device, favourite }
     }
 
@@ -87,9 +87,9 @@ impl People {
         if random.chance(0.85) { habits.device } else { self.devices.pick(random) as u8 }
     }
 
-    pub(crate) fn person(&self, user: u32) -> Person {
+    pub(crate) fn user(&self, user: u32) -> User {
         let mut random = Random::stream(self.seed, Stream::Users, i64::from(user), 0);
-        Person {
+        User {
             gender: GENDERS[self.genders.pick(&mut random) as usize].0,
             age_group: AGE_GROUPS[self.age_groups.pick(&mut random) as usize].0,
             region: REGIONS[self.regions.pick(&mut random) as usize].0,
@@ -105,20 +105,20 @@ mod tests {
 
     #[test]
     fn power_users_are_few_and_come_often() {
-        let people = People::new(5, 10_000);
+        let users = Users::new(5, 10_000);
         let mut random = Random::stream(5, Stream::Sessions, 0, 0);
-        let visits = (0..50_000).filter(|_| people.segments[people.pick(&mut random) as usize] == 0).count();
-        assert_eq!(people.segments.iter().filter(|&&segment| segment == 0).count(), 1_000);
+        let visits = (0..50_000).filter(|_| users.segments[users.pick(&mut random) as usize] == 0).count();
+        assert_eq!(users.segments.iter().filter(|&&segment| segment == 0).count(), 1_000);
         // 0.1 ^ (2/3) = 0.215
         assert!((10_000..11_500).contains(&visits), "{visits}");
     }
 
     #[test]
     fn a_user_stays_the_same() {
-        let people = People::new(5, 100);
-        let assortment = Assortment::new(5, 50);
-        let [a, b] = [people.habits(7, &assortment), people.habits(7, &assortment)];
+        let users = Users::new(5, 100);
+        let products = Products::new(5, 50);
+        let [a, b] = [users.habits(7, &products), users.habits(7, &products)];
         assert_eq!((a.device, a.favourite), (b.device, b.favourite));
-        assert_eq!(people.person(7).region, people.person(7).region);
+        assert_eq!(users.user(7).region, users.user(7).region);
     }
 }

@@ -1,42 +1,42 @@
 //! The unit of work: a day's rows cut into pieces of equal size along the traffic curve.
 //!
-//! A slice has its own random stream and knows where its rows stand among all rows, so it can be made alone, in any
-//! order and in parallel, and comes out the same. One slice becomes one record batch, which bounds the memory.
+//! A chunk has its own random stream and knows where its rows stand among all rows, so it can be made alone, in any
+//! order and in parallel, and comes out the same. One chunk becomes one record batch, which bounds the memory.
 
 use crate::calendar::Calendar;
 use crate::random::Random;
 use crate::traffic::TrafficCurve;
 
-/// Rows of a full slice. Larger ones fall out of the second-level cache, smaller ones cost per batch.
-pub const SLICE_ROWS: usize = 8192;
+/// Rows of a full chunk. Larger ones fall out of the second-level cache, smaller ones cost per batch.
+pub const CHUNK_ROWS: usize = 8192;
 
 /// A piece of a day.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slice {
+pub(crate) struct Chunk {
     /// Day of the period; negative before it.
     pub(crate) day: i64,
     pub(crate) number: u32,
-    /// Rows of the table before this slice, over all days.
+    /// Rows of the table before this chunk, over all days.
     pub(crate) first: u64,
     pub(crate) rows: usize,
     /// Microsecond since 1970 at which the day starts.
     pub(crate) day_start: i64,
     pub(crate) is_sale: bool,
-    /// Shares of the day's traffic before and until the end of this slice.
+    /// Shares of the day's traffic before and until the end of this chunk.
     share: (f64, f64),
 }
 
-/// How many slices hold a day's rows.
-pub(crate) fn slices(rows_on_day: u64) -> u32 {
-    u32::try_from(rows_on_day.div_ceil(SLICE_ROWS as u64)).expect("rows are limited by the parameters")
+/// How many chunks hold a day's rows.
+pub(crate) fn chunks(rows_on_day: u64) -> u32 {
+    u32::try_from(rows_on_day.div_ceil(CHUNK_ROWS as u64)).expect("rows are limited by the parameters")
 }
 
-impl Slice {
-    /// `before` and `on` are the table's rows before and on the day; `number` is below `slices(on)`.
+impl Chunk {
+    /// `before` and `on` are the table's rows before and on the day; `number` is below `chunks(on)`.
     pub(crate) fn new(calendar: &Calendar, day: i64, number: u32, before: u64, on: u64) -> Self {
-        let start = u64::from(number) * SLICE_ROWS as u64;
-        assert!(start < on, "slice {number} of day {day} does not exist");
-        let end = on.min(start + SLICE_ROWS as u64);
+        let start = u64::from(number) * CHUNK_ROWS as u64;
+        assert!(start < on, "chunk {number} of day {day} does not exist");
+        let end = on.min(start + CHUNK_ROWS as u64);
         Self {
             day,
             number,
@@ -48,7 +48,7 @@ impl Slice {
         }
     }
 
-    /// A microsecond since 1970 within the slice's part of the day.
+    /// A microsecond since 1970 within the chunk's part of the day.
     pub(crate) fn time(&self, curve: &TrafficCurve, random: &mut Random) -> i64 {
         let (from, to) = self.share;
         self.day_start + curve.sample(from + (to - from) * random.unit()) as i64

@@ -1,10 +1,10 @@
 //! What the shop sells: every product's shelf, item, brand and price, and how popular it is.
 
-use crate::choice::Choice;
+use crate::alias_table::AliasTable;
 use crate::lexicon::{BRAND_HEADS, BRAND_TAILS, BRANDS_PER_CATEGORY, CATEGORIES};
 use crate::random::{Random, Stream, mix};
 
-/// A product. Its number is its place in the [`Assortment`].
+/// A product. Its number is its place in the [`Products`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) price_won: u32,
@@ -32,19 +32,19 @@ impl Product {
 
 /// All products.
 #[derive(Debug)]
-pub(crate) struct Assortment {
+pub(crate) struct Products {
     products: Vec<Product>,
-    by_rank: Choice,
+    by_rank: AliasTable,
     order: Shuffle,
 }
 
-impl Assortment {
+impl Products {
     pub(crate) fn new(seed: u64, products: u32) -> Self {
-        let shelves = Choice::new(CATEGORIES.iter().map(|category| category.share));
+        let shelves = AliasTable::new(CATEGORIES.iter().map(|category| category.share));
         let mut random = Random::stream(seed, Stream::Products, 0, 0);
         Self {
             products: (0..products).map(|_| product(&shelves, &mut random)).collect(),
-            by_rank: Choice::zipf(products),
+            by_rank: AliasTable::zipf(products),
             order: Shuffle::new(seed, products),
         }
     }
@@ -68,7 +68,7 @@ impl Assortment {
     }
 }
 
-fn product(shelves: &Choice, random: &mut Random) -> Product {
+fn product(shelves: &AliasTable, random: &mut Random) -> Product {
     let category = shelves.pick(random);
     let shelf = &CATEGORIES[category as usize];
     let (low, high) = shelf.prices_won;
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn prices_fit_the_category() {
-        let assortment = Assortment::new(3, 5_000);
+        let products = Products::new(3, 5_000);
         for number in 0..5_000 {
-            let product = assortment.product(number);
+            let product = products.product(number);
             let (low, high) = CATEGORIES[usize::from(product.category)].prices_won;
             assert!((low..=high).contains(&product.price_won), "{product:?}");
             assert_eq!(u32::from(product.brand) / BRANDS_PER_CATEGORY, u32::from(product.category));

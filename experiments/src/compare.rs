@@ -1,4 +1,4 @@
-//! Two answers to one question, and whether they say the same.
+//! Two answers to one query, and whether they say the same.
 
 use std::cmp::Ordering;
 

@@ -1,44 +1,44 @@
-//! Everything that is the same for all days of a shop, made once and shared by all slices.
+//! Everything that is the same for all days of a shop, made once and shared by all chunks.
 
-use crate::assortment::{Assortment, Product, brand_name};
+use crate::alias_table::AliasTable;
 use crate::calendar::Calendar;
-use crate::choice::Choice;
+use crate::chunk::{self, Chunk};
 use crate::ids::Scatter;
 use crate::lexicon::{BRANDS, CAMPAIGNS, CATEGORIES, ITEMS, QUERY_PATTERNS, REFERRERS};
 use crate::params::ShopParams;
-use crate::people::People;
+use crate::products::{Product, Products, brand_name};
 use crate::random::{Random, Stream};
-use crate::slice::{self, Slice};
 use crate::traffic::TrafficCurve;
+use crate::users::Users;
 
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct ShopModel {
     pub(crate) params: ShopParams,
     pub(crate) calendar: Calendar,
     pub(crate) curve: TrafficCurve,
-    pub(crate) assortment: Assortment,
-    pub(crate) people: People,
-    pub(crate) referrers: Choice,
-    pub(crate) campaigns: Choice,
+    pub(crate) products: Products,
+    pub(crate) users: Users,
+    pub(crate) referrers: AliasTable,
+    pub(crate) campaigns: AliasTable,
     /// Pieces in a cart, less one.
-    pub(crate) quantities: Choice,
+    pub(crate) quantities: AliasTable,
     pub(crate) queries: Queries,
     pub(crate) event_ids: Scatter,
     pub(crate) session_ids: Scatter,
     pub(crate) review_ids: Scatter,
 }
 
-impl World {
+impl ShopModel {
     pub(crate) fn new(params: ShopParams) -> Self {
         let seed = params.seed;
         Self {
             calendar: Calendar::new(&params),
             curve: TrafficCurve::default(),
-            assortment: Assortment::new(seed, params.products),
-            people: People::new(seed, params.users),
-            referrers: Choice::new(REFERRERS.iter().map(|referrer| referrer.1)),
-            campaigns: Choice::new(CAMPAIGNS.iter().map(|campaign| campaign.weight)),
-            quantities: Choice::new([72.0, 17.0, 6.0, 3.0, 1.0, 1.0]),
+            products: Products::new(seed, params.products),
+            users: Users::new(seed, params.users),
+            referrers: AliasTable::new(REFERRERS.iter().map(|referrer| referrer.1)),
+            campaigns: AliasTable::new(CAMPAIGNS.iter().map(|campaign| campaign.weight)),
+            quantities: AliasTable::new([72.0, 17.0, 6.0, 3.0, 1.0, 1.0]),
             queries: Queries::new(),
             event_ids: Scatter::new(seed, Stream::EventIds),
             session_ids: Scatter::new(seed, Stream::SessionIds),
@@ -48,22 +48,22 @@ impl World {
     }
 
     /// Slices of events on a day, which may lie before the period.
-    pub(crate) fn event_slices(&self, day: i64) -> u32 {
-        slice::slices(self.calendar.events_on(day))
+    pub(crate) fn event_chunks(&self, day: i64) -> u32 {
+        chunk::chunks(self.calendar.events_on(day))
     }
 
-    pub(crate) fn event_slice(&self, day: i64, number: u32) -> Slice {
+    pub(crate) fn event_chunk(&self, day: i64, number: u32) -> Chunk {
         let calendar = &self.calendar;
-        Slice::new(calendar, day, number, calendar.events_before(day), calendar.events_on(day))
+        Chunk::new(calendar, day, number, calendar.events_before(day), calendar.events_on(day))
     }
 
-    pub(crate) fn review_slices(&self, day: i64) -> u32 {
-        slice::slices(self.calendar.reviews_on(day))
+    pub(crate) fn review_chunks(&self, day: i64) -> u32 {
+        chunk::chunks(self.calendar.reviews_on(day))
     }
 
-    pub(crate) fn review_slice(&self, day: i64, number: u32) -> Slice {
+    pub(crate) fn review_chunk(&self, day: i64, number: u32) -> Chunk {
         let calendar = &self.calendar;
-        Slice::new(calendar, day, number, calendar.reviews_before(day), calendar.reviews_on(day))
+        Chunk::new(calendar, day, number, calendar.reviews_before(day), calendar.reviews_on(day))
     }
 }
 
@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn a_query_names_the_item() {
-        let world = World::new(ShopParams { products: 200, ..ShopParams::default() });
+        let model = ShopModel::new(ShopParams { products: 200, ..ShopParams::default() });
         let mut random = Random::stream(1, Stream::Sessions, 0, 0);
         for number in 0..200 {
-            let product = world.assortment.product(number);
-            let query = world.queries.text(world.queries.pick(product, &mut random));
+            let product = model.products.product(number);
+            let query = model.queries.text(model.queries.pick(product, &mut random));
             assert!(query.contains(product.item_name()), "{query} for {product:?}");
         }
     }

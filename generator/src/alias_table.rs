@@ -6,7 +6,7 @@ use crate::random::Random;
 
 /// A table from which an index comes out in proportion to its weight.
 #[derive(Debug)]
-pub(crate) struct Choice {
+pub(crate) struct AliasTable {
     cells: Vec<Cell>,
 }
 
@@ -18,7 +18,7 @@ struct Cell {
     other: u32,
 }
 
-impl Choice {
+impl AliasTable {
     /// `weights` must not be empty nor all zero.
     pub(crate) fn new(weights: impl IntoIterator<Item = f64>) -> Self {
         let mut share: Vec<f64> = weights.into_iter().collect();
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::random::Stream;
 
-    fn shares(choice: &Choice, n: usize) -> Vec<f64> {
+    fn shares(choice: &AliasTable, n: usize) -> Vec<f64> {
         let mut random = Random::stream(7, Stream::Sessions, 0, 0);
         let mut seen = vec![0u32; n];
         for _ in 0..400_000 {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn indexes_come_in_proportion_to_their_weight() {
         let weights = [5.0, 0.0, 1.0, 3.0, 1.0];
-        for (share, weight) in shares(&Choice::new(weights), 5).iter().zip(weights) {
+        for (share, weight) in shares(&AliasTable::new(weights), 5).iter().zip(weights) {
             assert!((share - weight / 10.0).abs() < 0.003, "{share} for {weight}");
         }
     }
@@ -85,13 +85,13 @@ mod tests {
     #[test]
     fn zipf_gives_the_head_its_share() {
         let harmonic = |n: u32| (1..=n).map(|rank| 1.0 / f64::from(rank)).sum::<f64>();
-        let head: f64 = shares(&Choice::zipf(1000), 1000)[..10].iter().sum();
+        let head: f64 = shares(&AliasTable::zipf(1000), 1000)[..10].iter().sum();
         assert!((head - harmonic(10) / harmonic(1000)).abs() < 0.005, "{head}");
     }
 
     #[test]
     fn one_thing_is_always_chosen() {
-        let choice = Choice::new([0.3]);
+        let choice = AliasTable::new([0.3]);
         assert_eq!([0, u64::MAX, 1 << 31].map(|n| choice.pick_by(n)), [0, 0, 0]);
     }
 }

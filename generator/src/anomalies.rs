@@ -1,18 +1,18 @@
 //! What goes wrong between a phone and a table: forgotten fields, deliveries made twice, clocks far off, names that
 //! nobody agreed on, prices below zero.
 //!
-//! Which rows are flawed, and how, depends on seed and slice but not on the rows, so it can be counted without making
-//! them. A row has at most one flaw.
+//! Which rows are anomalous, and how, depends on seed and chunk but not on the rows, so it can be counted without making
+//! them. A row has at most one anomaly.
 
+use crate::chunk::Chunk;
 use crate::lexicon::EVENT_TYPES;
 use crate::random::{Random, Stream};
 use crate::sessions::{Missing, PURCHASE, Row};
-use crate::slice::Slice;
-use crate::world::World;
+use crate::shop_model::ShopModel;
 use chrono::{DateTime, Utc};
 use std::ops::AddAssign;
 
-/// Flawed rows by kind of flaw.
+/// Flawed rows by kind of anomaly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DirtyCounts {
     /// One of `event_id`, `user_id`, `category` and `session_id` is null. Never the timestamp: a row without one has
@@ -29,7 +29,7 @@ pub struct DirtyCounts {
 }
 
 impl DirtyCounts {
-    /// All flawed rows.
+    /// All anomalous rows.
     pub fn total(&self) -> u64 {
         self.missing_fields + self.repeated + self.wrong_times + self.unknown_types + self.negative_prices
     }
@@ -46,7 +46,7 @@ impl AddAssign for DirtyCounts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flaw {
+enum Anomaly {
     Missing(Missing),
     /// The row at this index comes again.
     Repeats(usize),
@@ -63,40 +63,40 @@ const SOUND_TYPES: u8 = PURCHASE + 1;
 const DAY_MICROS: i64 = 86_400_000_000;
 const DECEMBER_31_2999: DateTime<Utc> = DateTime::from_timestamp(32_503_593_600, 0).expect("a time of the calendar");
 
-/// The flawed rows of a slice by rising index. Repeated rows come after the sound row they repeat.
-fn plan(world: &World, slice: &Slice) -> Vec<(usize, Flaw)> {
-    let share = world.params.dirty;
+/// The anomalous rows of a chunk by rising index. Repeated rows come after the sound row they repeat.
+fn plan(model: &ShopModel, chunk: &Chunk) -> Vec<(usize, Anomaly)> {
+    let share = model.params.dirty;
     if share == 0.0 {
         return Vec::new();
     }
-    let mut random = Random::stream(world.params.seed, Stream::Dirt, slice.day, u64::from(slice.number));
-    let mut plan = Vec::with_capacity((slice.rows as f64 * share * 1.1) as usize + 16);
-    let mut is_sound = vec![true; slice.rows];
-    for index in 0..slice.rows {
+    let mut random = Random::stream(model.params.seed, Stream::Dirt, chunk.day, u64::from(chunk.number));
+    let mut plan = Vec::with_capacity((chunk.rows as f64 * share * 1.1) as usize + 16);
+    let mut is_sound = vec![true; chunk.rows];
+    for index in 0..chunk.rows {
         if !random.chance(share) {
             continue;
         }
         is_sound[index] = false;
-        let flaw = match random.below(5) {
+        let anomaly = match random.below(5) {
             0 => missing(&mut random),
             1 => {
                 let back = 1 + random.below(index.clamp(1, REDELIVERY_ROWS) as u32) as usize;
                 let sound = (0..(index + 1).saturating_sub(back)).rev().find(|&earlier| is_sound[earlier]);
                 // Without any sound row yet there is nothing to repeat.
-                sound.map_or_else(|| missing(&mut random), Flaw::Repeats)
+                sound.map_or_else(|| missing(&mut random), Anomaly::Repeats)
             }
-            2 => Flaw::WrongTime(random.below(WRONG_DAYS)),
-            3 => Flaw::UnknownType(SOUND_TYPES + random.below(EVENT_TYPES.len() as u32 - 4) as u8),
-            _ => Flaw::NegativePrice,
+            2 => Anomaly::WrongTime(random.below(WRONG_DAYS)),
+            3 => Anomaly::UnknownType(SOUND_TYPES + random.below(EVENT_TYPES.len() as u32 - 4) as u8),
+            _ => Anomaly::NegativePrice,
         };
-        plan.push((index, flaw));
+        plan.push((index, anomaly));
     }
     plan
 }
 
-fn missing(random: &mut Random) -> Flaw {
+fn missing(random: &mut Random) -> Anomaly {
     let fields = [Missing::EventId, Missing::UserId, Missing::Category, Missing::SessionId];
-    Flaw::Missing(fields[random.below(4) as usize])
+    Anomaly::Missing(fields[random.below(4) as usize])
 }
 
 /// The day at which a wrong clock stands, as microseconds since 1970, for a row of the day that starts at `day_start`.
@@ -109,33 +109,33 @@ fn wrong_day(choice: u32, day_start: i64) -> i64 {
     }
 }
 
-/// Spoils the rows of a slice, which are in their final order.
-pub(crate) fn spoil(world: &World, slice: &Slice, rows: &mut [Row]) {
-    for (index, flaw) in plan(world, slice) {
-        match flaw {
-            Flaw::Missing(field) => rows[index].missing = Some(field),
-            Flaw::Repeats(earlier) => rows[index] = rows[earlier],
-            Flaw::WrongTime(choice) => rows[index].time += wrong_day(choice, slice.day_start) - slice.day_start,
-            Flaw::UnknownType(kind) => rows[index].kind = kind,
-            Flaw::NegativePrice => {
+/// Spoils the rows of a chunk, which are in their final order.
+pub(crate) fn spoil(model: &ShopModel, chunk: &Chunk, rows: &mut [Row]) {
+    for (index, anomaly) in plan(model, chunk) {
+        match anomaly {
+            Anomaly::Missing(field) => rows[index].missing = Some(field),
+            Anomaly::Repeats(earlier) => rows[index] = rows[earlier],
+            Anomaly::WrongTime(choice) => rows[index].time += wrong_day(choice, chunk.day_start) - chunk.day_start,
+            Anomaly::UnknownType(kind) => rows[index].kind = kind,
+            Anomaly::NegativePrice => {
                 let row = &mut rows[index];
-                let list_price = world.assortment.product(row.product).price_won as i32;
+                let list_price = model.products.product(row.product).price_won as i32;
                 row.price_won = Some(-row.price_won.unwrap_or(list_price));
             }
         }
     }
 }
 
-/// How many rows of a slice have which flaw.
-pub(crate) fn count(world: &World, slice: &Slice) -> DirtyCounts {
+/// How many rows of a chunk have which anomaly.
+pub(crate) fn count(model: &ShopModel, chunk: &Chunk) -> DirtyCounts {
     let mut counts = DirtyCounts::default();
-    for (_, flaw) in plan(world, slice) {
-        *match flaw {
-            Flaw::Missing(_) => &mut counts.missing_fields,
-            Flaw::Repeats(_) => &mut counts.repeated,
-            Flaw::WrongTime(_) => &mut counts.wrong_times,
-            Flaw::UnknownType(_) => &mut counts.unknown_types,
-            Flaw::NegativePrice => &mut counts.negative_prices,
+    for (_, anomaly) in plan(model, chunk) {
+        *match anomaly {
+            Anomaly::Missing(_) => &mut counts.missing_fields,
+            Anomaly::Repeats(_) => &mut counts.repeated,
+            Anomaly::WrongTime(_) => &mut counts.wrong_times,
+            Anomaly::UnknownType(_) => &mut counts.unknown_types,
+            Anomaly::NegativePrice => &mut counts.negative_prices,
         } += 1;
     }
     counts
@@ -147,10 +147,10 @@ mod tests {
     use crate::params::ShopParams;
 
     fn counts(dirty: f64) -> DirtyCounts {
-        let world = World::new(ShopParams { dirty, products: 100, users: 100, days: 7, ..Default::default() });
-        let slices = (0..7).flat_map(|day| (0..world.event_slices(day)).map(move |number| (day, number)));
-        slices.fold(DirtyCounts::default(), |mut all, (day, number)| {
-            all += count(&world, &world.event_slice(day, number));
+        let model = ShopModel::new(ShopParams { dirty, products: 100, users: 100, days: 7, ..Default::default() });
+        let chunks = (0..7).flat_map(|day| (0..model.event_chunks(day)).map(move |number| (day, number)));
+        chunks.fold(DirtyCounts::default(), |mut all, (day, number)| {
+            all += count(&model, &model.event_chunk(day, number));
             all
         })
     }
@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn repeated_rows_follow_a_sound_one() {
-        let world = World::new(ShopParams { dirty: 0.5, products: 100, users: 100, ..Default::default() });
-        let plan = plan(&world, &world.event_slice(0, 0));
-        for (index, flaw) in &plan {
-            if let Flaw::Repeats(earlier) = flaw {
+        let model = ShopModel::new(ShopParams { dirty: 0.5, products: 100, users: 100, ..Default::default() });
+        let plan = plan(&model, &model.event_chunk(0, 0));
+        for (index, anomaly) in &plan {
+            if let Anomaly::Repeats(earlier) = anomaly {
                 assert!(earlier < index && plan.binary_search_by_key(earlier, |(index, _)| *index).is_err());
             }
         }
