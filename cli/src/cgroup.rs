@@ -1,12 +1,13 @@
 //! What a container, or any other Linux control group, lets this process have.
 //!
-//! CPU quotas need nothing of ours: `std::thread::available_parallelism` heeds them, in both versions of control groups,
-//! rounded down to whole cores and at least one.
+//! CPU quotas need nothing of ours: `std::thread::available_parallelism` heeds them, in both versions of control
+//! groups, rounded down to whole cores and at least one.
 
 use std::path::Path;
 
-/// Tasks may hold a limit's half. What they do not account for takes the rest: pages being read and decoded, shuffles on their way, metadata, the
-/// program itself; and who passes the limit is killed. A grouping that spills all the time was seen at 1.5 times what it may hold.
+/// Tasks may hold a limit's half. What they do not account for takes the rest: pages being read and decoded, shuffles
+/// on their way, metadata, the program itself; and who passes the limit is killed. A grouping that spills all the time
+/// was seen at 1.5 times what it may hold.
 const TASKS_PART: u64 = 2;
 
 /// Bytes that tasks may hold where memory is limited; `None` where it is not.
@@ -16,9 +17,9 @@ pub fn task_memory() -> Option<u64> {
 
 /// The lowest memory limit of the control groups that this process is in, of the system whose root folder is `root`.
 ///
-/// `/proc/self/cgroup` has lines of `id:controllers:path`, where version 2 names no controllers (cgroups(7)). In a container the
-/// path may be the host's, of which the container sees the last part alone, mounted as the root: folders that are not there are
-/// passed over on the way up.
+/// `/proc/self/cgroup` has lines of `id:controllers:path`, where version 2 names no controllers (cgroups(7)). In a
+/// container the path may be the host's, of which the container sees the last part alone, mounted as the root: folders
+/// that are not there are passed over on the way up.
 fn memory_limit(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = groups.lines().filter_map(|line| {

@@ -123,8 +123,8 @@ impl Cluster {
         self.scheduler.listen
     }
 
-    /// Waits until the executors stop, which they do at Ctrl-C and at SIGTERM. When the first has stopped the others have
-    /// a moment to end their tasks; one that had not begun to listen for signals is stopped then.
+    /// Waits until the executors stop, which they do at Ctrl-C and at SIGTERM. When the first has stopped the others
+    /// have a moment to end their tasks; one that had not begun to listen for signals is stopped then.
     pub async fn stopped(&mut self) -> Result<()> {
         if let Some(stopped) = self.executors.join_next().await {
             stopped??;

@@ -52,7 +52,8 @@ settings! {
         /// Folder of this installation: catalog, tables, reports [default: ./bergmill-data]
         #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
         data: PathBuf,
-        /// Where tables go: a folder, s3://bucket/folder, or s3://{namespace} for a bucket each [default: warehouse in --data]
+        /// Where tables go: a folder, s3://bucket/folder, or s3://{namespace} for a bucket each [default: warehouse in
+        /// --data]
         #[arg(long, env = "BERGMILL_WAREHOUSE", value_name = "LOCATION")]
         warehouse: String,
     }
@@ -61,10 +62,12 @@ settings! {
 settings! {
     /// What finds the tables.
     Catalog {
-        /// sqlite:FILE, postgres://user:password@host:port/database or a REST server's URL [default: catalog.db in --data]
+        /// sqlite:FILE, postgres://user:password@host:port/database or a REST server's URL [default: catalog.db in
+        /// --data]
         #[arg(long, env = "BERGMILL_CATALOG", value_name = "ADDRESS", hide_env_values = true)]
         catalog: Secret,
-        /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default: bergmill]
+        /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default:
+        /// bergmill]
         #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
         catalog_name: String,
         /// Which of a REST server's warehouses [default: the server's own]
@@ -76,8 +79,8 @@ settings! {
         /// What a token is asked for [default: catalog]
         #[arg(long, env = "BERGMILL_CATALOG_SCOPE", value_name = "SCOPE")]
         catalog_scope: String,
-        /// Whether a REST server is asked for the credentials of tables' files; if not, or if it lends none, our own keys are
-        /// used [default: true]
+        /// Whether a REST server is asked for the credentials of tables' files; if not, or if it lends none, our own
+        /// keys are used [default: true]
         #[arg(long, env = "BERGMILL_CATALOG_VENDED_CREDENTIALS", value_name = "true|false")]
         catalog_vended_credentials: bool,
         /// BERGMILL_CATALOG_TOKEN: a token for a REST server
@@ -90,8 +93,8 @@ settings! {
 }
 
 settings! {
-    /// How object stores are reached. Keys have no flags, since a process's arguments can be seen by others: they come from
-    /// the environment, or from the file.
+    /// How object stores are reached. Keys have no flags, since a process's arguments can be seen by others: they come
+    /// from the environment, or from the file.
     Storage {
         /// S3 service, such as http://127.0.0.1:9000 [default: Amazon's]
         #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
@@ -150,8 +153,8 @@ settings! {
         /// Where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,
-        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can read and change all
-        /// tables. For networks that let in nobody else, as a container's own [default: false]
+        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can read and
+        /// change all tables. For networks that let in nobody else, as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
         /// Host at which executors reach this scheduler [default: the address of cluster-listen]
@@ -181,14 +184,15 @@ settings! {
         /// Address to listen on for results and shuffles; port 0 takes a free one [default: 127.0.0.1:0]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
-        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can run tasks and
-        /// read their results. For networks that let in nobody else, as a container's own [default: false]
+        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can run tasks
+        /// and read their results. For networks that let in nobody else, as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
         /// Port for tasks; 0 takes a free one [default: 0]
         #[arg(long, env = "BERGMILL_TASK_PORT", value_name = "PORT")]
         task_port: u16,
-        /// Host at which the others reach this executor [default: the address of listen, or that which the scheduler sees]
+        /// Host at which the others reach this executor [default: the address of listen, or that which the scheduler
+        /// sees]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
         /// Task slots [default: the cores that this process may use]

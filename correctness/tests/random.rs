@@ -1,6 +1,7 @@
 //! Random queries, in the scheduler, whole on one executor and in stages on two, from seeds that are always the same.
 //!
-//! `correctness/run` asks more of them, of new seeds, in every shape, and DuckDB too, which decides where plain DataFusion is alone.
+//! `correctness/run` asks more of them, of new seeds, in every shape, and DuckDB too, which decides where plain
+//! DataFusion is alone.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The probe of an executor, for what watches over processes: `GET /ready` is 200 while the scheduler answers the executor's
-//! signs of life, else 503.
+//! The probe of an executor, for what watches over processes: `GET /ready` is 200 while the scheduler answers the
+//! executor's signs of life, else 503.
 
 use axum::Router;
 use axum::http::StatusCode;

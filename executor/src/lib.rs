@@ -1,6 +1,7 @@
 //! The executor process: runs the scheduler's tasks, and serves their results to other executors.
 //!
-//! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and time-outs.
+//! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and
+//! time-outs.
 
 mod health;
 mod stage;
@@ -129,7 +130,8 @@ async fn run_once(config: &ExecutorConfig) -> Result<()> {
     }
 }
 
-/// Opens the port for probes, if there is to be one. The future that is returned answers them, and ends with an error only.
+/// Opens the port for probes, if there is to be one. The future that is returned answers them, and ends with an error
+/// only.
 async fn probes(
     config: &ExecutorConfig,
     process: &ExecutorProcessConfig,

@@ -89,7 +89,8 @@ impl QueryStageExecutor for Stage {
     }
 }
 
-/// The error as it is to be reported. Those that Ballista decides by what is tried again are left alone: its own, and those of the system.
+/// The error as it is to be reported. Those that Ballista decides by what is tried again are left alone: its own, and
+/// those of the system.
 fn reported(error: DataFusionError) -> DataFusionError {
     match failure(&error) {
         Some(failure) => DataFusionError::External(Box::new(failure)),

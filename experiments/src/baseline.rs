@@ -1,7 +1,7 @@
 //! Plain DataFusion over the data files of the tables: what the cluster is measured against.
 //!
-//! It knows nothing of Iceberg: it is given the files that the tables' current snapshots name, as a `ListingTable` each, with
-//! DataFusion's default settings and as many partitions as the cluster has vcores.
+//! It knows nothing of Iceberg: it is given the files that the tables' current snapshots name, as a `ListingTable`
+//! each, with DataFusion's default settings and as many partitions as the cluster has vcores.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

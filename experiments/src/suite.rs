@@ -30,8 +30,8 @@ macro_rules! tpch_queries {
 }
 
 impl Suite {
-    /// The 22 queries of TPC-H over the tables of namespace `tpch`, with the parameters that its specification gives for
-    /// validation at scale factor 1.
+    /// The 22 queries of TPC-H over the tables of namespace `tpch`, with the parameters that its specification gives
+    /// for validation at scale factor 1.
     pub fn tpch() -> Self {
         let queries = tpch_queries!(
             "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14", "q15",

@@ -1,7 +1,7 @@
 //! Tells an upload that was broken off from one that ended.
 //!
-//! When a client cancels a call, tonic ends the request's stream as if the client had sent everything, and a server that
-//! commits what it got would commit half of the rows. The HTTP body underneath does know the difference, so it is
+//! When a client cancels a call, tonic ends the request's stream as if the client had sent everything, and a server
+//! that commits what it got would commit half of the rows. The HTTP body underneath does know the difference, so it is
 //! watched here, below tonic, and what it saw travels with the request for `ingest` to read.
 
 use std::convert::Infallible;

@@ -1,8 +1,8 @@
 //! Rows and schemas as they go over the wire.
 //!
 //! A query is planned twice, once to announce its schema and once to run it, and the two may differ in what does not
-//! matter to the rows: an optimizer learns that a column has no nulls, or chooses another layout for text. Clients such as
-//! ADBC refuse rows whose schema is not exactly the announced one, so rows are sent in the announced schema.
+//! matter to the rows: an optimizer learns that a column has no nulls, or chooses another layout for text. Clients such
+//! as ADBC refuse rows whose schema is not exactly the announced one, so rows are sent in the announced schema.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What goes wrong between a phone and a table: forgotten fields, deliveries made twice, clocks far off, names that
 //! nobody agreed on, prices below zero.
 //!
-//! Which rows are anomalous, and how, depends on seed and chunk but not on the rows, so it can be counted without making
-//! them. A row has at most one anomaly.
+//! Which rows are anomalous, and how, depends on seed and chunk but not on the rows, so it can be counted without
+//! making them. A row has at most one anomaly.
 
 use crate::chunk::Chunk;
 use crate::lexicon::EVENT_TYPES;

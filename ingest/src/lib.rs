@@ -1,13 +1,13 @@
 //! Files as record batches: what `bergmill load` reads CSV, JSON lines and Parquet with.
 //!
-//! [`open`] looks at every file before the first row is read, settles the columns (those of the table, or inferred ones)
-//! and gives a stream of batches.
+//! [`open`] looks at every file before the first row is read, settles the columns (those of the table, or inferred
+//! ones) and gives a stream of batches.
 //!
 //! Promises:
-//! - Nothing is dropped or bent in silence. A line that does not say what its column needs stops the load with the file,
-//!   the line's number, the column and the value; or, when a reject file was named, is kept there word for word and
-//!   counted. A number is never rounded to fit a DECIMAL or cut to fit an integer. Only digits of a second that are finer
-//!   than the column's unit are left out.
+//! - Nothing is dropped or bent in silence. A line that does not say what its column needs stops the load with the
+//!   file, the line's number, the column and the value; or, when a reject file was named, is kept there word for word
+//!   and counted. A number is never rounded to fit a DECIMAL or cut to fit an integer. Only digits of a second that are
+//!   finer than the column's unit are left out.
 //! - Memory does not grow with the files: a batch has at most [`BATCH_ROWS`] rows, a few batches wait, and a file is
 //!   read as fast as its rows are taken.
 //! - Inference reads text files to their end, so a line read later cannot contradict the inferred type.

@@ -65,8 +65,8 @@ pub struct Source {
     pub format: Option<Format>,
     /// What separates the fields of CSV files; without it, each file's first lines say it.
     pub delimiter: Option<u8>,
-    /// The columns of the table. Those of a file are matched by name: an unknown one is an error, one that is missing is
-    /// null where it may be. Without a schema the columns are inferred.
+    /// The columns of the table. Those of a file are matched by name: an unknown one is an error, one that is missing
+    /// is null where it may be. Without a schema the columns are inferred.
     pub schema: Option<SchemaRef>,
     /// A file to keep bad lines in, made anew; without it, a bad line stops the load.
     pub reject_to: Option<PathBuf>,

@@ -1,4 +1,5 @@
-//! Values from text: what a number, a date or a time looks like. Each reader gives `None` for text that is no such value.
+//! Values from text: what a number, a date or a time looks like. Each reader gives `None` for text that is no such
+//! value.
 //!
 //! Own readers, because those at hand are generous: Arrow's takes a timestamp for a date, cuts 1.5 to an integer and
 //! 19.999 to a DECIMAL(10,2).

@@ -1,4 +1,5 @@
-//! `bergmill health`: whether a scheduler or an executor does its work, as an exit code, for what watches over processes.
+//! `bergmill health`: whether a scheduler or an executor does its work, as an exit code, for what watches over
+//! processes.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -62,8 +62,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to open a port that runs SQL to the network, since there is no login yet that would guard it, unless someone has said
-/// (`insecure`) that the network lets in nobody else.
+/// Refuses to open a port that runs SQL to the network, since there is no login yet that would guard it, unless someone
+/// has said (`insecure`) that the network lets in nobody else.
 pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
     if !addr.ip().is_loopback() && !insecure {
         bail!(

@@ -4,7 +4,8 @@
 //! comment there:
 //! - whatever sees the order of rows (LIMIT, ROW_NUMBER, LAG, ROWS frames) is over an order by enough columns that rows
 //!   which tie are the same row;
-//! - of such functions a SELECT has one, where rows may be the same: of two it is not said which values stand side by side;
+//! - of such functions a SELECT has one, where rows may be the same: of two it is not said which values stand side by
+//!   side;
 //! - every ORDER BY says where nulls go;
 //! - floats are quarters, of which sums are exact, and what was rounded is not added up;
 //! - whole numbers carry how many digits they can have, so that none overflows;

@@ -251,7 +251,8 @@ impl Printer {
         }
     }
 
-    /// DuckDB's sums of decimals have 38 digits, and what they are joined with by `UNION` may lose some behind the point.
+    /// DuckDB's sums of decimals have 38 digits, and what they are joined with by `UNION` may lose some behind the
+    /// point.
     fn result(&mut self, ty: Ty, function: &str, print: impl FnOnce(&mut Self)) {
         let is_wider = self.dialect == Dialect::DuckDb && function == "sum" && matches!(ty, Ty::Decimal(..));
         self.text(if is_wider { "CAST(" } else { "" });

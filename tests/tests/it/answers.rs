@@ -1,7 +1,8 @@
-//! What Bergmill reads from the tables of a warehouse, as files: for `tests/interop/check_agreement.py`, which lets other engines read the same.
+//! What Bergmill reads from the tables of a warehouse, as files: for `tests/interop/check_agreement.py`, which lets
+//! other engines read the same.
 //!
-//! Every snapshot that a table has is read, and each of its branches and tags. A statement that changes rows leaves a snapshot, so this compares what
-//! each of them did, not only what all of them came to.
+//! Every snapshot that a table has is read, and each of its branches and tags. A statement that changes rows leaves a
+//! snapshot, so this compares what each of them did, not only what all of them came to.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +16,8 @@ use serde_json::{Value, json};
 
 use crate::warehouse::Cluster;
 
-/// Writes into `folder`: `answers.json`, which says where the tables are and what was read, and the rows of each answer as an Arrow IPC file.
+/// Writes into `folder`: `answers.json`, which says where the tables are and what was read, and the rows of each answer
+/// as an Arrow IPC file.
 pub async fn write(cluster: &Cluster, of: &str, folder: &Path) {
     let client = &cluster.client;
     let mut tables = Vec::new();

@@ -135,7 +135,8 @@ impl Cluster {
         (Self { executors_at, client, expected, scheduler, _folder: folder }, executors)
     }
 
-    /// Asks, and kills `victim` when it has logged these lines one after the other: the answer, and that of an undisturbed run.
+    /// Asks, and kills `victim` when it has logged these lines one after the other: the answer, and that of an
+    /// undisturbed run.
     async fn answers(&self, sql: &'static str, lines: &[&str], mut victim: Process) -> (i64, i64) {
         let undisturbed = number(&self.client, sql).await;
         victim.catch_up();
@@ -163,8 +164,8 @@ async fn a_query_survives_the_death_of_an_executor() {
     assert_eq!(answer, undisturbed);
 }
 
-/// Both executors work on the second stage, which takes most of the time, when one of them is lost with its part of the first. The task of the other is called
-/// back then, and its one vcore must be free again.
+/// Both executors work on the second stage, which takes most of the time, when one of them is lost with its part of the
+/// first. The task of the other is called back then, and its one vcore must be free again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
     let (cluster, [_survivor, victim]) = Cluster::start().await;
@@ -202,8 +203,8 @@ async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
     assert_eq!(by_type(&cluster.client).await, cluster.expected);
 }
 
-/// Every few seconds an executor is killed and another one started. A statement gives the right answer or says that it could not, and what is
-/// written is there once.
+/// Every few seconds an executor is killed and another one started. A statement gives the right answer or says that it
+/// could not, and what is written is there once.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_right_while_executors_come_and_go() {
     let (cluster, mut executors) = Cluster::start().await;

@@ -1,5 +1,5 @@
-//! Tables whose files are missing, cut off, garbled, or of a format to come: an error that names the file, and nothing of
-//! the table changes.
+//! Tables whose files are missing, cut off, garbled, or of a format to come: an error that names the file, and nothing
+//! of the table changes.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ impl Damage {
             Self::Empty => Some(Vec::new()),
             Self::CutOff => Some(bytes[..bytes.len() / 2].to_vec()),
             Self::Garbled => {
-                // But for the end of a Parquet file, which says where its footer is: parquet 59 panics on one before the
-                // file's beginning if it was compiled with checks for overflow.
+                // But for the end of a Parquet file, which says where its footer is: parquet 59 panics on one before
+                // the file's beginning if it was compiled with checks for overflow.
                 let last = bytes.len() - 8;
                 let garble = |(i, b): (usize, &u8)| if i % 7 == 3 && i < last { b ^ 0x5a } else { *b };
                 Some(bytes.iter().enumerate().map(garble).collect())

@@ -184,7 +184,8 @@ fn a_damaged_parquet_file_is_not_loaded() {
     assert!(String::from_utf8_lossy(&out.stderr).contains("table raw.t not found"));
 }
 
-/// A file system of six megabytes in a mount namespace of its own. Where the system does not allow one, the test says so.
+/// A file system of six megabytes in a mount namespace of its own. Where the system does not allow one, the test says
+/// so.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error_and_the_table_stays_as_it_was() {

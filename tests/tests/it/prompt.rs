@@ -35,8 +35,8 @@ impl Terminal {
         Some(Self { child, keys, shown })
     }
 
-    /// Waits until `text` is shown, and returns all that was shown until then. What is typed earlier can be lost: a line
-    /// editor takes the terminal over for each line.
+    /// Waits until `text` is shown, and returns all that was shown until then. What is typed earlier can be lost: a
+    /// line editor takes the terminal over for each line.
     fn wait_for(&self, text: &str) -> String {
         let (mut shown, deadline) = (String::new(), Instant::now() + Duration::from_secs(60));
         while !shown.contains(text) {

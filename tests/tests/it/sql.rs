@@ -1,8 +1,9 @@
 //! The SQL surface over the cluster: every file of `slt/`, each in a warehouse of its own.
 //!
-//! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the diff.
-//! `BERGMILL_SLT=merge` takes only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` leaves these files out.
-//! `BERGMILL_SLT_KEEP=folder` keeps there, a folder for each file, what the file has left behind on the first of the shapes: see [`crate::answers`].
+//! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the
+//! diff. `BERGMILL_SLT=merge` takes only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` leaves
+//! these files out. `BERGMILL_SLT_KEEP=folder` keeps there, a folder for each file, what the file has left behind on
+//! the first of the shapes: see [`crate::answers`].
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,8 @@ async fn statements_give_the_answers_in_the_files() {
     }
 }
 
-/// Plans are cut into stages for two executors, and go whole to one. No query is small here: all of them go to the executors.
+/// Plans are cut into stages for two executors, and go whole to one. No query is small here: all of them go to the
+/// executors.
 const SHAPES: [[&str; 6]; 2] = [
     ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"],
     ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0"],

@@ -1,5 +1,6 @@
-//! Tables whose files nothing but lent credentials opens: `tests/services/run` starts a REST catalog that lends those of MinIO, for one
-//! table each, and tells that they end within seconds. No process of Bergmill has keys of its own here.
+//! Tables whose files nothing but lent credentials opens: `tests/services/run` starts a REST catalog that lends those
+//! of MinIO, for one table each, and tells that they end within seconds. No process of Bergmill has keys of its own
+//! here.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

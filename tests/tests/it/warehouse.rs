@@ -1,7 +1,8 @@
 //! A cluster over an empty warehouse of its own: on a disk with a catalog in SQLite, or where the environment says.
 //!
-//! `BERGMILL_TEST_WAREHOUSE` and `BERGMILL_TEST_CATALOG` name a bucket and a server, as `tests/services/run` sets them. Each warehouse is then a part
-//! of that location, and a catalog name (of a REST server, a part of the path) that nobody else has. They stay when the cluster has ended.
+//! `BERGMILL_TEST_WAREHOUSE` and `BERGMILL_TEST_CATALOG` name a bucket and a server, as `tests/services/run` sets them.
+//! Each warehouse is then a part of that location, and a catalog name (of a REST server, a part of the path) that
+//! nobody else has. They stay when the cluster has ended.
 
 use std::path::{Path, PathBuf};
 
@@ -42,8 +43,8 @@ pub struct Place {
     pub catalog_name: String,
 }
 
-/// Starts a cluster with these arguments of `bergmill serve`, over a new warehouse. What is on a disk is in `folder`, which is made and stays, or
-/// in a temporary one.
+/// Starts a cluster with these arguments of `bergmill serve`, over a new warehouse. What is on a disk is in `folder`,
+/// which is made and stays, or in a temporary one.
 pub async fn cluster(arguments: &[&str], folder: Option<&Path>) -> Cluster {
     let temporary = folder.is_none().then(|| tempfile::tempdir().unwrap());
     let data = temporary.as_ref().map_or_else(|| folder.expect("one of them"), TempDir::path).to_owned();

@@ -9,7 +9,8 @@ async fn a_filter_reads_another_column_of_the_same_name() {
     let context = SessionContext::new();
     let tables = [
         "CREATE TABLE few (id BIGINT, n INT, word VARCHAR) AS VALUES (5, 0, 'a')",
-        // More rows than the other table, so that the sides of the join are swapped, and a projection swaps the columns back.
+        // More rows than the other table, so that the sides of the join are swapped, and a projection swaps the columns
+        // back.
         "CREATE TABLE many (id BIGINT, n INT) AS VALUES (1347, 177), (1348, 8648), (1349, 3723), (1350, 8448), (1351, 1), (1352, 6)",
     ];
     rows(&context, &tables).await.unwrap();

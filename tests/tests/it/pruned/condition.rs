@@ -128,8 +128,8 @@ fn special(name: &str, kind: Kind, random: &mut Random) -> String {
     }
 }
 
-/// The column in a type that is wider, or narrower, where what does not fit becomes NULL: which rows a cast fails for depends on those that another
-/// part of the condition has left.
+/// The column in a type that is wider, or narrower, where what does not fit becomes NULL: which rows a cast fails for
+/// depends on those that another part of the condition has left.
 fn cast(name: &str, kind: Kind, random: &mut Random) -> String {
     let (wider, narrower): (&[&str], &[&str]) = match kind {
         Kind::Int => (&["BIGINT", "DOUBLE", "REAL", "DECIMAL(20, 2)", "INT"], &["SMALLINT", "TINYINT"]),

@@ -1,5 +1,5 @@
-//! Pruned is unpruned: random statements have the same answers over a table that is partitioned, changed and partitioned anew, and over a twin of
-//! it of which nothing can be left out.
+//! Pruned is unpruned: random statements have the same answers over a table that is partitioned, changed and
+//! partitioned anew, and over a twin of it of which nothing can be left out.
 //!
 //! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed.
 
@@ -133,7 +133,8 @@ impl<'a> Case<'a> {
         rows.try_collect().await.map_err(|e| told(&e))
     }
 
-    /// The rows for which each of the conditions holds, computed as columns of the twin: what is no filter leaves out nothing.
+    /// The rows for which each of the conditions holds, computed as columns of the twin: what is no filter leaves out
+    /// nothing.
     async fn right(&self, conditions: &[String]) -> Result<Vec<Ids>, String> {
         let columns: Vec<String> = conditions.iter().enumerate().map(|(n, c)| format!("({c}) AS k{n}")).collect();
         let rows = self.rows(&format!("SELECT id, {} FROM {}", columns.join(", "), self.twin)).await?;

@@ -1,4 +1,5 @@
-//! Random tables: statements that make one and change it, for a table with all that prunes and for its twin with none of it.
+//! Random tables: statements that make one and change it, for a table with all that prunes and for its twin with none
+//! of it.
 
 use super::kind::{KINDS, Kind};
 use super::random::Random;
