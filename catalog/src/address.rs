@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bergmill_storage::{CredentialVendor, Secret};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::rest::{RestAuth, RestCatalog, RestConfig, RestVendor};
 use crate::sql::SqlCatalog;
-use crate::storage::{CredentialVendor, Secret};
 use crate::store::Catalog;
 
 /// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's `https://host/path`.

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use bergmill_storage as storage;
 use datafusion::error::DataFusionError;
-
-use crate::storage;
 
 /// Result of the catalog crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -63,12 +62,16 @@ impl Error {
         self.kind
     }
 
-    /// The catalog's error inside a DataFusion error, if there is one: kinds survive DataFusion's plans and streams.
-    pub fn find(error: &DataFusionError) -> Option<&Error> {
+    /// The catalog's or storage's error inside a DataFusion error, if there is one, without its cause as a value: kinds survive
+    /// DataFusion's plans and streams.
+    pub fn find(error: &DataFusionError) -> Option<Self> {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(e) = next {
-            if let Some(found) = e.downcast_ref::<Error>() {
-                return Some(found);
+            if let Some(found) = e.downcast_ref::<Self>() {
+                return Some(Self::new(found.kind, found.to_string()));
+            }
+            if let Some(found) = e.downcast_ref::<storage::Error>() {
+                return Some(found.clone().into());
             }
             next = match e.downcast_ref::<DataFusionError>() {
                 Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
@@ -97,9 +100,14 @@ impl std::error::Error for Error {
     }
 }
 
+/// The error inside one of the iceberg crate, if it came from us: from the storage that the crate reads and writes through.
+pub(crate) fn store_failure(e: &iceberg::Error) -> Option<&Error> {
+    std::error::Error::source(e)?.downcast_ref()
+}
+
 impl From<iceberg::Error> for Error {
     fn from(e: iceberg::Error) -> Self {
-        if let Some(failure) = storage::store_failure(&e) {
+        if let Some(failure) = store_failure(&e) {
             return Error::new(failure.kind(), failure.to_string());
         }
         let kind = match e.kind() {
@@ -116,29 +124,80 @@ impl From<iceberg::Error> for Error {
     }
 }
 
+impl From<storage::Error> for Error {
+    fn from(e: storage::Error) -> Self {
+        let kind = match e.kind() {
+            storage::ErrorKind::Invalid => ErrorKind::Invalid,
+            storage::ErrorKind::NotFound => ErrorKind::NotFound,
+            storage::ErrorKind::Conflict => ErrorKind::Conflict,
+            storage::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            storage::ErrorKind::Unavailable => ErrorKind::Storage,
+            storage::ErrorKind::Corrupt => ErrorKind::Corrupt,
+            storage::ErrorKind::Internal => ErrorKind::Internal,
+        };
+        Error::new(kind, e.to_string())
+    }
+}
+
+/// For catalogs that are asked for credentials.
+impl From<Error> for storage::Error {
+    fn from(e: Error) -> Self {
+        let kind = match e.kind {
+            ErrorKind::Invalid => storage::ErrorKind::Invalid,
+            ErrorKind::NotFound => storage::ErrorKind::NotFound,
+            ErrorKind::AlreadyExists | ErrorKind::Conflict => storage::ErrorKind::Conflict,
+            ErrorKind::Unsupported => storage::ErrorKind::Unsupported,
+            ErrorKind::Storage | ErrorKind::Unknown => storage::ErrorKind::Unavailable,
+            ErrorKind::Corrupt => storage::ErrorKind::Corrupt,
+            ErrorKind::Internal => storage::ErrorKind::Internal,
+        };
+        storage::Error::new(kind, e.to_string())
+    }
+}
+
 impl From<object_store::Error> for Error {
     fn from(e: object_store::Error) -> Self {
-        let (kind, what) = storage::explain(&e);
-        Error::new(kind, what)
+        storage::Error::from(e).into()
     }
 }
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
-        let (kind, what) = storage::inside(&e).unwrap_or_else(|| (ErrorKind::Storage, e.to_string()));
-        Error::new(kind, what)
+        store_or_other(&e)
     }
 }
 
 impl From<parquet::errors::ParquetError> for Error {
     fn from(e: parquet::errors::ParquetError) -> Self {
-        let (kind, what) = storage::inside(&e).unwrap_or_else(|| (ErrorKind::Storage, e.to_string()));
-        Error::new(kind, what)
+        store_or_other(&e)
     }
+}
+
+/// What a store said, if one did, or else what the library says that read or wrote.
+fn store_or_other(e: &(impl std::error::Error + 'static)) -> Error {
+    storage::Error::find(e).map_or_else(|| Error::new(ErrorKind::Storage, e.to_string()), Error::from)
 }
 
 impl From<Error> for DataFusionError {
     fn from(e: Error) -> Self {
         DataFusionError::External(Box::new(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_said_is_found_in_what_wraps_it() {
+        let failure = object_store::Error::Generic { store: "S3", source: "<Code>AccessDenied</Code>".into() };
+        let parquet = parquet::errors::ParquetError::External(Box::new(std::io::Error::other(failure)));
+        let e = Error::from(parquet);
+        assert_eq!(e.kind(), ErrorKind::Storage);
+        assert!(e.to_string().starts_with("the access key has no right"), "{e}");
+        let lent = storage::Error::new(storage::ErrorKind::Conflict, "another table");
+        let store = object_store::Error::Generic { store: "S3", source: Box::new(lent) };
+        let e = Error::find(&DataFusionError::ObjectStore(Box::new(store))).unwrap();
+        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Conflict, "another table"));
     }
 }

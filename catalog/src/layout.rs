@@ -1,9 +1,9 @@
 //! Where new tables go: a folder for each namespace.
 
+use bergmill_storage::Location;
 use iceberg::NamespaceIdent;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::location::Location;
 
 /// Stands for a namespace's name in a warehouse's location.
 const NAMESPACE: &str = "{namespace}";

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
+use bergmill_storage::Stores;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableType};
@@ -21,7 +22,6 @@ use crate::layout::{LOCATION, check_location};
 use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::read::{IcebergTable, TextType};
 use crate::sql::SqlCatalog;
-use crate::storage::Stores;
 use crate::store::{check_name, check_namespace, missing};
 use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
 use crate::view_plan::{ViewPlanner, Views};

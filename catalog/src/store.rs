@@ -10,11 +10,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_storage::{CredentialVendor, VendedCredentials};
 use iceberg::spec::{TableMetadata, ViewMetadata};
 use iceberg::{NamespaceIdent, TableIdent, TableUpdate, ViewUpdate};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{CredentialVendor, VendedCredentials};
 use crate::table::NewTable;
 
 /// A table as its catalog finds it.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bergmill_storage::{Location, Stores, VendedCredentials, VendedTable};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
@@ -12,13 +13,12 @@ use iceberg::table::Table;
 use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, store_failure};
 use crate::files::SeenFiles;
 use crate::layout::{LOCATION, Layout, check_location};
-use crate::location::Location;
+use crate::metadata_files::{file_io, file_io_of, vended_to};
 use crate::metadata_paths::{GZIPPED, first_location};
 use crate::recent::Recent;
-use crate::storage::{Stores, VendedCredentials, VendedTable, file_io, file_io_of, store_failure, vended_to};
 use crate::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
 
 /// Loaded tables kept for the next statement.
@@ -251,12 +251,12 @@ impl Warehouse {
     /// Remembers what the catalog has lent for a table's files.
     fn take_vended(&self, table: &TableIdent, metadata: &TableMetadata, credentials: Option<VendedCredentials>) {
         if let Some(credentials) = credentials {
-            self.stores.put_vended(&VendedTable::new(table, metadata), credentials);
+            self.stores.put_vended(&vended_table(table, metadata), credentials);
         }
     }
 
     pub(crate) fn table(&self, table: &TableIdent, location: &str, metadata: TableMetadata) -> Result<Table> {
-        let file_io = match self.stores.known_table(&VendedTable::new(table, &metadata)) {
+        let file_io = match self.stores.known_table(&vended_table(table, &metadata)) {
             Some(stores) => file_io_of(Arc::clone(&self.stores), stores),
             None => self.file_io.clone(),
         };
@@ -332,6 +332,11 @@ pub(crate) async fn discard(files: &FileIO, paths: impl IntoIterator<Item = Stri
             tracing::warn!(path, %error, "could not delete an unused file");
         }
     }
+}
+
+/// The table as credentials are lent for its files.
+fn vended_table(ident: &TableIdent, metadata: &TableMetadata) -> VendedTable {
+    VendedTable::new(ident.namespace(), ident.name(), metadata.uuid())
 }
 
 /// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each process's own

@@ -92,7 +92,7 @@ impl Views {
     /// Why a view's query cannot be planned.
     async fn why(&self, e: &DataFusionError) -> Error {
         if let Some(ours) = Error::find(e) {
-            return Error::new(ours.kind(), ours.to_string());
+            return ours;
         }
         if is_missing_table(e)
             && let Some(miss) = self.misses.take().await

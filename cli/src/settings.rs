@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
 use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, RestOptions, Warehouse};
+use bergmill_storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

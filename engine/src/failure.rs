@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use bergmill_catalog::{Error as CatalogError, ErrorKind as CatalogErrorKind, storage};
+use bergmill_catalog::{Error as CatalogError, ErrorKind as CatalogErrorKind};
+use bergmill_storage as storage;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -145,7 +146,7 @@ fn kind(error: &DataFusionError) -> FailureKind {
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => FailureKind::Invalid,
         // DataFusion puts what the store said into the text.
         DataFusionError::ParquetError(inner) => match storage::kind_of_unread(&inner.to_string()) {
-            CatalogErrorKind::Storage => FailureKind::Storage,
+            storage::ErrorKind::Unavailable => FailureKind::Storage,
             _ => FailureKind::Corrupt,
         },
         DataFusionError::ResourcesExhausted(_) => FailureKind::Memory,

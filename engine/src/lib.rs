@@ -19,7 +19,6 @@ mod whole_query;
 mod write_node;
 mod zoned_timestamps;
 
-pub use bergmill_catalog::storage::Stores;
 pub use codec::PlanCodec;
 pub use failure::{Failure, FailureKind};
 pub use functions::function_registry;

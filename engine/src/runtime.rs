@@ -4,10 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use bergmill_catalog::storage::Stores;
-use datafusion::error::Result;
+use bergmill_storage::Stores;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::object_store::ObjectStore;
+use url::Url;
 
 /// Consumers that an out-of-memory error names.
 pub(crate) const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
@@ -19,7 +22,8 @@ pub struct MemoryLimit(pub usize);
 /// A runtime that reads and writes files by `stores`, and spills to `spill_dir` when its operators would pass `limit`. Without a limit nothing spills for lack
 /// of memory: Ballista puts its own pool, sized by vcores, over an executor's runtime.
 pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>> {
-    let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir).with_object_store_registry(stores);
+    let registry = Arc::new(Registry(stores));
+    let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir).with_object_store_registry(registry);
     let builder = match limit {
         Some(MemoryLimit(bytes)) => {
             builder.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS)))
@@ -27,4 +31,18 @@ pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Sto
         None => builder,
     };
     builder.build_arc()
+}
+
+/// The stores as DataFusion asks for them.
+#[derive(Debug)]
+struct Registry(Arc<Stores>);
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.0.register(url, store)
+    }
+
+    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        self.0.at(url).map_err(|e| DataFusionError::External(Box::new(e)))
+    }
 }

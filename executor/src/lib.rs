@@ -14,7 +14,8 @@ use std::time::Duration;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::error::BallistaError;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, Stores, cluster_config, function_registry, runtime_env};
+use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env};
+use bergmill_storage::Stores;
 
 /// Result of the executor crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bergmill_storage::Stores;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, Literal, NestedField,
     PrimitiveType, Schema, SnapshotReference, SnapshotRetention, SortOrder, Struct, TableMetadata,
@@ -23,7 +24,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::SnapshotFiles;
 use crate::sql::SqlCatalog;
-use crate::storage::Stores;
 use crate::store::Catalog;
 use crate::table::NewTable;
 

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use bergmill_storage::Location;
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::config::ConfigOptions;
@@ -37,7 +38,6 @@ use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::name_mapping;
 use crate::files::LiveFile;
-use crate::location::Location;
 use crate::table::vended_address;
 
 /// Footers read at a time.

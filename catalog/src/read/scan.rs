@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::Schema;
+use bergmill_storage::Location;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ScalarValue, Statistics};
@@ -32,7 +33,6 @@ use super::statistics::file_statistics;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::LiveFile;
-use crate::location::Location;
 use crate::pruning::Predicate;
 use crate::table::vended_address;
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bergmill_storage::Secret;
 use reqwest::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,6 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Secret;
 
 /// How long a request may take. A commit includes the server's writing of a metadata file.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use bergmill_storage::Stores;
 use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, Schema, TableMetadataBuilder, Type};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use serde::Deserialize;
@@ -11,7 +12,6 @@ use serde_json::json;
 use super::tests::server;
 use super::{RestAuth, RestCatalog, RestConfig};
 use crate::error::{ErrorKind, Result};
-use crate::storage::Stores;
 use crate::table::Warehouse;
 
 /// What happens to a commit that the server receives.

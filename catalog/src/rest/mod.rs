@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bergmill_storage::CredentialVendor;
 use iceberg::spec::{MAIN_BRANCH, TableMetadata};
 use iceberg::{NamespaceIdent, TableIdent, TableRequirement, TableUpdate};
 use reqwest::Method;
@@ -30,7 +31,6 @@ pub use self::client::{RestAuth, RestConfig};
 pub(crate) use self::vending::RestVendor;
 use self::vending::Vended;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::CredentialVendor;
 use crate::store::{
     Catalog, Change, Draft, Found, FoundView, ViewChange, check_name, check_namespace, missing, not_empty,
 };

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bergmill_storage::{Secret, Stores};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::storage::{Secret, Stores};
 use crate::table::Warehouse;
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn a_rest_server_keeps_a_warehouses_contract() {
             RestCatalog::open(RestConfig { uri: uri.clone(), warehouse: None, auth, vended_credentials: true })
                 .await
                 .unwrap();
-        let stores = Stores::new(crate::storage::server_config());
+        let stores = Stores::new(crate::server_tests::config());
         let warehouse = Warehouse::new(Arc::new(catalog), stores, "s3://not-used").unwrap();
         crate::warehouse_conformance(&warehouse).await;
     }

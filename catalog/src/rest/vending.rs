@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bergmill_storage::{CredentialVendor, PrefixCredentials, S3Keys, Secret, VendedCredentials, VendedTable};
 use iceberg::spec::TableMetadata;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use super::client::{Client, RestConfig};
-use super::{Answer, joined};
+use super::{Answer, SEPARATOR};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{CredentialVendor, PrefixCredentials, S3Keys, Secret, VendedCredentials, VendedTable};
 
 const LOAD_CREDENTIALS: &str = "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}/credentials";
 
@@ -106,12 +106,11 @@ struct Loaded {
     vended: Vended,
 }
 
-#[async_trait]
-impl CredentialVendor for RestVendor {
-    async fn vend(&self, table: &VendedTable) -> Result<VendedCredentials> {
+impl RestVendor {
+    async fn lend(&self, table: &VendedTable) -> Result<VendedCredentials> {
         let client = self.client().await?;
-        let (namespace, asked_at) = (joined(table.ident.namespace()), SystemTime::now());
-        let path = ["namespaces", &namespace, "tables", table.ident.name()];
+        let (namespace, asked_at) = (table.namespace.join(SEPARATOR), SystemTime::now());
+        let path = ["namespaces", &namespace, "tables", &table.name];
         if !client.lacks(LOAD_CREDENTIALS) {
             let asked: Answer<Vended> = client.get_vended(&[&path[..], &["credentials"]].concat()).await;
             match asked {
@@ -127,13 +126,21 @@ impl CredentialVendor for RestVendor {
         }
         let loaded: Loaded = client.get_vended(&path).await?;
         if loaded.metadata.uuid() != table.uuid {
-            let what = format!("table {} was dropped and created again, or another has taken its name", table.ident);
+            let name = table.full_name();
+            let what = format!("table {name} was dropped and created again, or another has taken its name");
             return Err(Error::new(ErrorKind::Conflict, what));
         }
         loaded.vended.credentials(asked_at).ok_or_else(|| {
-            let what = format!("catalog {} lends no credentials for table {}", client.name(), table.ident);
+            let what = format!("catalog {} lends no credentials for table {}", client.name(), table.full_name());
             Error::new(ErrorKind::Storage, what)
         })
+    }
+}
+
+#[async_trait]
+impl CredentialVendor for RestVendor {
+    async fn vend(&self, table: &VendedTable) -> bergmill_storage::Result<VendedCredentials> {
+        Ok(self.lend(table).await?)
     }
 }
 

@@ -3,7 +3,6 @@
 use super::super::tests::server;
 use super::*;
 use crate::rest::RestAuth;
-use iceberg::TableIdent;
 
 fn vended(json: &str) -> Option<VendedCredentials> {
     serde_json::from_str::<Vended>(json).unwrap().credentials(UNIX_EPOCH)
@@ -45,9 +44,8 @@ async fn vend(
 ) -> (Result<VendedCredentials>, Vec<String>) {
     let (uri, log) = server(move |what, _, _| answer(what)).await;
     let config = RestConfig { uri, warehouse: None, auth: RestAuth::None, vended_credentials: true };
-    let ident = TableIdent::from_strs(["raw", "events"]).unwrap();
-    let table = VendedTable { ident, uuid: uuid::Uuid::from_u128(7) };
-    let got = RestVendor::new(config).vend(&table).await;
+    let table = VendedTable::new(&["raw".to_string()], "events", uuid::Uuid::from_u128(7));
+    let got = RestVendor::new(config).vend(&table).await.map_err(Error::from);
     let log = log.lock().unwrap().clone();
     (got, log)
 }

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_storage::Secret;
 use iceberg::{NamespaceIdent, TableIdent};
 
 use self::database::{Database, Outcome};
@@ -25,7 +26,6 @@ use self::entries::{Kind, taken};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Secret;
 use crate::store::{Catalog, check_name, check_namespace, missing, not_empty};
 
 /// The property row by which a namespace without other properties exists; Java and Python write the same.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bergmill_storage::Secret;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection, Postgres as Driver, Row, query};
@@ -11,7 +12,6 @@ use tokio::time::timeout;
 
 use super::database::{Database, Failure, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Secret;
 
 /// How long it may take to get a connection, which includes a database that is starting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ async fn sqlite_keeps_the_catalogs_contract() {
 async fn over_files(catalog: SqlCatalog) {
     let folder = tempfile::tempdir().unwrap();
     let location = format!("file://{}", folder.path().display());
-    let warehouse = crate::Warehouse::new(Arc::new(catalog), crate::storage::Stores::local(), &location).unwrap();
+    let warehouse = crate::Warehouse::new(Arc::new(catalog), bergmill_storage::Stores::local(), &location).unwrap();
     crate::warehouse_conformance(&warehouse).await;
 }
 

@@ -206,6 +206,7 @@ impl TableProvider for ChangesTable {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
+    use bergmill_storage::Stores;
     use iceberg::TableIdent;
     use iceberg::spec::{
         DataContentType, DataFile, DataFileBuilder, DataFileFormat, NestedField, PrimitiveType, Schema, Snapshot,
@@ -215,7 +216,6 @@ mod tests {
     use super::*;
     use crate::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation as Change, Replaced};
     use crate::sql::SqlCatalog;
-    use crate::storage::Stores;
     use crate::table::{NewTable, Warehouse};
 
     fn ident() -> TableIdent {

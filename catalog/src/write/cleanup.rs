@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use bergmill_storage::Location;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, TryStreamExt};
@@ -11,7 +12,6 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::WriteSpec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::location::Location;
 
 /// Deletes in flight at once.
 const CONCURRENT_DELETES: usize = 16;

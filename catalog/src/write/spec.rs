@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bergmill_storage::Location;
 use iceberg::spec::{
     FormatVersion, NestedFieldRef, PartitionSpec, PrimitiveType, Schema, SortOrder, TableMetadata, Transform, Type,
 };
@@ -11,7 +12,6 @@ use uuid::Uuid;
 
 use super::location::{HashedPaths, data_location};
 use crate::error::{Error, ErrorKind, Result};
-use crate::location::Location;
 use crate::names::avro_name;
 use crate::table::vended_address;
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::storage::Stores;
 use bergmill_executor::ExecutorConfig;
+use bergmill_storage::Stores;
 use tempfile::TempDir;
 
 use crate::cgroup::task_memory;

@@ -8,7 +8,8 @@ mod whole_query;
 use std::path::Path;
 use std::sync::Arc;
 
-use bergmill_engine::{MemoryLimit, Stores, runtime_env, session_state, whole_config};
+use bergmill_engine::{MemoryLimit, runtime_env, session_state, whole_config};
+use bergmill_storage::Stores;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{

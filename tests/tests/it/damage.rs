@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use bergmill_catalog::storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
 use bergmill_gateway::{Answer, Client, Error, ErrorKind};
-use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
+use bergmill_storage::{S3Config, S3Keys, Secret, StorageConfig, Stores};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use futures::TryStreamExt;
@@ -196,7 +196,7 @@ fn locate(location: &str) -> (Arc<dyn ObjectStore>, Path) {
     });
     let s3 = S3Config { endpoint: var("AWS_ENDPOINT_URL"), region: var("AWS_REGION"), keys, ..S3Config::default() };
     let url = ObjectStoreUrl::parse(format!("{scheme}://{bucket}")).unwrap();
-    (Stores::new(StorageConfig { s3 }).get_store(url.as_ref()).unwrap(), Path::parse(path).unwrap())
+    (Stores::new(StorageConfig { s3 }).at(url.as_ref()).unwrap(), Path::parse(path).unwrap())
 }
 
 async fn listed(store: &dyn ObjectStore, folder: &Path) -> Vec<Path> {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bergmill_catalog::storage::Stores;
 use bergmill_catalog::{Catalog, Error, ErrorKind, NamespaceIdent, Result, SqlCatalog, TableIdent, Warehouse};
 use bergmill_gateway::Client;
 use bergmill_scheduler::{Running, SchedulerConfig};
+use bergmill_storage::Stores;
 use tempfile::TempDir;
 
 #[derive(Debug)]

@@ -1,11 +1,9 @@
-use datafusion::execution::object_store::ObjectStoreRegistry;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::storage::Stores;
 
 #[tokio::test]
 async fn a_null_in_a_required_column_is_refused_by_name() {
@@ -109,9 +107,8 @@ async fn files_can_be_deleted_again() {
 #[tokio::test]
 async fn an_object_store_keeps_the_files_of_a_write_together() {
     let table = Table::new(shop(), shop_layout());
-    let (stores, bucket) = (Stores::local(), Arc::new(InMemory::new()));
-    stores.register_store(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
-    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(stores).build_arc().unwrap();
+    let (runtime, bucket) = (Arc::<RuntimeEnv>::default(), Arc::new(InMemory::new()));
+    runtime.register_object_store(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
     let context = Arc::new(TaskContext::default().with_runtime(Arc::clone(&runtime)));
     let spec = WriteSpec { data_location: "s3://raw/events/data".to_string(), ..table.spec() };
     let write = async |spec: &WriteSpec| {

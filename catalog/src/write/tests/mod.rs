@@ -171,7 +171,7 @@ fn text(batch: &RecordBatch) -> String {
 }
 
 fn kind(error: &DataFusionError) -> Option<ErrorKind> {
-    Error::find(error).map(Error::kind)
+    Error::find(error).map(|e| e.kind())
 }
 
 fn shop() -> Vec<NestedField> {

@@ -9,12 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use iceberg::spec::TableMetadata;
-use iceberg::{NamespaceIdent, TableIdent};
 use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 
-use super::S3Keys;
+use crate::config::S3Keys;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Credentials are renewed so long before they expire, or after half of their time if that is later: Iceberg's
@@ -31,15 +29,23 @@ const SEPARATOR: char = '~';
 /// have the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VendedTable {
-    /// `namespace.table`.
-    pub ident: TableIdent,
+    /// The levels of its namespace, outermost first.
+    pub namespace: Vec<String>,
+    /// Its name in the namespace.
+    pub name: String,
     /// Iceberg's `table-uuid`.
     pub uuid: Uuid,
 }
 
 impl VendedTable {
-    pub(crate) fn new(ident: &TableIdent, metadata: &TableMetadata) -> Self {
-        Self { ident: ident.clone(), uuid: metadata.uuid() }
+    /// The table `name` of a namespace, as far as it is the one of that UUID.
+    pub fn new(namespace: &[String], name: &str, uuid: Uuid) -> Self {
+        Self { namespace: namespace.to_vec(), name: name.to_string(), uuid }
+    }
+
+    /// Its name for people: `raw.events`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.namespace.join("."), self.name)
     }
 
     /// What [`fmt::Display`] wrote.
@@ -51,7 +57,7 @@ impl VendedTable {
         let mut parts: Vec<String> = text.split(SEPARATOR).map(decoded).collect::<Option<_>>()?;
         let uuid = parts.pop()?.parse().ok()?;
         let name = parts.pop()?;
-        Some(Self { ident: TableIdent::new(NamespaceIdent::from_vec(parts).ok()?, name), uuid })
+        (!parts.is_empty()).then_some(Self { namespace: parts, name, uuid })
     }
 }
 
@@ -59,7 +65,7 @@ impl VendedTable {
 /// it means anything to a URL.
 impl fmt::Display for VendedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in self.ident.namespace().as_ref().iter().map(String::as_str).chain([self.ident.name()]) {
+        for part in self.namespace.iter().chain([&self.name]) {
             write!(f, "{}{SEPARATOR}", byte_serialize(part.as_bytes()).collect::<String>())?;
         }
         write!(f, "{}", self.uuid)
@@ -101,7 +107,7 @@ pub struct PrefixCredentials {
 
 impl VendedCredentials {
     /// Those for the object of that location, which begins with `s3://`.
-    pub(super) fn for_location(&self, location: &str) -> Option<&PrefixCredentials> {
+    pub(crate) fn for_location(&self, location: &str) -> Option<&PrefixCredentials> {
         let fits = |one: &&PrefixCredentials| match one.prefix.strip_prefix("s3a://") {
             Some(prefix) => location.strip_prefix("s3://").is_some_and(|location| location.starts_with(prefix)),
             None => location.starts_with(&one.prefix),
@@ -142,22 +148,22 @@ struct Known {
 }
 
 impl TableCredentials {
-    pub(super) fn new(table: VendedTable, vendor: Arc<dyn CredentialVendor>) -> Self {
+    pub(crate) fn new(table: VendedTable, vendor: Arc<dyn CredentialVendor>) -> Self {
         Self { table, vendor, known: Mutex::default(), asking: Arc::default() }
     }
 
-    pub(super) fn table(&self) -> &VendedTable {
+    pub(crate) fn table(&self) -> &VendedTable {
         &self.table
     }
 
     /// Takes credentials that came unasked, as those that come with a table.
-    pub(super) fn put(&self, credentials: VendedCredentials) {
+    pub(crate) fn put(&self, credentials: VendedCredentials) {
         let renew_at = credentials.renew_at();
         *self.lock() = Some(Known { credentials: Arc::new(credentials), renew_at });
     }
 
     /// Credentials that have not expired. Who needs them ahead of their end does not wait for new ones.
-    pub(super) async fn get(self: &Arc<Self>) -> Result<Arc<VendedCredentials>> {
+    pub(crate) async fn get(self: &Arc<Self>) -> Result<Arc<VendedCredentials>> {
         if let Some(known) = self.still_good() {
             if known.renew_at <= SystemTime::now() {
                 self.renew_ahead(&known);
@@ -199,15 +205,15 @@ impl TableCredentials {
     async fn ask(&self) -> Result<Arc<VendedCredentials>> {
         let asked = self.vendor.vend(&self.table).await;
         let told = asked.map_err(|e| {
-            e.context(format_args!("asking for the credentials of the files of table {}", self.table.ident))
+            e.context(format_args!("asking for the credentials of the files of table {}", self.table.full_name()))
         })?;
-        tracing::debug!(table = %self.table.ident, "the catalog has lent credentials");
+        tracing::debug!(table = self.table.full_name(), "the catalog has lent credentials");
         if told.have_expired(SystemTime::now()) {
             let what = format!(
                 "the credentials that the catalog lends for the files of table {} have expired already; compare the clocks",
-                self.table.ident
+                self.table.full_name()
             );
-            return Err(Error::new(ErrorKind::Storage, what));
+            return Err(Error::new(ErrorKind::Unavailable, what));
         }
         let (renew_at, credentials) = (told.renew_at(), Arc::new(told));
         *self.lock() = Some(Known { credentials: Arc::clone(&credentials), renew_at });

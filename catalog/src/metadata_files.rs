@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_storage::{Location, Stores, TableStores};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -21,17 +22,14 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::Stores;
-use super::vended_store::TableStores;
 use crate::error::Error;
-use crate::location::Location;
 
 type IcebergResult<T> = iceberg::Result<T>;
 
 /// Deletes in flight at once.
 const CONCURRENT_DELETES: usize = 16;
 
-/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's [`VendedTable`].
+/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's [`VendedTable`](bergmill_storage::VendedTable).
 const VENDED_TO: &str = "bergmill.vended-to";
 
 /// The iceberg crate's way to files, through `stores`.
@@ -41,7 +39,7 @@ pub(crate) fn file_io(stores: Arc<Stores>) -> FileIO {
 
 /// The same for a table for whose files credentials were lent.
 pub(crate) fn file_io_of(stores: Arc<Stores>, table: Arc<TableStores>) -> FileIO {
-    let vended_to = table.credentials().table().to_string();
+    let vended_to = table.table().to_string();
     let factory = Factory(MetadataFiles { stores, table: Some(table) });
     FileIOBuilder::new(Arc::new(factory)).with_prop(VENDED_TO, vended_to).build()
 }
@@ -92,15 +90,10 @@ impl MetadataFiles {
     }
 }
 
-/// The cause stays a value inside the crate's error, for [`store_failure`].
+/// The cause stays a value inside the crate's error, for [`store_failure`](crate::error::store_failure).
 fn failed(location: &str, e: impl Into<Error>) -> IcebergError {
     let told = e.into().context(location);
     IcebergError::new(IcebergErrorKind::Unexpected, "").with_source(told)
-}
-
-/// What went wrong in an object store, if that is what the iceberg crate's error is about.
-pub(crate) fn store_failure(e: &IcebergError) -> Option<&Error> {
-    std::error::Error::source(e)?.downcast_ref()
 }
 
 #[async_trait]
@@ -236,12 +229,11 @@ impl FileWrite for ObjectWriter {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use datafusion::execution::object_store::ObjectStoreRegistry;
     use object_store::memory::InMemory;
 
     fn files() -> (FileIO, Arc<InMemory>) {
         let (stores, bucket) = (Stores::local(), Arc::new(InMemory::new()));
-        stores.register_store(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
+        stores.register(&"s3://raw/".parse().unwrap(), Arc::clone(&bucket) as _);
         (file_io(stores), bucket)
     }
 
@@ -289,8 +281,9 @@ mod tests {
 
     #[test]
     fn no_credential_is_serialised() {
-        let keys = crate::storage::S3Keys { id: "id".into(), secret: "hidden".to_string().into(), session_token: None };
-        let mut config = crate::storage::StorageConfig::default();
+        let keys =
+            bergmill_storage::S3Keys { id: "id".into(), secret: "hidden".to_string().into(), session_token: None };
+        let mut config = bergmill_storage::StorageConfig::default();
         config.s3.keys = Some(keys);
         let files: Box<dyn Storage> = Box::new(MetadataFiles { stores: Stores::new(config), table: None });
         let text = serde_json::to_string(&files).unwrap();

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bergmill_storage::{Location, S3Config, S3Keys, Secret, StorageConfig, Stores};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::{S3Config, S3Keys, Secret, StorageConfig, Stores, file_io};
 use crate::error::{Error, ErrorKind};
-use crate::location::Location;
+use crate::metadata_files::file_io;
 
 /// A bucket, such as `s3://tables`.
 fn bucket() -> String {

@@ -20,9 +20,9 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
 };
 
-use super::config::S3Config;
-use super::vended::{PrefixCredentials, TableCredentials};
+use crate::config::S3Config;
 use crate::error::{Error, ErrorKind};
+use crate::vended::{PrefixCredentials, TableCredentials, VendedTable};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -31,7 +31,7 @@ const CONCURRENT_DELETES: usize = 16;
 
 /// What opens one table's files, and the clients that were made with it.
 #[derive(Debug)]
-pub(crate) struct TableStores {
+pub struct TableStores {
     credentials: Arc<TableCredentials>,
     config: S3Config,
     /// By bucket and prefix.
@@ -39,16 +39,21 @@ pub(crate) struct TableStores {
 }
 
 impl TableStores {
-    pub(super) fn new(credentials: TableCredentials, config: S3Config) -> Self {
+    pub(crate) fn new(credentials: TableCredentials, config: S3Config) -> Self {
         Self { credentials: Arc::new(credentials), config, opened: Mutex::default() }
     }
 
-    pub(super) fn credentials(&self) -> &TableCredentials {
+    pub(crate) fn credentials(&self) -> &TableCredentials {
         &self.credentials
     }
 
+    /// The table.
+    pub fn table(&self) -> &VendedTable {
+        self.credentials.table()
+    }
+
     /// The store of a bucket. No request is made.
-    pub(super) fn bucket(self: &Arc<Self>, bucket: &str) -> Arc<dyn ObjectStore> {
+    pub fn bucket(self: &Arc<Self>, bucket: &str) -> Arc<dyn ObjectStore> {
         Arc::new(VendedStore { bucket: bucket.to_string(), stores: Arc::clone(self) })
     }
 
@@ -99,7 +104,7 @@ impl CredentialProvider for VendedKeys {
     }
 }
 
-/// The cause stays a value, for [`super::explain`].
+/// The cause stays a value, and is found again in [`Error::from`].
 fn failed(e: Error) -> StoreError {
     StoreError::Generic { store: "S3", source: Box::new(e) }
 }
@@ -107,9 +112,9 @@ fn failed(e: Error) -> StoreError {
 fn not_vended(credentials: &TableCredentials, location: &str) -> StoreError {
     let what = format!(
         "the catalog lends credentials for files of table {}, but none for {location}",
-        credentials.table().ident
+        credentials.table().full_name()
     );
-    failed(Error::new(ErrorKind::Storage, what))
+    failed(Error::new(ErrorKind::Unavailable, what))
 }
 
 /// A bucket, as far as one table's credentials open it.
@@ -141,7 +146,7 @@ impl VendedStore {
 
 impl fmt::Display for VendedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bucket {} with credentials for table {}", self.bucket, self.stores.credentials.table().ident)
+        write!(f, "bucket {} with credentials for table {}", self.bucket, self.stores.credentials.table().full_name())
     }
 }
 

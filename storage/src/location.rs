@@ -53,7 +53,7 @@ impl Location {
     }
 
     /// The same, with the table for its user when that is whom the store's credentials are lent to.
-    pub(crate) fn store_url_for(&self, vended_to: Option<&str>) -> String {
+    pub fn store_url_for(&self, vended_to: Option<&str>) -> String {
         match (vended_to, self.store.split_once("://")) {
             (Some(table), Some((scheme, bucket))) if !self.is_local() => format!("{scheme}://{table}@{bucket}"),
             _ => self.store.clone(),

@@ -5,38 +5,47 @@ use std::error::Error as StdError;
 use crate::error::{Error, ErrorKind};
 
 /// An executor has been given a task that it has no credentials for.
-pub(super) const NO_VENDOR: &str = "this process knows no REST catalog to ask; give --catalog (BERGMILL_CATALOG) and what goes with it to each executor, as to \
+pub(crate) const NO_VENDOR: &str = "this process knows no REST catalog to ask; give --catalog (BERGMILL_CATALOG) and what goes with it to each executor, as to \
      the scheduler";
 
 /// A file is shorter than the range of it that was asked for.
-pub(super) const ENDS_EARLY: &str = "ends before the end of bytes";
+pub(crate) const ENDS_EARLY: &str = "ends before the end of bytes";
 
-/// The kind and the words of a store's failure somewhere inside `e`; `None` when no store failed.
-pub(crate) fn inside(e: &(dyn StdError + 'static)) -> Option<(ErrorKind, String)> {
-    let mut next = Some(e);
-    while let Some(e) = next {
-        if let Some(found) = e.downcast_ref::<object_store::Error>() {
-            return Some(explain(found));
+impl Error {
+    /// The failure of a store somewhere inside `e`, the error of a library that reads or writes through one; `None` when no
+    /// store failed.
+    pub fn find(e: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(e);
+        while let Some(e) = next {
+            if let Some(found) = e.downcast_ref::<object_store::Error>() {
+                return Some(explain(found));
+            }
+            next = match e.downcast_ref::<std::io::Error>() {
+                // Its `source` would pass over what it holds.
+                Some(io) => io.get_ref().map(|inner| inner as _),
+                None => e.source(),
+            };
         }
-        next = match e.downcast_ref::<std::io::Error>() {
-            // Its `source` would pass over what it holds.
-            Some(io) => io.get_ref().map(|inner| inner as _),
-            None => e.source(),
-        };
+        None
     }
-    None
+}
+
+impl From<object_store::Error> for Error {
+    fn from(e: object_store::Error) -> Self {
+        explain(&e)
+    }
 }
 
 /// The kind and the words of a store's failure.
-pub(crate) fn explain(e: &object_store::Error) -> (ErrorKind, String) {
+fn explain(e: &object_store::Error) -> Error {
     if let Some(ours) = ours(e) {
-        return (ours.kind(), ours.to_string());
+        return ours.clone();
     }
     let text = e.to_string();
     let is_missing =
         matches!(e, object_store::Error::NotFound { .. }) && matches!(element(&text, "Code"), None | Some("NoSuchKey"));
-    let kind = if is_missing || is_too_short(&text) { ErrorKind::Corrupt } else { ErrorKind::Storage };
-    (kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
+    let kind = if is_missing || is_too_short(&text) { ErrorKind::Corrupt } else { ErrorKind::Unavailable };
+    Error::new(kind, remedy(&text).unwrap_or_else(|| with_root(text, e)))
 }
 
 /// Our own error, when there were no credentials to make a request with.
@@ -83,7 +92,7 @@ pub fn remedy(text: &str) -> Option<String> {
 pub fn kind_of_unread(text: &str) -> ErrorKind {
     let from_store = ["Object Store error", "Generic S3 error"].iter().any(|part| text.contains(part));
     let is_missing = text.contains("Object at location") && text.contains("not found");
-    if from_store && !is_missing && !is_too_short(text) { ErrorKind::Storage } else { ErrorKind::Corrupt }
+    if from_store && !is_missing && !is_too_short(text) { ErrorKind::Unavailable } else { ErrorKind::Corrupt }
 }
 
 /// Whether a failure is that of a file without the bytes that were asked for: by our word, by the stores of `object_store`, and by S3.
@@ -120,9 +129,8 @@ mod tests {
     fn failures_say_what_to_do() {
         let check = |answer: &str, expected: &str| {
             let text = format!("Error performing PUT http://h/raw/k in 1ms - Server returned 403 Forbidden: {answer}");
-            let (kind, what) = explain(&failure(&text));
-            assert_eq!(kind, ErrorKind::Storage);
-            assert_eq!(what, expected);
+            let e = explain(&failure(&text));
+            assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Unavailable, expected));
         };
         check(
             "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
@@ -138,11 +146,11 @@ mod tests {
     #[test]
     fn a_failure_is_found_in_what_wraps_it() {
         let io = std::io::Error::other(failure("<Code>AccessDenied</Code>"));
-        let parquet = parquet::errors::ParquetError::External(Box::new(io));
-        assert!(inside(&parquet).unwrap().1.starts_with("the access key has no right"));
-        assert!(inside(&std::io::Error::other("the disk is gone")).is_none());
+        let outer = std::io::Error::other(io);
+        assert!(Error::find(&outer).unwrap().to_string().starts_with("the access key has no right"));
+        assert!(Error::find(&std::io::Error::other("the disk is gone")).is_none());
         let missing = object_store::Error::NotFound { path: "k".into(), source: "gone".into() };
-        assert_eq!(explain(&missing).0, ErrorKind::Corrupt);
+        assert_eq!(explain(&missing).kind(), ErrorKind::Corrupt);
     }
 
     #[test]
@@ -150,10 +158,10 @@ mod tests {
         let check = |text: &str, expected: ErrorKind| assert_eq!(kind_of_unread(text), expected, "{text}");
         check("Object Store error: Object at location /t/a.parquet not found: no such file", ErrorKind::Corrupt);
         check("Generic S3 error: <Error><Code>InvalidRange</Code></Error>", ErrorKind::Corrupt);
-        check("Generic S3 error: connection refused", ErrorKind::Storage);
+        check("Generic S3 error: connection refused", ErrorKind::Unavailable);
         check("Invalid Parquet file. Corrupt footer", ErrorKind::Corrupt);
         let short = failure(&format!("t/a.parquet {ENDS_EARLY} 2..11"));
-        assert_eq!(explain(&short).0, ErrorKind::Corrupt);
+        assert_eq!(explain(&short).kind(), ErrorKind::Corrupt);
         check(&short.to_string(), ErrorKind::Corrupt);
     }
 }

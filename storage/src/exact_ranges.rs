@@ -12,12 +12,12 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use super::failure::ENDS_EARLY;
+use crate::failure::ENDS_EARLY;
 
 /// A store that refuses to give less of an object than was asked for. S3 gives what there is of a range that goes beyond
 /// the object's end, and readers of Parquet panic when a file is so much shorter than its manifest says.
 #[derive(Debug)]
-pub(super) struct ExactRanges<S>(pub(super) S);
+pub(crate) struct ExactRanges<S>(pub(crate) S);
 
 impl<S: fmt::Display> fmt::Display for ExactRanges<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,17 +8,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use url::Url;
 
-use super::StorageConfig;
-use super::failure::NO_VENDOR;
-use super::vended::{CredentialVendor, TableCredentials, VendedCredentials, VendedTable};
-use super::vended_store::TableStores;
+use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failure::NO_VENDOR;
+use crate::vended::{CredentialVendor, TableCredentials, VendedCredentials, VendedTable};
+use crate::vended_store::TableStores;
 
 /// The store of a disk.
 const LOCAL: &str = "file://";
@@ -50,12 +48,12 @@ impl Stores {
     }
 
     /// Takes credentials that the catalog has lent for a table.
-    pub(crate) fn put_vended(&self, table: &VendedTable, credentials: VendedCredentials) {
+    pub fn put_vended(&self, table: &VendedTable, credentials: VendedCredentials) {
         self.of_table(table).credentials().put(credentials);
     }
 
     /// The stores of a table for whose files credentials were lent to this process; `None` when its own keys open them.
-    pub(crate) fn known_table(&self, table: &VendedTable) -> Option<Arc<TableStores>> {
+    pub fn known_table(&self, table: &VendedTable) -> Option<Arc<TableStores>> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.iter().find(|t| t.credentials().table() == table).cloned()
     }
@@ -89,7 +87,7 @@ impl Stores {
     }
 
     /// The store at `address`: `file://`, `s3://bucket` or `s3://<table>@bucket`.
-    pub(crate) fn get(&self, address: &str) -> Result<Arc<dyn ObjectStore>> {
+    pub fn get(&self, address: &str) -> Result<Arc<dyn ObjectStore>> {
         if let Some((table, bucket)) = address.strip_prefix("s3://").and_then(|rest| rest.split_once('@')) {
             let wrong = || Error::new(ErrorKind::Invalid, format!("{address} names no table"));
             return Ok(self.of_table(&VendedTable::parse(table).ok_or_else(wrong)?).bucket(bucket));
@@ -108,6 +106,16 @@ impl Stores {
         };
         opened.insert(address.to_string(), Arc::clone(&store));
         Ok(store)
+    }
+
+    /// The same for the address that a URL begins with; what else is in the URL does not count.
+    pub fn at(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        self.get(&address(url))
+    }
+
+    /// Takes `store` for all that is at the address that `url` begins with, and returns the one that was used so far, if any.
+    pub fn register(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.lock().insert(address(url), store)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<dyn ObjectStore>>> {
@@ -129,16 +137,6 @@ impl fmt::Debug for Stores {
     }
 }
 
-impl ObjectStoreRegistry for Stores {
-    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.lock().insert(address(url), store)
-    }
-
-    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
-        Ok(self.get(&address(url))?)
-    }
-}
-
 /// `scheme://host:port`, with the user if it is a table, and without a password.
 fn address(url: &Url) -> String {
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
@@ -156,7 +154,7 @@ struct NoVendor;
 #[async_trait]
 impl CredentialVendor for NoVendor {
     async fn vend(&self, _: &VendedTable) -> Result<VendedCredentials> {
-        Err(Error::new(ErrorKind::Storage, NO_VENDOR))
+        Err(Error::new(ErrorKind::Unavailable, NO_VENDOR))
     }
 }
 
@@ -167,13 +165,13 @@ mod tests {
     #[test]
     fn buckets_are_opened_when_they_are_named() {
         let stores = Stores::local();
-        let get = |url: &str| ObjectStoreRegistry::get_store(stores.as_ref(), &Url::parse(url).unwrap());
+        let get = |url: &str| stores.at(&Url::parse(url).unwrap());
         get("file:///").unwrap();
         let raw = get("s3://raw/").unwrap();
         assert!(Arc::ptr_eq(&raw, &stores.get("s3://raw").unwrap()), "opened once");
         assert!(!Arc::ptr_eq(&raw, &get("s3://Raw_2/").unwrap()));
         assert_eq!(stores.get("s3://").unwrap_err().kind(), ErrorKind::Invalid);
         let e = get("gs://raw/").unwrap_err();
-        assert_eq!(Error::find(&e).unwrap().kind(), ErrorKind::Unsupported);
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
     }
 }

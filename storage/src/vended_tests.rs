@@ -8,10 +8,12 @@ use futures::future::join_all;
 use object_store::ObjectStoreExt;
 
 use super::*;
-use crate::storage::{Secret, StorageConfig, Stores};
+use crate::{Secret, StorageConfig, Stores};
 
 fn table(name: &str) -> VendedTable {
-    VendedTable { ident: TableIdent::from_strs(name.split('.')).unwrap(), uuid: Uuid::from_u128(7) }
+    let mut parts: Vec<String> = name.split('.').map(ToString::to_string).collect();
+    let name = parts.pop().unwrap();
+    VendedTable::new(&parts, &name, Uuid::from_u128(7))
 }
 
 fn lent(prefix: &str, expires_at: Option<SystemTime>) -> PrefixCredentials {
@@ -36,9 +38,9 @@ impl CredentialVendor for Lends {
         self.asked.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(50)).await;
         let life = self.lives.lock().unwrap().pop_front();
-        let Some(life) = life else { return Err(Error::new(ErrorKind::Storage, "the catalog is closed")) };
+        let Some(life) = life else { return Err(Error::new(ErrorKind::Unavailable, "the catalog is closed")) };
         let asked_at = SystemTime::now();
-        let one = lent(&format!("s3://raw/{}", table.ident.name()), life.map(|life| asked_at + life));
+        let one = lent(&format!("s3://raw/{}", table.name), life.map(|life| asked_at + life));
         Ok(VendedCredentials { by_prefix: vec![one], asked_at })
     }
 }
@@ -130,7 +132,7 @@ async fn a_catalog_that_does_not_answer_is_not_missed_before_the_end() {
     tokio::time::sleep(Duration::from_millis(400)).await;
     let e = credentials.get().await.unwrap_err();
     let expected = "asking for the credentials of the files of table raw.events: the catalog is closed";
-    assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Storage, expected));
+    assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Unavailable, expected));
 }
 
 #[tokio::test]
@@ -146,7 +148,7 @@ async fn a_process_without_a_catalog_says_what_to_do() {
     let store = stores.get(&format!("s3://{}@raw", table("raw.events"))).unwrap();
     let e = store.head(&"x".into()).await.unwrap_err();
     // What an executor's failure becomes on its way to the client.
-    let told = crate::storage::remedy(&format!("Task failed: ObjectStore({e:?})")).unwrap();
+    let told = crate::remedy(&format!("Task failed: ObjectStore({e:?})")).unwrap();
     assert!(told.contains("give --catalog (BERGMILL_CATALOG)"), "{told}");
     let e = Error::from(e).to_string();
     let expected = "asking for the credentials of the files of table raw.events: this process knows no REST catalog";

@@ -9,8 +9,8 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use url::Url;
 
-use super::exact_ranges::ExactRanges;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact_ranges::ExactRanges;
 
 /// Text that is never shown: not by `Debug`, not in an error, not in a plan.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -132,7 +132,7 @@ impl S3Config {
     }
 
     /// The store of one bucket, which this process's own keys open. No request is made.
-    pub(super) fn open(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+    pub(crate) fn open(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
         let mut s3 = self.builder(bucket)?;
         match &self.keys {
             Some(keys) => {
@@ -153,7 +153,7 @@ impl S3Config {
     }
 
     /// The same, opened by what `credentials` says at each request.
-    pub(super) fn open_with(&self, bucket: &str, credentials: AwsCredentialProvider) -> Result<Arc<dyn ObjectStore>> {
+    pub(crate) fn open_with(&self, bucket: &str, credentials: AwsCredentialProvider) -> Result<Arc<dyn ObjectStore>> {
         build(self.builder(bucket)?.with_credentials(credentials), bucket)
     }
 
@@ -211,7 +211,7 @@ mod tests {
             session_token: Some(Secret::new("hidden-token")),
         };
         let config = StorageConfig { s3: S3Config { keys: Some(keys), ..S3Config::default() } };
-        let stores = crate::storage::Stores::new(config.clone());
+        let stores = crate::Stores::new(config.clone());
         let bucket = config.s3.open("raw").unwrap();
         for shown in [format!("{config:?}"), format!("{stores:#?}"), format!("{bucket:?}"), bucket.to_string()] {
             assert!(!shown.contains("hidden"), "{shown}");
