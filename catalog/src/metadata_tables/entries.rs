@@ -13,8 +13,8 @@ use iceberg::spec::{DataFile, ManifestEntryRef, ManifestStatus, TableMetadata};
 
 use super::{batch, files, optional, required};
 use crate::error::Result;
-use crate::files::{load_manifests, manifest_list};
 use crate::read::IcebergTable;
+use crate::table::files::{load_manifests, manifest_list};
 
 pub(super) async fn read(table: &IcebergTable) -> Result<RecordBatch> {
     let Some(snapshot) = table.snapshot() else { return rows(table.table().metadata(), &[]) };

@@ -13,9 +13,9 @@ use arrow::array::{BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondAr
 
 use super::{batch, optional, required};
 use crate::bridge::UTC;
-use crate::commit::ancestors;
 use crate::error::Result;
 use crate::read::IcebergTable;
+use crate::table::commit::ancestors;
 
 pub(super) struct Row {
     at_millis: i64,

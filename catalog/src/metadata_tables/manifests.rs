@@ -19,9 +19,9 @@ use iceberg::spec::{Datum, FieldSummary, ManifestContentType, ManifestFile, Tabl
 
 use super::{batch, internal, required};
 use crate::error::Result;
-use crate::files::manifest_list;
 use crate::read::IcebergTable;
-use crate::write::human;
+use crate::table::files::manifest_list;
+use crate::table::partition_value::human;
 
 pub(super) async fn read(table: &IcebergTable) -> Result<RecordBatch> {
     let manifests = match table.snapshot() {

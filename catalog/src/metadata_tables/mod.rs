@@ -22,12 +22,12 @@ use datafusion::datasource::MemTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use iceberg::spec::{Datum, PartitionField, PrimitiveType, Struct, TableMetadata, Transform};
+use iceberg::spec::{Datum, Transform};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::IcebergTable;
-use crate::time_travel::Version;
-use crate::write::human;
+use crate::table::partition_value::{human, partition_text};
+use crate::table::version::Version;
 
 /// The metadata tables that every table has.
 pub const METADATA_TABLES: [&str; 7] = ["snapshots", "history", "refs", "files", "manifests", "partitions", "entries"];
@@ -129,19 +129,6 @@ fn internal(e: impl std::error::Error + Send + Sync + 'static) -> Error {
 /// Counts and sizes, which Iceberg keeps without a sign and SQL has no type for.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// The partition for people, `day=2026-02-14/type=view`; `None` for files without one.
-pub(crate) fn partition_text(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> Option<String> {
-    let spec = metadata.partition_spec_by_id(spec_id).filter(|s| !s.is_unpartitioned())?;
-    let types = spec.partition_type(metadata.current_schema()).ok();
-    let text = |(at, field): (usize, &PartitionField)| {
-        let value = partition.fields().get(at).and_then(|v| v.as_ref()?.as_primitive_literal());
-        let ty = types.as_ref().and_then(|t| t.fields().get(at)?.field_type.as_primitive_type());
-        // The source of a field may be gone; its values are then told as they are stored.
-        format!("{}={}", field.name, human(&field.transform, ty.unwrap_or(&PrimitiveType::Binary), value.as_ref()))
-    };
-    Some(spec.fields().iter().enumerate().map(text).collect::<Vec<_>>().join("/"))
 }
 
 /// A bound for people: a date as a date.

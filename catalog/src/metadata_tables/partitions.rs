@@ -17,9 +17,9 @@ use arrow::array::{Int32Array, Int64Array, RecordBatch, StringArray, TimestampMi
 
 use super::{batch, optional, partition_text, required, signed};
 use crate::bridge::UTC;
-use crate::commit::Tally;
 use crate::error::Result;
 use crate::read::IcebergTable;
+use crate::table::commit::Tally;
 
 #[derive(Default)]
 pub(super) struct Row {

@@ -15,7 +15,7 @@ use iceberg::spec::{SnapshotReference, SnapshotRetention};
 use super::{batch, optional, required};
 use crate::error::Result;
 use crate::read::IcebergTable;
-use crate::references::References;
+use crate::table::references::References;
 
 pub(super) fn read(table: &IcebergTable) -> Result<RecordBatch> {
     let references = References::of(table.table().metadata())?;

@@ -36,8 +36,8 @@ use parquet::schema::types::Type as ParquetType;
 use super::relabel::relabel_udf;
 use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evolve::name_mapping;
-use crate::files::LiveFile;
+use crate::table::evolve::name_mapping;
+use crate::table::files::LiveFile;
 use crate::table::vended_address;
 
 /// Footers read at a time.

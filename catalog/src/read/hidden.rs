@@ -8,8 +8,8 @@ use datafusion::common::ScalarValue;
 use iceberg::spec::TableMetadata;
 
 use crate::bridge::UTC;
-use crate::files::LiveFile;
-use crate::metadata_tables::partition_text;
+use crate::table::files::LiveFile;
+use crate::table::partition_value::partition_text;
 
 /// Path of the data file: text.
 pub const PATH_COLUMN: &str = "$path";

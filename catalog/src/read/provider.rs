@@ -18,12 +18,12 @@ use tokio::sync::OnceCell;
 use super::hidden;
 use super::scan::{self, Numbered};
 use crate::bridge;
-use crate::commit::ReadFilter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{LiveFile, SeenFiles, SnapshotFiles, StatementFiles};
-use crate::pruning::{self, Predicate, is_decided_by_partition};
-use crate::references::References;
-use crate::time_travel::{State, Version};
+use crate::table::commit::ReadFilter;
+use crate::table::files::{LiveFile, SeenFiles, SnapshotFiles, StatementFiles};
+use crate::table::pruning::{self, Predicate, is_decided_by_partition};
+use crate::table::references::References;
+use crate::table::version::{State, Version};
 
 /// Rows of a snapshot, in its summary (the Iceberg specification, appendix F).
 const TOTAL_RECORDS: &str = "total-records";

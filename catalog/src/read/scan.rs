@@ -32,8 +32,8 @@ use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::LiveFile;
-use crate::pruning::Predicate;
+use crate::table::files::LiveFile;
+use crate::table::pruning::Predicate;
 use crate::table::vended_address;
 
 /// Below this a byte range is not worth a task of its own.

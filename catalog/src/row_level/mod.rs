@@ -23,9 +23,9 @@ use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, WriteOp};
 pub use found::FoundFiles;
 use target::Target;
 
-use crate::commit::{Isolation, Operation, Overwrite, ReadFilter};
 use crate::error::{Error, ErrorKind};
 use crate::read::IcebergTable;
+use crate::table::commit::{Isolation, Operation, Overwrite, ReadFilter};
 
 /// A statement that changes rows of one table.
 #[derive(Debug)]

@@ -22,11 +22,11 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 
-use super::{State, Version, no_snapshot};
-use crate::commit::ancestors_of;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{LiveFile, SnapshotFiles, live_files, load_manifests, manifest_list};
 use crate::read::IcebergTable;
+use crate::table::commit::ancestors_of;
+use crate::table::files::{LiveFile, SnapshotFiles, live_files, load_manifests, manifest_list};
+use crate::table::version::{State, Version, no_snapshot};
 
 /// The table function's name in SQL.
 pub(crate) const TABLE_CHANGES: &str = "table_changes";
@@ -214,8 +214,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation as Change, Replaced};
-    use crate::sql::SqlCatalog;
+    use crate::pointers::sql::SqlCatalog;
+    use crate::table::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation as Change, Replaced};
     use crate::table::{NewTable, Warehouse};
 
     fn ident() -> TableIdent {

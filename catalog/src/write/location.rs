@@ -4,9 +4,9 @@
 use iceberg::spec::TableMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::transform::murmur3;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::check_location;
+use crate::pointers::layout::check_location;
+use crate::table::transform::murmur3;
 
 const DATA_PATH: &str = "write.data.path";
 /// Older names of the same, of which the first counts for hashed paths alone.

@@ -14,6 +14,7 @@ use parquet::file::statistics::Statistics;
 use super::WriteSpec;
 use super::settings::{leaf_id, metrics_modes};
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::transform::above_all_with;
 
 /// How much a manifest keeps of a column: properties `write.metadata.metrics.default` and `...metrics.column.<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,26 +236,6 @@ fn truncate_upper(bound: Datum, width: usize) -> Option<Datum> {
             None
         }
         _ => Some(bound),
-    }
-}
-
-/// The least text of at most as many characters that is above all texts that begin so, if there is one.
-pub(crate) fn above_all_with(beginning: impl Iterator<Item = char>) -> Option<String> {
-    let mut kept: Vec<char> = beginning.collect();
-    while let Some(last) = kept.pop() {
-        if let Some(next) = next_char(last) {
-            kept.push(next);
-            return Some(kept.into_iter().collect());
-        }
-    }
-    None
-}
-
-/// Between U+D7FF and U+E000 there are no characters.
-fn next_char(c: char) -> Option<char> {
-    match c {
-        '\u{D7FF}' => Some('\u{E000}'),
-        _ => char::from_u32(u32::from(c) + 1),
     }
 }
 

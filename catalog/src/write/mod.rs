@@ -17,19 +17,15 @@ mod plan;
 mod result;
 mod settings;
 mod spec;
-mod transform;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::table::transform::{PARTITION_FUNCTION, partition_udf};
 pub use cleanup::{delete_files, delete_leftovers};
 pub use codec::{decode, encode};
 pub use exec::IcebergWriteExec;
 pub use location::HashedPaths;
-pub(crate) use metrics::above_all_with;
-pub(crate) use partition::human;
 pub use plan::plan_write;
 pub use result::{DATA_FILE_COLUMN, data_files, output_schema};
 pub use spec::{DistributionMode, WriteSpec};
-pub use transform::{PARTITION_FUNCTION, partition_udf};
-pub(crate) use transform::{civil_days, transform_of};

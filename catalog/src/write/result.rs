@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::WriteSpec;
 use super::metrics::FileMetrics;
-use super::partition::{PartitionKey, literal_bytes};
+use super::partition::PartitionKey;
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::partition_value::{hex, literal_bytes};
 
 /// Name of the one column that a write returns.
 pub const DATA_FILE_COLUMN: &str = "data_file";
@@ -165,12 +166,6 @@ pub fn data_files(batches: &[RecordBatch], metadata: &TableMetadata) -> Result<V
         }
     }
     Ok(files)
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

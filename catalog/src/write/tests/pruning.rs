@@ -18,7 +18,7 @@ use iceberg::spec::{
 };
 
 use super::*;
-use crate::pruning::{self, Predicate};
+use crate::table::pruning::{self, Predicate};
 
 const SEED: u64 = 20_260;
 const CASES: u64 = 150;

@@ -1,0 +1,191 @@
+//! Views in a statement: the query of a view is planned where the statement names it, over the same pinned tables.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, col, ident};
+use datafusion::physical_plan::ExecutionPlan;
+use iceberg::TableIdent;
+
+use super::Misses;
+use crate::error::{Error, ErrorKind, Result};
+use crate::table::views::View;
+
+/// Makes a plan of a view's query: a namespace catalog cannot, since that takes a session over the catalog itself.
+#[async_trait]
+pub trait ViewPlanner: Debug + Send + Sync {
+    /// The plan of `sql`, where tables without a namespace are in `default_namespace`.
+    async fn plan(&self, sql: &str, default_namespace: &str) -> DataFusionResult<LogicalPlan>;
+}
+
+/// The views that one statement names.
+#[derive(Debug)]
+pub(crate) struct Views {
+    planner: OnceLock<Arc<dyn ViewPlanner>>,
+    misses: Misses,
+    /// Views that are being planned, outermost first: a statement is planned one name after the other.
+    open: Mutex<Vec<TableIdent>>,
+}
+
+impl Views {
+    /// `misses` gets the names that planning asks for and that are not there.
+    pub(crate) fn new(misses: Misses) -> Self {
+        Self { planner: OnceLock::new(), misses, open: Mutex::default() }
+    }
+
+    pub(crate) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
+        // Who sets it first has set it.
+        let _ = self.planner.set(planner);
+    }
+
+    /// The view as a table. One that cannot be planned is still a table with columns, so that lists of tables are complete;
+    /// reading it is an error.
+    pub(crate) async fn provider(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let columns = Arc::new(view.columns()?);
+        let planned = async {
+            let plan = self.plan(view.ident(), view.sql()?, &view.default_namespace().to_string()).await?;
+            with_columns(plan, &columns)
+        };
+        Ok(match planned.await {
+            Ok(plan) => Arc::new(ViewTable::new(plan, view.sql().ok().map(ToString::to_string))),
+            Err(e) => {
+                let e = e.context(format_args!("view {}", view.ident()));
+                Arc::new(BrokenView { columns, kind: e.kind(), why: e.to_string() })
+            }
+        })
+    }
+
+    /// The plan of the query of `view`.
+    ///
+    /// # Errors
+    /// `Invalid` if the query reads `view` itself, or through another view.
+    pub(crate) async fn plan(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
+        let Some(planner) = self.planner.get() else {
+            return Err(Error::new(ErrorKind::Internal, "nobody plans views here"));
+        };
+        {
+            let mut open = self.lock();
+            if open.contains(view) {
+                let path: Vec<_> = open.iter().chain([view]).map(ToString::to_string).collect();
+                return Err(Error::new(ErrorKind::Invalid, format!("it reads itself: {}", path.join(", then "))));
+            }
+            open.push(view.clone());
+        }
+        let planned = planner.plan(sql, default_namespace).await;
+        self.lock().pop();
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(e) => return Err(self.why(&e).await),
+        };
+        check_views(&plan)?;
+        Ok(plan)
+    }
+
+    /// Why a view's query cannot be planned.
+    async fn why(&self, e: &DataFusionError) -> Error {
+        if let Some(ours) = Error::find(e) {
+            return ours;
+        }
+        if is_missing_table(e)
+            && let Some(miss) = self.misses.take().await
+        {
+            // Who names a table that is not there is told of it, with the nearest that is.
+            return miss;
+        }
+        Error::new(ErrorKind::Invalid, e.strip_backtrace())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
+pub fn is_missing_table(e: &DataFusionError) -> bool {
+    matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
+}
+
+/// Refuses a plan that reads a view whose query cannot be planned.
+pub fn check_views(plan: &LogicalPlan) -> Result<()> {
+    let mut broken = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(view) = (provider.as_ref() as &dyn Any).downcast_ref::<BrokenView>()
+        {
+            broken = Some(view.error());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    match (walked, broken) {
+        (_, Some(e)) => Err(e),
+        (Err(e), None) => Err(Error::new(ErrorKind::Internal, "looking for views in a plan").with_source(e)),
+        (Ok(_), None) => Ok(()),
+    }
+}
+
+/// The columns that a view has of those that its query gives now: a `SELECT *` may have come to give more.
+fn with_columns(plan: LogicalPlan, columns: &SchemaRef) -> Result<LogicalPlan> {
+    let names: Vec<_> = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+    if names.iter().eq(columns.fields().iter().map(|f| f.name())) {
+        return Ok(plan);
+    }
+    let mut chosen: Vec<Expr> = Vec::with_capacity(columns.fields().len());
+    for field in columns.fields() {
+        let found = plan.schema().iter().find(|(_, f)| f.name() == field.name());
+        let Some((qualifier, found)) = found else {
+            let what = format!("its query gives no column {} any more; it gives {}", field.name(), names.join(", "));
+            return Err(Error::new(ErrorKind::Invalid, what));
+        };
+        chosen.push(match qualifier {
+            Some(table) => col(datafusion::common::Column::new(Some(table.clone()), found.name())),
+            None => ident(found.name()),
+        });
+    }
+    let plan = LogicalPlanBuilder::from(plan).project(chosen).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|e| Error::new(ErrorKind::Internal, "choosing the columns of a view").with_source(e))
+}
+
+/// A view whose query cannot be planned now, for instance because a table of it is gone.
+#[derive(Debug)]
+struct BrokenView {
+    columns: SchemaRef,
+    kind: ErrorKind,
+    why: String,
+}
+
+impl BrokenView {
+    fn error(&self) -> Error {
+        Error::new(self.kind, self.why.clone())
+    }
+}
+
+#[async_trait]
+impl TableProvider for BrokenView {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.columns)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Err(self.error().into())
+    }
+}

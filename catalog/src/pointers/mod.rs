@@ -1,0 +1,8 @@
+//! Pointers: who keeps which metadata file of a table or view is its current one, and how a pointer changes.
+//!
+//! Nothing here knows what a table is made of beyond its name and the metadata that goes with a change.
+pub(crate) mod address;
+pub(crate) mod layout;
+pub(crate) mod rest;
+pub(crate) mod sql;
+pub(crate) mod store;

@@ -1,0 +1,142 @@
+//! Changes to what a table is: columns, partitioning, sort order, properties. All of it is decided on plain data, without
+//! I/O; `Warehouse::alter` makes a decision true in a race with other writers.
+
+mod name_mapping;
+mod partitioning;
+mod replacement;
+mod schema;
+
+use std::collections::HashMap;
+
+use iceberg::TableIdent;
+use iceberg::spec::{FormatVersion, Schema, TableMetadata, TableMetadataBuilder, Transform};
+use iceberg::table::Table;
+
+use name_mapping::NAME_MAPPING;
+pub(crate) use name_mapping::name_mapping;
+pub(crate) use partitioning::transform_text;
+pub use partitioning::{PartitionChange, Term};
+pub(crate) use replacement::replacement;
+pub(crate) use schema::find_source;
+pub use schema::{ColumnPath, Place, SchemaChange, Use};
+
+use crate::definition::{SortTerm, sort_order};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pointers::store::missing::nearest;
+use crate::table::Warehouse;
+
+/// What an `ALTER TABLE` changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Alteration {
+    /// Columns.
+    Columns(Vec<SchemaChange>),
+    /// How files are divided from now on.
+    Partitioning(PartitionChange),
+    /// How rows lie in files from now on; no terms for no order.
+    SortOrder(Vec<SortTerm>),
+    /// Properties to set.
+    SetProperties(HashMap<String, String>),
+    /// Properties to take away.
+    UnsetProperties {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether it is no error that one is not set.
+        if_exists: bool,
+    },
+}
+
+/// The table property that is its comment, in Spark and here.
+pub const COMMENT: &str = "comment";
+
+impl Warehouse {
+    /// Changes what a table is. Files are left as they are, and keep their meaning.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` or `Invalid` for what cannot be; the table is then as it was.
+    pub async fn alter_table(&self, table: &TableIdent, alteration: &Alteration) -> Result<Table> {
+        self.alter(table, |metadata, builder| alteration.apply(metadata, builder)).await
+    }
+}
+
+impl Alteration {
+    fn apply(&self, metadata: &TableMetadata, builder: TableMetadataBuilder) -> Result<Option<TableMetadataBuilder>> {
+        if metadata.format_version() != FormatVersion::V2 {
+            let what = format!("format version {} is read but not changed yet", metadata.format_version());
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        let built = match self {
+            Self::Columns(changes) => {
+                let schema = metadata.current_schema();
+                let changed = schema::change(schema, metadata.last_column_id(), changes, &uses(metadata))?;
+                if changed == **schema {
+                    return Ok(None);
+                }
+                check_names(metadata, &changed)?;
+                let builder = match name_mapping(metadata)? {
+                    Some(mapping) => {
+                        let text = serde_json::to_string(&name_mapping::updated(&mapping, &changed));
+                        let text =
+                            text.map_err(|e| Error::new(ErrorKind::Internal, "a name mapping").with_source(e))?;
+                        builder.set_properties(HashMap::from([(NAME_MAPPING.to_string(), text)]))
+                    }
+                    None => Ok(builder),
+                };
+                builder.and_then(|b| b.add_current_schema(changed))
+            }
+            Self::Partitioning(change) => builder.add_default_partition_spec(partitioning::change(metadata, change)?),
+            Self::SortOrder(terms) => {
+                let order = sort_order(terms, metadata.current_schema(), "WRITE ORDERED BY")?;
+                let last = i64::from(TableMetadataBuilder::LAST_ADDED);
+                builder.add_sort_order(order).and_then(|b| b.set_default_sort_order(last))
+            }
+            Self::SetProperties(properties) => builder.set_properties(properties.clone()),
+            Self::UnsetProperties { names, if_exists } => {
+                let known = metadata.properties();
+                if let Some(name) = names.iter().find(|n| !known.contains_key(*n)).filter(|_| !if_exists) {
+                    let hint = nearest(name, known.keys().cloned()).map(|n| format!("; did you mean {n}?"));
+                    let what = format!("property {name} is not set{}", hint.unwrap_or_default());
+                    return Err(Error::new(ErrorKind::NotFound, what));
+                }
+                builder.remove_properties(names)
+            }
+        };
+        built.map(Some).map_err(|e| Error::new(ErrorKind::Invalid, "it cannot be altered so").with_source(e))
+    }
+}
+
+/// Columns that the table cannot do without. Those of older specs are among them: without the column the type of its
+/// partition values is lost, and with it every file of the spec.
+fn uses(metadata: &TableMetadata) -> Vec<Use> {
+    let current = metadata.default_partition_spec_id();
+    let mut uses = Vec::new();
+    for spec in metadata.partition_specs_iter() {
+        for field in spec.fields().iter().filter(|f| f.transform != Transform::Void) {
+            let what = match spec.spec_id() == current {
+                true => format!("partition field {} is made from it; drop that first", field.name),
+                false => format!("files may still be divided by {}, a partition field of older files", field.name),
+            };
+            uses.push((field.source_id, what));
+        }
+    }
+    // The present spec explains itself best.
+    uses.sort_by_key(|(_, what)| what.starts_with("files"));
+    let sorted = metadata.default_sort_order().fields.iter();
+    uses.extend(sorted.map(|f| (f.source_id, "the table is sorted by it; change its sort order first".to_string())));
+    uses
+}
+
+/// Refuses a column with the name of a partition field that is made from another: no reader could tell them apart.
+fn check_names(metadata: &TableMetadata, changed: &Schema) -> Result<()> {
+    let clash = metadata.default_partition_spec().fields().iter().find(|field| {
+        changed
+            .field_by_name(&field.name)
+            .is_some_and(|column| column.id != field.source_id || field.transform != Transform::Identity)
+    });
+    match clash {
+        Some(field) => {
+            let what = format!("{0} is the name of a partition field; no column can have it meanwhile", field.name);
+            Err(Error::new(ErrorKind::AlreadyExists, what))
+        }
+        None => Ok(()),
+    }
+}

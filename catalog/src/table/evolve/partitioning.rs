@@ -1,0 +1,214 @@
+//! What may become of a table's partitioning: the rules of Java's `BaseUpdatePartitionSpec`, for format version 2.
+//!
+//! Files keep the spec that they were written with. The new spec is for what is written from now on: a field that is dropped
+//! is left out of it, and one that comes back gets the id that it had, so that its values in old files and new ones are
+//! one field.
+
+use iceberg::spec::{PartitionField, Schema, TableMetadata, Transform, UnboundPartitionField, UnboundPartitionSpec};
+
+use super::schema::find_source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::avro_name;
+use crate::pointers::store::missing::nearest;
+
+/// A column, or a transform of it: `kind`, `day(ts)`, `bucket(16, id)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// Names of the column and of the structs around it, with dots between.
+    pub column: String,
+    /// `Identity` for the column as it is.
+    pub transform: Transform,
+}
+
+/// A change of partitioning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartitionChange {
+    /// A further field.
+    Add {
+        /// What divides the rows.
+        term: Term,
+        /// Its name; made from the term if not given.
+        name: Option<String>,
+    },
+    /// One field less.
+    ///
+    /// A field is meant by its name or by what it is.
+    Drop(Term),
+    /// Another field in place of one.
+    Replace {
+        /// The field that goes.
+        old: Term,
+        /// The one that comes.
+        new: Term,
+        /// Its name.
+        name: Option<String>,
+    },
+}
+
+/// The table's spec after the change, to be bound to its current schema.
+///
+/// # Errors
+/// `NotFound` for a column or field that is not there, `AlreadyExists` for a field or name that is.
+pub fn change(metadata: &TableMetadata, change: &PartitionChange) -> Result<UnboundPartitionSpec> {
+    let schema = metadata.current_schema();
+    let mut fields: Vec<PartitionField> = metadata.default_partition_spec().fields().to_vec();
+    match change {
+        PartitionChange::Add { term, name } => add(metadata, &mut fields, term, name.as_deref())?,
+        PartitionChange::Drop(old) => drop(remove(&mut fields, schema, old)?),
+        PartitionChange::Replace { old, new, name } => {
+            let (at, removed) = remove(&mut fields, schema, old)?;
+            add(metadata, &mut fields, new, name.as_deref())?;
+            let same = fields.last().is_some_and(|f| f.field_id == removed.field_id && f.name == removed.name);
+            if same && let Some(back) = fields.pop() {
+                fields.insert(at, back);
+            }
+        }
+    }
+    let unbound = fields.into_iter().map(|f| UnboundPartitionField {
+        source_id: f.source_id,
+        field_id: (f.field_id != NEW).then_some(f.field_id),
+        name: f.name,
+        transform: f.transform,
+    });
+    with_ids(metadata, unbound).map_err(invalid)
+}
+
+/// A further spec of the table from these fields. Those without an id get that of an equivalent field in an earlier spec, or a fresh one.
+///
+/// Iceberg's parser, which a REST server reads updates with, takes ids for all fields of a spec or for none.
+pub(super) fn with_ids(
+    metadata: &TableMetadata,
+    fields: impl IntoIterator<Item = UnboundPartitionField>,
+) -> iceberg::Result<UnboundPartitionSpec> {
+    let mut last = metadata.last_partition_id();
+    let fields = fields.into_iter().map(|field| {
+        let mut known = metadata.partition_specs_iter().flat_map(|spec| spec.fields());
+        let known = known.find(|k| k.source_id == field.source_id && k.transform == field.transform);
+        let id = field.field_id.or(known.map(|k| k.field_id)).unwrap_or_else(|| {
+            last += 1;
+            last
+        });
+        UnboundPartitionField { field_id: Some(id), ..field }
+    });
+    Ok(UnboundPartitionSpec::builder().add_partition_fields(fields)?.build())
+}
+
+/// Stands for an id that is still to be given.
+const NEW: i32 = -1;
+
+fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, name: Option<&str>) -> Result<()> {
+    let schema = metadata.current_schema();
+    let source = find_source(schema, &term.column, "partition field")?;
+    if let Some(same) = fields.iter().find(|f| f.source_id == source.id && f.transform == term.transform) {
+        let what = format!("partition field {} is there already, as {}", text(term), same.name);
+        return Err(Error::new(ErrorKind::AlreadyExists, what));
+    }
+    if let Some(other) =
+        fields.iter().find(|f| f.source_id == source.id && is_time(&f.transform) && is_time(&term.transform))
+    {
+        let what = format!(
+            "{} beside {}: one of them decides the other; use REPLACE PARTITION FIELD {} WITH {}",
+            text(term),
+            other.name,
+            other.name,
+            text(term)
+        );
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    // The same field of an earlier spec, unless it is to have another name.
+    let known = metadata
+        .partition_specs_iter()
+        .flat_map(|spec| spec.fields())
+        .filter(|f| f.source_id == source.id && f.transform == term.transform)
+        .find(|f| name.is_none_or(|name| name == f.name));
+    let new = match known {
+        Some(known) => known.clone(),
+        None => PartitionField {
+            source_id: source.id,
+            field_id: NEW,
+            name: name.map_or_else(|| default_name(term), ToString::to_string),
+            transform: term.transform,
+        },
+    };
+    if avro_name(&new.name) != new.name {
+        let what = format!(
+            "a partition field cannot be called {}: manifests know letters of ASCII, digits and _; \
+             give it another name with AS",
+            new.name
+        );
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    if fields.iter().any(|f| f.name == new.name) {
+        let what = format!("a partition field {} is there already; give this one a name with AS", new.name);
+        return Err(Error::new(ErrorKind::AlreadyExists, what));
+    }
+    let clash = schema.field_by_name(&new.name);
+    if clash.is_some_and(|column| column.id != new.source_id || new.transform != Transform::Identity) {
+        let what = format!("partition field {0} has the name of column {0}; give it another with AS", new.name);
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    fields.push(new);
+    Ok(())
+}
+
+/// Takes a field out, and says where it stood.
+fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Result<(usize, PartitionField)> {
+    let Term { column, transform } = field;
+    let by_name = || match transform {
+        Transform::Identity => fields.iter().position(|f| f.name == *column),
+        _ => None,
+    };
+    let source = find_source(schema, column, "partition field").ok().map(|f| f.id);
+    let by_term = || fields.iter().position(|f| Some(f.source_id) == source && f.transform == *transform);
+    if let Some(at) = by_name().or_else(by_term) {
+        return Ok((at, fields.remove(at)));
+    }
+    let wanted = text(field);
+    let hint = match nearest(&wanted, fields.iter().map(|f| f.name.clone())) {
+        Some(near) => format!("; did you mean {near}?"),
+        None if fields.is_empty() => "; the table is not partitioned".to_string(),
+        None => {
+            let names: Vec<_> = fields.iter().map(|f| f.name.as_str()).collect();
+            format!("; there are {}", names.join(", "))
+        }
+    };
+    Err(Error::new(ErrorKind::NotFound, format!("partition field {wanted} not found{hint}")))
+}
+
+/// The names that Java gives to fields without one.
+fn default_name(term: &Term) -> String {
+    let column = avro_name(&term.column);
+    match &term.transform {
+        Transform::Identity => column,
+        Transform::Bucket(n) => format!("{column}_bucket_{n}"),
+        Transform::Truncate(width) => format!("{column}_trunc_{width}"),
+        other => format!("{column}_{other}"),
+    }
+}
+
+/// A term as SQL says it.
+pub fn text(term: &Term) -> String {
+    transform_text(&term.transform, &term.column)
+}
+
+/// A transform of a column as SQL says it.
+pub fn transform_text(transform: &Transform, column: &str) -> String {
+    match transform {
+        Transform::Identity => column.to_string(),
+        Transform::Bucket(n) => format!("bucket({n}, {column})"),
+        Transform::Truncate(width) => format!("truncate({width}, {column})"),
+        other => format!("{other}({column})"),
+    }
+}
+
+fn is_time(transform: &Transform) -> bool {
+    matches!(transform, Transform::Year | Transform::Month | Transform::Day | Transform::Hour)
+}
+
+fn invalid(e: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Invalid, "this partitioning cannot be").with_source(e)
+}
+
+#[cfg(test)]
+#[path = "tests/partitioning.rs"]
+mod tests;

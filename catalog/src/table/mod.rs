@@ -1,0 +1,22 @@
+//! Tables: their metadata and files, what changes them, and which of their states is meant. Nothing here plans a query.
+pub(crate) mod commit;
+pub(crate) mod conformance;
+pub(crate) mod evolve;
+pub(crate) mod files;
+pub(crate) mod metadata_files;
+pub(crate) mod metadata_paths;
+pub(crate) mod partition_value;
+pub(crate) mod pruning;
+pub(crate) mod recent;
+pub(crate) mod references;
+#[cfg(test)]
+pub(crate) mod server_tests;
+pub(crate) mod transform;
+pub(crate) mod version;
+pub(crate) mod views;
+mod warehouse;
+
+#[cfg(test)]
+pub(crate) use warehouse::write_metadata;
+pub(crate) use warehouse::{LISTINGS_IN_FLIGHT, discard};
+pub use warehouse::{NewTable, Warehouse, vended_address};

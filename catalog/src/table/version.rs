@@ -1,0 +1,248 @@
+//! Time travel: which state of a table a statement reads, and with which columns.
+//!
+//! The rules are those of Java's `SnapshotUtil`, so that Spark reads the same rows under the same name: a snapshot, a
+//! moment or a tag is read with the columns that the snapshot had, a branch with those that the table has now.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
+use iceberg::spec::{MAIN_BRANCH, SchemaRef, SnapshotRef, TableMetadata};
+
+use crate::bridge::UTC;
+use crate::error::{Error, ErrorKind, Result};
+use crate::table::commit::head;
+use crate::table::references::References;
+
+/// Which state of a table is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The snapshot of this id.
+    Snapshot(i64),
+    /// What a branch or tag refers to. Digits are the id of a snapshot if there is such a one, as in Spark.
+    Reference(String),
+    /// What was current at this moment, in milliseconds since 1970 (UTC).
+    Time(i64),
+}
+
+/// A state of a table: what is read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    /// `None` for a table, or branch, that nothing was ever written to.
+    pub(crate) snapshot: Option<SnapshotRef>,
+    /// The columns that readers see.
+    pub(crate) columns: SchemaRef,
+}
+
+impl Version {
+    /// The version that a constant after `VERSION AS OF` means.
+    pub(crate) fn of_constant(value: &ScalarValue) -> Result<Self> {
+        match value {
+            ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name)) => {
+                Ok(Self::Reference(name.clone()))
+            }
+            number if number.data_type().is_integer() && !number.is_null() => match number.cast_to(&DataType::Int64) {
+                Ok(ScalarValue::Int64(Some(id))) => Ok(Self::Snapshot(id)),
+                _ => Err(Error::new(ErrorKind::Invalid, format!("{number} is no snapshot id: it is too large"))),
+            },
+            other => {
+                let what =
+                    format!("{other} is no version: give a snapshot's id, or the name of a branch or tag in quotes");
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+        }
+    }
+
+    /// The version that a constant after `TIMESTAMP AS OF` means: a timestamp, a date, either as text, or the seconds
+    /// since 1970. What has no time zone is in UTC.
+    pub(crate) fn of_moment(value: &ScalarValue) -> Result<Self> {
+        let wrong = || Error::new(ErrorKind::Invalid, format!("{value} is no timestamp; write '2026-02-14 10:00:00'"));
+        let millis = match value {
+            null if null.is_null() => return Err(wrong()),
+            number if number.data_type().is_integer() => match number.cast_to(&DataType::Int64) {
+                Ok(ScalarValue::Int64(Some(seconds))) => seconds.checked_mul(1000),
+                _ => None,
+            },
+            other => match other.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))) {
+                Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Some(micros.div_euclid(1000)),
+                _ => None,
+            },
+        };
+        millis.map(Self::Time).ok_or_else(wrong)
+    }
+
+    /// The state of the table that this version means.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such snapshot, branch or tag, or none at that time any more.
+    pub(crate) fn state(&self, metadata: &TableMetadata) -> Result<State> {
+        match self {
+            Self::Snapshot(id) => match metadata.snapshot_by_id(*id) {
+                Some(snapshot) => Ok(State::of_snapshot(metadata, snapshot)),
+                None => Err(no_snapshot(metadata, *id)),
+            },
+            Self::Reference(name) if name == MAIN_BRANCH => Ok(State::of_branch(metadata, MAIN_BRANCH)),
+            Self::Reference(name) => {
+                let by_id = name.parse().ok().and_then(|id| metadata.snapshot_by_id(id));
+                if let Some(snapshot) = by_id {
+                    return Ok(State::of_snapshot(metadata, snapshot));
+                }
+                let references = References::of(metadata)?;
+                let reference = references.find(name)?;
+                match metadata.snapshot_by_id(reference.snapshot_id) {
+                    _ if reference.is_branch() => Ok(State::of_branch(metadata, name)),
+                    Some(snapshot) => Ok(State::of_snapshot(metadata, snapshot)),
+                    None => Err(no_snapshot(metadata, reference.snapshot_id)),
+                }
+            }
+            Self::Time(millis) => {
+                let snapshot = current_at(metadata, *millis)?;
+                Ok(State::of_snapshot(metadata, snapshot))
+            }
+        }
+    }
+}
+
+impl State {
+    /// The table as it is now.
+    pub(crate) fn current(metadata: &TableMetadata) -> Self {
+        Self::of_branch(metadata, MAIN_BRANCH)
+    }
+
+    /// What a branch is at; nothing, if the table has no such branch.
+    pub(crate) fn of_branch(metadata: &TableMetadata, branch: &str) -> Self {
+        Self { snapshot: head(metadata, branch).cloned(), columns: metadata.current_schema().clone() }
+    }
+
+    fn of_snapshot(metadata: &TableMetadata, snapshot: &SnapshotRef) -> Self {
+        // Snapshots of old writers do not say their schema.
+        let columns = snapshot.schema_id().and_then(|id| metadata.schema_by_id(id));
+        let columns = columns.unwrap_or_else(|| metadata.current_schema()).clone();
+        Self { snapshot: Some(snapshot.clone()), columns }
+    }
+}
+
+/// The snapshot that was current at a moment. The log tells, not the snapshots' own times: a rollback makes an old snapshot
+/// current again.
+fn current_at(metadata: &TableMetadata, millis: i64) -> Result<&SnapshotRef> {
+    let log = metadata.history();
+    match log.iter().rev().find(|entry| entry.timestamp_ms <= millis) {
+        Some(entry) => {
+            metadata.snapshot_by_id(entry.snapshot_id).ok_or_else(|| no_snapshot(metadata, entry.snapshot_id))
+        }
+        None => {
+            let known = match log.first() {
+                Some(first) => format!("what is known of it begins at {}", moment(first.timestamp_ms)),
+                None => "it has no snapshot yet".to_string(),
+            };
+            let what = format!("the table has no snapshot as old as {}: {known}", moment(millis));
+            Err(Error::new(ErrorKind::NotFound, what))
+        }
+    }
+}
+
+pub(crate) fn no_snapshot(metadata: &TableMetadata, id: i64) -> Error {
+    let was_there = metadata.history().iter().any(|entry| entry.snapshot_id == id)
+        || metadata.snapshots().any(|s| s.parent_snapshot_id() == Some(id));
+    let what = match was_there {
+        true => format!("snapshot {id} has expired: its files may be gone"),
+        false => format!("the table has no snapshot {id}; it never had, or it has expired"),
+    };
+    Error::new(ErrorKind::NotFound, what)
+}
+
+/// A moment for people: `2026-02-14T10:00:00Z`.
+pub(crate) fn moment(millis: i64) -> String {
+    match DateTime::from_timestamp_millis(millis) {
+        Some(at) => at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        None => format!("{millis} ms"),
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot(id) => write!(f, "{id}"),
+            Self::Reference(name) => f.write_str(name),
+            Self::Time(millis) => f.write_str(&moment(*millis)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+
+    use super::*;
+    use crate::table::references::tests::{changed, grown, time_of, with_snapshot};
+    use crate::table::references::{ReferenceChange, ReferenceKind, Retention};
+
+    #[test]
+    fn a_version_is_a_snapshot_and_its_columns() {
+        let create = |name: &str, kind, at| ReferenceChange::Create {
+            kind,
+            name: name.to_string(),
+            at: Some(at),
+            if_not_exists: false,
+            or_replace: false,
+            retention: Retention::default(),
+        };
+        let metadata = grown([1, 2]);
+        let metadata = changed(&metadata, &create("t", ReferenceKind::Tag, 1)).unwrap();
+        let metadata = changed(&metadata, &create("2", ReferenceKind::Tag, 1)).unwrap();
+        let metadata = changed(&metadata, &create("b", ReferenceKind::Branch, 1)).unwrap();
+        let metadata = with_snapshot(metadata, "b", 3);
+        // From here on, the table has one column more.
+        let more = NestedField::optional(2, "more", Type::Primitive(PrimitiveType::Long));
+        let id = metadata.current_schema().field_by_id(1).unwrap().clone();
+        let schema = Schema::builder().with_fields([id, more.into()]).build().unwrap();
+        let metadata = metadata.into_builder(None).add_current_schema(schema).unwrap().build().unwrap().metadata;
+        let metadata = with_snapshot(metadata, "main", 4);
+
+        let check = |version: Version, expected: &str| {
+            let told = match version.state(&metadata) {
+                Ok(State { snapshot, columns }) => {
+                    format!("{:?}, {}", snapshot.map(|s| s.snapshot_id()), columns.as_struct().fields().len())
+                }
+                Err(e) => format!("{:?}: {e}", e.kind()),
+            };
+            assert_eq!(told, expected, "{version}");
+        };
+        let named = |name: &str| Version::Reference(name.to_string());
+        check(Version::Snapshot(2), "Some(2), 1");
+        check(named("main"), "Some(4), 2");
+        check(named("t"), "Some(1), 1");
+        check(named("b"), "Some(3), 2");
+        // A snapshot of that id is meant, not the tag of that name.
+        check(named("2"), "Some(2), 1");
+        check(Version::Time(time_of(&metadata, 4)), "Some(4), 2");
+        check(Version::Time(time_of(&metadata, 4) - 1), "Some(2), 1");
+        check(Version::Time(time_of(&metadata, 2) - 1), "Some(1), 1");
+        let before = Version::Time(1_700_000_000_000).state(&metadata).unwrap_err();
+        let expected = "the table has no snapshot as old as 2023-11-14T22:13:20Z: what is known of it begins at ";
+        assert!(before.to_string().starts_with(expected), "{before}");
+        let rolled_back = changed(&metadata, &ReferenceChange::SetCurrent(Version::Snapshot(1))).unwrap();
+        let later = Version::Time(rolled_back.last_updated_ms().max(time_of(&metadata, 4)));
+        assert_eq!(later.state(&rolled_back).unwrap().snapshot.unwrap().snapshot_id(), 1);
+
+        let expired = metadata.into_builder(None).remove_snapshots(&[2]).build().unwrap().metadata;
+        let e = Version::Snapshot(2).state(&expired).unwrap_err();
+        assert_eq!(e.to_string(), "snapshot 2 has expired: its files may be gone");
+    }
+
+    #[test]
+    fn moments_are_understood_as_in_spark() {
+        let check = |value: ScalarValue, expected: Option<i64>| {
+            assert_eq!(Version::of_moment(&value).ok(), expected.map(Version::Time), "{value}");
+        };
+        check(ScalarValue::from("1970-01-01 00:00:01.5"), Some(1500));
+        check(ScalarValue::from("1970-01-01T01:00:00+01:00"), Some(0));
+        check(ScalarValue::Int64(Some(60)), Some(60_000));
+        check(ScalarValue::Date32(Some(1)), Some(86_400_000));
+        check(ScalarValue::TimestampMicrosecond(Some(-1), None), Some(-1));
+        check(ScalarValue::Int64(Some(i64::MAX)), None);
+        check(ScalarValue::Utf8(None), None);
+        check(ScalarValue::Boolean(Some(true)), None);
+    }
+}

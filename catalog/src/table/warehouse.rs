@@ -1,0 +1,554 @@
+//! The warehouse: a catalog and the storage that its tables live in. Tables are created, found and loaded here; the
+//! `commit` module changes them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bergmill_storage::{Location, Stores, VendedCredentials, VendedTable};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use iceberg::io::FileIO;
+use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
+use iceberg::table::Table;
+use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result, store_failure};
+use crate::pointers::layout::{LOCATION, Layout, check_location};
+use crate::pointers::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
+use crate::table::files::SeenFiles;
+use crate::table::metadata_files::{file_io, file_io_of, vended_to};
+use crate::table::metadata_paths::{GZIPPED, first_location};
+use crate::table::recent::Recent;
+
+/// Loaded tables kept for the next statement.
+const CACHED_TABLES: usize = 64;
+
+/// What the iceberg crate may keep of one table's manifests.
+const MANIFEST_CACHE_BYTES: u64 = 4 << 20;
+
+/// Catalogs and namespaces are listed so many tables at a time when a name is not found.
+pub(crate) const LISTINGS_IN_FLIGHT: usize = 8;
+
+/// A catalog, the storage of its tables, and where new tables go. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    catalog: Arc<dyn Catalog>,
+    stores: Arc<Stores>,
+    file_io: FileIO,
+    layout: Layout,
+    loaded: Arc<LoadedTables>,
+    seen: Arc<SeenFiles>,
+}
+
+/// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    /// Columns.
+    pub schema: Schema,
+    /// How its files are divided.
+    pub partition_spec: UnboundPartitionSpec,
+    /// How rows lie in a file.
+    pub sort_order: SortOrder,
+    /// Table properties.
+    pub properties: HashMap<String, String>,
+    /// Where its files go; a folder of the warehouse if not given.
+    pub location: Option<String>,
+}
+
+impl NewTable {
+    /// An unpartitioned, unsorted table without properties in the warehouse.
+    pub fn new(schema: Schema) -> Self {
+        Self {
+            schema,
+            partition_spec: UnboundPartitionSpec::builder().build(),
+            sort_order: SortOrder::unsorted_order(),
+            properties: HashMap::new(),
+            location: None,
+        }
+    }
+}
+
+impl Warehouse {
+    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders; `{namespace}` in
+    /// it stands for the name of one, so that `s3://{namespace}` is a bucket each.
+    pub fn new(catalog: Arc<dyn Catalog>, stores: Arc<Stores>, location: &str) -> Result<Self> {
+        let layout = Layout::new(location);
+        layout.check()?;
+        let file_io = file_io(Arc::clone(&stores));
+        if let Some(vendor) = catalog.vendor() {
+            stores.set_vendor(vendor);
+        }
+        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), seen: Arc::default() })
+    }
+
+    /// The catalog, for namespaces, listings, renaming.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
+    }
+
+    /// The object stores of all files.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// The same stores, as the iceberg crate reads and writes metadata files.
+    pub fn file_io(&self) -> &FileIO {
+        &self.file_io
+    }
+
+    pub(crate) fn seen_files(&self) -> Arc<SeenFiles> {
+        Arc::clone(&self.seen)
+    }
+
+    /// Where namespaces go that have no location of their own: what [`Warehouse::new`] was given.
+    pub fn location(&self) -> &str {
+        self.layout.as_str()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The table as it is now. One read of the catalog; metadata already seen is not read again.
+    pub async fn load(&self, table: &TableIdent) -> Result<Table> {
+        match self.find(table).await? {
+            Some(found) => Ok(found),
+            None => Err(self.not_found(table).await),
+        }
+    }
+
+    /// The table as it is now, if there is such a table.
+    pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
+        match self.catalog.find(table).await? {
+            Some(Found { location, metadata: Some(metadata), credentials }) => {
+                let is_vended = credentials.is_some();
+                self.take_vended(table, &metadata, credentials);
+                let loaded = self.loaded.get(table, &location);
+                if let Some(loaded) = loaded.filter(|t| vended_address(t).is_some() == is_vended) {
+                    return Ok(Some(loaded));
+                }
+                let loaded = self.table(table, &location, metadata)?;
+                self.loaded.put(&location, loaded.clone());
+                Ok(Some(loaded))
+            }
+            Some(Found { location, .. }) => self.load_at(table, &location).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The table as the metadata file at `location` describes it.
+    pub async fn load_at(&self, table: &TableIdent, location: &str) -> Result<Table> {
+        if let Some(loaded) = self.loaded.get(table, location) {
+            return Ok(loaded);
+        }
+        let metadata =
+            read_metadata(&self.file_io, location).await.map_err(|e| e.context(format_args!("table {table}")))?;
+        let loaded = self.table(table, location, metadata)?;
+        self.loaded.put(location, loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Creates a table of format version 2 without a snapshot. `AlreadyExists` if there is one of that name.
+    pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
+        let draft = self.draft(table, new).await?;
+        self.write_draft(&draft).await?;
+        self.publish_draft(&draft, draft.metadata_location_result()?, &[]).await?;
+        // Another catalog may have made more of it.
+        if self.catalog.writes_metadata() { self.load(table).await } else { Ok(draft) }
+    }
+
+    /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
+    /// [`Warehouse::create_with`] then makes it and them visible at once.
+    pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
+        check_namespace(table.namespace())?;
+        check_name("table", table.name())?;
+        let namespace = self.catalog.namespace_properties(table.namespace()).await?;
+        let new = NewTable { location: new.location.as_deref().map(check_location).transpose()?, ..new };
+        if let Some(Draft { metadata, credentials }) = self.catalog.draft(table, &new).await? {
+            self.take_vended(table, &metadata, credentials);
+            let file = first_location(&metadata)?;
+            return self.table(table, &file, metadata);
+        }
+        let location = match new.location {
+            Some(location) => location,
+            None => self.free_location(table, namespace.get(LOCATION)).await,
+        };
+        let (schema, spec, order) = (new.schema, new.partition_spec, new.sort_order);
+        let metadata =
+            TableMetadataBuilder::new(schema, spec, order, location.clone(), FormatVersion::V2, new.properties)
+                .and_then(TableMetadataBuilder::build)
+                .map_err(|e| Error::new(ErrorKind::Invalid, format!("creating table {table}")).with_source(e))?
+                .metadata;
+        let file = first_location(&metadata)?;
+        self.table(table, &file, metadata)
+    }
+
+    /// Writes the draft's metadata file.
+    pub(crate) async fn write_draft(&self, draft: &Table) -> Result<()> {
+        self.write_metadata(draft.metadata(), draft.metadata_location_result()?).await
+    }
+
+    /// Writes a metadata file, unless the catalog will do so; leaves nothing behind when it fails.
+    pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &str) -> Result<()> {
+        if self.catalog.writes_metadata() {
+            return Ok(());
+        }
+        let written = write_metadata(&self.file_io, metadata, file).await;
+        if written.is_err() {
+            self.discard([file.to_string()]).await;
+        }
+        written
+    }
+
+    /// Makes the draft, with what `more` adds to it, a table whose current metadata is at `location`.
+    pub(crate) async fn publish_draft(&self, draft: &Table, location: &str, more: &[TableUpdate]) -> Result<()> {
+        let table = draft.identifier();
+        let updates = [creation(draft.metadata()), more.to_vec()].concat();
+        let change = Change { table, base: None, location, updates: &updates };
+        let Err(e) = self.catalog.create(&change).await else { return Ok(()) };
+        match self.catalog.find(table).await {
+            // It was done after all.
+            Ok(Some(found)) if found.location == location => return Ok(()),
+            Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
+            // It may still be written, and then the file is needed.
+            _ if e.kind() == ErrorKind::Unknown => {
+                let what =
+                    format!("it is unknown whether table {table} was created; it was if it is there, with its rows");
+                return Err(Error::new(ErrorKind::Unknown, what).with_source(e));
+            }
+            _ => discard(draft.file_io(), [location.to_string()]).await,
+        }
+        Err(e)
+    }
+
+    /// Takes the table out of the catalog; its files stay.
+    pub async fn drop_table(&self, table: &TableIdent) -> Result<()> {
+        match self.catalog.remove(table).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(self.not_found(table).await),
+            other => other,
+        }
+    }
+
+    /// Gives a table another name. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the name is
+    /// taken.
+    pub async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
+        check_namespace(to.namespace())?;
+        check_name("table", to.name())?;
+        match self.catalog.rename(from, to).await {
+            Err(e) if e.kind() == ErrorKind::NotFound && self.find(from).await?.is_none() => {
+                Err(self.not_found(from).await)
+            }
+            other => other,
+        }
+    }
+
+    /// Deletes files that no catalog points to. What cannot be deleted is left to maintenance and logged.
+    pub async fn discard(&self, paths: impl IntoIterator<Item = String>) {
+        discard(&self.file_io, paths).await;
+    }
+
+    /// Remembers what the catalog has lent for a table's files.
+    fn take_vended(&self, table: &TableIdent, metadata: &TableMetadata, credentials: Option<VendedCredentials>) {
+        if let Some(credentials) = credentials {
+            self.stores.put_vended(&vended_table(table, metadata), credentials);
+        }
+    }
+
+    pub(crate) fn table(&self, table: &TableIdent, location: &str, metadata: TableMetadata) -> Result<Table> {
+        let file_io = match self.stores.known_table(&vended_table(table, &metadata)) {
+            Some(stores) => file_io_of(Arc::clone(&self.stores), stores),
+            None => self.file_io.clone(),
+        };
+        Ok(Table::builder()
+            .identifier(table.clone())
+            .metadata_location(location)
+            .metadata(metadata)
+            .file_io(file_io)
+            .runtime(Runtime::try_current()?)
+            .cache_size_bytes(MANIFEST_CACHE_BYTES)
+            .build()?)
+    }
+
+    /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
+    /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new one.
+    async fn free_location(&self, table: &TableIdent, namespace: Option<&String>) -> String {
+        let folder = match namespace {
+            Some(location) => location.trim_end_matches('/').to_string(),
+            None => self.layout.folder(table.namespace()),
+        };
+        let mut location = format!("{folder}/{}", table.name());
+        let is_local = Location::parse(&location).is_ok_and(|at| at.is_local());
+        let is_free = is_local && matches!(self.file_io.exists(&location).await, Ok(false));
+        if !is_free {
+            location.push('-');
+            location.push_str(&Uuid::new_v4().simple().to_string()[..8]);
+        }
+        location
+    }
+
+    /// Where a new table or view can put its files.
+    pub(crate) async fn new_location(&self, ident: &TableIdent) -> Result<String> {
+        if !self.catalog.namespace_exists(ident.namespace()).await? {
+            return Err(missing::namespace(ident.namespace(), &self.catalog.namespaces().await?));
+        }
+        let namespace = self.catalog.namespace_properties(ident.namespace()).await?;
+        Ok(self.free_location(ident, namespace.get(LOCATION)).await)
+    }
+
+    /// The error of a namespace that is not there, with the nearest that is.
+    pub async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
+        // A hint is not worth a second error.
+        missing::namespace(namespace, &self.catalog.namespaces().await.unwrap_or_default())
+    }
+
+    /// Why there is no table, and no view either, of this name, with the nearest that is.
+    pub(crate) async fn not_found(&self, table: &TableIdent) -> Error {
+        if let Ok(Some(_)) = self.catalog.view_pointer(table).await {
+            return Error::new(ErrorKind::NotFound, format!("{table} is a view, not a table"));
+        }
+        // A hint is not worth a second error.
+        let namespaces = self.catalog.namespaces().await.unwrap_or_default();
+        if !namespaces.is_empty() && !namespaces.contains(table.namespace()) {
+            return missing::namespace(table.namespace(), &namespaces);
+        }
+        let known = self.all_tables(namespaces).await.unwrap_or_default();
+        missing::table(table, &known)
+    }
+
+    async fn all_tables(&self, namespaces: Vec<NamespaceIdent>) -> Result<Vec<TableIdent>> {
+        let listings = namespaces.into_iter().map(|ns| async move { self.catalog.tables(&ns).await });
+        let tables: Vec<Vec<TableIdent>> =
+            futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await?;
+        Ok(tables.concat())
+    }
+}
+
+/// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be deleted is
+/// left to maintenance and logged.
+pub(crate) async fn discard(files: &FileIO, paths: impl IntoIterator<Item = String>) {
+    for path in paths {
+        if let Err(error) = files.delete(&path).await {
+            tracing::warn!(path, %error, "could not delete an unused file");
+        }
+    }
+}
+
+/// The table as credentials are lent for its files.
+fn vended_table(ident: &TableIdent, metadata: &TableMetadata) -> VendedTable {
+    VendedTable::new(ident.namespace(), ident.name(), metadata.uuid())
+}
+
+/// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each process's own
+/// keys do.
+pub fn vended_address(table: &Table) -> Option<&str> {
+    vended_to(table.file_io())
+}
+
+/// All that a table is made of, as updates of nothing. The order is that of the reference's `TableMetadata.buildFromEmpty`.
+fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
+    const LAST_ADDED: i32 = TableMetadataBuilder::LAST_ADDED;
+    vec![
+        TableUpdate::AssignUuid { uuid: metadata.uuid() },
+        TableUpdate::UpgradeFormatVersion { format_version: metadata.format_version() },
+        TableUpdate::AddSchema { schema: metadata.current_schema().as_ref().clone() },
+        TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED },
+        TableUpdate::AddSpec { spec: metadata.default_partition_spec().as_ref().clone().into_unbound() },
+        TableUpdate::SetDefaultSpec { spec_id: LAST_ADDED },
+        TableUpdate::AddSortOrder { sort_order: metadata.default_sort_order().as_ref().clone() },
+        TableUpdate::SetDefaultSortOrder { sort_order_id: i64::from(LAST_ADDED) },
+        TableUpdate::SetLocation { location: metadata.location().to_string() },
+        TableUpdate::SetProperties { updates: metadata.properties().clone() },
+    ]
+}
+
+async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {
+    let e = match TableMetadata::read_from(file_io, location).await {
+        Ok(metadata) => return Ok(metadata),
+        Err(e) => e,
+    };
+    let absent = matches!(file_io.exists(location).await, Ok(false));
+    if absent {
+        return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
+    }
+    if store_failure(&e).is_some() {
+        // It names the file, and says nothing of what is in it.
+        return Err(e.into());
+    }
+    let e = Error::from(e);
+    let kind = match e.kind() {
+        // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
+        ErrorKind::Storage => ErrorKind::Corrupt,
+        kind => kind,
+    };
+    Err(Error::new(kind, format!("metadata file {location} cannot be read")).with_source(e))
+}
+
+/// Writes a metadata file so that it is on disk before the catalog points to it.
+pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, file: &str) -> Result<()> {
+    let writing = format!("writing metadata file {file}");
+    let bytes = match file.ends_with(GZIPPED) {
+        true => gzipped(metadata).await?,
+        false => {
+            let json = serde_json::to_vec(metadata);
+            json.map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?.into()
+        }
+    };
+    let write = async {
+        let mut writer = file_io.new_output(file)?.writer().await?;
+        writer.write(bytes).await?;
+        writer.close().await
+    };
+    write.await.map_err(|e| match store_failure(&e) {
+        Some(_) => e.into(),
+        None => Error::from(e).context(writing),
+    })
+}
+
+/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it
+/// writes to memory.
+async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
+    let memory = FileIO::new_with_memory();
+    let at = MetadataLocation::new_with_metadata("memory://t", metadata);
+    metadata.write_to(&memory, &at).await?;
+    Ok(memory.new_input(at.to_string())?.read().await?)
+}
+
+/// Tables by the location of their metadata, which never changes once written.
+#[derive(Debug)]
+struct LoadedTables(Mutex<Recent<Table>>);
+
+impl Default for LoadedTables {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(CACHED_TABLES)))
+    }
+}
+
+impl LoadedTables {
+    fn get(&self, table: &TableIdent, location: &str) -> Option<Table> {
+        let loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location);
+        // After a rename the same file is another table's.
+        loaded.filter(|loaded| loaded.identifier() == table)
+    }
+
+    fn put(&self, location: &str, table: Table) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(location, table, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pointers::sql::SqlCatalog;
+    use iceberg::spec::{NestedField, PrimitiveType, Type};
+    use std::collections::{BTreeMap, HashSet};
+
+    async fn warehouse(folder: &std::path::Path) -> Warehouse {
+        let catalog = SqlCatalog::open(folder.join("catalog.db"), "test").await.unwrap();
+        catalog.create_namespace(&NamespaceIdent::new("raw".into()), &BTreeMap::new()).await.unwrap();
+        Warehouse::new(Arc::new(catalog), Stores::local(), &format!("file://{}/wh/", folder.display())).unwrap()
+    }
+
+    fn new_table() -> NewTable {
+        let id = NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long));
+        NewTable::new(Schema::builder().with_fields([id.into()]).build().unwrap())
+    }
+
+    fn ident(name: &str) -> TableIdent {
+        TableIdent::from_strs(name.split('.')).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_created_table_can_be_loaded_and_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        let events = ident("raw.events");
+        let created = warehouse.create(&events, new_table()).await.unwrap();
+        let loaded = warehouse.load(&events).await.unwrap();
+        assert_eq!(created.metadata(), loaded.metadata());
+        assert_eq!(loaded.metadata().location(), format!("file://{}/wh/raw/events", folder.path().display()));
+        assert!(Arc::ptr_eq(&loaded.metadata_ref(), &warehouse.load(&events).await.unwrap().metadata_ref()));
+
+        let e = warehouse.create(&events, new_table()).await.unwrap_err();
+        assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::AlreadyExists, "table raw.events already exists"));
+        assert_eq!(files(&folder.path().join("wh")).len(), 1, "a refused table leaves no file");
+
+        warehouse.drop_table(&events).await.unwrap();
+        assert_eq!(warehouse.drop_table(&events).await.unwrap_err().kind(), ErrorKind::NotFound);
+        let again = warehouse.create(&events, new_table()).await.unwrap();
+        assert_ne!(again.metadata().location(), created.metadata().location());
+    }
+
+    #[tokio::test]
+    async fn a_table_goes_where_its_namespace_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let uri = |path: &str| format!("file://{}/{path}", folder.path().display());
+        let plain = warehouse(folder.path()).await;
+        plain.create_namespace("told", Some(&uri("elsewhere/"))).await.unwrap();
+        let at = async |warehouse: &Warehouse, name: &str| {
+            warehouse.create(&ident(name), new_table()).await.unwrap().metadata().location().to_string()
+        };
+        assert_eq!(at(&plain, "told.t").await, uri("elsewhere/t"));
+        assert_eq!(at(&plain, "raw.t").await, uri("wh/raw/t"));
+
+        // A template is written down, since other engines do not know it.
+        let templated = Warehouse::new(Arc::clone(plain.catalog()), Stores::local(), &uri("of-{namespace}/x")).unwrap();
+        templated.create_namespace("processed", None).await.unwrap();
+        assert_eq!(at(&templated, "processed.t").await, uri("of-processed/x/t"));
+        assert_eq!(at(&plain, "processed.u").await, uri("of-processed/x/u"));
+        let e = plain.create_namespace("wrong", Some("hdfs://x/y")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn wrong_names_are_told_with_the_nearest_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        warehouse.create(&ident("raw.events"), new_table()).await.unwrap();
+        let e = warehouse.load(&ident("raw.evnts")).await.unwrap_err();
+        assert_eq!(e.to_string(), "table raw.evnts not found; did you mean raw.events?");
+        let e = warehouse.create(&ident("rwa.x"), new_table()).await.unwrap_err();
+        assert_eq!(
+            (e.kind(), e.to_string().as_str()),
+            (ErrorKind::NotFound, "namespace rwa not found; did you mean raw?")
+        );
+        let e = warehouse.create(&TableIdent::new(ident("raw.x").namespace, "../x".into()), new_table()).await;
+        assert_eq!(e.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn damaged_metadata_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = warehouse(folder.path()).await;
+        let events = ident("raw.events");
+        let created = warehouse.create(&events, new_table()).await.unwrap();
+        let location = created.metadata_location().unwrap();
+        let file = location.strip_prefix("file://").unwrap();
+        let text = std::fs::read(file).unwrap();
+
+        std::fs::write(file, &text[..text.len() / 2]).unwrap();
+        let e = warehouse.load(&events).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().contains(&format!("table raw.events: metadata file {location} cannot be read")), "{e}");
+
+        std::fs::remove_file(file).unwrap();
+        let e = warehouse.load(&events).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().ends_with("is missing"), "{e}");
+
+        std::fs::write(file, &text).unwrap();
+        warehouse.load(&events).await.unwrap();
+    }
+
+    fn files(folder: &std::path::Path) -> HashSet<std::path::PathBuf> {
+        let mut found = HashSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => found.extend(files(&path)),
+                false => drop(found.insert(path)),
+            }
+        }
+        found
+    }
+}
