@@ -10,6 +10,8 @@ mod ddl;
 mod definition;
 pub mod describe;
 mod error;
+#[cfg(test)]
+mod layers;
 mod metadata_tables;
 mod names;
 mod namespaces;
@@ -38,11 +40,11 @@ pub use iceberg::table::Table;
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use names::folded;
 pub use namespaces::views::{ViewPlanner, check_views, is_missing_table};
-pub use namespaces::{CATALOG_NAME, Names, NamespaceCatalog};
+pub use namespaces::{Names, NamespaceCatalog};
 pub use pointers::address::{CatalogAddress, RestOptions};
 pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;
-pub use pointers::store::{Catalog, Change, Draft, Found, FoundView, ViewChange, conformance};
+pub use pointers::store::{Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, conformance};
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,
@@ -56,8 +58,9 @@ pub use table::commit::{
 pub use table::conformance::warehouse_conformance;
 pub use table::evolve::{Alteration, COMMENT, ColumnPath, PartitionChange, Place, SchemaChange, Term};
 pub use table::files::{LiveFile, SnapshotFiles};
+pub use table::namespaces::CATALOG_NAME;
 pub use table::references::{ReferenceChange, ReferenceKind, Retention};
 pub use table::version::Version;
 pub use table::views::{NewView, View};
-pub use table::{NewTable, Warehouse, vended_address};
+pub use table::{Warehouse, vended_address};
 pub use time_travel::VersionedTables;

@@ -15,7 +15,7 @@ use super::{batch, optional, required};
 use crate::bridge::UTC;
 use crate::error::Result;
 use crate::read::IcebergTable;
-use crate::table::commit::ancestors;
+use crate::table::history::ancestors;
 
 pub(super) struct Row {
     at_millis: i64,

@@ -4,14 +4,13 @@
 //! twice is the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of
 //! a name that is not there.
 
+mod unresolved;
 pub(crate) mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use bergmill_storage::Stores;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableType};
@@ -19,45 +18,14 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{Mutex, OnceCell};
 
+use self::unresolved::UnresolvedNames;
 use self::views::{ViewPlanner, Views};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
-use crate::pointers::layout::{LOCATION, check_location};
-use crate::pointers::sql::SqlCatalog;
-use crate::pointers::store::{check_name, check_namespace, missing};
+use crate::pointers::store::{check_name, check_namespace};
 use crate::read::{IcebergTable, TextType};
+pub(crate) use crate::table::namespaces::CATALOG_NAME;
 use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
-
-/// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
-/// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
-#[derive(Debug, Clone)]
-pub(crate) struct Misses {
-    warehouse: Warehouse,
-    names: Arc<std::sync::Mutex<Vec<TableIdent>>>,
-}
-
-impl Misses {
-    fn new(warehouse: Warehouse) -> Self {
-        Self { warehouse, names: Arc::default() }
-    }
-
-    fn push(&self, miss: TableIdent) {
-        self.lock().push(miss);
-    }
-
-    /// The error of the first that was missed since the last call.
-    pub(crate) async fn take(&self) -> Option<Error> {
-        let first = std::mem::take(&mut *self.lock()).into_iter().next();
-        match first {
-            Some(name) => Some(self.warehouse.not_found(&name).await),
-            None => None,
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The tables and views of a namespace.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +44,7 @@ type Listing = Arc<OnceCell<BTreeMap<String, Names>>>;
 pub struct NamespaceCatalog {
     warehouse: Warehouse,
     text: TextType,
-    misses: Misses,
+    unresolved: UnresolvedNames,
     views: Arc<Views>,
     listing: Listing,
     /// Those that were named.
@@ -86,19 +54,19 @@ pub struct NamespaceCatalog {
 impl NamespaceCatalog {
     /// Tables whose text is to be read as `text`. Nothing is asked of the warehouse's catalog.
     pub fn new(warehouse: Warehouse, text: TextType) -> Self {
-        let misses = Misses::new(warehouse.clone());
-        Self::over(warehouse, text, misses, Listing::default())
+        let unresolved = UnresolvedNames::new(warehouse.clone());
+        Self::over(warehouse, text, unresolved, Listing::default())
     }
 
-    fn over(warehouse: Warehouse, text: TextType, misses: Misses, listing: Listing) -> Self {
-        let views = Arc::new(Views::new(misses.clone()));
-        Self { warehouse, text, misses, views, listing, namespaces: std::sync::Mutex::default() }
+    fn over(warehouse: Warehouse, text: TextType, unresolved: UnresolvedNames, listing: Listing) -> Self {
+        let views = Arc::new(Views::new(unresolved.clone()));
+        Self { warehouse, text, unresolved, views, listing, namespaces: std::sync::Mutex::default() }
     }
 
     /// The same names, of tables whose text is to be read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
         // Plans of views are over the tables as they are read here.
-        Self::over(self.warehouse.clone(), text, self.misses.clone(), Arc::clone(&self.listing))
+        Self::over(self.warehouse.clone(), text, self.unresolved.clone(), Arc::clone(&self.listing))
     }
 
     /// How views are planned; without it they cannot be read.
@@ -141,7 +109,7 @@ impl NamespaceCatalog {
 
     /// Why a name that planning could not find is not there, with the nearest one that is.
     pub async fn take_miss(&self) -> Option<Error> {
-        self.misses.take().await
+        self.unresolved.take().await
     }
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
@@ -160,7 +128,7 @@ impl NamespaceCatalog {
                 name: name.to_string(),
                 listing: Arc::clone(&self.listing),
                 pinned: Mutex::default(),
-                misses: self.misses.clone(),
+                unresolved: self.unresolved.clone(),
                 views: Arc::clone(&self.views),
                 text: self.text,
             })
@@ -180,48 +148,13 @@ impl CatalogProvider for NamespaceCatalog {
     }
 }
 
-/// Our catalog name in the SQL catalog's rows; other engines name it when they open the same file.
-pub const CATALOG_NAME: &str = "bergmill";
-
-impl Warehouse {
-    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path. `catalog_name`
-    /// is [`CATALOG_NAME`], unless another engine made the file and keeps its tables under a name of its own.
-    pub async fn open_local(folder: &Path, catalog_name: &str) -> Result<Self> {
-        let catalog = SqlCatalog::open(folder.join("catalog.db"), catalog_name).await?;
-        let location = format!("file://{}", folder.join("warehouse").display());
-        Self::new(Arc::new(catalog), Stores::local(), &location)
-    }
-
-    /// Creates a namespace of one level, whose tables go to `location`, or where the warehouse puts them.
-    pub async fn create_namespace(&self, name: &str, location: Option<&str>) -> Result<()> {
-        let ident = NamespaceIdent::new(name.to_string());
-        let location = match location {
-            Some(location) => Some(check_location(location)?),
-            None => self.layout().told_location(&ident),
-        };
-        let properties = location.map(|at| (LOCATION.to_string(), at)).into_iter().collect();
-        self.catalog().create_namespace(&ident, &properties).await
-    }
-
-    /// Drops a namespace that holds no tables.
-    pub async fn drop_namespace(&self, name: &str) -> Result<()> {
-        let ident = NamespaceIdent::new(name.to_string());
-        match self.catalog().drop_namespace(&ident).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                Err(missing::namespace(&ident, &self.catalog().namespaces().await?))
-            }
-            other => other,
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Namespace {
     warehouse: Warehouse,
     name: String,
     listing: Listing,
     pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
-    misses: Misses,
+    unresolved: UnresolvedNames,
     views: Arc<Views>,
     text: TextType,
 }
@@ -274,7 +207,7 @@ impl SchemaProvider for Namespace {
         {
             return Ok(Some(self.views.provider(&view).await?));
         }
-        self.misses.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
+        self.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
         Ok(None)
     }
 

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType,
 use datafusion::physical_plan::ExecutionPlan;
 use iceberg::TableIdent;
 
-use super::Misses;
+use super::unresolved::UnresolvedNames;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::views::View;
 
@@ -28,27 +28,27 @@ pub trait ViewPlanner: Debug + Send + Sync {
 
 /// The views that one statement names.
 #[derive(Debug)]
-pub(crate) struct Views {
+pub(super) struct Views {
     planner: OnceLock<Arc<dyn ViewPlanner>>,
-    misses: Misses,
+    unresolved: UnresolvedNames,
     /// Views that are being planned, outermost first: a statement is planned one name after the other.
     open: Mutex<Vec<TableIdent>>,
 }
 
 impl Views {
-    /// `misses` gets the names that planning asks for and that are not there.
-    pub(crate) fn new(misses: Misses) -> Self {
-        Self { planner: OnceLock::new(), misses, open: Mutex::default() }
+    /// `unresolved` gets the names that planning asks for and that are not there.
+    pub(super) fn new(unresolved: UnresolvedNames) -> Self {
+        Self { planner: OnceLock::new(), unresolved, open: Mutex::default() }
     }
 
-    pub(crate) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
+    pub(super) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
         // Who sets it first has set it.
         let _ = self.planner.set(planner);
     }
 
     /// The view as a table. One that cannot be planned is still a table with columns, so that lists of tables are complete;
     /// reading it is an error.
-    pub(crate) async fn provider(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+    pub(super) async fn provider(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
         let columns = Arc::new(view.columns()?);
         let planned = async {
             let plan = self.plan(view.ident(), view.sql()?, &view.default_namespace().to_string()).await?;
@@ -67,7 +67,7 @@ impl Views {
     ///
     /// # Errors
     /// `Invalid` if the query reads `view` itself, or through another view.
-    pub(crate) async fn plan(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
+    pub(super) async fn plan(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
         let Some(planner) = self.planner.get() else {
             return Err(Error::new(ErrorKind::Internal, "nobody plans views here"));
         };
@@ -95,7 +95,7 @@ impl Views {
             return ours;
         }
         if is_missing_table(e)
-            && let Some(miss) = self.misses.take().await
+            && let Some(miss) = self.unresolved.take().await
         {
             // Who names a table that is not there is told of it, with the nearest that is.
             return miss;

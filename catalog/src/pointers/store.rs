@@ -5,17 +5,16 @@
 //! [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write metadata files
 //! themselves, from updates and requirements: they take a whole [`Change`]. Views are kept in the same two ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bergmill_storage::{CredentialVendor, VendedCredentials};
-use iceberg::spec::{TableMetadata, ViewMetadata};
+use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec, ViewMetadata};
 use iceberg::{NamespaceIdent, TableIdent, TableUpdate, ViewUpdate};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::NewTable;
 
 /// A table as its catalog finds it.
 #[derive(Debug, Clone)]
@@ -26,6 +25,34 @@ pub struct Found {
     pub metadata: Option<TableMetadata>,
     /// What opens its files, if the catalog lends that.
     pub credentials: Option<VendedCredentials>,
+}
+
+/// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    /// Columns.
+    pub schema: Schema,
+    /// How its files are divided.
+    pub partition_spec: UnboundPartitionSpec,
+    /// How rows lie in a file.
+    pub sort_order: SortOrder,
+    /// Table properties.
+    pub properties: HashMap<String, String>,
+    /// Where its files go; a folder of the warehouse if not given.
+    pub location: Option<String>,
+}
+
+impl NewTable {
+    /// An unpartitioned, unsorted table without properties in the warehouse.
+    pub fn new(schema: Schema) -> Self {
+        Self {
+            schema,
+            partition_spec: UnboundPartitionSpec::builder().build(),
+            sort_order: SortOrder::unsorted_order(),
+            properties: HashMap::new(),
+            location: None,
+        }
+    }
 }
 
 /// What a new table is to be in the eyes of its catalog. Nothing is created yet.

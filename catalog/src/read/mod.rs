@@ -5,6 +5,7 @@ mod provider;
 mod relabel;
 mod row_position;
 mod scan;
+mod scan_name;
 mod statistics;
 
 pub(crate) use hidden::HIDDEN_COLUMNS;
@@ -13,3 +14,4 @@ pub use provider::{IcebergTable, TextType};
 pub use relabel::{RELABEL_FUNCTION, relabel_udf};
 pub use row_position::RowPositionExec;
 pub use scan::{ScanLog, ScanReport};
+pub(crate) use scan_name::named;

@@ -10,8 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
-use crate::read::IcebergTable;
-use crate::time_travel::named;
+use crate::read::{IcebergTable, named};
 
 #[derive(Debug)]
 pub(super) struct Target {

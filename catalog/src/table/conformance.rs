@@ -112,7 +112,7 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     let filled = table("filled");
     let draft = warehouse.draft(&filled, new_table()).await.unwrap();
     assert!(warehouse.find(&filled).await.unwrap().is_none());
-    let commit = |draft: &crate::Table| Commit {
+    let commit = |draft: &iceberg::table::Table| Commit {
         table: filled.clone(),
         base: Base::of(draft, MAIN_BRANCH),
         branch: MAIN_BRANCH.to_string(),
@@ -173,7 +173,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
     assert!(!catalog.tables(ns).await.unwrap().contains(&view));
 
     // Tables and views share their names, and are not each other.
-    let taken = |done: crate::Result<()>| assert_eq!(done.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let taken = |done: crate::error::Result<()>| assert_eq!(done.unwrap_err().kind(), ErrorKind::AlreadyExists);
     taken(warehouse.create_view(&view, new("two"), false).await);
     taken(warehouse.create_view(table, new("two"), true).await);
     taken(warehouse.create(&view, new_table()).await.map(drop));

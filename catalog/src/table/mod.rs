@@ -3,8 +3,10 @@ pub(crate) mod commit;
 pub(crate) mod conformance;
 pub(crate) mod evolve;
 pub(crate) mod files;
+pub(crate) mod history;
 pub(crate) mod metadata_files;
 pub(crate) mod metadata_paths;
+pub(crate) mod namespaces;
 pub(crate) mod partition_value;
 pub(crate) mod pruning;
 pub(crate) mod recent;
@@ -16,7 +18,8 @@ pub(crate) mod version;
 pub(crate) mod views;
 mod warehouse;
 
+pub use crate::pointers::store::NewTable;
 #[cfg(test)]
 pub(crate) use warehouse::write_metadata;
 pub(crate) use warehouse::{LISTINGS_IN_FLIGHT, discard};
-pub use warehouse::{NewTable, Warehouse, vended_address};
+pub use warehouse::{Warehouse, vended_address};

@@ -5,14 +5,13 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{MAIN_BRANCH, SchemaRef, SnapshotRef, TableMetadata};
 
 use crate::bridge::UTC;
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::commit::head;
+use crate::table::history::{head, moment, no_snapshot};
 use crate::table::references::References;
 
 /// Which state of a table is meant.
@@ -139,24 +138,6 @@ fn current_at(metadata: &TableMetadata, millis: i64) -> Result<&SnapshotRef> {
             let what = format!("the table has no snapshot as old as {}: {known}", moment(millis));
             Err(Error::new(ErrorKind::NotFound, what))
         }
-    }
-}
-
-pub(crate) fn no_snapshot(metadata: &TableMetadata, id: i64) -> Error {
-    let was_there = metadata.history().iter().any(|entry| entry.snapshot_id == id)
-        || metadata.snapshots().any(|s| s.parent_snapshot_id() == Some(id));
-    let what = match was_there {
-        true => format!("snapshot {id} has expired: its files may be gone"),
-        false => format!("the table has no snapshot {id}; it never had, or it has expired"),
-    };
-    Error::new(ErrorKind::NotFound, what)
-}
-
-/// A moment for people: `2026-02-14T10:00:00Z`.
-pub(crate) fn moment(millis: i64) -> String {
-    match DateTime::from_timestamp_millis(millis) {
-        Some(at) => at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        None => format!("{millis} ms"),
     }
 }
 

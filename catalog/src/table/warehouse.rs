@@ -1,21 +1,20 @@
 //! The warehouse: a catalog and the storage that its tables live in. Tables are created, found and loaded here; the
 //! `commit` module changes them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bergmill_storage::{Location, Stores, VendedCredentials, VendedTable};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec};
+use iceberg::spec::{FormatVersion, TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result, store_failure};
 use crate::pointers::layout::{LOCATION, Layout, check_location};
-use crate::pointers::store::{Catalog, Change, Draft, Found, check_name, check_namespace, missing};
+use crate::pointers::store::{Catalog, Change, Draft, Found, NewTable, check_name, check_namespace, missing};
 use crate::table::files::SeenFiles;
 use crate::table::metadata_files::{file_io, file_io_of, vended_to};
 use crate::table::metadata_paths::{GZIPPED, first_location};
@@ -39,34 +38,6 @@ pub struct Warehouse {
     layout: Layout,
     loaded: Arc<LoadedTables>,
     seen: Arc<SeenFiles>,
-}
-
-/// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
-#[derive(Debug, Clone)]
-pub struct NewTable {
-    /// Columns.
-    pub schema: Schema,
-    /// How its files are divided.
-    pub partition_spec: UnboundPartitionSpec,
-    /// How rows lie in a file.
-    pub sort_order: SortOrder,
-    /// Table properties.
-    pub properties: HashMap<String, String>,
-    /// Where its files go; a folder of the warehouse if not given.
-    pub location: Option<String>,
-}
-
-impl NewTable {
-    /// An unpartitioned, unsorted table without properties in the warehouse.
-    pub fn new(schema: Schema) -> Self {
-        Self {
-            schema,
-            partition_spec: UnboundPartitionSpec::builder().build(),
-            sort_order: SortOrder::unsorted_order(),
-            properties: HashMap::new(),
-            location: None,
-        }
-    }
 }
 
 impl Warehouse {
@@ -440,7 +411,7 @@ impl LoadedTables {
 mod tests {
     use super::*;
     use crate::pointers::sql::SqlCatalog;
-    use iceberg::spec::{NestedField, PrimitiveType, Type};
+    use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
     use std::collections::{BTreeMap, HashSet};
 
     async fn warehouse(folder: &std::path::Path) -> Warehouse {

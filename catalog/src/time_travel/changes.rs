@@ -24,9 +24,9 @@ use iceberg::table::Table;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::IcebergTable;
-use crate::table::commit::ancestors_of;
 use crate::table::files::{LiveFile, SnapshotFiles, live_files, load_manifests, manifest_list};
-use crate::table::version::{State, Version, no_snapshot};
+use crate::table::history::{ancestors_of, no_snapshot};
+use crate::table::version::{State, Version};
 
 /// The table function's name in SQL.
 pub(crate) const TABLE_CHANGES: &str = "table_changes";

@@ -6,7 +6,6 @@ mod planner;
 mod syntax;
 
 pub use planner::VersionedTables;
-pub(crate) use planner::named;
 pub(crate) use syntax::{mark_versions, settle_versions, table_name};
 
 pub use crate::table::version::Version;

@@ -17,7 +17,7 @@ use super::changes::{ChangesTable, Range, TABLE_CHANGES};
 use super::hidden_names::wants_hidden_columns;
 use crate::error::{Error, ErrorKind};
 use crate::metadata_tables::MetadataTable;
-use crate::read::{HIDDEN_COLUMNS, IcebergTable, MODIFIED_COLUMN, SNAPSHOT_COLUMN};
+use crate::read::{HIDDEN_COLUMNS, IcebergTable, MODIFIED_COLUMN, SNAPSHOT_COLUMN, named};
 
 /// Plans tables with a version or with hidden columns, and calls of `table_changes`; for
 /// [`SessionState::register_relation_planner`](datafusion::execution::SessionState::register_relation_planner).
@@ -105,16 +105,6 @@ fn changes(table: &TableReference, current: &dyn TableProvider, range: &Range) -
     columns.push(column(SNAPSHOT_COLUMN).alias("_commit_snapshot_id"));
     columns.push(column(MODIFIED_COLUMN).alias("_commit_timestamp"));
     scan(scanned, Arc::new(changes))?.project(columns)?.alias(TABLE_CHANGES)?.build()
-}
-
-/// `raw.events@3`. Scans are told apart by their names alone, so two versions of a table must not share one.
-pub(crate) fn named(table: &TableReference, version: &impl std::fmt::Display) -> TableReference {
-    let name = format!("{}@{version}", table.table());
-    match (table.catalog(), table.schema()) {
-        (Some(catalog), Some(schema)) => TableReference::full(catalog, schema, name),
-        (None, Some(schema)) => TableReference::partial(schema, name),
-        _ => TableReference::bare(name),
-    }
 }
 
 /// The value of an expression without columns, such as `now() - INTERVAL '1' DAY`.

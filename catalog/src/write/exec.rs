@@ -50,7 +50,7 @@ pub struct IcebergWriteExec {
 
 impl IcebergWriteExec {
     /// A write of `input`, whose columns are those of the table.
-    pub fn try_new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> crate::Result<Self> {
+    pub fn try_new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> crate::error::Result<Self> {
         let schema = Arc::new(bridge::arrow_schema(&spec.schema)?);
         if input.schema().fields().len() != schema.fields().len() {
             return Err(Error::new(ErrorKind::Internal, "a write was planned over columns that are not the table's"));

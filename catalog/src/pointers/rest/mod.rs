@@ -32,9 +32,8 @@ pub(crate) use self::vending::RestVendor;
 use self::vending::Vended;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::store::{
-    Catalog, Change, Draft, Found, FoundView, ViewChange, check_name, check_namespace, missing, not_empty,
+    Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, check_name, check_namespace, missing, not_empty,
 };
-use crate::table::NewTable;
 
 /// The tables of a REST server's warehouse.
 #[derive(Debug)]

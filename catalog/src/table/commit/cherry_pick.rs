@@ -13,13 +13,12 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 
-use super::history::ancestors;
 use super::partitions::Replaced;
 use super::{Base, Commit, CommitKey, Committed, Operation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::Warehouse;
 use crate::table::files::{load_manifests, manifest_list};
-use crate::table::version::no_snapshot;
+use crate::table::history::{ancestors, no_snapshot};
 
 /// Summary key of a picked snapshot: the one that it was picked from.
 const SOURCE_SNAPSHOT: &str = "source-snapshot-id";

@@ -13,8 +13,9 @@ use iceberg::table::Table;
 use super::References;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::Warehouse;
-use crate::table::commit::{CherryPick, Picked, ancestors, ancestors_of};
-use crate::table::version::{Version, moment, no_snapshot};
+use crate::table::commit::{CherryPick, Picked};
+use crate::table::history::{ancestors, ancestors_of, moment, no_snapshot};
+use crate::table::version::Version;
 
 /// A name that moves with writes, or one that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
