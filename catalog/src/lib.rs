@@ -57,7 +57,8 @@ pub use table::commit::{
 };
 pub use table::conformance::warehouse_conformance;
 pub use table::evolve::{Alteration, COMMENT, ColumnPath, PartitionChange, Place, SchemaChange, Term};
-pub use table::files::{LiveFile, SnapshotFiles};
+pub use table::files::SnapshotFiles;
+pub use table::live_file::LiveFile;
 pub use table::namespaces::CATALOG_NAME;
 pub use table::references::{ReferenceChange, ReferenceKind, Retention};
 pub use table::version::Version;

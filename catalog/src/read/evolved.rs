@@ -33,11 +33,12 @@ use iceberg::table::Table;
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
 use parquet::schema::types::Type as ParquetType;
 
+use super::data_file::{FOOTER_HINT_BYTES, object_meta};
 use super::relabel::relabel_udf;
-use super::scan::{FOOTER_HINT_BYTES, Numbered, object_meta};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::evolve::name_mapping;
-use crate::table::files::LiveFile;
+use crate::table::live_file::LiveFile;
+use crate::table::pruning::Numbered;
 use crate::table::vended_address;
 
 /// Footers read at a time.

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use iceberg::spec::TableMetadata;
 
 use crate::bridge::UTC;
-use crate::table::files::LiveFile;
+use crate::table::live_file::LiveFile;
 use crate::table::partition_value::partition_text;
 
 /// Path of the data file: text.

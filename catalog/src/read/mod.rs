@@ -1,4 +1,5 @@
 //! Reading a table: manifests tell which files a query needs, DataFusion's Parquet source reads them.
+mod data_file;
 mod evolved;
 mod hidden;
 mod provider;

@@ -1,6 +1,6 @@
 //! A table pinned to one snapshot, as DataFusion sees it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,17 +11,18 @@ use datafusion::common::stats::Precision;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use iceberg::spec::{MAIN_BRANCH, ManifestContentType, ManifestFile, SchemaRef as Columns, SnapshotRef};
+use iceberg::spec::{MAIN_BRANCH, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
 use super::hidden;
-use super::scan::{self, Numbered};
+use super::scan::{self, ScanInput};
 use crate::bridge;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::table::commit::ReadFilter;
-use crate::table::files::{LiveFile, SeenFiles, SnapshotFiles, StatementFiles};
-use crate::table::pruning::{self, Predicate, is_decided_by_partition};
+use crate::table::files::{SeenFiles, SnapshotFiles, StatementFiles, has_deletes};
+use crate::table::live_file::LiveFile;
+use crate::table::pruning::{self, FileChoice, Numbered, Predicate, is_decided_by_partition};
 use crate::table::references::References;
 use crate::table::version::{State, Version};
 
@@ -53,7 +54,7 @@ pub struct IcebergTable {
     /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
     schema: SchemaRef,
     /// When only some files are read: their numbers.
-    only: Option<Arc<HashSet<usize>>>,
+    only: Option<Arc<BTreeSet<usize>>>,
     files: OnceCell<Arc<SnapshotFiles>>,
     /// Whether the files are a list of their own, rather than what the snapshot consists of.
     is_listed: bool,
@@ -111,12 +112,12 @@ impl IcebergTable {
         Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
     }
 
-    pub(super) fn offers_hidden_columns(&self) -> bool {
+    fn offers_hidden_columns(&self) -> bool {
         self.schema.fields().len() > self.own.fields().len()
     }
 
     /// The same table as if only these files were in it: by their numbers, as column `$file` tells them.
-    pub fn with_files(&self, numbers: HashSet<usize>) -> Self {
+    pub fn with_files(&self, numbers: BTreeSet<usize>) -> Self {
         Self { only: Some(Arc::new(numbers)), ..self.clone() }
     }
 
@@ -135,77 +136,24 @@ impl IcebergTable {
     pub(crate) async fn files_for(&self, condition: Option<&Expr>) -> Result<Vec<(usize, Arc<LiveFile>, bool)>> {
         let metadata = self.table.metadata();
         let predicate = Predicate::all(condition.map_or(&[], std::slice::from_ref), &self.columns);
-        let (files, _) = self.with_hidden_columns().files_that_may_fit(&predicate).await?;
+        let (files, _) = self.files_that_may_fit(&predicate, true).await?;
         let fits_all = |file: &LiveFile| {
             condition.is_none() || pruning::fits_all(&predicate, &file.data_file, file.spec_id, metadata)
         };
         Ok(files.into_iter().map(|(number, file)| (number, Arc::clone(&file), fits_all(&file))).collect())
     }
 
-    /// The table's own columns, as they are read.
-    pub(super) fn own_schema(&self) -> &SchemaRef {
-        &self.own
-    }
-
-    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. Manifests that list none
-    /// of them are not read, and still count: the number of a file is how many files are before it.
-    pub(super) async fn files_that_may_fit(&self, predicate: &Predicate) -> Result<(Vec<Numbered>, usize)> {
-        let metadata = self.table.metadata();
-        let is_read = |number: usize| self.only.as_ref().is_none_or(|only| only.contains(&number));
-        let may_fit = |file: &LiveFile| pruning::may_fit(predicate, &file.data_file, file.spec_id, metadata);
+    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. The files
+    /// have numbers that are theirs in each scan if `tells_numbers`.
+    async fn files_that_may_fit(&self, predicate: &Predicate, tells_numbers: bool) -> Result<(Vec<Numbered>, usize)> {
+        let (metadata, only) = (self.table.metadata(), self.only.as_deref());
+        let choice = FileChoice { predicate, metadata, only, tells_numbers };
         let Some(snapshot) = self.snapshot.as_ref().filter(|_| !self.is_listed) else {
             let all = self.files().await?;
-            let files = all.data.iter().cloned().enumerate();
-            return Ok((files.filter(|(number, file)| is_read(*number) && may_fit(file)).collect(), all.data.len()));
+            return Ok((choice.of(&all.data, 0), all.data.len()));
         };
-        let manifests = self.read.manifests(&self.table, snapshot).await?;
-        // The number of the manifest's first file, as long as it is known without reading.
-        let mut first = Some(0);
-        let mut is_needed = |manifest: &ManifestFile| {
-            if manifest.content == ManifestContentType::Deletes {
-                return true;
-            }
-            let numbers = first.zip(stated_files(manifest)).map(|(first, count)| first..first + count);
-            first = numbers.as_ref().map(|numbers| numbers.end);
-            let Some(numbers) = numbers else { return true };
-            let has_only = |only: &HashSet<usize>| only.iter().any(|number| numbers.contains(number));
-            pruning::may_list(predicate, manifest, metadata) && self.only.as_deref().is_none_or(has_only)
-        };
-        let needed: Vec<_> = manifests.iter().filter(|manifest| is_needed(manifest)).cloned().collect();
-        let mut listed = self.read.listed(self.table.file_io(), &needed).await?.into_iter().zip(&needed).peekable();
-        let (mut files, mut count) = (Vec::new(), 0);
-        for manifest in manifests.iter() {
-            let stated = stated_files(manifest);
-            let Some((found, _)) = listed.next_if(|(_, read)| read.manifest_path == manifest.manifest_path) else {
-                count += stated.unwrap_or(0);
-                continue;
-            };
-            if manifest.content == ManifestContentType::Deletes {
-                if found.is_empty() {
-                    continue;
-                }
-                return Err(self.has_deletes());
-            }
-            // Numbers would depend on which manifests are read.
-            if self.offers_hidden_columns() && stated.is_some_and(|stated| stated != found.len()) {
-                let what = format!(
-                    "{} lists {} live files, and not as many as the manifest list of snapshot {} says",
-                    manifest.manifest_path,
-                    found.len(),
-                    snapshot.snapshot_id()
-                );
-                return Err(Error::new(ErrorKind::Corrupt, what));
-            }
-            let numbered = found.iter().cloned().enumerate().map(|(at, file)| (count + at, file));
-            files.extend(numbered.filter(|(number, file)| is_read(*number) && may_fit(file)));
-            count += found.len();
-        }
-        Ok((files, self.only.as_ref().map_or(count, |only| only.len())))
-    }
-
-    fn has_deletes(&self) -> Error {
-        let what = format!("table {} has row-level deletes, which cannot be read yet", self.table.identifier());
-        Error::new(ErrorKind::Unsupported, what)
+        let (files, count) = self.read.chosen(&self.table, snapshot, &choice).await?;
+        Ok((files, only.map_or(count, BTreeSet::len)))
     }
 
     /// The same table at a branch that is to be written to.
@@ -230,11 +178,6 @@ impl IcebergTable {
         self.snapshot.as_ref()
     }
 
-    /// The columns that are read, in Iceberg's terms.
-    pub(crate) fn columns(&self) -> &Columns {
-        &self.columns
-    }
-
     /// All live files of the snapshot, those of row-level deletes too.
     pub(crate) async fn all_files(&self) -> Result<Arc<SnapshotFiles>> {
         let load = || async {
@@ -250,17 +193,10 @@ impl IcebergTable {
     pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
         let files = self.all_files().await?;
         if !files.deletes.is_empty() {
-            return Err(self.has_deletes());
+            return Err(has_deletes(&self.table));
         }
         Ok(files)
     }
-}
-
-/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists deletes.
-fn stated_files(manifest: &ManifestFile) -> Option<usize> {
-    let counts = manifest.added_files_count.zip(manifest.existing_files_count);
-    let (added, existing) = counts.filter(|_| manifest.content == ManifestContentType::Data)?;
-    Some(added as usize + existing as usize)
 }
 
 #[async_trait]
@@ -280,7 +216,18 @@ impl TableProvider for IcebergTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        scan::plan(self, state, projection, filters, limit).await
+        let predicate = Predicate::all(filters, &self.columns);
+        let (files, count) = self.files_that_may_fit(&predicate, self.offers_hidden_columns()).await?;
+        let input = ScanInput {
+            table: &self.table,
+            columns: &self.columns,
+            own: &self.own,
+            schema: &self.schema,
+            snapshot: self.snapshot.as_ref(),
+            pruned: count - files.len(),
+            files,
+        };
+        scan::plan(&input, state, projection, filters, limit).await
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use bergmill_storage::Location;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNode;
@@ -22,25 +22,22 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use iceberg::spec::{DataFileFormat, Type};
-use object_store::ObjectMeta;
+use iceberg::spec::{DataFileFormat, SchemaRef as Columns, SnapshotRef, Type};
+use iceberg::table::Table;
 
+use super::data_file::{FOOTER_HINT_BYTES, object_meta};
 use super::evolved::{self, Group};
 use super::hidden::{file_fields, file_values};
-use super::provider::IcebergTable;
 use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::files::LiveFile;
-use crate::table::pruning::Predicate;
+use crate::table::live_file::LiveFile;
+use crate::table::pruning::Numbered;
 use crate::table::vended_address;
 
 /// Below this a byte range is not worth a task of its own.
 const MIN_SPLIT_BYTES: u64 = 4 * 1024 * 1024;
-/// Footers of our own files are a few KiB a row group; one read of this size gets them without a second request.
-pub(super) const FOOTER_HINT_BYTES: usize = 256 * 1024;
-
 /// What one scan was planned to read, for `EXPLAIN ANALYZE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanReport {
@@ -75,33 +72,49 @@ impl ScanLog {
     }
 }
 
-/// A file with its number among those of the snapshot.
-pub(super) type Numbered = (usize, Arc<LiveFile>);
+/// What a scan is planned of.
+#[derive(Debug)]
+pub(super) struct ScanInput<'a> {
+    /// The table, for its metadata and its storage.
+    pub(super) table: &'a Table,
+    /// The table's own columns, in Iceberg's terms.
+    pub(super) columns: &'a Columns,
+    /// The same, as they are read.
+    pub(super) own: &'a SchemaRef,
+    /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
+    pub(super) schema: &'a SchemaRef,
+    /// The snapshot that is read.
+    pub(super) snapshot: Option<&'a SnapshotRef>,
+    /// The files that may have rows that are asked for.
+    pub(super) files: Vec<Numbered>,
+    /// How many other files there are.
+    pub(super) pruned: usize,
+}
 
+/// The columns at `projection` of the rows in the files, of which those that `filters` do not hold for may be left out.
 pub(super) async fn plan(
-    table: &IcebergTable,
+    input: &ScanInput<'_>,
     state: &dyn Session,
     projection: Option<&Vec<usize>>,
     filters: &[Expr],
     limit: Option<usize>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let predicate = Predicate::all(filters, table.columns());
-    let (planned, count) = table.files_that_may_fit(&predicate).await?;
+    let planned = &input.files;
     if let Some(log) = state.config().get_extension::<ScanLog>() {
         log.push(ScanReport {
-            table: table.table().identifier().to_string(),
-            snapshot_id: table.snapshot().map(|s| s.snapshot_id()),
+            table: input.table.identifier().to_string(),
+            snapshot_id: input.snapshot.map(|s| s.snapshot_id()),
             files_planned: planned.len(),
-            files_pruned: count - planned.len(),
+            files_pruned: input.pruned,
             bytes_planned: planned.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum(),
         });
     }
 
-    let schema = datafusion::catalog::TableProvider::schema(table);
+    let schema = input.schema;
     if planned.is_empty() {
         let projected = match projection {
             Some(columns) => Arc::new(schema.project(columns)?),
-            None => schema,
+            None => Arc::clone(schema),
         };
         // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `stages/leaves.rs` of the scheduler).
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
@@ -109,20 +122,20 @@ pub(super) async fn plan(
     }
     let partitions = state.config().target_partitions();
     let bytes = |files: &[Numbered]| files.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum::<u64>();
-    let all_bytes = bytes(&planned).max(1);
+    let all_bytes = bytes(planned).max(1);
     let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
-    for group in evolved::groups(table.table(), table.columns(), table.own_schema(), &planned, state).await? {
+    for group in evolved::groups(input.table, input.columns, input.own, planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
         let bounds = if filters.iter().any(is_misread) {
             Bounds::None
-        } else if may_hold_nan(table, &group.files, &asked, filters) {
+        } else if may_hold_nan(input, &group.files, &asked, filters) {
             Bounds::OfManifests
         } else {
             Bounds::All
         };
-        scans.push(scan_group(table, state, &group, &asked, limit, share, bounds)?);
+        scans.push(scan_group(input, state, &group, &asked, limit, share, bounds)?);
     }
     match <[_; 1]>::try_from(scans) {
         Ok([scan]) => Ok(scan),
@@ -143,13 +156,12 @@ enum Bounds {
 ///
 /// Bounds in Parquet files leave NaN out, and DataFusion 55 compares with them as if they did not (its issue 15812): row groups and pages would be
 /// skipped that have rows for which a comparison holds.
-fn may_hold_nan(table: &IcebergTable, files: &[Numbered], asked: &[usize], filters: &[Expr]) -> bool {
-    let schema = datafusion::catalog::TableProvider::schema(table);
+fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], asked: &[usize], filters: &[Expr]) -> bool {
     let filtered = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str());
-    let mut names = asked.iter().map(|at| schema.field(*at).name().as_str()).chain(filtered);
+    let mut names = asked.iter().map(|at| input.schema.field(*at).name().as_str()).chain(filtered);
     let is_float = |ty: &Type| ty.as_primitive_type().is_some_and(bridge::is_float);
     let has_none = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
-    names.any(|name| match table.columns().field_by_name(name) {
+    names.any(|name| match input.columns.field_by_name(name) {
         Some(field) => is_float(&field.field_type) && !files.iter().all(|(_, file)| has_none(file, field.id)),
         None => false,
     })
@@ -176,7 +188,7 @@ fn is_misread(filter: &Expr) -> bool {
 /// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files are skipped in part by
 /// these bounds.
 fn scan_group(
-    table: &IcebergTable,
+    input: &ScanInput<'_>,
     state: &dyn Session,
     group: &Group,
     asked: &[usize],
@@ -184,16 +196,15 @@ fn scan_group(
     partitions: usize,
     bounds: Bounds,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let metadata = table.table().metadata();
-    let schema = datafusion::catalog::TableProvider::schema(table);
+    let (metadata, schema) = (input.table.metadata(), input.schema);
     let own = &group.schema;
-    let has_hidden = table.offers_hidden_columns();
+    let has_hidden = schema.fields().len() > own.fields().len();
     let of_files = if has_hidden { file_fields() } else { Vec::new() };
     let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
     let mut files = Vec::with_capacity(group.files.len());
     for (number, file) in &group.files {
         let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
-        let mut file = partitioned_file(table, file, values, own)?;
+        let mut file = partitioned_file(input, file, values, own)?;
         if bounds == Bounds::None {
             file = without_bounds(file);
         }
@@ -201,7 +212,7 @@ fn scan_group(
     }
     let of_files = files.iter().filter_map(|f| f.statistics.as_deref());
     let statistics = Statistics::try_merge_iter(of_files, columns.table_schema())?;
-    let store = ObjectStoreUrl::parse(only_store(table, &group.files)?)?;
+    let store = ObjectStoreUrl::parse(only_store(input.table, &group.files)?)?;
     let mut options =
         TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
     options.global.pruning &= bounds == Bounds::All;
@@ -229,7 +240,7 @@ fn scan_group(
     }
     let hidden = schema.fields().iter().skip(own.fields().len());
     let named = Schema::new(group.named.fields().iter().chain(hidden).cloned().collect::<Vec<_>>());
-    in_order(evolved::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, &schema, asked)
+    in_order(evolved::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, asked)
 }
 
 /// The columns at `asked` of `schema`, in that order.
@@ -252,16 +263,16 @@ fn in_order(
 }
 
 /// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but a scan has one.
-fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
+fn only_store(table: &Table, files: &[Numbered]) -> Result<String> {
     let mut stores = BTreeSet::new();
     for (_, file) in files {
-        stores.insert(Location::parse(file.data_file.file_path())?.store_url_for(vended_address(table.table())));
+        stores.insert(Location::parse(file.data_file.file_path())?.store_url_for(vended_address(table)));
     }
     match stores.pop_first() {
         Some(only) if stores.is_empty() => Ok(only),
         first => {
             let all: Vec<String> = first.into_iter().chain(stores).collect();
-            let what = format!("table {} has data files in {}", table.table().identifier(), all.join(" and "));
+            let what = format!("table {} has data files in {}", table.identifier(), all.join(" and "));
             Err(Error::new(ErrorKind::Unsupported, format!("{what}; a query that needs more than one cannot run yet")))
         }
     }
@@ -269,7 +280,7 @@ fn only_store(table: &IcebergTable, files: &[Numbered]) -> Result<String> {
 
 /// `values` are those of the columns that are the same in the whole file, and not in the file.
 fn partitioned_file(
-    table: &IcebergTable,
+    input: &ScanInput<'_>,
     file: &LiveFile,
     values: Vec<ScalarValue>,
     schema: &Schema,
@@ -279,24 +290,11 @@ fn partitioned_file(
         let what = format!("{} is a {} file; only Parquet is read", data.file_path(), data.file_format());
         return Err(Error::new(ErrorKind::Unsupported, what));
     }
-    let metadata = table.table().metadata();
-    let spec = metadata.partition_spec_by_id(file.spec_id);
-    let statistics = file_statistics(data, table.columns(), spec.map(AsRef::as_ref), schema);
+    let spec = input.table.metadata().partition_spec_by_id(file.spec_id);
+    let statistics = file_statistics(data, input.columns, spec.map(AsRef::as_ref), schema);
     // In this order, because statistics of these values are added to those of the file's columns.
     let file = PartitionedFile::new_from_meta(object_meta(file)?).with_partition_values(values);
     Ok(file.with_statistics(Arc::new(statistics)))
-}
-
-/// A file as object stores know it.
-pub(super) fn object_meta(file: &LiveFile) -> Result<ObjectMeta> {
-    Ok(ObjectMeta {
-        location: Location::parse(file.data_file.file_path())?.path()?,
-        // Data files never change, so any fixed time is a sound version for the footer cache.
-        last_modified: chrono::DateTime::UNIX_EPOCH,
-        size: file.data_file.file_size_in_bytes(),
-        e_tag: None,
-        version: None,
-    })
 }
 
 /// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is needed.

@@ -7,7 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::files::LiveFile;
+use crate::table::live_file::LiveFile;
 
 /// Columns of [`RowChange::search`](super::RowChange::search): the number of a file, how many of its rows change, how many of
 /// them go, and how often the most changed of them is changed.

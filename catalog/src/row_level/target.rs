@@ -35,7 +35,7 @@ impl Target {
     pub(super) fn scan(&self, files: Option<&BTreeSet<usize>>) -> Result<LogicalPlanBuilder> {
         let mut table = self.table.with_hidden_columns();
         if let Some(files) = files {
-            table = table.with_files(files.iter().copied().collect());
+            table = table.with_files(files.clone());
         }
         let source = provider_as_source(Arc::new(table));
         LogicalPlanBuilder::scan(self.scanned.clone(), source, None)?.alias(self.name.clone())

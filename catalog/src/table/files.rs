@@ -1,17 +1,19 @@
 //! The files that make up a snapshot: what its manifests say is alive, with what a reader must know of each file.
 //!
-//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Nothing is
-//! pruned here.
+//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Those in which
+//! no file is wanted are not read; `pruning` decides which these are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
-use iceberg::spec::{DataFile, Manifest, ManifestContentType, ManifestFile, SnapshotRef};
+use iceberg::spec::{Manifest, ManifestContentType, ManifestFile, SnapshotRef};
 use iceberg::table::Table;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::table::live_file::{LiveFile, live_files};
+use crate::table::pruning::{FileChoice, Numbered};
 use crate::table::recent::Recent;
 
 /// How many manifests are fetched and decoded at a time.
@@ -27,23 +29,6 @@ pub struct SnapshotFiles {
     pub data: Vec<Arc<LiveFile>>,
     /// Files that take rows away: position deletes, equality deletes, deletion vectors.
     pub deletes: Vec<Arc<LiveFile>>,
-}
-
-/// A data or delete file that is part of a snapshot.
-#[derive(Debug, Clone)]
-pub struct LiveFile {
-    /// What its manifest says of it: path, counts, bounds, partition.
-    pub data_file: DataFile,
-    /// The partition spec that gives `data_file.partition()` its meaning.
-    pub spec_id: i32,
-    /// The table's schema when the file's manifest was written.
-    pub schema_id: i32,
-    /// Data sequence number: which deletes apply. Rewriting a manifest, or the file itself, keeps it.
-    pub sequence_number: i64,
-    /// The snapshot that added the file, when the manifest still says it.
-    pub snapshot_id: Option<i64>,
-    /// The manifest that lists it.
-    pub manifest_path: Arc<str>,
 }
 
 impl SnapshotFiles {
@@ -125,7 +110,7 @@ impl StatementFiles {
 
     /// All files of `snapshot`.
     pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
-        let manifests = self.manifests(table, snapshot).await?;
+        let manifests = self.seen.manifests(table, snapshot).await?;
         let mut files = SnapshotFiles::default();
         for (manifest, listed) in manifests.iter().zip(self.listed(table.file_io(), &manifests).await?) {
             match manifest.content {
@@ -136,13 +121,50 @@ impl StatementFiles {
         Ok(Arc::new(files))
     }
 
-    /// The manifests of `snapshot` that may list live files.
-    pub(crate) async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
-        self.seen.manifests(table, snapshot).await
+    /// The data files of `snapshot` that are wanted, in manifest order, and how many data files it has in all. Manifests that list none of
+    /// them are not read, and count by what the manifest list says.
+    ///
+    /// # Errors
+    /// `Unsupported` if the snapshot has row-level deletes, `Corrupt` if numbers are told that would be others in another scan.
+    pub(crate) async fn chosen(
+        &self,
+        table: &Table,
+        snapshot: &SnapshotRef,
+        choice: &FileChoice<'_>,
+    ) -> Result<(Vec<Numbered>, usize)> {
+        let manifests = self.seen.manifests(table, snapshot).await?;
+        let needed: Vec<_> = needed(&manifests, choice).cloned().collect();
+        let mut listed = needed.iter().zip(self.listed(table.file_io(), &needed).await?).peekable();
+        let (mut files, mut count) = (Vec::new(), 0);
+        for manifest in manifests.iter() {
+            let stated = stated_files(manifest);
+            let Some((_, found)) = listed.next_if(|(read, _)| read.manifest_path == manifest.manifest_path) else {
+                count += stated.unwrap_or(0);
+                continue;
+            };
+            if manifest.content == ManifestContentType::Deletes {
+                if found.is_empty() {
+                    continue;
+                }
+                return Err(has_deletes(table));
+            }
+            if choice.tells_numbers && stated.is_some_and(|stated| stated != found.len()) {
+                let what = format!(
+                    "{} lists {} live files, and not as many as the manifest list of snapshot {} says",
+                    manifest.manifest_path,
+                    found.len(),
+                    snapshot.snapshot_id()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, what));
+            }
+            files.extend(choice.of(&found, count));
+            count += found.len();
+        }
+        Ok((files, count))
     }
 
     /// The live files of each of the manifests.
-    pub(crate) async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
+    async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
         let held = |manifest: &ManifestFile| lock(&self.held).get(&manifest.manifest_path).cloned();
         let missing: Vec<_> = manifests.iter().filter(|manifest| held(manifest).is_none()).cloned().collect();
         let read = self.seen.listed(file_io, &missing).await?;
@@ -152,6 +174,33 @@ impl StatementFiles {
     }
 }
 
+/// The manifests that must be read to know the data files that are wanted, and whether there are row-level deletes.
+fn needed<'a>(manifests: &'a [ManifestFile], choice: &FileChoice<'_>) -> impl Iterator<Item = &'a ManifestFile> {
+    // The number of the next data file, as long as it is known without reading.
+    let mut next = Some(0);
+    manifests.iter().filter(move |manifest| {
+        if manifest.content == ManifestContentType::Deletes {
+            return true;
+        }
+        let numbers = next.zip(stated_files(manifest)).map(|(first, count)| first..first + count);
+        next = numbers.as_ref().map(|numbers| numbers.end);
+        choice.may_list(manifest, numbers)
+    })
+}
+
+/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists deletes.
+fn stated_files(manifest: &ManifestFile) -> Option<usize> {
+    let counts = manifest.added_files_count.zip(manifest.existing_files_count);
+    let (added, existing) = counts.filter(|_| manifest.content == ManifestContentType::Data)?;
+    Some(added as usize + existing as usize)
+}
+
+/// Why the rows of a table cannot be read.
+pub(crate) fn has_deletes(table: &Table) -> Error {
+    let what = format!("table {} has row-level deletes, which cannot be read yet", table.identifier());
+    Error::new(ErrorKind::Unsupported, what)
+}
+
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -159,31 +208,6 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Whether a file that the manifest lists may be alive.
 pub(crate) fn has_live_files(manifest: &ManifestFile) -> bool {
     manifest.has_added_files() || manifest.has_existing_files()
-}
-
-pub(crate) fn live_files(file: &ManifestFile, manifest: Manifest) -> Result<Vec<Arc<LiveFile>>> {
-    let manifest_path: Arc<str> = file.manifest_path.as_str().into();
-    let (entries, metadata) = manifest.into_parts();
-    let schema_id = metadata.schema_id();
-    entries
-        .into_iter()
-        .filter(|e| e.is_alive())
-        .map(|entry| {
-            let Some(sequence_number) = entry.sequence_number() else {
-                let message = format!("{manifest_path}: no sequence number for file {}", entry.file_path());
-                return Err(Error::new(ErrorKind::Corrupt, message));
-            };
-            let entry = Arc::unwrap_or_clone(entry);
-            Ok(Arc::new(LiveFile {
-                spec_id: file.partition_spec_id,
-                schema_id,
-                sequence_number,
-                snapshot_id: entry.snapshot_id,
-                manifest_path: manifest_path.clone(),
-                data_file: entry.data_file,
-            }))
-        })
-        .collect()
 }
 
 /// The manifests of a snapshot.

@@ -4,6 +4,7 @@ pub(crate) mod conformance;
 pub(crate) mod evolve;
 pub(crate) mod files;
 pub(crate) mod history;
+pub(crate) mod live_file;
 pub(crate) mod metadata_files;
 pub(crate) mod metadata_paths;
 pub(crate) mod namespaces;

@@ -24,8 +24,9 @@ use iceberg::table::Table;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::IcebergTable;
-use crate::table::files::{LiveFile, SnapshotFiles, live_files, load_manifests, manifest_list};
+use crate::table::files::{SnapshotFiles, load_manifests, manifest_list};
 use crate::table::history::{ancestors_of, no_snapshot};
+use crate::table::live_file::{LiveFile, live_files};
 use crate::table::version::{State, Version};
 
 /// The table function's name in SQL.

@@ -13,7 +13,8 @@ use iceberg::table::Table;
 
 use super::plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::files::{LiveFile, load_manifests, manifest_list};
+use crate::table::files::{load_manifests, manifest_list};
+use crate::table::live_file::LiveFile;
 use crate::table::pruning::{self, Predicate};
 
 /// What a statement that changes rows takes out, and what it read to know that.

@@ -4,6 +4,7 @@
 //! column, the values that it may have there; and the one is evaluated over the other, with the three truth values of SQL. What is not
 //! understood may be anything, so that a file is kept and not taken for one that fits as a whole.
 
+mod choice;
 mod outcome;
 mod predicate;
 mod values;
@@ -15,6 +16,7 @@ use iceberg::spec::{
     PartitionSpecRef, PrimitiveType, Schema, TableMetadata, Transform,
 };
 
+pub(crate) use self::choice::{FileChoice, Numbered};
 use self::outcome::Outcome;
 use self::predicate::Comparison;
 pub(crate) use self::predicate::Predicate;

@@ -8,7 +8,7 @@ impl Shop {
         let table = self.warehouse.load(&events()).await.unwrap();
         let snapshot = table.metadata().current_snapshot().unwrap();
         let files = SnapshotFiles::load(&table, snapshot).await.unwrap();
-        let is_removed = |f: &Arc<crate::table::files::LiveFile>| removed.contains(&f.data_file.file_path());
+        let is_removed = |f: &Arc<crate::table::live_file::LiveFile>| removed.contains(&f.data_file.file_path());
         let read = datafusion::prelude::col("event_type").eq(datafusion::prelude::lit(of_type));
         let read = crate::table::pruning::Predicate::of(&read, table.metadata().current_schema());
         let change = Overwrite {
