@@ -1,17 +1,19 @@
-//! The scheduler as the front door sees it.
+//! The scheduler as the front door sees it: the one place where its errors become the gateway's.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bergmill_catalog::{MAIN_BRANCH, ReferenceChange};
 use bergmill_engine::{CATALOG, without_views};
-use bergmill_gateway::{Backend, Error, ErrorKind, IngestTarget, Prepared, Result, Statement, TableInfo};
+use bergmill_gateway::{self as gateway, Backend, IngestTarget, Prepared, Statement, TableInfo};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::TableType;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
 
-use crate::error::{from_catalog, from_datafusion};
+use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
 use crate::process::Scheduler;
 use crate::query::announced;
@@ -24,11 +26,52 @@ impl Backend for Scheduler {
         CATALOG
     }
 
-    async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+    async fn prepare(&self, statement: &Statement) -> gateway::Result<Prepared> {
+        Ok(self.prepare_statement(statement).await?)
+    }
+
+    async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {
+        Ok(with_errors_for_clients(self.run_query(statement).await?))
+    }
+
+    async fn update(&self, statement: &Statement) -> gateway::Result<u64> {
+        Ok(self.run_update(statement).await?)
+    }
+
+    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> gateway::Result<u64> {
+        Ok(self.ingest_stream(target, input).await?)
+    }
+
+    async fn namespaces(&self) -> gateway::Result<Vec<String>> {
+        Ok(self.namespace_names().await?)
+    }
+
+    async fn tables(&self) -> gateway::Result<Vec<TableInfo>> {
+        Ok(self.table_infos().await?)
+    }
+}
+
+/// Rows whose errors are the gateway's, so that it finds their kinds.
+fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let rows = rows.map_err(|e| match Error::find(&e) {
+        Some(ours) => gateway::Error::from(ours.clone()).into(),
+        None => e,
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// The branch that a statement names, or the one that it means.
+fn branch_or_main(branch: &Option<String>) -> &str {
+    branch.as_deref().unwrap_or(MAIN_BRANCH)
+}
+
+impl Scheduler {
+    async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
         let session = self.session().await?;
         Ok(match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => {
-                let plan = session.single.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+                let plan = session.single.create_physical_plan(&plan).await?;
                 Prepared::Query(announced(&plan))
             }
             Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
@@ -36,7 +79,7 @@ impl Backend for Scheduler {
         })
     }
 
-    async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
+    async fn run_query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
         let session = self.session().await?;
         match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => self.run(&plan, &session).await,
@@ -45,7 +88,7 @@ impl Backend for Scheduler {
         }
     }
 
-    async fn update(&self, statement: &Statement) -> Result<u64> {
+    async fn run_update(&self, statement: &Statement) -> Result<u64> {
         let session = self.session().await?;
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
@@ -70,19 +113,15 @@ impl Backend for Scheduler {
         }
     }
 
-    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
-        self.ingest_stream(target, input).await
-    }
-
-    async fn namespaces(&self) -> Result<Vec<String>> {
-        let known = self.warehouse.catalog().namespaces().await.map_err(|e| from_catalog(&e))?;
+    async fn namespace_names(&self) -> Result<Vec<String>> {
+        let known = self.warehouse.catalog().namespaces().await?;
         Ok(known.iter().map(ToString::to_string).collect())
     }
 
-    async fn tables(&self) -> Result<Vec<TableInfo>> {
+    async fn table_infos(&self) -> Result<Vec<TableInfo>> {
         let session = self.session().await?;
         let mut all = Vec::new();
-        let listed = session.tables.list().await.map_err(|e| from_catalog(&e))?;
+        let listed = session.tables.list().await?;
         for (namespace, names) in listed {
             let Some(schema) = session.tables.schema(namespace) else { continue };
             for name in &names.all {
@@ -90,7 +129,7 @@ impl Backend for Scheduler {
                 let found: Option<Arc<dyn TableProvider>> = match schema.table(name).await {
                     Ok(found) => found,
                     Err(e) => {
-                        tracing::warn!("table {namespace}.{name}: {}", from_datafusion(e));
+                        tracing::warn!("table {namespace}.{name}: {}", Error::from(e));
                         None
                     }
                 };
@@ -103,30 +142,23 @@ impl Backend for Scheduler {
         }
         Ok(all)
     }
-}
 
-/// The branch that a statement names, or the one that it means.
-fn branch_or_main(branch: &Option<String>) -> &str {
-    branch.as_deref().unwrap_or(MAIN_BRANCH)
-}
-
-impl Scheduler {
     async fn change_references(&self, table: &TableReference, change: &ReferenceChange) -> Result<u64> {
-        let changed = self.warehouse.change_references(&identifier(table)?, change).await;
-        changed.map(|_| 0).map_err(|e| from_catalog(&e))
+        self.warehouse.change_references(&identifier(table)?, change).await?;
+        Ok(0)
     }
 
     async fn create_namespace(&self, name: &str, location: Option<&str>, if_not_exists: bool) -> Result<u64> {
         match self.warehouse.create_namespace(name, location).await {
             Err(e) if if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => Ok(0),
-            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+            other => Ok(other.map(|()| 0)?),
         }
     }
 
     async fn drop_namespace(&self, name: &str, if_exists: bool) -> Result<u64> {
         match self.warehouse.drop_namespace(name).await {
             Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
-            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+            other => Ok(other.map(|()| 0)?),
         }
     }
 }

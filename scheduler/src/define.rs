@@ -8,14 +8,13 @@ use bergmill_catalog::{
     Result as CatalogResult, TableIdent, ViewPlanner,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config, session_state};
-use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::common::TableReference;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::error::from_catalog;
+use crate::error::{Error, ErrorKind, Result};
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::names_information_schema;
@@ -54,7 +53,7 @@ impl Scheduler {
             },
             Ddl::Show(_) => return Err(Error::new(ErrorKind::Internal, "a statement with rows is no update")),
         };
-        done.map(|()| 0).map_err(|e| from_catalog(&e))
+        Ok(done.map(|()| 0)?)
     }
 
     /// Makes a table or view. The namespace of names without one need not have been created: it is when it is needed,
@@ -86,13 +85,13 @@ impl Scheduler {
 
     async fn create_view(&self, view: CreateView, session: &StatementSession) -> Result<u64> {
         let ident = identifier(&view.name)?;
-        let exists = self.warehouse.find_view(&ident).await.map_err(|e| from_catalog(&e))?.is_some();
+        let exists = self.warehouse.find_view(&ident).await?.is_some();
         if exists && view.if_not_exists {
             return Ok(0);
         }
         let sql = view.sql();
         let plan = session.tables.plan_view(&ident, &sql, DEFAULT_NAMESPACE).await;
-        let plan = plan.map_err(|e| from_catalog(&e.context(format_args!("view {ident}"))))?;
+        let plan = plan.map_err(|e| e.context(format_args!("view {ident}")))?;
         let mut properties = view.properties;
         properties.extend(view.comment.map(|text| (COMMENT.to_string(), text)));
         let new = NewView {
@@ -105,7 +104,7 @@ impl Scheduler {
         let create = || self.warehouse.create_view(&ident, new.clone(), view.or_replace);
         match self.in_namespace(&ident, create).await {
             Err(e) if view.if_not_exists && e.kind() == CatalogErrorKind::AlreadyExists => Ok(0),
-            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+            other => Ok(other.map(|()| 0)?),
         }
     }
 }

@@ -8,13 +8,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 use bergmill_catalog::describe::{create_table_statement, create_view_statement, partition_terms, table_sort_terms};
 use bergmill_catalog::{COMMENT, Names, NamespaceIdent, Result as CatalogResult, Show, Table, TableIdent, View};
 use bergmill_engine::without_views;
-use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::{CatalogProvider, MemTable};
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableType};
 
-use crate::error::{from_catalog, from_datafusion};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
 use crate::write::identifier;
 
@@ -25,7 +24,7 @@ type Rows = Vec<Vec<Option<String>>>;
 pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<LogicalPlan> {
     match show {
         Show::Namespaces => {
-            let known = session.warehouse.catalog().namespaces().await.map_err(|e| from_catalog(&e))?;
+            let known = session.warehouse.catalog().namespaces().await?;
             rows(&["namespace"], known.into_iter().map(|name| vec![Some(name.to_string())]).collect())
         }
         Show::Tables(namespace) => names(session, namespace.as_deref(), "table_name", TableType::Base).await,
@@ -36,8 +35,8 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::CreateView(view) => {
-            let view = session.warehouse.load_view(&identifier(&view)?).await.map_err(|e| from_catalog(&e))?;
-            let sql = create_view_statement(&view).map_err(|e| from_catalog(&e))?;
+            let view = session.warehouse.load_view(&identifier(&view)?).await?;
+            let sql = create_view_statement(&view)?;
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::Properties(table) => {
@@ -50,7 +49,7 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
 
 async fn load_table(session: &StatementSession, table: &TableReference) -> Result<(TableIdent, Table)> {
     let ident = identifier(table)?;
-    let table = session.warehouse.load(&ident).await.map_err(|e| from_catalog(&e))?;
+    let table = session.warehouse.load(&ident).await?;
     Ok((ident, table))
 }
 
@@ -66,7 +65,7 @@ async fn names(
         None => session.tables.list().await.cloned(),
     };
     let mut found = Vec::new();
-    for (within, names) in listed.map_err(|e| from_catalog(&e))? {
+    for (within, names) in listed? {
         let is_wanted = |name: &&String| names.views.contains(*name) == (kind == TableType::View);
         let row = |name: &String| vec![Some(within.clone()), Some(name.clone())];
         found.extend(names.all.iter().filter(is_wanted).map(row));
@@ -92,9 +91,9 @@ async fn describe(session: &StatementSession, name: &TableReference, extended: b
     let is_metadata_table = name.table().contains('$');
     let (table, view): (Option<Table>, Option<View>) = match is_metadata_table {
         true => (None, None),
-        false => match warehouse.find_view(&ident).await.map_err(|e| from_catalog(&e))? {
+        false => match warehouse.find_view(&ident).await? {
             Some(view) => (None, Some(view)),
-            None => (Some(warehouse.load(&ident).await.map_err(|e| from_catalog(&e))?), None),
+            None => (Some(warehouse.load(&ident).await?), None),
         },
     };
     let docs: HashMap<String, String> = match (&table, &view) {
@@ -107,11 +106,11 @@ async fn describe(session: &StatementSession, name: &TableReference, extended: b
     };
     let namespace = session.tables.schema(&ident.namespace().to_string());
     let provider = match namespace {
-        Some(namespace) => namespace.table(ident.name()).await.map_err(from_datafusion)?,
+        Some(namespace) => namespace.table(ident.name()).await?,
         None => None,
     };
     let Some(provider) = provider else {
-        let missing = session.tables.take_miss().await.map(|e| from_catalog(&e));
+        let missing = session.tables.take_miss().await.map(Error::from);
         return Err(missing.unwrap_or_else(|| Error::new(ErrorKind::NotFound, format!("table {ident} not found"))));
     };
     let text = |text: &str| Some(text.to_string());
@@ -181,9 +180,9 @@ fn rows(columns: &[&str], rows: Rows) -> Result<LogicalPlan> {
         Arc::new(Schema::new(columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()));
     let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;
     let batch = RecordBatch::try_new(Arc::clone(&schema), (0..columns.len()).map(column).collect());
-    let plan = || {
+    let plan = || -> datafusion::error::Result<LogicalPlan> {
         let table = MemTable::try_new(schema, vec![vec![batch?]])?;
         LogicalPlanBuilder::scan("answer", provider_as_source(Arc::new(table)), None)?.build()
     };
-    plan().map_err(from_datafusion)
+    Ok(plan()?)
 }

@@ -1,97 +1,310 @@
-//! One place where errors of the layers below become the front door's.
+//! The scheduler's error: a kind that says what the caller can do, and the whole message, causes included.
+//!
+//! The errors of all layers below become this one here, by `From`, so that `?` does the rest; and it becomes the gateway's here,
+//! which `impl Backend` asks for.
+
+use std::fmt;
 
 use ballista_core::error::BallistaError;
 use bergmill_catalog as catalog;
 use bergmill_engine::{Failure, FailureKind};
-use bergmill_gateway::{Error, ErrorKind};
+use bergmill_gateway as gateway;
 use datafusion::error::DataFusionError;
 
-/// The catalog's error for the client.
-pub(crate) fn from_catalog(e: &catalog::Error) -> Error {
-    Error::new(kind_of(e.kind()), e.to_string())
+/// Result of the scheduler crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The statement or its values are wrong: correct them.
+    InvalidInput,
+    /// A table, namespace or column is not there.
+    NotFound,
+    /// Something of that name is there already.
+    AlreadyExists,
+    /// Another writer changed what the statement relied on: run it again.
+    Conflict,
+    /// Neither DataFusion nor this release can do it: write the statement otherwise.
+    Unsupported,
+    /// Operators would have held more memory than they may: run the query in smaller parts, or with more memory.
+    Memory,
+    /// Executors, storage or the catalog do not answer now: try later.
+    Unavailable,
+    /// It cannot be known whether a commit happened: look before the statement is run again.
+    OutcomeUnknown,
+    /// The query was cancelled.
+    Cancelled,
+    /// A file of a table is missing or damaged: restore it, or roll the table back.
+    Corrupt,
+    /// A fault of Bergmill, or of a library.
+    Internal,
 }
 
-fn kind_of(kind: catalog::ErrorKind) -> ErrorKind {
-    match kind {
-        catalog::ErrorKind::Invalid => ErrorKind::InvalidInput,
-        catalog::ErrorKind::NotFound => ErrorKind::NotFound,
-        catalog::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
-        catalog::ErrorKind::Conflict => ErrorKind::Conflict,
-        catalog::ErrorKind::Unsupported => ErrorKind::Unsupported,
-        catalog::ErrorKind::Storage => ErrorKind::Unavailable,
-        catalog::ErrorKind::Unknown => ErrorKind::OutcomeUnknown,
-        catalog::ErrorKind::Corrupt => ErrorKind::Corrupt,
-        catalog::ErrorKind::Internal => ErrorKind::Internal,
+/// An error of the scheduler.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// An error of `kind` with this message.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The scheduler's error inside a DataFusion error, if there is one: kinds survive plans and streams.
+    pub(crate) fn find(error: &DataFusionError) -> Option<&Self> {
+        cause(error)
     }
 }
 
-/// DataFusion's error for the client: the kind of the error of ours that lies inside, if there is one.
-pub(crate) fn from_datafusion(e: DataFusionError) -> Error {
-    match Error::find(&e) {
-        Some(ours) => ours.clone(),
-        None => from_failure(Failure::of(&e)),
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
-/// The failure of a plan for the client, wherever the plan ran.
-pub(crate) fn from_failure(failure: Failure) -> Error {
-    let kind = match failure.kind {
-        FailureKind::Invalid => ErrorKind::InvalidInput,
-        FailureKind::NotFound => ErrorKind::NotFound,
-        FailureKind::Unsupported => ErrorKind::Unsupported,
-        FailureKind::Memory | FailureKind::Storage => ErrorKind::Unavailable,
-        FailureKind::Corrupt => ErrorKind::Corrupt,
-        FailureKind::Catalog(kind) => kind_of(kind),
-        FailureKind::Internal => ErrorKind::Internal,
-    };
-    Error::new(kind, failure.message)
+impl std::error::Error for Error {}
+
+/// The first error of type `E` among `error` and its causes.
+fn cause<E: std::error::Error + 'static>(error: &DataFusionError) -> Option<&E> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = next {
+        if let Some(found) = current.downcast_ref() {
+            return Some(found);
+        }
+        next = current.source();
+    }
+    None
 }
 
-/// Ballista's error for the client.
-pub(crate) fn from_ballista(e: BallistaError) -> Error {
-    match e {
-        BallistaError::DataFusionError(inner) => from_datafusion(*inner),
-        BallistaError::Cancelled => Error::new(ErrorKind::Cancelled, "the query was cancelled"),
-        other => Error::new(ErrorKind::Internal, other.to_string()),
+impl From<catalog::Error> for Error {
+    fn from(e: catalog::Error) -> Self {
+        Self::new(e.kind().into(), e.to_string())
     }
 }
 
-/// What DataFusion says when its operators may hold no more memory.
-const NO_MEMORY: &str = "Resources exhausted";
+impl From<catalog::ErrorKind> for ErrorKind {
+    fn from(kind: catalog::ErrorKind) -> Self {
+        match kind {
+            catalog::ErrorKind::Invalid => Self::InvalidInput,
+            catalog::ErrorKind::NotFound => Self::NotFound,
+            catalog::ErrorKind::AlreadyExists => Self::AlreadyExists,
+            catalog::ErrorKind::Conflict => Self::Conflict,
+            catalog::ErrorKind::Unsupported => Self::Unsupported,
+            catalog::ErrorKind::Storage => Self::Unavailable,
+            catalog::ErrorKind::Unknown => Self::OutcomeUnknown,
+            catalog::ErrorKind::Corrupt => Self::Corrupt,
+            catalog::ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
 
-/// Whether a query failed because it would have held more memory than it may.
-pub(crate) fn is_out_of_memory(e: &Error) -> bool {
-    // A wrong value that holds these words is of another kind.
-    e.kind() == ErrorKind::Unavailable && e.to_string().contains(NO_MEMORY)
+/// The failure of a plan, wherever the plan ran.
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.kind {
+            FailureKind::Invalid => ErrorKind::InvalidInput,
+            FailureKind::NotFound => ErrorKind::NotFound,
+            FailureKind::Unsupported => ErrorKind::Unsupported,
+            FailureKind::Memory => ErrorKind::Memory,
+            FailureKind::Storage => ErrorKind::Unavailable,
+            FailureKind::Corrupt => ErrorKind::Corrupt,
+            FailureKind::Catalog(kind) => kind.into(),
+            FailureKind::Internal => ErrorKind::Internal,
+        };
+        Self::new(kind, failure.message)
+    }
+}
+
+/// An error of planning or of running a plan: the one of ours that is inside, if there is one, or else what DataFusion reports.
+impl From<DataFusionError> for Error {
+    fn from(e: DataFusionError) -> Self {
+        if let Some(ours) = Self::find(&e) {
+            return ours.clone();
+        }
+        // Rows that a client sends come with the gateway's errors.
+        match cause::<gateway::Error>(&e) {
+            Some(theirs) => Self::new(theirs.kind().into(), theirs.to_string()),
+            None => Failure::of(&e).into(),
+        }
+    }
+}
+
+impl From<gateway::ErrorKind> for ErrorKind {
+    fn from(kind: gateway::ErrorKind) -> Self {
+        match kind {
+            gateway::ErrorKind::InvalidInput => Self::InvalidInput,
+            gateway::ErrorKind::NotFound => Self::NotFound,
+            gateway::ErrorKind::AlreadyExists => Self::AlreadyExists,
+            gateway::ErrorKind::Conflict => Self::Conflict,
+            gateway::ErrorKind::Unavailable => Self::Unavailable,
+            gateway::ErrorKind::OutcomeUnknown => Self::OutcomeUnknown,
+            gateway::ErrorKind::Cancelled => Self::Cancelled,
+            gateway::ErrorKind::Unsupported => Self::Unsupported,
+            gateway::ErrorKind::Corrupt => Self::Corrupt,
+            gateway::ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
+impl From<BallistaError> for Error {
+    fn from(e: BallistaError) -> Self {
+        match e {
+            BallistaError::DataFusionError(inner) => (*inner).into(),
+            BallistaError::Cancelled => Self::new(ErrorKind::Cancelled, "the query was cancelled"),
+            other => Self::new(ErrorKind::Internal, other.to_string()),
+        }
+    }
+}
+
+/// For streams of rows, which have DataFusion's errors.
+impl From<Error> for DataFusionError {
+    fn from(e: Error) -> Self {
+        Self::External(Box::new(e))
+    }
+}
+
+/// The error as clients get it.
+impl From<Error> for gateway::Error {
+    fn from(e: Error) -> Self {
+        let kind = match e.kind {
+            ErrorKind::InvalidInput => gateway::ErrorKind::InvalidInput,
+            ErrorKind::NotFound => gateway::ErrorKind::NotFound,
+            ErrorKind::AlreadyExists => gateway::ErrorKind::AlreadyExists,
+            ErrorKind::Conflict => gateway::ErrorKind::Conflict,
+            ErrorKind::Unsupported => gateway::ErrorKind::Unsupported,
+            ErrorKind::Memory | ErrorKind::Unavailable => gateway::ErrorKind::Unavailable,
+            ErrorKind::OutcomeUnknown => gateway::ErrorKind::OutcomeUnknown,
+            ErrorKind::Cancelled => gateway::ErrorKind::Cancelled,
+            ErrorKind::Corrupt => gateway::ErrorKind::Corrupt,
+            ErrorKind::Internal => gateway::ErrorKind::Internal,
+        };
+        Self::new(kind, e.message)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
+    /// The kind and message that `e` has here, and the kind that clients get.
+    fn check(e: impl Into<Error>, kind: ErrorKind, for_clients: gateway::ErrorKind, message: &str) {
+        let ours = e.into();
+        let theirs = gateway::Error::from(ours.clone());
+        assert_eq!((ours.kind(), ours.to_string().as_str()), (kind, message));
+        assert_eq!((theirs.kind(), theirs.to_string().as_str()), (for_clients, message));
+    }
+
     #[test]
-    fn each_kind_of_the_catalogs_has_one_of_the_front_doors() {
-        for (kind, expected) in [
-            (catalog::ErrorKind::Invalid, ErrorKind::InvalidInput),
-            (catalog::ErrorKind::NotFound, ErrorKind::NotFound),
-            (catalog::ErrorKind::AlreadyExists, ErrorKind::AlreadyExists),
-            (catalog::ErrorKind::Conflict, ErrorKind::Conflict),
-            (catalog::ErrorKind::Unsupported, ErrorKind::Unsupported),
-            (catalog::ErrorKind::Storage, ErrorKind::Unavailable),
-            (catalog::ErrorKind::Unknown, ErrorKind::OutcomeUnknown),
-            (catalog::ErrorKind::Corrupt, ErrorKind::Corrupt),
-            (catalog::ErrorKind::Internal, ErrorKind::Internal),
+    fn each_kind_of_the_catalogs_has_one_of_ours_and_one_for_clients() {
+        use gateway::ErrorKind as Gateway;
+        for (kind, ours, theirs) in [
+            (catalog::ErrorKind::Invalid, ErrorKind::InvalidInput, Gateway::InvalidInput),
+            (catalog::ErrorKind::NotFound, ErrorKind::NotFound, Gateway::NotFound),
+            (catalog::ErrorKind::AlreadyExists, ErrorKind::AlreadyExists, Gateway::AlreadyExists),
+            (catalog::ErrorKind::Conflict, ErrorKind::Conflict, Gateway::Conflict),
+            (catalog::ErrorKind::Unsupported, ErrorKind::Unsupported, Gateway::Unsupported),
+            (catalog::ErrorKind::Storage, ErrorKind::Unavailable, Gateway::Unavailable),
+            (catalog::ErrorKind::Unknown, ErrorKind::OutcomeUnknown, Gateway::OutcomeUnknown),
+            (catalog::ErrorKind::Corrupt, ErrorKind::Corrupt, Gateway::Corrupt),
+            (catalog::ErrorKind::Internal, ErrorKind::Internal, Gateway::Internal),
         ] {
-            let e = from_datafusion(catalog::Error::new(kind, "x").into());
-            assert_eq!((e.kind(), e.to_string().as_str()), (expected, "x"));
+            let e = || catalog::Error::new(kind, "x");
+            check(e(), ours, theirs, "x");
+            // Also from inside a plan, here or on an executor.
+            check(DataFusionError::from(e()), ours, theirs, "x");
+            check(DataFusionError::Shared(Arc::new(e().into())).context("y"), ours, theirs, "x");
+            check(Failure { kind: FailureKind::Catalog(kind), message: "x".to_string() }, ours, theirs, "x");
+            check(BallistaError::DataFusionError(Box::new(e().into())), ours, theirs, "x");
         }
     }
 
     #[test]
+    fn each_kind_of_failure_has_one_of_ours_and_one_for_clients() {
+        use gateway::ErrorKind as Gateway;
+        for (kind, ours, theirs) in [
+            (FailureKind::Invalid, ErrorKind::InvalidInput, Gateway::InvalidInput),
+            (FailureKind::NotFound, ErrorKind::NotFound, Gateway::NotFound),
+            (FailureKind::Unsupported, ErrorKind::Unsupported, Gateway::Unsupported),
+            (FailureKind::Memory, ErrorKind::Memory, Gateway::Unavailable),
+            (FailureKind::Storage, ErrorKind::Unavailable, Gateway::Unavailable),
+            (FailureKind::Corrupt, ErrorKind::Corrupt, Gateway::Corrupt),
+            (FailureKind::Internal, ErrorKind::Internal, Gateway::Internal),
+        ] {
+            check(Failure { kind, message: "x".to_string() }, ours, theirs, "x");
+        }
+    }
+
+    #[test]
+    fn the_error_inside_a_stream_keeps_its_kind() {
+        use ErrorKind::*;
+        let kinds = [
+            InvalidInput,
+            NotFound,
+            AlreadyExists,
+            Conflict,
+            Unsupported,
+            Memory,
+            Unavailable,
+            OutcomeUnknown,
+            Cancelled,
+            Corrupt,
+            Internal,
+        ];
+        for kind in kinds {
+            let e = DataFusionError::from(Error::new(kind, "x")).context("y");
+            assert_eq!(Error::from(e).kind(), kind);
+        }
+    }
+
+    /// As an upload has them.
+    #[test]
+    fn errors_of_the_rows_that_a_client_sends_come_back_to_it() {
+        use gateway::ErrorKind::*;
+        let kinds = [
+            InvalidInput,
+            NotFound,
+            AlreadyExists,
+            Conflict,
+            Unavailable,
+            OutcomeUnknown,
+            Cancelled,
+            Unsupported,
+            Corrupt,
+            Internal,
+        ];
+        for kind in kinds {
+            let e = Error::from(DataFusionError::from(gateway::Error::new(kind, "x")).context("y"));
+            let back = gateway::Error::from(e);
+            assert_eq!((back.kind(), back.to_string().as_str()), (kind, "x"));
+        }
+    }
+
+    #[test]
+    fn errors_of_ballistas_are_internal_unless_they_say_more() {
+        use gateway::ErrorKind as Gateway;
+        let plan = BallistaError::DataFusionError(Box::new(DataFusionError::Plan("x".to_string())));
+        check(plan, ErrorKind::InvalidInput, Gateway::InvalidInput, "Error during planning: x");
+        check(BallistaError::Cancelled, ErrorKind::Cancelled, Gateway::Cancelled, "the query was cancelled");
+        let other = BallistaError::General("x".to_string());
+        check(other, ErrorKind::Internal, Gateway::Internal, "General error: x");
+    }
+
+    #[test]
     fn memory_is_told_from_a_value_that_speaks_of_it() {
-        let full = from_datafusion(DataFusionError::ResourcesExhausted("no more".to_string()));
-        assert!(is_out_of_memory(&full), "{full}");
-        let value = from_datafusion(DataFusionError::Execution("'Resources exhausted' is no number".to_string()));
-        assert!(!is_out_of_memory(&value), "{value}");
+        let full = Error::from(DataFusionError::ResourcesExhausted("no more".to_string()));
+        assert_eq!(full.kind(), ErrorKind::Memory, "{full}");
+        let value = Error::from(DataFusionError::Execution("'Resources exhausted' is no number".to_string()));
+        assert_ne!(value.kind(), ErrorKind::Memory, "{value}");
     }
 }

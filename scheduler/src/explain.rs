@@ -11,13 +11,13 @@ use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpc;
 use ballista_core::serde::protobuf::{GetJobMetricsParams, JobStageMetrics, OperatorMetricsSet, task_status};
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use bergmill_catalog::ScanReport;
-use bergmill_gateway::{Error, ErrorKind, Result};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::MetricsSet;
 use futures::TryStreamExt;
 
-use crate::error::from_datafusion;
+use crate::error::{Error, ErrorKind, Result};
 use crate::process::Scheduler;
 use crate::query::{How, for_clients};
 use crate::session::StatementSession;
@@ -37,7 +37,7 @@ impl Scheduler {
     ) -> Result<SendableRecordBatchStream> {
         let mut rows = Vec::new();
         let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
-        let ran = self.run_as(plan, &analyze.map_err(from_datafusion)?, session).await?;
+        let ran = self.run_as(plan, &analyze?, session).await?;
         let text = match &ran.how {
             // What is not cut is one task, inside of which DataFusion itself takes the figures.
             How::Local | How::Whole(_) => plan_text(ran.rows).await?,
@@ -56,14 +56,14 @@ impl Scheduler {
         let (types, texts): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(texts))];
-        let batch = RecordBatch::try_new(schema(), columns).map_err(|e| from_datafusion(e.into()))?;
+        let batch = RecordBatch::try_new(schema(), columns).map_err(DataFusionError::from)?;
         let rows = datafusion::physical_plan::memory::MemoryStream::try_new(vec![batch], schema(), None);
-        Ok(for_clients(schema(), Box::pin(rows.map_err(from_datafusion)?)))
+        Ok(for_clients(schema(), Box::pin(rows?)))
     }
 
     /// Tasks that each executor finished for a query.
     pub(crate) async fn tasks_by_executor(&self, id: &JobId) -> Result<BTreeMap<String, usize>> {
-        let graph = self.jobs.get_execution_graph(id).await.map_err(crate::error::from_ballista)?;
+        let graph = self.jobs.get_execution_graph(id).await?;
         let mut tasks = BTreeMap::new();
         for stage in graph.iter().flat_map(|g| g.stages().values()) {
             let ExecutionStage::Successful(stage) = stage else { continue };
@@ -86,21 +86,20 @@ impl Scheduler {
 
 /// The plan in the rows of an `EXPLAIN ANALYZE`.
 async fn plan_text(rows: SendableRecordBatchStream) -> Result<String> {
-    let texts: Vec<RecordBatch> = rows.try_collect().await.map_err(from_datafusion)?;
+    let texts: Vec<RecordBatch> = rows.try_collect().await?;
     let texts = texts.iter().filter_map(|b| b.columns().last()?.as_string_opt::<i32>());
     Ok(texts.flat_map(|t| t.iter().flatten()).collect())
 }
 
 async fn drain(mut rows: SendableRecordBatchStream) -> Result<()> {
-    while rows.try_next().await.map_err(from_datafusion)?.is_some() {}
+    while rows.try_next().await?.is_some() {}
     Ok(())
 }
 
 fn stage(stage: &JobStageMetrics) -> Result<String> {
     let mut text = format!("stage {} ({} partitions)\n", stage.stage_id, stage.partitions);
     for operator in &stage.operators {
-        let metrics: MetricsSet =
-            OperatorMetricsSet { metrics: operator.metrics.clone() }.try_into().map_err(crate::error::from_ballista)?;
+        let metrics: MetricsSet = OperatorMetricsSet { metrics: operator.metrics.clone() }.try_into()?;
         let metrics = metrics.aggregate_by_name().sorted_for_display().timestamps_removed();
         let indent = "  ".repeat(operator.depth as usize + 1);
         let _ = writeln!(text, "{indent}{}, metrics=[{metrics}]", operator.operator_desc);

@@ -4,9 +4,8 @@
 //! itself says decides the kind where there is none.
 
 use bergmill_engine::Failure;
-use bergmill_gateway::{Error, ErrorKind};
 
-use crate::error::from_failure;
+use crate::error::{Error, ErrorKind};
 
 /// What Ballista says before the last failure of a stage, or of a task, that it has tried as often as it does.
 const STAGE_REPEATED: &str = " times, most recent failure reason: ";
@@ -18,7 +17,7 @@ const IO_ERROR: &str = "Task failed due to IO error: ";
 pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
     let text = text.trim();
     if let Some(failure) = Failure::find(text) {
-        let e = from_failure(failure);
+        let e = Error::from(failure);
         return Error::new(e.kind(), format!("query {id} failed: {e}"));
     }
     let text = after(text, "Job failed due to stage ", " failed: ").unwrap_or(text);
@@ -46,10 +45,12 @@ mod tests {
     use ballista_core::error::BallistaError;
     use ballista_core::serde::protobuf::FailedTask;
     use bergmill_catalog as catalog;
+    use bergmill_gateway::{Error, ErrorKind};
     use datafusion::error::DataFusionError;
     use datafusion::parquet::errors::ParquetError;
 
-    use super::*;
+    use super::{Failure, from_failed_query};
+    use crate::error;
 
     /// What an executor makes of an error, and Ballista's scheduler of that.
     fn reported(e: &DataFusionError) -> String {
@@ -57,8 +58,13 @@ mod tests {
         format!("Job failed due to stage 1 failed: {}\n", FailedTask::from(BallistaError::from(failure)).error)
     }
 
+    /// The error as clients get it.
+    fn failed(text: &str) -> Error {
+        from_failed_query("q1", text).into()
+    }
+
     fn check_text(text: &str, kind: ErrorKind, message: &str) {
-        let e = from_failed_query("q1", text);
+        let e = failed(text);
         assert_eq!((e.kind(), e.to_string()), (kind, format!("query q1 failed: {message}")), "{text}");
     }
 
@@ -93,16 +99,23 @@ mod tests {
         }
     }
 
+    /// Such a query is run otherwise.
+    #[test]
+    fn too_little_memory_has_a_kind_of_its_own() {
+        let text = reported(&DataFusionError::ResourcesExhausted("x".into()));
+        assert_eq!(from_failed_query("q1", &text).kind(), error::ErrorKind::Memory);
+    }
+
     #[test]
     fn a_full_disk_is_one_also_when_the_task_was_repeated() {
         let full = || DataFusionError::IoError(std::io::Error::from(std::io::ErrorKind::StorageFull));
         let last = FailedTask::from(BallistaError::from(full())).error;
-        let once = from_failed_query("q1", &format!("Job failed due to stage 2 failed: {last}"));
+        let once = failed(&format!("Job failed due to stage 2 failed: {last}"));
         assert_eq!(once.kind(), ErrorKind::Unavailable, "{once}");
         let text = format!(
             "Job failed due to stage 2 failed: Task 1 in Stage 2 failed 4 times, fail the stage, most recent failure reason: {last:?}\n"
         );
-        assert_eq!(from_failed_query("q1", &text).kind(), ErrorKind::Unavailable);
+        assert_eq!(failed(&text).kind(), ErrorKind::Unavailable);
     }
 
     #[test]
@@ -128,7 +141,7 @@ mod tests {
             "Job failed due to stage 2 failed: Stage 2 has failed 4 times, most recent failure reason: \"FetchFailed\"",
             "Task 1 in Stage 2 failed 4 times, fail the stage, most recent failure reason: \"connection reset\"",
         ] {
-            assert_eq!(from_failed_query("q1", text).kind(), ErrorKind::Unavailable, "{text}");
+            assert_eq!(failed(text).kind(), ErrorKind::Unavailable, "{text}");
         }
         check_text("Task cancelled", ErrorKind::Cancelled, "Task cancelled");
         check_text("who knows", ErrorKind::Internal, "who knows");

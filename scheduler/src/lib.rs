@@ -22,4 +22,5 @@ mod work;
 mod write;
 
 pub use config::SchedulerConfig;
+pub use error::{Error, ErrorKind, Result};
 pub use process::{Running, Scheduler, start};

@@ -7,13 +7,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bergmill_engine::{count_sorts, with_room_to_merge};
-use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream, execute_stream_partitioned};
 use futures::StreamExt;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// Batches of an answer that may wait for the client.
 const BATCHES_AHEAD: usize = 2;

@@ -12,7 +12,7 @@ use bergmill_catalog::Warehouse;
 use bergmill_engine::{
     MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, session_state,
 };
-use bergmill_gateway::{Backend, Error, ErrorKind, Result};
+use bergmill_gateway::Backend;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
 use crate::config::SchedulerConfig;
-use crate::error::{from_ballista, from_datafusion};
+use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
 use crate::query::ResultClients;
 use crate::stages::{CountedVcores, Gate};
@@ -59,7 +59,7 @@ impl Scheduler {
 
     /// Task slots of each executor that is registered now.
     pub async fn executors(&self) -> Result<Vec<usize>> {
-        let executors = self.server.state.executor_manager.get_executors_state().await.map_err(from_ballista)?;
+        let executors = self.server.state.executor_manager.get_executors_state().await?;
         Ok(executors.iter().map(|(e, ..)| e.specification.vcores as usize).collect())
     }
 
@@ -67,7 +67,7 @@ impl Scheduler {
     pub async fn wait_for_executors(&self, n: usize, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
-            let executors = self.server.state.executor_manager.get_executors_state().await.map_err(from_ballista)?;
+            let executors = self.server.state.executor_manager.get_executors_state().await?;
             if executors.len() >= n {
                 return Ok(());
             }
@@ -114,14 +114,13 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let listen = door.local_addr().map_err(|e| cannot_listen(config.listen, "the front door", &e))?;
 
     let limit = MemoryLimit(config.local_memory_bytes);
-    let runtime =
-        runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores())).map_err(from_datafusion)?;
+    let runtime = runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores()))?;
     let ballista = Arc::new(ballista_config(&config, cluster_addr, Arc::clone(&runtime)));
-    let jobs = BallistaCluster::new_from_config(&ballista).await.map_err(from_ballista)?.job_state();
+    let jobs = BallistaCluster::new_from_config(&ballista).await?.job_state();
     let round_trip = Arc::new(RoundTrip::new(Arc::clone(&runtime)));
     let gate = Arc::new(Gate::new(Arc::clone(&round_trip)));
     let state = BallistaCluster::new(Arc::new(CountedVcores::new(Arc::clone(&gate))), Arc::clone(&jobs));
-    let server = create_scheduler(state, ballista).await.map_err(from_ballista)?;
+    let server = create_scheduler(state, ballista).await?;
     let grpc = server.clone();
     let scheduler = Arc::new(Scheduler {
         server,

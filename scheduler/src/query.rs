@@ -14,7 +14,6 @@ use ballista_core::client::BallistaClient;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, SuccessfulJob, job_status};
 use bergmill_engine::{Encoding, MAX_MESSAGE_BYTES, WholeQueryExec, without_views};
-use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -24,7 +23,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::error::{from_ballista, from_datafusion, is_out_of_memory};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failed_task::from_failed_query;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
@@ -92,17 +91,17 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<Ran> {
         let began = Instant::now();
-        let single = session.single.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        let single = session.single.create_physical_plan(plan).await?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
         // What is run uncut may be planned already.
         let planned = std::ptr::eq(plan, uncut).then(|| Arc::clone(&single));
         let schema = planned.as_ref().map_or_else(|| nullable(uncut.schema().inner()), announced);
         let plan_uncut = async |state: &SessionState, planned: Option<Arc<dyn ExecutionPlan>>| match planned {
-            Some(planned) => Ok(planned),
+            Some(planned) => Result::Ok(planned),
             None => {
                 // What the scans of the other plan have reported, these report again.
                 session.scans.take();
-                state.create_physical_plan(uncut).await.map_err(from_datafusion)
+                Ok(state.create_physical_plan(uncut).await?)
             }
         };
         if is_small(&single, self.local_query_bytes) {
@@ -117,7 +116,7 @@ impl Scheduler {
         let state = session.whole();
         let whole = plan_uncut(&state, planned.filter(|_| session.one_executor)).await?;
         match self.run_whole(whole, state, schema).await {
-            Err(e) if is_out_of_memory(&e) && session.one_executor => {
+            Err(e) if e.kind() == ErrorKind::Memory && session.one_executor => {
                 match self.run_in_stages(plan, &single, session).await? {
                     Staged::Answer(answer) => {
                         tracing::info!("a query that did not fit the memory of one task ran in stages: {e}");
@@ -132,7 +131,7 @@ impl Scheduler {
 
     /// Runs a plan in this process.
     fn run_here(&self, plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
-        let rows = self.local.execute(plan, state.task_ctx()).map_err(from_datafusion)?;
+        let rows = self.local.execute(plan, state.task_ctx())?;
         Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
     }
 
@@ -142,7 +141,7 @@ impl Scheduler {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
             return self.run_here(whole, &state, schema);
         }
-        let whole = WholeQueryExec::try_new(whole, state.config().target_partitions()).map_err(from_datafusion)?;
+        let whole = WholeQueryExec::try_new(whole, state.config().target_partitions())?;
         let (whole, context) = (Arc::new(whole), Arc::new(SessionContext::new_with_state(state)));
         let submit = |subscriber| {
             self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&whole) as _, Some(subscriber))
@@ -189,7 +188,7 @@ impl Scheduler {
         loop {
             // Subscribe before submitting, so that no status can be missed.
             let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
-            let id = submit(subscriber).await.map_err(from_ballista)?;
+            let id = submit(subscriber).await?;
             match self.answer(&id, statuses, Arc::clone(&schema), is_ordered).await? {
                 Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
                 Outcome::Refused(reason) => return Ok(Staged::Refused(reason)),
@@ -342,7 +341,7 @@ pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) ->
     let announced = Arc::clone(&schema);
     let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
         let batch = batch.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
-        batch.and_then(|b| conform(&announced, &b)).map_err(|e| from_datafusion(e).into())
+        batch.and_then(|b| conform(&announced, &b)).map_err(|e| Error::from(e).into())
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }

@@ -7,7 +7,6 @@ use arrow::datatypes::Field;
 use bergmill_catalog::{
     Ddl, Parsed, ReferenceChange, TableClauses, check_views, folded, is_missing_table, parse, parse_reference_statement,
 };
-use bergmill_gateway::{Error, ErrorKind, Result};
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, TableReference};
@@ -21,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::delete::AliasedDelete;
-use crate::error::{from_catalog, from_datafusion};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
 use crate::{defaults, describe};
 
@@ -78,21 +77,21 @@ pub(crate) enum InsertMode {
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
-    if let Some(statement) = parse_reference_statement(sql).map_err(|e| from_catalog(&e))? {
+    if let Some(statement) = parse_reference_statement(sql)? {
         return Ok(Planned::ChangeReferences { table: statement.table, change: statement.change });
     }
-    match Ddl::parse(sql).map_err(|e| from_catalog(&e))? {
+    match Ddl::parse(sql)? {
         Some(Ddl::Show(show)) => return describe::plan(show, session).await.map(Planned::Query),
         Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
         None => {}
     }
-    let Parsed { mut statement, clauses, branch } = parse(sql).map_err(|e| from_catalog(&e))?;
+    let Parsed { mut statement, clauses, branch } = parse(sql)?;
     check_assignments(&statement)?;
     defaults::resolve(&mut statement);
     let (statement, partitions) = take_partitions(statement);
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     if names_information_schema(&statement, &session.cluster) {
-        session.tables.list().await.map_err(|e| from_catalog(&e))?;
+        session.tables.list().await?;
     }
     let state = describing.as_ref().unwrap_or(&session.cluster);
     let made = match AliasedDelete::of(&statement) {
@@ -103,9 +102,9 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         Ok(plan) => plan,
         Err(e) => return Err(why(e, session).await),
     };
-    check_views(&plan).map_err(|e| from_catalog(&e))?;
+    check_views(&plan)?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_datafusion)?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
     let planned = match plan {
         LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
@@ -127,7 +126,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
                     return Err(Error::new(ErrorKind::InvalidInput, what));
                 }
             };
-            let input = with_nullable_values(LogicalPlan::clone(&dml.input)).map_err(from_datafusion)?;
+            let input = with_nullable_values(LogicalPlan::clone(&dml.input))?;
             Planned::Insert { table: dml.table_name, branch, mode, input }
         }
         LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
@@ -179,9 +178,9 @@ async fn why(e: DataFusionError, session: &StatementSession) -> Error {
         && let Some(miss) = session.tables.take_miss().await
     {
         // Who names a table that is not there is told of it, not of what followed.
-        return from_catalog(&miss);
+        return miss.into();
     }
-    from_datafusion(e)
+    e.into()
 }
 
 fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
@@ -203,7 +202,7 @@ fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
             Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, or_replace, clauses, input, has_rows }))
         }
         DdlStatement::CreateCatalogSchema(s) => {
-            let location = clauses.only_location().map_err(|e| from_catalog(&e))?;
+            let location = clauses.only_location()?;
             let name = namespace_name(&s.schema_name)?;
             Planned::CreateNamespace { name, location, if_not_exists: s.if_not_exists }
         }
@@ -298,14 +297,13 @@ fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::commo
         _ => return Err(wrong()),
     };
     let none = datafusion::common::DFSchema::empty();
-    let value = state.create_logical_expr(&right.to_string(), &none).map_err(from_datafusion)?;
+    let value = state.create_logical_expr(&right.to_string(), &none)?;
     let value = datafusion::prelude::SessionContext::new_with_state(state.clone())
         .create_physical_expr(value, &none)
         .and_then(|e| {
-            let batch = arrow::array::RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
-            e.evaluate(&batch)
-        })
-        .map_err(from_datafusion)?;
+        let batch = arrow::array::RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
+        e.evaluate(&batch)
+    })?;
     match value {
         datafusion::logical_expr::ColumnarValue::Scalar(v) => Ok((column, v)),
         datafusion::logical_expr::ColumnarValue::Array(_) => Err(wrong()),

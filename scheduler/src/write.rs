@@ -10,7 +10,7 @@ use bergmill_catalog::{
     TableIdent, bridge, vended_address,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
-use bergmill_gateway::{CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Result};
+use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -19,7 +19,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream};
 use futures::TryStreamExt;
 
-use crate::error::{from_catalog, from_datafusion};
+use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
@@ -52,8 +52,8 @@ impl Scheduler {
 
     /// A branch of a table that is there, as the statement sees it.
     async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
-        let pinned = session.tables.pinned(&identifier(table)?).await.map_err(|e| from_catalog(&e))?;
-        pinned.at_branch(branch).map_err(|e| from_catalog(&e))
+        let pinned = session.tables.pinned(&identifier(table)?).await?;
+        Ok(pinned.at_branch(branch)?)
     }
 
     /// `CREATE TABLE`, with the rows of its query if it has one. A query that fails leaves no table.
@@ -64,7 +64,7 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let ident = identifier(&create.name)?;
-        let exists = self.warehouse.find(&ident).await.map_err(|e| from_catalog(&e))?.is_some();
+        let exists = self.warehouse.find(&ident).await?.is_some();
         if exists && create.if_not_exists {
             return Ok(0);
         }
@@ -75,13 +75,13 @@ impl Scheduler {
             true => bridge::optional(create.input.schema().inner()),
             false => create.input.schema().inner().as_ref().clone(),
         };
-        let new = create.clauses.new_table(&columns).map_err(|e| from_catalog(&e))?;
+        let new = create.clauses.new_table(&columns)?;
         let created = match (create.has_rows, exists) {
             (true, _) => self.create_filled(&ident, new, exists, create.input, tag, session).await,
-            (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(|e| from_catalog(&e)),
+            (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(Error::from),
             (false, false) => {
                 let create = || self.warehouse.create(&ident, new.clone());
-                self.in_namespace(&ident, create).await.map(|_| 0).map_err(|e| from_catalog(&e))
+                self.in_namespace(&ident, create).await.map(|_| 0).map_err(Error::from)
             }
         };
         match created {
@@ -104,10 +104,10 @@ impl Scheduler {
             true => self.warehouse.replaced(ident, &new).await,
             false => self.in_namespace(ident, || self.warehouse.draft(ident, new.clone())).await.map(Some),
         };
-        let Some(draft) = draft.map_err(|e| from_catalog(&e))? else {
+        let Some(draft) = draft? else {
             return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
         };
-        let draft = IcebergTable::current(draft).map_err(|e| from_catalog(&e))?;
+        let draft = IcebergTable::current(draft)?;
         let target = if replaces { Target::Replacement(&draft, &new) } else { Target::Draft(&draft) };
         self.fill(target, input, Operation::Append, tag, session).await
     }
@@ -121,7 +121,7 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let spec = WriteSpec::of(target.table()).map_err(|e| from_catalog(&e))?;
+        let spec = WriteSpec::of(target.table())?;
         let written = match target {
             // Nobody but this process was lent what opens the files of a table that the catalog does not know yet.
             Target::Draft(draft) if vended_address(draft.table()).is_some() => match self.run(&input, session).await {
@@ -140,8 +140,8 @@ impl Scheduler {
         input: LogicalPlan,
         session: &StatementSession,
     ) -> Result<Vec<RecordBatch>> {
-        let write = WriteNode::plan(spec.clone(), input).map_err(from_datafusion)?;
-        self.run(&write, session).await?.try_collect().await.map_err(from_datafusion)
+        let write = WriteNode::plan(spec.clone(), input)?;
+        Ok(self.run(&write, session).await?.try_collect().await?)
     }
 
     /// `DELETE`, `UPDATE` and `MERGE` of the rows of a branch; returns how many were deleted, updated and inserted.
@@ -153,19 +153,19 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let table = self.target(&statement.table_name, branch, session).await?;
-        let change = RowChange::new(statement, &table).map_err(from_datafusion)?;
-        let mut found = change.begin().await.map_err(from_datafusion)?;
-        if let Some(search) = change.search(&found).map_err(from_datafusion)? {
+        let change = RowChange::new(statement, &table)?;
+        let mut found = change.begin().await?;
+        if let Some(search) = change.search(&found)? {
             let mut rows = self.run(&search, session).await?;
-            while let Some(batch) = rows.try_next().await.map_err(from_datafusion)? {
-                found.add(&batch).map_err(|e| from_catalog(&e))?;
+            while let Some(batch) = rows.try_next().await? {
+                found.add(&batch)?;
             }
         }
-        let operation = change.operation(&found).map_err(|e| from_catalog(&e))?;
+        let operation = change.operation(&found)?;
         let target = Target::Table(&table, branch);
-        let landed = match change.rewrite(&found).map_err(from_datafusion)? {
+        let landed = match change.rewrite(&found)? {
             Some(rows) => {
-                let spec = WriteSpec::of(table.table()).map_err(|e| from_catalog(&e))?;
+                let spec = WriteSpec::of(table.table())?;
                 let written = self.write(&spec, rows, session).await;
                 self.land(target, Some(spec), written, operation, tag).await?
             }
@@ -184,39 +184,39 @@ impl Scheduler {
     ) -> Result<u64> {
         let table = self.target(table, branch, session).await?;
         let commit = commit_of(table.table(), branch, Vec::new(), Operation::Truncate, tag);
-        let done = self.warehouse.commit(commit).await.map_err(|e| from_catalog(&e))?;
+        let done = self.warehouse.commit(commit).await?;
         Ok(if done.already { 0 } else { done.removed.rows })
     }
 
     pub(crate) async fn drop_table(&self, name: &TableReference, if_exists: bool) -> Result<u64> {
         match self.warehouse.drop_table(&identifier(name)?).await {
             Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
-            other => other.map(|()| 0).map_err(|e| from_catalog(&e)),
+            other => Ok(other.map(|()| 0)?),
         }
     }
 
     /// Writes a stream of batches, in this process and on all its cores, and commits it.
     pub(crate) async fn ingest_stream(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        let ident = TableIdent::from_strs([namespace, &target.table]).map_err(|e| from_catalog(&e.into()))?;
-        let found = self.warehouse.find(&ident).await.map_err(|e| from_catalog(&e))?;
+        let ident = TableIdent::from_strs([namespace, &target.table]).map_err(bergmill_catalog::Error::from)?;
+        let found = self.warehouse.find(&ident).await?;
         let (table, is_new) = match (found, target.mode) {
             (Some(_), IngestMode::Create) => {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
             }
             (Some(table), _) => (table, false),
-            (None, IngestMode::Append) => (self.warehouse.load(&ident).await.map_err(|e| from_catalog(&e))?, false),
+            (None, IngestMode::Append) => (self.warehouse.load(&ident).await?, false),
             (None, _) => {
                 let new = bergmill_catalog::TableClauses::default().new_table(&input.schema());
-                let new = new.map_err(|e| from_catalog(&e))?;
+                let new = new?;
                 let draft = self.in_namespace(&ident, || self.warehouse.draft(&ident, new.clone())).await;
-                (draft.map_err(|e| from_catalog(&e))?, true)
+                (draft?, true)
             }
         };
-        let pinned = IcebergTable::current(table).map_err(|e| from_catalog(&e))?;
+        let pinned = IcebergTable::current(table)?;
         let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned, MAIN_BRANCH) };
         let session = self.session().await?;
-        let spec = WriteSpec::of(pinned.table()).map_err(|e| from_catalog(&e))?;
+        let spec = WriteSpec::of(pinned.table())?;
         let written = write_here(&spec, input, &session, &self.local).await;
         let operation = match (table, target.mode) {
             (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
@@ -236,7 +236,7 @@ impl Scheduler {
         tag: Option<&CommitTag>,
     ) -> Result<Option<u64>> {
         let metadata = target.table().metadata();
-        let added = written.and_then(|batches| data_files(&batches, metadata).map_err(|e| from_catalog(&e)));
+        let added = written.and_then(|batches| Ok(data_files(&batches, metadata)?));
         let added = match added {
             Ok(added) => added,
             Err(e) => {
@@ -272,7 +272,7 @@ impl Scheduler {
         let done = committing.await.map_err(|e| {
             Error::new(ErrorKind::OutcomeUnknown, format!("it is unknown whether the commit happened: {e}"))
         })?;
-        let done = done.map_err(|e| from_catalog(&e))?;
+        let done = done?;
         Ok(if done.already { None } else { Some(rows) })
     }
 }
@@ -335,12 +335,12 @@ async fn write_here(
     local: &LocalRuntime,
 ) -> Result<Vec<RecordBatch>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let input = one_stream(input).map_err(from_datafusion)?;
-    let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores)).map_err(from_datafusion)?;
+    let input = one_stream(input)?;
+    let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores))?;
     let mut options = session.single.config_options().as_ref().clone();
     options.execution.target_partitions = cores;
-    let plan = plan_write(Arc::new(spread), spec, &options).map_err(|e| from_catalog(&e))?;
-    let parts = local.execute_partitioned(plan, session.single.task_ctx()).map_err(from_datafusion)?;
+    let plan = plan_write(Arc::new(spread), spec, &options)?;
+    let parts = local.execute_partitioned(plan, session.single.task_ctx())?;
     let tasks: Vec<_> = parts
         .into_iter()
         .map(|part| local.spawn(async move { part.try_collect::<Vec<RecordBatch>>().await }))
@@ -349,7 +349,7 @@ async fn write_here(
     let mut written = Vec::new();
     for mut task in tasks {
         let done = (&mut task.0).await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-        written.extend(done.map_err(from_datafusion)?);
+        written.extend(done?);
     }
     Ok(written)
 }
@@ -361,7 +361,7 @@ pub(crate) fn identifier(name: &TableReference) -> Result<TableIdent> {
         return Err(Error::new(ErrorKind::NotFound, what));
     }
     let namespace = name.schema().unwrap_or(DEFAULT_NAMESPACE);
-    TableIdent::from_strs([namespace, name.table()]).map_err(|e| from_catalog(&e.into()))
+    Ok(TableIdent::from_strs([namespace, name.table()]).map_err(bergmill_catalog::Error::from)?)
 }
 
 /// A value of a `PARTITION` clause in the catalog's terms.

@@ -17,9 +17,8 @@ use ballista_core::serde::protobuf::failed_task::FailedReason;
 use ballista_core::serde::protobuf::{FailedTask, job_status, task_status};
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage, TaskInfo};
-use bergmill_gateway::Result;
 
-use crate::error::from_ballista;
+use crate::error::Result;
 use crate::process::Scheduler;
 use crate::stages::order;
 
@@ -76,7 +75,7 @@ impl Scheduler {
         if let Some(query) = self.server.state.task_manager.get_running_job_cache().get(id) {
             return Ok(loss(query.execution_graph.read().await.as_ref()));
         }
-        let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
+        let graph = self.jobs.get_execution_graph(id).await?;
         Ok(graph.and_then(|graph| loss(graph.as_ref())))
     }
 
@@ -91,7 +90,7 @@ impl Scheduler {
         answer: &BTreeSet<usize>,
         is_ordered: bool,
     ) -> Result<Option<String>> {
-        let graph = self.jobs.get_execution_graph(id).await.map_err(from_ballista)?;
+        let graph = self.jobs.get_execution_graph(id).await?;
         Ok(graph.and_then(|graph| {
             let last = answer.iter().filter_map(|id| graph.stages().get(id)).find_map(|stage| match stage {
                 ExecutionStage::Successful(stage) => Some(&stage.plan),
