@@ -52,7 +52,7 @@ pub use read::{
 pub use references::{ReferenceStatement, parse_reference_statement};
 pub use row_level::{FoundFiles, RowChange};
 pub use table::commit::{
-    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Isolation, MAIN_BRANCH, Operation, Overwrite,
+    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation, Overwrite,
     ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use table::conformance::warehouse_conformance;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bergmill_catalog::{MAIN_BRANCH, ReferenceChange};
+use bergmill_catalog::ReferenceChange;
 use bergmill_engine::{CATALOG, without_views};
 use bergmill_gateway::{self as gateway, Backend, IngestTarget, Prepared, Statement, TableInfo};
 use datafusion::catalog::{CatalogProvider, TableProvider};
@@ -18,7 +18,7 @@ use crate::explain;
 use crate::process::Scheduler;
 use crate::query::announced;
 use crate::statement::{Planned, plan};
-use crate::write::identifier;
+use crate::write::{branch_or_main, identifier};
 
 #[async_trait]
 impl Backend for Scheduler {
@@ -61,11 +61,6 @@ fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBat
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-/// The branch that a statement names, or the one that it means.
-fn branch_or_main(branch: &Option<String>) -> &str {
-    branch.as_deref().unwrap_or(MAIN_BRANCH)
-}
-
 impl Scheduler {
     async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
         let session = self.session().await?;
@@ -92,9 +87,7 @@ impl Scheduler {
         let session = self.session().await?;
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
-            Planned::Insert { table, branch, mode, input } => {
-                self.insert(&table, branch_or_main(&branch), mode, input, tag, &session).await
-            }
+            Planned::Insert(insert) => self.insert(*insert, tag, &session).await,
             Planned::ChangeReferences { table, change } => self.change_references(&table, &change).await,
             Planned::ChangeRows { statement, branch } => {
                 self.change_rows(&statement, branch_or_main(&branch), tag, &session).await

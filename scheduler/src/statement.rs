@@ -31,8 +31,8 @@ pub(crate) enum Planned {
     Query(LogicalPlan),
     /// `EXPLAIN ANALYZE`: the plan to run, and whether verbosely.
     ExplainAnalyze(LogicalPlan),
-    /// `INSERT`: rows of `input` into a branch of `table`.
-    Insert { table: TableReference, branch: Option<String>, mode: InsertMode, input: LogicalPlan },
+    /// `INSERT`.
+    Insert(Box<Insert>),
     /// Branches, tags, the current snapshot.
     ChangeReferences { table: TableReference, change: ReferenceChange },
     /// `DELETE`, `UPDATE`, `MERGE` of the rows of a branch.
@@ -61,6 +61,15 @@ pub(crate) struct CreateTable {
     /// The query after `AS`, or a plan without rows that has the declared columns.
     pub input: LogicalPlan,
     pub has_rows: bool,
+}
+
+/// `INSERT`: rows of `input` into a branch of `table`, which is the main branch if the statement names none.
+#[derive(Debug)]
+pub(crate) struct Insert {
+    pub table: TableReference,
+    pub branch: Option<String>,
+    pub mode: InsertMode,
+    pub input: LogicalPlan,
 }
 
 /// What an `INSERT` does about the rows that are there.
@@ -127,7 +136,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
                 }
             };
             let input = with_nullable_values(LogicalPlan::clone(&dml.input))?;
-            Planned::Insert { table: dml.table_name, branch, mode, input }
+            Planned::Insert(Box::new(Insert { table: dml.table_name, branch, mode, input }))
         }
         LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
         LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),

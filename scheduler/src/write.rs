@@ -1,13 +1,12 @@
 //! Statements that write: executors make the files, one commit makes them visible.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
 use bergmill_catalog::{
-    Base, Commit, CommitKey, DataFile, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange, Table,
-    TableIdent, bridge, vended_address,
+    Commit, CommitKey, DataFile, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange,
+    TableClauses, TableIdent, bridge, vended_address,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
 use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
@@ -23,31 +22,76 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
-use crate::statement::{CreateTable, InsertMode};
+use crate::statement::{CreateTable, Insert, InsertMode};
+
+/// A statement's write: what it is for, and what it does about the rows that are there.
+pub(crate) struct WriteJob<'a> {
+    /// The table as the statement sees it, or as it is to be.
+    table: IcebergTable,
+    branch: &'a str,
+    destination: Destination,
+    operation: Operation,
+    /// Names the work in the snapshot, if the client has given it a name.
+    tag: Option<&'a CommitTag>,
+    session: &'a StatementSession,
+}
+
+impl<'a> WriteJob<'a> {
+    /// A change of a branch of a table that is there.
+    fn in_branch(
+        table: IcebergTable,
+        branch: &'a str,
+        operation: Operation,
+        tag: Option<&'a CommitTag>,
+        session: &'a StatementSession,
+    ) -> Self {
+        Self { table, branch, destination: Destination::Branch, operation, tag, session }
+    }
+
+    /// The first rows of a table, or of another definition of a table.
+    fn first_rows(
+        table: IcebergTable,
+        destination: Destination,
+        tag: Option<&'a CommitTag>,
+        session: &'a StatementSession,
+    ) -> Self {
+        Self { table, branch: MAIN_BRANCH, destination, operation: Operation::Append, tag, session }
+    }
+
+    /// Where it goes, and the commit, yet without files.
+    fn into_commit(self) -> (Destination, Commit) {
+        let key = self.tag.map_or_else(CommitKey::unique, |tag| CommitKey::new(&tag.key));
+        let summary = self.tag.map(|tag| tag.summary.clone()).unwrap_or_default();
+        let commit = Commit::new(self.table.table(), self.branch, self.operation, key);
+        (self.destination, Commit { summary, ..commit })
+    }
+
+    /// Whether only this process was lent what opens the files: those of a table that the catalog does not know yet.
+    fn is_written_here(&self) -> bool {
+        matches!(self.destination, Destination::Draft(_)) && vended_address(self.table.table()).is_some()
+    }
+}
 
 impl Scheduler {
     /// `INSERT`: writes the input's rows and commits them to a branch; returns how many.
     pub(crate) async fn insert(
         &self,
-        table: &TableReference,
-        branch: &str,
-        mode: InsertMode,
-        input: LogicalPlan,
+        insert: Insert,
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let target = self.target(table, branch, session).await?;
-        let operation = match mode {
+        let branch = branch_or_main(&insert.branch);
+        let table = self.target(&insert.table, branch, session).await?;
+        let is_partitioned = !table.table().metadata().default_partition_spec().is_unpartitioned();
+        let operation = match insert.mode {
             InsertMode::Append => Operation::Append,
-            InsertMode::Overwrite if target.table().metadata().default_partition_spec().is_unpartitioned() => {
-                Operation::Replace(Replaced::All)
-            }
-            InsertMode::Overwrite => Operation::Replace(Replaced::Touched),
+            InsertMode::Overwrite if is_partitioned => Operation::Replace(Replaced::Touched),
+            InsertMode::Overwrite => Operation::Replace(Replaced::All),
             InsertMode::OverwritePartitions(values) => {
                 Operation::Replace(Replaced::Where(values.iter().map(partition_value).collect::<Result<_>>()?))
             }
         };
-        self.fill(Target::Table(&target, branch), input, operation, tag, session).await
+        self.fill(WriteJob::in_branch(table, branch, operation, tag, session), insert.input).await
     }
 
     /// A branch of a table that is there, as the statement sees it.
@@ -77,7 +121,10 @@ impl Scheduler {
         };
         let new = create.clauses.new_table(&columns)?;
         let created = match (create.has_rows, exists) {
-            (true, _) => self.create_filled(&ident, new, exists, create.input, tag, session).await,
+            (true, _) => match self.destination(&ident, new, exists).await {
+                Ok((table, to)) => self.fill(WriteJob::first_rows(table, to, tag, session), create.input).await,
+                Err(e) => Err(e),
+            },
             (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(Error::from),
             (false, false) => {
                 let create = || self.warehouse.create(&ident, new.clone());
@@ -90,47 +137,35 @@ impl Scheduler {
         }
     }
 
-    /// `CREATE TABLE AS`: the table appears, or changes if it is replaced, together with its rows.
-    async fn create_filled(
+    /// Where the rows of a `CREATE TABLE AS` go: the table appears, or changes if it `exists`, together with them.
+    async fn destination(
         &self,
         ident: &TableIdent,
         new: NewTable,
-        replaces: bool,
-        input: LogicalPlan,
-        tag: Option<&CommitTag>,
-        session: &StatementSession,
-    ) -> Result<u64> {
-        let draft = match replaces {
-            true => self.warehouse.replaced(ident, &new).await,
-            false => self.in_namespace(ident, || self.warehouse.draft(ident, new.clone())).await.map(Some),
-        };
-        let Some(draft) = draft? else {
+        exists: bool,
+    ) -> Result<(IcebergTable, Destination)> {
+        if !exists {
+            let draft = self.in_namespace(ident, || self.warehouse.draft(ident, new.clone())).await?;
+            return Ok((IcebergTable::current(draft.clone())?, Destination::Draft(draft)));
+        }
+        let Some(draft) = self.warehouse.replaced(ident, &new).await? else {
             return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
         };
-        let draft = IcebergTable::current(draft)?;
-        let target = if replaces { Target::Replacement(&draft, &new) } else { Target::Draft(&draft) };
-        self.fill(target, input, Operation::Append, tag, session).await
+        let table = IcebergTable::current(draft.clone())?;
+        Ok((table, Destination::Replacement { draft, definition: Box::new(new) }))
     }
 
-    /// Writes the input's rows and commits them.
-    async fn fill(
-        &self,
-        target: Target<'_>,
-        input: LogicalPlan,
-        operation: Operation,
-        tag: Option<&CommitTag>,
-        session: &StatementSession,
-    ) -> Result<u64> {
-        let spec = WriteSpec::of(target.table())?;
-        let written = match target {
-            // Nobody but this process was lent what opens the files of a table that the catalog does not know yet.
-            Target::Draft(draft) if vended_address(draft.table()).is_some() => match self.run(&input, session).await {
-                Ok(rows) => write_here(&spec, rows, session, &self.local).await,
+    /// Writes the input's rows and commits them; returns how many.
+    async fn fill(&self, job: WriteJob<'_>, input: LogicalPlan) -> Result<u64> {
+        let spec = WriteSpec::of(job.table.table())?;
+        let written = match job.is_written_here() {
+            true => match self.run(&input, job.session).await {
+                Ok(rows) => write_here(&spec, rows, job.session, &self.local).await,
                 Err(e) => Err(e),
             },
-            _ => self.write(&spec, input, session).await,
+            false => self.write(&spec, input, job.session).await,
         };
-        Ok(self.land(target, Some(spec), written, operation, tag).await?.unwrap_or(0))
+        Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
     /// Writes the input's rows into data files that nobody sees yet.
@@ -161,15 +196,14 @@ impl Scheduler {
                 found.add(&batch)?;
             }
         }
-        let operation = change.operation(&found)?;
-        let target = Target::Table(&table, branch);
+        let job = WriteJob::in_branch(table, branch, change.operation(&found)?, tag, session);
         let landed = match change.rewrite(&found)? {
             Some(rows) => {
-                let spec = WriteSpec::of(table.table())?;
+                let spec = WriteSpec::of(job.table.table())?;
                 let written = self.write(&spec, rows, session).await;
-                self.land(target, Some(spec), written, operation, tag).await?
+                self.land(job, Some(spec), written).await?
             }
-            None => self.land(target, None, Ok(Vec::new()), operation, tag).await?,
+            None => self.land(job, None, Ok(Vec::new())).await?,
         };
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
@@ -183,8 +217,9 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<u64> {
         let table = self.target(table, branch, session).await?;
-        let commit = commit_of(table.table(), branch, Vec::new(), Operation::Truncate, tag);
-        let done = self.warehouse.commit(commit).await?;
+        let job = WriteJob::in_branch(table, branch, Operation::Truncate, tag, session);
+        let (destination, commit) = job.into_commit();
+        let done = self.warehouse.land(destination, commit).await?;
         Ok(if done.already { 0 } else { done.removed.rows })
     }
 
@@ -199,44 +234,40 @@ impl Scheduler {
     pub(crate) async fn ingest_stream(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let ident = TableIdent::from_strs([namespace, &target.table]).map_err(bergmill_catalog::Error::from)?;
-        let found = self.warehouse.find(&ident).await?;
-        let (table, is_new) = match (found, target.mode) {
+        let table = match (self.warehouse.find(&ident).await?, target.mode) {
             (Some(_), IngestMode::Create) => {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
             }
-            (Some(table), _) => (table, false),
-            (None, IngestMode::Append) => (self.warehouse.load(&ident).await?, false),
-            (None, _) => {
-                let new = bergmill_catalog::TableClauses::default().new_table(&input.schema());
-                let new = new?;
-                let draft = self.in_namespace(&ident, || self.warehouse.draft(&ident, new.clone())).await;
-                (draft?, true)
-            }
+            (Some(table), _) => Some(table),
+            (None, IngestMode::Append) => Some(self.warehouse.load(&ident).await?),
+            (None, _) => None,
         };
-        let pinned = IcebergTable::current(table)?;
-        let table = if is_new { Target::Draft(&pinned) } else { Target::Table(&pinned, MAIN_BRANCH) };
+        let (table, destination) = match table {
+            Some(table) => (IcebergTable::current(table)?, Destination::Branch),
+            None => self.destination(&ident, TableClauses::default().new_table(&input.schema())?, false).await?,
+        };
         let session = self.session().await?;
-        let spec = WriteSpec::of(pinned.table())?;
-        let written = write_here(&spec, input, &session, &self.local).await;
-        let operation = match (table, target.mode) {
-            (Target::Table(..), IngestMode::Replace) => Operation::Replace(Replaced::All),
-            _ => Operation::Append,
+        let tag = target.tag.as_ref();
+        let job = match (destination, target.mode) {
+            (Destination::Branch, IngestMode::Replace) => {
+                WriteJob::in_branch(table, MAIN_BRANCH, Operation::Replace(Replaced::All), tag, &session)
+            }
+            (destination, _) => WriteJob::first_rows(table, destination, tag, &session),
         };
-        Ok(self.land(table, Some(spec), written, operation, target.tag.as_ref()).await?.unwrap_or(0))
+        let spec = WriteSpec::of(job.table.table())?;
+        let written = write_here(&spec, input, &session, &self.local).await;
+        Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
     /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they are, if
     /// any were to be written. Returns how many rows were written; `None` if the same work had been committed before.
     async fn land(
         &self,
-        target: Target<'_>,
+        job: WriteJob<'_>,
         spec: Option<WriteSpec>,
         written: Result<Vec<RecordBatch>>,
-        operation: Operation,
-        tag: Option<&CommitTag>,
     ) -> Result<Option<u64>> {
-        let metadata = target.table().metadata();
-        let added = written.and_then(|batches| Ok(data_files(&batches, metadata)?));
+        let added = written.and_then(|batches| Ok(data_files(&batches, job.table.table().metadata())?));
         let added = match added {
             Ok(added) => added,
             Err(e) => {
@@ -246,20 +277,12 @@ impl Scheduler {
             }
         };
         let rows = added.iter().map(|f| f.record_count()).sum();
-        let commit = commit_of(target.table(), target.branch(), added.clone(), operation, tag);
-        let (draft, definition) = match target {
-            Target::Draft(draft) => (Some(draft.table().clone()), None),
-            Target::Replacement(draft, new) => (Some(draft.table().clone()), Some(new.clone())),
-            Target::Table(..) => (None, None),
-        };
+        let (destination, commit) = job.into_commit();
+        let commit = Commit { added: added.clone(), ..commit };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
         // A task of its own, so that a client that goes away leaves neither a half-done commit nor files of nobody.
         let committing = tokio::spawn(async move {
-            let done = match (draft, definition) {
-                (Some(draft), None) => warehouse.create_with(draft, commit).await,
-                (Some(draft), Some(new)) => warehouse.replace_with(draft, new, commit).await,
-                (None, _) => warehouse.commit(commit).await,
-            };
+            let done = warehouse.land(destination, commit).await;
             let kept = match &done {
                 Ok(done) if !done.already => added.as_slice(),
                 // Whether the files are part of the table cannot be known, so they must stay.
@@ -271,51 +294,14 @@ impl Scheduler {
         });
         let done = committing.await.map_err(|e| {
             Error::new(ErrorKind::OutcomeUnknown, format!("it is unknown whether the commit happened: {e}"))
-        })?;
-        let done = done?;
+        })??;
         Ok(if done.already { None } else { Some(rows) })
     }
 }
 
-fn commit_of(
-    table: &Table,
-    branch: &str,
-    added: Vec<DataFile>,
-    operation: Operation,
-    tag: Option<&CommitTag>,
-) -> Commit {
-    let (key, summary) = match tag {
-        Some(tag) => (CommitKey::new(&tag.key), tag.summary.clone()),
-        None => (CommitKey::unique(), BTreeMap::new()),
-    };
-    let (ident, branch, base) = (table.identifier().clone(), branch.to_string(), Base::of(table, branch));
-    Commit { table: ident, branch, base, operation, added, key, summary }
-}
-
-/// What a write is for.
-#[derive(Clone, Copy)]
-enum Target<'a> {
-    /// A branch of a table that is there.
-    Table(&'a IcebergTable, &'a str),
-    /// One that nobody sees until its rows are there.
-    Draft(&'a IcebergTable),
-    /// Another definition of a table that is there, which nobody sees until its rows are there.
-    Replacement(&'a IcebergTable, &'a NewTable),
-}
-
-impl Target<'_> {
-    fn table(&self) -> &Table {
-        match self {
-            Self::Table(table, _) | Self::Draft(table) | Self::Replacement(table, _) => table.table(),
-        }
-    }
-
-    fn branch(&self) -> &str {
-        match self {
-            Self::Table(_, branch) => branch,
-            Self::Draft(_) | Self::Replacement(..) => MAIN_BRANCH,
-        }
-    }
+/// The branch that a statement names, or the one that it means.
+pub(crate) fn branch_or_main(branch: &Option<String>) -> &str {
+    branch.as_deref().unwrap_or(MAIN_BRANCH)
 }
 
 /// Removes the files of a write that no snapshot names. What cannot be removed is in nobody's way.

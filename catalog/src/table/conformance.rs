@@ -9,7 +9,7 @@ use iceberg::spec::{
 use iceberg::{NamespaceIdent, TableIdent};
 
 use crate::error::ErrorKind;
-use crate::table::commit::{Base, Commit, CommitKey, MAIN_BRANCH, Operation, Replaced};
+use crate::table::commit::{Base, Commit, CommitKey, Destination, MAIN_BRANCH, Operation, Replaced};
 use crate::table::files::SnapshotFiles;
 use crate::table::views::NewView;
 use crate::table::{NewTable, Warehouse};
@@ -122,9 +122,9 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
         summary: BTreeMap::new(),
     };
     let late = warehouse.draft(&filled, new_table()).await.unwrap();
-    warehouse.create_with(draft.clone(), commit(&draft)).await.unwrap();
+    warehouse.land(Destination::Draft(draft.clone()), commit(&draft)).await.unwrap();
     assert_eq!(files(&filled).await, ["row"]);
-    let e = warehouse.create_with(late.clone(), commit(&late)).await.unwrap_err();
+    let e = warehouse.land(Destination::Draft(late.clone()), commit(&late)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
     assert_eq!(files(&filled).await, ["row"]);
 

@@ -130,7 +130,7 @@ impl Warehouse {
     }
 
     /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
-    /// [`Warehouse::create_with`] then makes it and them visible at once.
+    /// [`Warehouse::land`] then makes it and them visible at once.
     pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;

@@ -17,6 +17,7 @@
 mod alter;
 mod cherry_pick;
 mod history;
+mod land;
 mod overwrite;
 mod partitions;
 mod plan;
@@ -39,6 +40,7 @@ pub use cherry_pick::CherryPick;
 pub(crate) use cherry_pick::Picked;
 pub use history::{COMMIT_KEY, ancestors, ancestors_of, find_commit, head};
 pub use iceberg::spec::MAIN_BRANCH;
+pub use land::Destination;
 pub use overwrite::{Isolation, Overwrite, ReadFilter};
 pub use partitions::Replaced;
 pub use plan::Tally;
@@ -136,6 +138,21 @@ pub struct Commit {
     pub summary: BTreeMap<String, String>,
 }
 
+impl Commit {
+    /// A change of a branch of `table`, as the table is there, without files and without summary entries.
+    pub fn new(table: &Table, branch: &str, operation: Operation, key: CommitKey) -> Self {
+        Self {
+            table: table.identifier().clone(),
+            branch: branch.to_string(),
+            base: Base::of(table, branch),
+            operation,
+            added: Vec::new(),
+            key,
+            summary: BTreeMap::new(),
+        }
+    }
+}
+
 /// What became of a [`Commit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -152,77 +169,6 @@ pub struct Committed {
 }
 
 impl Warehouse {
-    /// Commits a change, or fails and changes nothing.
-    ///
-    /// After an error other than `Unknown`, and after [`Committed::already`], the added files belong to nobody and the
-    /// caller deletes them. The work goes on if the future is dropped: whether it succeeded is then in the table's
-    /// history, under its key.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
-        let warehouse = self.clone();
-        tokio::spawn(async move { warehouse.commit_here(commit).await })
-            .await
-            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that commits died").with_source(e))?
-    }
-
-    /// Makes a drafted table visible together with its first rows: `commit` is an append to `draft`.
-    ///
-    /// # Errors
-    /// `AlreadyExists` if another has made a table of that name since. After any error other than `Unknown` the added files
-    /// belong to nobody and the caller deletes them.
-    pub async fn create_with(&self, draft: Table, commit: Commit) -> Result<Committed> {
-        let warehouse = self.clone();
-        tokio::spawn(async move { warehouse.create_here(&draft, &commit).await })
-            .await
-            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that creates a table died").with_source(e))?
-    }
-
-    async fn create_here(&self, draft: &Table, commit: &Commit) -> Result<Committed> {
-        let first = draft.metadata_location_result()?;
-        self.write_draft(draft).await?;
-        let mut staged = Staged::new();
-        let made = match snapshot::prepare(draft, commit, &mut staged).await {
-            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first, &[]).await.map(|()| committed),
-            Ok(Attempt::Ready(ready)) => {
-                let made = async {
-                    self.write_metadata(&ready.metadata, &ready.location).await?;
-                    self.publish_draft(draft, &ready.location, &ready.updates).await
-                };
-                match made.await {
-                    Ok(()) => {
-                        staged.in_use(ready.manifests);
-                        Ok(ready.committed)
-                    }
-                    Err(e) => {
-                        if e.kind() != ErrorKind::Unknown {
-                            discard(draft.file_io(), [ready.manifest_list, first.to_string()]).await;
-                        }
-                        Err(e)
-                    }
-                }
-            }
-            Err(e) => {
-                discard(draft.file_io(), [first.to_string()]).await;
-                Err(e)
-            }
-        };
-        let may_be_in_use = matches!(&made, Err(e) if e.kind() == ErrorKind::Unknown);
-        if !may_be_in_use {
-            staged.discard_unused().await;
-        }
-        made
-    }
-
-    async fn commit_here(&self, commit: Commit) -> Result<Committed> {
-        let mut staged = Staged::new();
-        let outcome =
-            self.race(&commit, &mut staged).await.map_err(|e| e.context(format_args!("table {}", commit.table)));
-        let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
-        if !may_be_in_use {
-            staged.discard_unused().await;
-        }
-        outcome
-    }
-
     async fn race(&self, commit: &Commit, staged: &mut Staged) -> Result<Committed> {
         let began = Instant::now();
         let mut retries = 0;

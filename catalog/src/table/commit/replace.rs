@@ -33,29 +33,8 @@ impl Warehouse {
         self.alter(table, |metadata, builder| replacement(metadata, builder, new).map(Some)).await
     }
 
-    /// Gives the table another definition and its first rows at once: `commit` appends to `draft`, which
-    /// [`Warehouse::replaced`] made with the same `new`.
-    ///
-    /// What others write in the meantime is replaced as well, and stays in the history; a change of the table's columns by
-    /// another is a conflict. Errors leave the added files to the caller, as those of [`Warehouse::commit`] do.
-    pub async fn replace_with(&self, draft: Table, new: NewTable, commit: Commit) -> Result<Committed> {
-        let warehouse = self.clone();
-        let replacing = async move {
-            let mut staged = Staged::new();
-            let outcome = warehouse.replace_here(draft.metadata(), &new, &commit, &mut staged).await;
-            let outcome = outcome.map_err(|e| e.context(format_args!("table {}", commit.table)));
-            let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
-            if !may_be_in_use {
-                staged.discard_unused().await;
-            }
-            outcome
-        };
-        tokio::spawn(replacing)
-            .await
-            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that replaces a table died").with_source(e))?
-    }
-
-    async fn replace_here(
+    /// Gives the table another definition and the rows of `commit` at once; `draft` is what the rows were written for.
+    pub(super) async fn replace_filled(
         &self,
         draft: &TableMetadata,
         new: &NewTable,

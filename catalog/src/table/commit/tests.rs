@@ -221,21 +221,21 @@ async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
     assert_eq!(litter(), 0);
 
     let of_first = commit(&first, vec![event_file("a", DAY, "view", 3)]);
-    let made = shop.warehouse.create_with(first, of_first).await.unwrap();
+    let made = shop.warehouse.land(Destination::Draft(first), of_first).await.unwrap();
     let table = shop.warehouse.load(&name).await.unwrap();
     assert_eq!(table.metadata().current_snapshot_id(), made.snapshot_id);
     assert_eq!((table.metadata().snapshots().count(), made.added.rows), (1, 3));
     let written = litter();
 
     let of_second = commit(&second, vec![event_file("b", DAY, "view", 3)]);
-    let e = shop.warehouse.create_with(second, of_second).await.unwrap_err();
+    let e = shop.warehouse.land(Destination::Draft(second), of_second).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
     assert_eq!(litter(), written, "a table that came too late leaves no file");
 
     shop.warehouse.drop_table(&name).await.unwrap();
     let empty = shop.warehouse.draft(&name, events_table()).await.unwrap();
     let nothing = commit(&empty, vec![]);
-    assert_eq!(shop.warehouse.create_with(empty, nothing).await.unwrap().snapshot_id, None);
+    assert_eq!(shop.warehouse.land(Destination::Draft(empty), nothing).await.unwrap().snapshot_id, None);
     assert_eq!(shop.warehouse.load(&name).await.unwrap().metadata().snapshots().count(), 0);
 }
 

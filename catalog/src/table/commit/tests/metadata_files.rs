@@ -56,7 +56,7 @@ async fn expired_metadata_files_are_deleted_by_each_kind_of_commit() {
         shop.warehouse.replace(&events(), &new()).await.unwrap();
         let draft = shop.warehouse.replaced(&events(), &new()).await.unwrap().unwrap();
         let commit = commit_to(draft.metadata(), Operation::Append, vec![event_file(&format!("r{n}"), DAY, "view", 1)]);
-        shop.warehouse.replace_with(draft, new(), commit).await.unwrap();
+        shop.warehouse.land(Destination::Replacement { draft, definition: Box::new(new()) }, commit).await.unwrap();
     }
     assert_eq!(count(&metadata, ".metadata.json"), kept + 3, "after replacements");
     assert_eq!(shop.files().await, ["r2"]);

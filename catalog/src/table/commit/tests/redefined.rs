@@ -13,6 +13,10 @@ fn with_note() -> NewTable {
     NewTable { schema: Schema::builder().with_fields(fields).build().unwrap(), ..events }
 }
 
+fn with_note_in(draft: Table) -> Destination {
+    Destination::Replacement { draft, definition: Box::new(with_note()) }
+}
+
 fn add_column(name: &str) -> Alteration {
     Alteration::Columns(vec![SchemaChange::Add {
         column: ColumnPath(vec![name.to_string()]),
@@ -33,7 +37,7 @@ async fn a_replaced_table_keeps_its_identity_and_its_history() {
     let commit = commit_to(draft.metadata(), Operation::Append, vec![event_file("n", DAY, "view", 2)]);
     // Rows that another adds meanwhile are replaced too.
     shop.commit(Operation::Append, vec![event_file("b", DAY, "view", 1)]).await;
-    let done = shop.warehouse.replace_with(draft.clone(), with_note(), commit.clone()).await.unwrap();
+    let done = shop.warehouse.land(with_note_in(draft.clone()), commit.clone()).await.unwrap();
     assert_eq!((done.already, done.added.rows), (false, 2));
     assert_eq!(shop.files().await, ["n"]);
 
@@ -47,7 +51,7 @@ async fn a_replaced_table_keeps_its_identity_and_its_history() {
     assert_eq!(ids, [(1, "id"), (2, "ts"), (3, "event_type"), (4, "note")]);
     shop.assert_no_litter().await;
 
-    let again = shop.warehouse.replace_with(draft, with_note(), commit).await.unwrap();
+    let again = shop.warehouse.land(with_note_in(draft), commit).await.unwrap();
     assert!(again.already, "the same work is done once");
     assert_eq!(shop.files().await, ["n"]);
 }
@@ -61,7 +65,7 @@ async fn files_of_other_columns_than_the_tables_are_not_committed() {
     let appending = shop.prepared(Operation::Append, vec![event_file("b", DAY, "view", 1)]).await;
     shop.warehouse.alter_table(&events(), &add_column("other")).await.unwrap();
 
-    let e = shop.warehouse.replace_with(draft, with_note(), replacing).await.unwrap_err();
+    let e = shop.warehouse.land(with_note_in(draft), replacing).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict);
     assert!(e.to_string().contains("its columns or its partitioning were changed"), "{e}");
     let e = shop.warehouse.commit(appending).await.unwrap_err();

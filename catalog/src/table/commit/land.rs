@@ -1,0 +1,99 @@
+//! Landing: a commit becomes part of a table that is there, or makes a table appear or change together with its rows.
+
+use iceberg::table::Table;
+
+use super::snapshot::{self, Attempt, Staged};
+use super::{Commit, Committed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::table::{NewTable, Warehouse, discard};
+
+/// What the files of a [`Commit`] were written for.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// The branch that the commit names, of a table that is there.
+    Branch,
+    /// A table that becomes visible together with its first rows: the commit appends to it. [`Warehouse::draft`] makes it.
+    Draft(Table),
+    /// Another definition of a table that is there, which the table gets together with its first rows. The identity and the
+    /// history of the table stay.
+    Replacement {
+        /// The table as `definition` makes it, by [`Warehouse::replaced`]: the commit appends to it.
+        draft: Table,
+        /// The definition.
+        definition: Box<NewTable>,
+    },
+}
+
+impl Warehouse {
+    /// Commits a change of a branch: [`Warehouse::land`] for [`Destination::Branch`].
+    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.land(Destination::Branch, commit).await
+    }
+
+    /// Makes a commit part of its destination, or fails and changes nothing.
+    ///
+    /// What others write into a table that is replaced is replaced as well, and stays in its history.
+    ///
+    /// After an error other than `Unknown`, and after [`Committed::already`], the added files belong to nobody and the
+    /// caller deletes them. The work goes on if the future is dropped: whether it succeeded is then in the table's
+    /// history, under its key.
+    ///
+    /// # Errors
+    /// `Conflict` if others have changed what the commit relies on, which for a replacement are the table's columns and
+    /// partitioning; `AlreadyExists` if there is by now a table of the draft's name; `Unknown` if it cannot be found out
+    /// whether the commit happened.
+    pub async fn land(&self, destination: Destination, commit: Commit) -> Result<Committed> {
+        let warehouse = self.clone();
+        let landing = async move {
+            let mut staged = Staged::new();
+            let in_table = |e: Error| e.context(format_args!("table {}", commit.table));
+            let outcome = match destination {
+                Destination::Branch => warehouse.race(&commit, &mut staged).await.map_err(in_table),
+                Destination::Draft(draft) => warehouse.create_filled(&draft, &commit, &mut staged).await,
+                Destination::Replacement { draft, definition } => {
+                    let replaced = warehouse.replace_filled(draft.metadata(), &definition, &commit, &mut staged).await;
+                    replaced.map_err(in_table)
+                }
+            };
+            let may_be_in_use = matches!(&outcome, Err(e) if e.kind() == ErrorKind::Unknown);
+            if !may_be_in_use {
+                staged.discard_unused().await;
+            }
+            outcome
+        };
+        tokio::spawn(landing)
+            .await
+            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that commits died").with_source(e))?
+    }
+
+    /// Makes a draft visible with the rows of `commit`.
+    async fn create_filled(&self, draft: &Table, commit: &Commit, staged: &mut Staged) -> Result<Committed> {
+        let first = draft.metadata_location_result()?;
+        self.write_draft(draft).await?;
+        match snapshot::prepare(draft, commit, staged).await {
+            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first, &[]).await.map(|()| committed),
+            Ok(Attempt::Ready(ready)) => {
+                let made = async {
+                    self.write_metadata(&ready.metadata, &ready.location).await?;
+                    self.publish_draft(draft, &ready.location, &ready.updates).await
+                };
+                match made.await {
+                    Ok(()) => {
+                        staged.in_use(ready.manifests);
+                        Ok(ready.committed)
+                    }
+                    Err(e) => {
+                        if e.kind() != ErrorKind::Unknown {
+                            discard(draft.file_io(), [ready.manifest_list, first.to_string()]).await;
+                        }
+                        Err(e)
+                    }
+                }
+            }
+            Err(e) => {
+                discard(draft.file_io(), [first.to_string()]).await;
+                Err(e)
+            }
+        }
+    }
+}
