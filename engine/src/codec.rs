@@ -10,7 +10,8 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
-use crate::rules::{FirstRowExec, PropertyBarrierExec};
+use crate::first_row::FirstRowExec;
+use crate::property_barrier::PropertyBarrierExec;
 use crate::whole_query::WholeQueryExec;
 
 /// Begin the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of

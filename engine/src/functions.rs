@@ -2,26 +2,31 @@
 
 use std::sync::Arc;
 
-use ballista_core::extension::{ballista_scalar_functions, ballista_window_functions};
+use ballista_core::extension::{ballista_aggregate_functions, ballista_scalar_functions, ballista_window_functions};
 use ballista_core::registry::BallistaFunctionRegistry;
 use bergmill_catalog::relabel_udf;
 use bergmill_catalog::write::partition_udf;
-use datafusion::logical_expr::{ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::lead_lag::with_nulls_ignored;
 use crate::session::cluster_config;
 use crate::zoned_timestamps::with_zones;
 
 /// All scalar functions: DataFusion's, those on nested values among them, and those that our own plans call.
-pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = with_zones(ballista_scalar_functions());
     functions.push(Arc::new(partition_udf()));
     functions.push(Arc::new(relabel_udf()));
     functions
 }
 
+/// All aggregates.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    ballista_aggregate_functions()
+}
+
 /// All window functions that are not aggregates as well.
-pub(crate) fn window_functions() -> Vec<Arc<WindowUDF>> {
+pub fn window_functions() -> Vec<Arc<WindowUDF>> {
     with_nulls_ignored(ballista_window_functions())
 }
 

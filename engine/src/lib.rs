@@ -1,35 +1,33 @@
-//! What the scheduler and the executors must agree on: the session's settings, the SQL functions, the codec of our plan
-//! nodes, the memory and the object stores of a process.
+//! What the scheduler and the executors must agree on: the session's settings, the SQL functions, the operators of our own
+//! and their codec, the memory and the object stores of a process.
 //!
 //! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
 //! definition, here, that both call.
 mod codec;
 mod compact;
 mod failure;
+mod first_row;
 mod functions;
 mod lead_lag;
 mod one_stream;
+mod property_barrier;
 mod round_trip;
-mod rules;
 mod runtime;
 mod session;
 mod sort_memory;
 mod text;
 mod whole_query;
-mod write_node;
 mod zoned_timestamps;
 
 pub use codec::PlanCodec;
 pub use failure::{Failure, FailureKind};
-pub use functions::function_registry;
+pub use first_row::FirstRowExec;
+pub use functions::{aggregate_functions, function_registry, scalar_functions, window_functions};
 pub use one_stream::one_stream;
+pub use property_barrier::PropertyBarrierExec;
 pub use round_trip::{Encoding, RoundTrip};
-pub use rules::leaves_out_first_rows;
 pub use runtime::{MemoryLimit, runtime_env};
-pub use session::{
-    CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, session_state, whole_config,
-};
+pub use session::{CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, whole_config};
 pub use sort_memory::{count_sorts, with_room_to_merge};
 pub use text::{plain_text, without_views};
 pub use whole_query::WholeQueryExec;
-pub use write_node::WriteNode;

@@ -1,19 +1,8 @@
-//! The settings of a session, on the cluster and in the scheduler's own process.
-
-use std::sync::Arc;
+//! The settings of a session, for plans in stages, whole plans, and plans in the scheduler's own process.
 
 use ballista_core::config::BallistaConfig;
-use ballista_core::extension::{SessionConfigExt, ballista_aggregate_functions};
-use bergmill_catalog::VersionedTables;
-use datafusion::catalog::CatalogProviderList;
-use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::{SessionState, SessionStateDefaults};
+use ballista_core::extension::SessionConfigExt;
 use datafusion::prelude::SessionConfig;
-
-use crate::functions::{scalar_functions, window_functions};
-use crate::rules::optimizer_rules;
-use crate::write_node::NodePlanner;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
@@ -54,25 +43,4 @@ fn common(config: SessionConfig) -> SessionConfig {
         // One batch a spill file. An exchange that has two spill files open at once can wait for ever on the one without
         // batches, which a file that is closed after its first batch cannot cause: apache/datafusion#24883.
         .set_usize("datafusion.execution.max_spill_file_size_bytes", 1)
-}
-
-/// A session over these settings: our functions, our plan nodes, the given catalogs.
-pub fn session_state(
-    config: SessionConfig,
-    runtime: Arc<RuntimeEnv>,
-    catalogs: Arc<dyn CatalogProviderList>,
-) -> SessionState {
-    SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(runtime)
-        .with_catalog_list(catalogs)
-        .with_default_features()
-        .with_scalar_functions(scalar_functions())
-        .with_aggregate_functions(ballista_aggregate_functions())
-        .with_window_functions(window_functions())
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_optimizer_rules(optimizer_rules())
-        .with_relation_planners(vec![Arc::new(VersionedTables)])
-        .with_query_planner(Arc::new(NodePlanner))
-        .build()
 }

@@ -13,7 +13,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use crate::rules::FirstRowExec;
+use crate::first_row::FirstRowExec;
 
 /// How many sorts of a plan may spill, each partition of an operator being one. The operator that keeps the first row of each key sorts when its table does not fit.
 pub fn count_sorts(plan: &Arc<dyn ExecutionPlan>) -> usize {

@@ -7,7 +7,7 @@ use bergmill_catalog::{
     Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NamespaceIdent, NewView,
     Result as CatalogResult, TableIdent, ViewPlanner,
 };
-use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config, session_state};
+use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::common::TableReference;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -15,6 +15,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::planner::session_state;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::names_information_schema;

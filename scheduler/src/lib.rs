@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod failed_task;
 mod local;
+mod planner;
 mod process;
 mod query;
 mod session;

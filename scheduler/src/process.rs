@@ -9,9 +9,7 @@ use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
 use bergmill_catalog::Warehouse;
-use bergmill_engine::{
-    MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, session_state,
-};
+use bergmill_engine::{MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env};
 use bergmill_gateway::Backend;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -24,6 +22,7 @@ use tokio::time::{Duration, Instant};
 use crate::config::SchedulerConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
+use crate::planner::session_state;
 use crate::query::ResultClients;
 use crate::stages::{CountedVcores, Gate};
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType, Warehouse};
-use bergmill_engine::{CATALOG, cluster_config, local_config, session_state, whole_config};
+use bergmill_engine::{CATALOG, cluster_config, local_config, whole_config};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;
 
 use crate::define::SessionViews;
 use crate::error::Result;
+use crate::planner::session_state;
 use crate::process::Scheduler;
 
 /// The ways to plan the same statement, over one view of the catalog.

@@ -8,7 +8,7 @@ use bergmill_catalog::{
     Commit, CommitKey, DataFile, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange,
     TableClauses, TableIdent, bridge, vended_address,
 };
-use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, WriteNode, one_stream};
+use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, one_stream};
 use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
@@ -20,6 +20,7 @@ use futures::TryStreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
+use crate::planner::WriteNode;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::{CreateTable, Insert, InsertMode};

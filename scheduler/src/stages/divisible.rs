@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ballista_core::execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec, SortShuffleWriterExec};
-use bergmill_engine::{WholeQueryExec, leaves_out_first_rows};
+use bergmill_engine::WholeQueryExec;
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -33,6 +33,8 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use crate::planner::rules::leaves_out_first_rows;
 
 /// Why a stage is not divided into tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]

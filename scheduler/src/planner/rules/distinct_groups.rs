@@ -185,7 +185,7 @@ fn plain(function: Arc<AggregateUDF>, argument: Expr) -> Expr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::same_answer::{assert_left_alone, assert_same_answers};
+    use crate::planner::rules::same_answer::{assert_left_alone, assert_same_answers};
 
     #[tokio::test]
     async fn two_groupings_give_the_answer_of_one() {

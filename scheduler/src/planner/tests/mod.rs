@@ -1,5 +1,4 @@
-//! The session that scheduler and executors share, against plain DataFusion.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+//! Our sessions against plain DataFusion, on one process and on the way to executors.
 
 mod exchange;
 mod first_row;
@@ -8,7 +7,7 @@ mod whole_query;
 use std::path::Path;
 use std::sync::Arc;
 
-use bergmill_engine::{MemoryLimit, runtime_env, session_state, whole_config};
+use bergmill_engine::{MemoryLimit, runtime_env, whole_config};
 use bergmill_storage::Stores;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
@@ -19,8 +18,10 @@ use datafusion::catalog::{
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 
+use super::session_state;
+
 /// Our session over one table `raw.t`, on two vcores and with so much memory.
-pub fn ours(table: &[RecordBatch], memory: usize, spill: &Path) -> SessionState {
+fn ours(table: &[RecordBatch], memory: usize, spill: &Path) -> SessionState {
     let (catalogs, catalog) = (MemoryCatalogProviderList::new(), Arc::new(MemoryCatalogProvider::new()));
     catalog.register_schema("raw", Arc::new(MemorySchemaProvider::new())).unwrap();
     let provider = MemTable::try_new(table[0].schema(), vec![table.to_vec()]).unwrap();
@@ -31,7 +32,7 @@ pub fn ours(table: &[RecordBatch], memory: usize, spill: &Path) -> SessionState 
 }
 
 /// Plain DataFusion over the same table.
-pub fn plain(table: &[RecordBatch]) -> SessionState {
+fn plain(table: &[RecordBatch]) -> SessionState {
     let context = SessionContext::new();
     let provider = MemTable::try_new(table[0].schema(), vec![table.to_vec()]).unwrap();
     context.register_table("t", Arc::new(provider)).unwrap();
@@ -39,13 +40,13 @@ pub fn plain(table: &[RecordBatch]) -> SessionState {
 }
 
 /// The answer as sorted lines.
-pub async fn lines(state: SessionState, sql: &str) -> Vec<String> {
+async fn lines(state: SessionState, sql: &str) -> Vec<String> {
     let batches = SessionContext::new_with_state(state).sql(sql).await.unwrap().collect().await.unwrap();
     sorted_lines(&batches)
 }
 
 /// Batches as sorted lines.
-pub fn sorted_lines(batches: &[RecordBatch]) -> Vec<String> {
+fn sorted_lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut lines: Vec<String> =
         pretty_format_batches(batches).unwrap().to_string().lines().map(str::to_string).collect();
     lines.sort();

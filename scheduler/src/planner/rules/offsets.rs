@@ -63,7 +63,7 @@ mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionConfig;
 
-    use crate::rules::physical_session;
+    use crate::planner::rules::physical_session;
 
     #[tokio::test]
     async fn an_offset_leaves_out_the_rows_that_it_names() {

@@ -23,9 +23,8 @@ use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
-pub(crate) use first_row::{FirstRow, FirstRowExec};
-pub(crate) use property_barriers::PropertyBarrierExec;
-pub use top_rows::leaves_out_first_rows;
+pub(crate) use first_row::FirstRow;
+pub(crate) use top_rows::leaves_out_first_rows;
 
 /// All rules over logical plans, in the order in which they are applied.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

@@ -34,7 +34,7 @@ impl PhysicalOptimizerRule for TopRows {
 }
 
 /// Whether the operator looks for the first rows of several partitions, and may leave out the wrong ones.
-pub fn leaves_out_first_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
+pub(crate) fn leaves_out_first_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.downcast_ref::<SortExec>().is_some_and(|sort| {
         let constants = sort.input().equivalence_properties().constants();
         sort.fetch().is_some()
@@ -59,7 +59,7 @@ mod tests {
     use datafusion::physical_plan::{collect, displayable};
     use datafusion::prelude::SessionConfig;
 
-    use crate::rules::physical_session;
+    use crate::planner::rules::physical_session;
 
     #[tokio::test]
     async fn first_rows_of_a_union_are_first_by_what_is_constant_in_its_inputs() {

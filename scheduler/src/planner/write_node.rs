@@ -18,11 +18,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::Expr;
 
-use crate::rules::{FirstRow, physical_optimizer_rules};
+use crate::planner::rules::{FirstRow, physical_optimizer_rules};
 
 /// Writes its input's rows into data files of one table; its own rows name the files.
 #[derive(Debug, Clone)]
-pub struct WriteNode {
+pub(crate) struct WriteNode {
     spec: Arc<WriteSpec>,
     input: Arc<LogicalPlan>,
     schema: DFSchemaRef,
@@ -30,7 +30,7 @@ pub struct WriteNode {
 
 impl WriteNode {
     /// The plan that writes `input` as `spec` says.
-    pub fn plan(spec: WriteSpec, input: LogicalPlan) -> Result<LogicalPlan> {
+    pub(crate) fn plan(spec: WriteSpec, input: LogicalPlan) -> Result<LogicalPlan> {
         let schema = Arc::new(DFSchema::try_from(write::output_schema().as_ref().clone())?);
         let node = Self { spec: Arc::new(spec), input: Arc::new(input), schema };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))

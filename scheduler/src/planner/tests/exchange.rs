@@ -10,7 +10,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 
-use crate::{lines, ours, plain, sorted_lines};
+use super::{lines, ours, plain, sorted_lines};
 
 /// 40,000 rows in 13 groups of 337 words, in small batches: an exchange writes many of them to disk.
 fn table() -> Vec<RecordBatch> {

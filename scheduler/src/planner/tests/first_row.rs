@@ -7,7 +7,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
-use crate::{lines, ours, plain};
+use super::{lines, ours, plain};
 
 fn table() -> Vec<RecordBatch> {
     padded(0)

@@ -1,9 +1,13 @@
-//! The logical node, and the rule that puts it in the place of a window and a filter.
+//! One row per key: `ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...)` of which only row 1 is wanted.
+//!
+//! That is how SQL says "drop duplicates" and "the latest of each". DataFusion answers it by sorting all rows by key. Here are the rule that
+//! finds such queries, and the logical node that it puts in the place of window and filter; the operator is [`FirstRowExec`].
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use bergmill_engine::FirstRowExec;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::Transformed;
@@ -18,8 +22,6 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
-
-use super::FirstRowExec;
 
 /// The rows of its input that are first of their key, with their row number, which is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

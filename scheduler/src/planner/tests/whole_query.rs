@@ -10,7 +10,7 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
 
-use crate::{lines, ours, plain, sorted_lines};
+use super::{lines, ours, plain, sorted_lines};
 
 fn table() -> Vec<RecordBatch> {
     let batch = |n: i64| {

@@ -1,4 +1,6 @@
-//! The operator: a hash table of the best row of each key.
+//! One row per key, by a hash table of the best row of each key instead of a sort of all rows.
+//!
+//! When memory runs out the operator sorts after all.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -37,7 +39,7 @@ use crate::one_stream::one_stream;
 /// Keeps, of the rows that agree in their key columns, the first in an order; of equals the one that came first. Adds a
 /// column with the row number, which is always 1. Rows of one key must come in one partition.
 #[derive(Debug)]
-pub(crate) struct FirstRowExec {
+pub struct FirstRowExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<usize>,
     order: Vec<(usize, SortOptions)>,
@@ -56,7 +58,12 @@ struct Wire {
 }
 
 impl FirstRowExec {
-    pub(crate) fn try_new(
+    /// `keys` are columns of `input`, at least one, and `order` says by which columns of it a row comes first; `number` is the
+    /// name of the added column.
+    ///
+    /// # Errors
+    /// `Internal` if there is no key, or no such column.
+    pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<usize>,
         order: Vec<(usize, SortOptions)>,

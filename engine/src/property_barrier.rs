@@ -1,4 +1,4 @@
-//! The operator, which gives the rows of its input as they are.
+//! An operator that gives the rows of its input as they are, and hides all that is known of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,13 +20,14 @@ use datafusion::physical_plan::{
 
 /// The rows of its input, in as many partitions, of which nothing else is known: no order, no keys, no constant or equal columns.
 #[derive(Debug)]
-pub(crate) struct PropertyBarrierExec {
+pub struct PropertyBarrierExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl PropertyBarrierExec {
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>) -> Self {
+    /// A barrier over `input`.
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> Self {
         let partitions = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(input.schema()),

@@ -5,10 +5,9 @@
 //! out, and outer joins for rows without a match. A sort is then left out, or a group ends before its last row. So a barrier is put over such
 //! inputs, of which nothing is known but its rows.
 
-mod exec;
-
 use std::sync::Arc;
 
+use bergmill_engine::PropertyBarrierExec;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, Result};
 use datafusion::config::ConfigOptions;
@@ -18,8 +17,6 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-
-pub(crate) use exec::PropertyBarrierExec;
 
 /// Puts barriers where they are needed. It must come before the rules that use properties.
 #[derive(Debug)]
@@ -89,7 +86,7 @@ mod tests {
     use datafusion::physical_plan::{collect, displayable};
     use datafusion::prelude::SessionConfig;
 
-    use crate::rules::physical_session;
+    use crate::planner::rules::physical_session;
 
     /// The rows of a query, and its plan.
     async fn answer(sql: &str) -> (String, String) {

@@ -168,7 +168,7 @@ mod tests {
     use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
-    use crate::rules::physical_session;
+    use crate::planner::rules::physical_session;
 
     async fn context() -> SessionContext {
         let context = physical_session(SessionConfig::new());
