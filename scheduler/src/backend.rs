@@ -13,10 +13,10 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
+use crate::client_rows::announced;
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
 use crate::process::Scheduler;
-use crate::query::announced;
 use crate::statement::{Planned, plan};
 use crate::write::{branch_or_main, identifier};
 

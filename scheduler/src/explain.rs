@@ -17,9 +17,10 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::MetricsSet;
 use futures::TryStreamExt;
 
+use crate::client_rows::for_clients;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Scheduler;
-use crate::query::{How, for_clients};
+use crate::query::How;
 use crate::session::StatementSession;
 
 /// The two columns of every `EXPLAIN`: plan_type, plan.

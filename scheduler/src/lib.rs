@@ -4,6 +4,7 @@
 //! little, as a Ballista query when it reads much, or as a change of the catalog. Everything that a statement reads is
 //! pinned when it is planned.
 mod backend;
+mod client_rows;
 mod config;
 mod defaults;
 mod define;
@@ -11,11 +12,11 @@ mod delete;
 mod describe;
 mod error;
 mod explain;
-mod failed_task;
 mod local;
 mod planner;
 mod process;
 mod query;
+mod results;
 mod session;
 mod stages;
 mod statement;

@@ -23,7 +23,7 @@ use crate::config::SchedulerConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
 use crate::planner::session_state;
-use crate::query::ResultClients;
+use crate::results::ResultClients;
 use crate::stages::{CountedVcores, Gate};
 
 /// Finished queries' result files are removed after this: clients read at once, or not at all.

@@ -8,10 +8,6 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
-/// Rows of a partition take about so much memory, by the estimate of the scans.
-const PARTITION_BYTES: usize = 128 * 1024 * 1024;
-/// Tasks that a vcore runs for one stage, at most.
-const MAX_ROUNDS: usize = 8;
 /// Rows that operators of a query in the scheduler's process may look at, all together: about a second of one core.
 const LOCAL_ROWS: usize = 50_000_000;
 
@@ -67,60 +63,20 @@ fn rows_seen(plan: &Arc<dyn ExecutionPlan>) -> Rows {
     Rows { given: plan.fetch().map_or(rows.given, |fetch| rows.given.min(fetch)), ..rows }
 }
 
-/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them if these are more. What
-/// other joins give is not known well enough.
-pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let (mut scanned, mut crossed) = (0usize, 0usize);
-    let counted = plan.apply(|node| {
-        let bytes = || -> datafusion::error::Result<usize> {
-            let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new())?;
-            Ok(statistics.total_byte_size.get_value().copied().unwrap_or(0))
-        };
-        if node.is::<DataSourceExec>() {
-            scanned = scanned.saturating_add(bytes()?);
-        } else if node.is::<CrossJoinExec>() {
-            crossed = crossed.max(bytes()?);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if counted.is_ok() { scanned.max(crossed) } else { 0 }
-}
-
-/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
-/// task then needs less memory for its hash tables.
-pub(crate) fn partitions(bytes: usize, vcores: usize) -> usize {
-    let vcores = vcores.max(1);
-    bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
 
-    async fn context() -> SessionContext {
+    /// A session with a table `t` of 1,000 numbers, and a view `v` of as many.
+    pub(crate) async fn context() -> SessionContext {
         let context = SessionContext::new();
         let rows = "CREATE TABLE t AS SELECT value AS n FROM unnest(range(0, 1000)) AS r (value)";
         context.sql(rows).await.unwrap().collect().await.unwrap();
         // A count of rows alone would be known without a plan.
         context.sql("CREATE VIEW v AS SELECT n FROM t WHERE n % 2 < 9").await.unwrap();
         context
-    }
-
-    #[tokio::test]
-    async fn what_a_cross_join_makes_counts_and_what_goes_through_does_not() {
-        let context = context().await;
-        let estimate = async |sql: &str| {
-            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            estimated_bytes(&plan)
-        };
-        let scanned = estimate("SELECT n FROM t").await;
-        assert!(scanned >= 8000, "{scanned}");
-        assert_eq!(estimate("SELECT sum(n) FROM t GROUP BY n % 10").await, scanned);
-        assert_eq!(estimate("SELECT a.n FROM t a JOIN t b ON a.n = b.n").await, 2 * scanned);
-        assert_eq!(estimate("SELECT a.n, b.n FROM t a CROSS JOIN t b").await, 2000 * scanned);
-        assert_eq!([0, 1, 300, 30_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
     }
 
     #[tokio::test]

@@ -64,6 +64,11 @@ pub(crate) fn physical_optimizer_rules(
     all
 }
 
+/// Whether these are what [`physical_optimizer_rules`] gives.
+pub(crate) fn has_physical_optimizer_rules(rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>]) -> bool {
+    rules.first().is_some_and(|first| first.name() == property_barriers::PropertyBarriers.name())
+}
+
 /// An expression that is never NULL, or else this; in the form of which DataFusion sees that it cannot be NULL.
 fn or_else(expr: Expr, otherwise: ScalarValue) -> Result<Expr> {
     when(expr.clone().is_not_null(), expr).otherwise(lit(otherwise))

@@ -1,5 +1,6 @@
 //! Our sessions against plain DataFusion, on one process and on the way to executors.
 
+mod adaptive;
 mod exchange;
 mod first_row;
 mod whole_query;

@@ -1,0 +1,69 @@
+//! Fetching the rows of finished queries from the executors.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use ballista_core::client::BallistaClient;
+use ballista_core::error::BallistaError;
+use ballista_core::serde::protobuf::PartitionLocation;
+use bergmill_engine::MAX_MESSAGE_BYTES;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::client_rows::conform;
+use crate::error::{Error, ErrorKind};
+
+/// Result partitions that are fetched ahead of the one being read.
+const FETCH_AHEAD: usize = 2;
+
+/// Connections to executors, kept for the next query.
+#[derive(Clone, Default)]
+pub(crate) struct ResultClients(Arc<Mutex<HashMap<(String, u16), BallistaClient>>>);
+
+impl ResultClients {
+    /// The rows of a finished query, partition after partition.
+    pub(crate) fn stream(&self, partitions: Vec<PartitionLocation>, schema: SchemaRef) -> SendableRecordBatchStream {
+        let clients = self.clone();
+        let announced = Arc::clone(&schema);
+        let rows = futures::stream::iter(partitions)
+            .map(move |p| {
+                let clients = clients.clone();
+                async move { clients.fetch(p).await }
+            })
+            .buffered(FETCH_AHEAD)
+            .try_flatten()
+            .map(move |batch| batch.and_then(|b| conform(&announced, &b)));
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+    }
+
+    async fn fetch(&self, location: PartitionLocation) -> datafusion::error::Result<SendableRecordBatchStream> {
+        let layout = location.layout();
+        let missing = |what: &str| DataFusionError::Internal(format!("a result's location lacks its {what}"));
+        let executor = location.executor_meta.ok_or_else(|| missing("executor"))?;
+        let partition = location.partition_id.ok_or_else(|| missing("partition"))?.into();
+        let port = u16::try_from(executor.port).map_err(|_| missing("port"))?;
+        let lost = |e: BallistaError| {
+            let what = format!("executor {} cannot be asked for its rows of the answer, ask again: {e}", executor.id);
+            DataFusionError::from(Error::new(ErrorKind::Unavailable, what))
+        };
+        let mut client = self.client(executor.host, port).await.map_err(lost)?;
+        client.fetch_partition(&executor.id, &partition, location.file_id, layout, true).await.map_err(lost)
+    }
+
+    async fn client(&self, host: String, port: u16) -> ballista_core::error::Result<BallistaClient> {
+        let key = (host, port);
+        if let Some(client) = self.lock().get(&key) {
+            return Ok(client.clone());
+        }
+        let client = BallistaClient::try_new(&key.0, port, MAX_MESSAGE_BYTES, false, None, 2, 200, 0, 0).await?;
+        self.lock().insert(key, client.clone());
+        Ok(client)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u16), BallistaClient>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
