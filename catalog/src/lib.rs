@@ -9,6 +9,7 @@ pub mod bridge;
 mod ddl;
 mod definition;
 pub mod describe;
+mod description;
 mod error;
 #[cfg(test)]
 mod layers;
@@ -16,6 +17,7 @@ mod metadata_tables;
 mod names;
 mod namespaces;
 mod pointers;
+mod qualified_name;
 mod read;
 mod row_level;
 mod table;
@@ -34,9 +36,9 @@ mod references {
 
 pub use ddl::{CreateView, Ddl, Show, ViewColumn};
 pub use definition::{Parsed, TableClauses, parse};
+pub use description::TableDescription;
 pub use error::{Error, ErrorKind, Result};
-pub use iceberg::spec::DataFile;
-pub use iceberg::table::Table;
+// For implementations of `Catalog` elsewhere.
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use names::folded;
 pub use namespaces::views::{ViewPlanner, check_views, is_missing_table};
@@ -45,6 +47,7 @@ pub use pointers::address::{CatalogAddress, RestOptions};
 pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;
 pub use pointers::store::{Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, conformance};
+pub use qualified_name::QualifiedName;
 pub use read::{
     FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
     SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,

@@ -137,7 +137,8 @@ impl Scheduler {
     }
 
     async fn change_references(&self, table: &TableReference, change: &ReferenceChange) -> Result<u64> {
-        self.warehouse.change_references(&identifier(table)?, change).await?;
+        let name = identifier(table)?;
+        self.warehouse.change_references(&name, change).await?;
         Ok(0)
     }
 

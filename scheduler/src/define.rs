@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bergmill_catalog::{
-    Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NamespaceIdent, NewView,
-    Result as CatalogResult, TableIdent, ViewPlanner,
+    Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NewView, QualifiedName,
+    Result as CatalogResult, ViewPlanner,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
@@ -27,31 +27,39 @@ impl Scheduler {
         let warehouse = &self.warehouse;
         let done = match ddl {
             Ddl::AlterTable { table, if_exists, alteration } => {
-                let altered = warehouse.alter_table(&identifier(&table)?, &alteration).await.map(drop);
+                let name = identifier(&table)?;
+                let altered = warehouse.alter_table(&name, &alteration).await.map(drop);
                 or_missing(altered, if_exists, || self.is_there(&table)).await
             }
             Ddl::RenameTable { table, if_exists, to } => {
                 let from = identifier(&table)?;
                 let to = match to.schema() {
                     Some(_) => identifier(&to)?,
-                    None => TableIdent::new(from.namespace().clone(), to.table().to_string()),
+                    None => from.beside(to.table()),
                 };
                 let renamed = self.in_namespace(&to, || warehouse.rename_table(&from, &to)).await;
                 or_missing(renamed, if_exists, || self.is_there(&table)).await
             }
-            Ddl::Comment { table, is_view: true, text } => warehouse.comment_view(&identifier(&table)?, text).await,
+            Ddl::Comment { table, is_view: true, text } => {
+                let name = identifier(&table)?;
+                warehouse.comment_view(&name, text).await
+            }
             Ddl::Comment { table, is_view: false, text } => {
                 let alteration = match text {
                     Some(text) => Alteration::SetProperties([(COMMENT.to_string(), text)].into()),
                     None => Alteration::UnsetProperties { names: vec![COMMENT.to_string()], if_exists: true },
                 };
-                warehouse.alter_table(&identifier(&table)?, &alteration).await.map(drop)
+                let name = identifier(&table)?;
+                warehouse.alter_table(&name, &alteration).await.map(drop)
             }
             Ddl::CreateView(view) => return self.create_view(*view, session).await,
-            Ddl::DropView { view, if_exists } => match warehouse.drop_view(&identifier(&view)?).await {
-                Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound => Ok(()),
-                other => other,
-            },
+            Ddl::DropView { view, if_exists } => {
+                let name = identifier(&view)?;
+                match warehouse.drop_view(&name).await {
+                    Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound => Ok(()),
+                    other => other,
+                }
+            }
             Ddl::Show(_) => return Err(Error::new(ErrorKind::Internal, "a statement with rows is no update")),
         };
         Ok(done.map(|()| 0)?)
@@ -61,12 +69,12 @@ impl Scheduler {
     /// whoever is first.
     pub(crate) async fn in_namespace<T, F: Future<Output = CatalogResult<T>>>(
         &self,
-        ident: &TableIdent,
+        name: &QualifiedName,
         make: impl Fn() -> F,
     ) -> CatalogResult<T> {
         let made = make().await;
-        let lacks_default = matches!(&made, Err(e) if e.kind() == CatalogErrorKind::NotFound)
-            && ident.namespace().as_ref().as_slice() == [DEFAULT_NAMESPACE];
+        let lacks_default =
+            matches!(&made, Err(e) if e.kind() == CatalogErrorKind::NotFound) && name.namespace() == DEFAULT_NAMESPACE;
         if !lacks_default {
             return made;
         }
@@ -79,31 +87,31 @@ impl Scheduler {
 
     async fn is_there(&self, table: &TableReference) -> bool {
         match identifier(table) {
-            Ok(ident) => !matches!(self.warehouse.catalog().pointer(&ident).await, Ok(None)),
+            Ok(name) => !matches!(self.warehouse.catalog().pointer(&name).await, Ok(None)),
             Err(_) => true,
         }
     }
 
     async fn create_view(&self, view: CreateView, session: &StatementSession) -> Result<u64> {
-        let ident = identifier(&view.name)?;
-        let exists = self.warehouse.find_view(&ident).await?.is_some();
+        let name = identifier(&view.name)?;
+        let exists = self.warehouse.find_view(&name).await?.is_some();
         if exists && view.if_not_exists {
             return Ok(0);
         }
         let sql = view.sql();
-        let plan = session.tables.plan_view(&ident, &sql, DEFAULT_NAMESPACE).await;
-        let plan = plan.map_err(|e| e.context(format_args!("view {ident}")))?;
+        let plan = session.tables.plan_view(&name, &sql, DEFAULT_NAMESPACE).await;
+        let plan = plan.map_err(|e| e.context(format_args!("view {name}")))?;
         let mut properties = view.properties;
         properties.extend(view.comment.map(|text| (COMMENT.to_string(), text)));
         let new = NewView {
             columns: plan.schema().inner().as_ref().clone(),
             docs: view.columns.into_iter().filter_map(|c| Some((c.name, c.doc?))).collect(),
             sql,
-            default_namespace: NamespaceIdent::new(DEFAULT_NAMESPACE.to_string()),
+            default_namespace: DEFAULT_NAMESPACE.to_string(),
             properties,
         };
-        let create = || self.warehouse.create_view(&ident, new.clone(), view.or_replace);
-        match self.in_namespace(&ident, create).await {
+        let create = || self.warehouse.create_view(&name, new.clone(), view.or_replace);
+        match self.in_namespace(&name, create).await {
             Err(e) if view.if_not_exists && e.kind() == CatalogErrorKind::AlreadyExists => Ok(0),
             other => Ok(other.map(|()| 0)?),
         }

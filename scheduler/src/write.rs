@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bergmill_catalog::write::{WriteSpec, data_files, delete_leftovers, plan_write};
+use bergmill_catalog::write::{WriteSpec, data_files, plan_write, remove_leftovers};
 use bergmill_catalog::{
-    Commit, CommitKey, DataFile, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, Replaced, RowChange,
-    TableClauses, TableIdent, bridge, vended_address,
+    Commit, CommitKey, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, QualifiedName, Replaced, RowChange,
+    TableClauses, bridge, vended_address,
 };
 use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, one_stream};
 use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
-use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{Partitioning, SendableRecordBatchStream};
@@ -83,21 +81,19 @@ impl Scheduler {
     ) -> Result<u64> {
         let branch = branch_or_main(&insert.branch);
         let table = self.target(&insert.table, branch, session).await?;
-        let is_partitioned = !table.table().metadata().default_partition_spec().is_unpartitioned();
         let operation = match insert.mode {
             InsertMode::Append => Operation::Append,
-            InsertMode::Overwrite if is_partitioned => Operation::Replace(Replaced::Touched),
+            InsertMode::Overwrite if table.is_partitioned() => Operation::Replace(Replaced::Touched),
             InsertMode::Overwrite => Operation::Replace(Replaced::All),
-            InsertMode::OverwritePartitions(values) => {
-                Operation::Replace(Replaced::Where(values.iter().map(partition_value).collect::<Result<_>>()?))
-            }
+            InsertMode::OverwritePartitions(values) => Operation::Replace(Replaced::by_values(&values)?),
         };
         self.fill(WriteJob::in_branch(table, branch, operation, tag, session), insert.input).await
     }
 
     /// A branch of a table that is there, as the statement sees it.
     async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
-        let pinned = session.tables.pinned(&identifier(table)?).await?;
+        let name = identifier(table)?;
+        let pinned = session.tables.pinned(&name).await?;
         Ok(pinned.at_branch(branch)?)
     }
 
@@ -108,13 +104,13 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let ident = identifier(&create.name)?;
-        let exists = self.warehouse.find(&ident).await?.is_some();
+        let name = identifier(&create.name)?;
+        let exists = self.warehouse.find(&name).await?.is_some();
         if exists && create.if_not_exists {
             return Ok(0);
         }
         if exists && !create.or_replace {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("table {name} already exists")));
         }
         let columns = match create.has_rows {
             true => bridge::optional(create.input.schema().inner()),
@@ -122,14 +118,14 @@ impl Scheduler {
         };
         let new = create.clauses.new_table(&columns)?;
         let created = match (create.has_rows, exists) {
-            (true, _) => match self.destination(&ident, new, exists).await {
+            (true, _) => match self.destination(&name, new, exists).await {
                 Ok((table, to)) => self.fill(WriteJob::first_rows(table, to, tag, session), create.input).await,
                 Err(e) => Err(e),
             },
-            (false, true) => self.warehouse.replace(&ident, &new).await.map(|_| 0).map_err(Error::from),
+            (false, true) => self.warehouse.replace(&name, &new).await.map(|_| 0).map_err(Error::from),
             (false, false) => {
-                let create = || self.warehouse.create(&ident, new.clone());
-                self.in_namespace(&ident, create).await.map(|_| 0).map_err(Error::from)
+                let create = || self.warehouse.create(&name, new.clone());
+                self.in_namespace(&name, create).await.map(|_| 0).map_err(Error::from)
             }
         };
         match created {
@@ -141,16 +137,16 @@ impl Scheduler {
     /// Where the rows of a `CREATE TABLE AS` go: the table appears, or changes if it `exists`, together with them.
     async fn destination(
         &self,
-        ident: &TableIdent,
+        name: &QualifiedName,
         new: NewTable,
         exists: bool,
     ) -> Result<(IcebergTable, Destination)> {
         if !exists {
-            let draft = self.in_namespace(ident, || self.warehouse.draft(ident, new.clone())).await?;
+            let draft = self.in_namespace(name, || self.warehouse.draft(name, new.clone())).await?;
             return Ok((IcebergTable::current(draft.clone())?, Destination::Draft(draft)));
         }
-        let Some(draft) = self.warehouse.replaced(ident, &new).await? else {
-            return Err(Error::new(ErrorKind::Conflict, format!("table {ident} was dropped; run the statement again")));
+        let Some(draft) = self.warehouse.replaced(name, &new).await? else {
+            return Err(Error::new(ErrorKind::Conflict, format!("table {name} was dropped; run the statement again")));
         };
         let table = IcebergTable::current(draft.clone())?;
         Ok((table, Destination::Replacement { draft, definition: Box::new(new) }))
@@ -225,7 +221,8 @@ impl Scheduler {
     }
 
     pub(crate) async fn drop_table(&self, name: &TableReference, if_exists: bool) -> Result<u64> {
-        match self.warehouse.drop_table(&identifier(name)?).await {
+        let name = identifier(name)?;
+        match self.warehouse.drop_table(&name).await {
             Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
             other => Ok(other.map(|()| 0)?),
         }
@@ -234,18 +231,18 @@ impl Scheduler {
     /// Writes a stream of batches, in this process and on all its cores, and commits it.
     pub(crate) async fn ingest_stream(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        let ident = TableIdent::from_strs([namespace, &target.table]).map_err(bergmill_catalog::Error::from)?;
-        let table = match (self.warehouse.find(&ident).await?, target.mode) {
+        let name = QualifiedName::new(namespace, &target.table);
+        let table = match (self.warehouse.find(&name).await?, target.mode) {
             (Some(_), IngestMode::Create) => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("table {ident} already exists")));
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("table {name} already exists")));
             }
             (Some(table), _) => Some(table),
-            (None, IngestMode::Append) => Some(self.warehouse.load(&ident).await?),
+            (None, IngestMode::Append) => Some(self.warehouse.load(&name).await?),
             (None, _) => None,
         };
         let (table, destination) = match table {
             Some(table) => (IcebergTable::current(table)?, Destination::Branch),
-            None => self.destination(&ident, TableClauses::default().new_table(&input.schema())?, false).await?,
+            None => self.destination(&name, TableClauses::default().new_table(&input.schema())?, false).await?,
         };
         let session = self.session().await?;
         let tag = target.tag.as_ref();
@@ -268,7 +265,7 @@ impl Scheduler {
         spec: Option<WriteSpec>,
         written: Result<Vec<RecordBatch>>,
     ) -> Result<Option<u64>> {
-        let added = written.and_then(|batches| Ok(data_files(&batches, job.table.table().metadata())?));
+        let added = written.and_then(|batches| Ok(data_files(&batches, job.table.table())?));
         let added = match added {
             Ok(added) => added,
             Err(e) => {
@@ -277,7 +274,6 @@ impl Scheduler {
                 return Err(e);
             }
         };
-        let rows = added.iter().map(|f| f.record_count()).sum();
         let (destination, commit) = job.into_commit();
         let commit = Commit { added: added.clone(), ..commit };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
@@ -296,22 +292,13 @@ impl Scheduler {
         let done = committing.await.map_err(|e| {
             Error::new(ErrorKind::OutcomeUnknown, format!("it is unknown whether the commit happened: {e}"))
         })??;
-        Ok(if done.already { None } else { Some(rows) })
+        Ok(if done.already { None } else { Some(done.added.rows) })
     }
 }
 
 /// The branch that a statement names, or the one that it means.
 pub(crate) fn branch_or_main(branch: &Option<String>) -> &str {
     branch.as_deref().unwrap_or(MAIN_BRANCH)
-}
-
-/// Removes the files of a write that no snapshot names. What cannot be removed is in nobody's way.
-async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
-    // Without a write there is nothing to look for, and looking is a listing of the bucket.
-    let Some(spec) = spec else { return };
-    if let Err(e) = delete_leftovers(runtime, spec, kept).await {
-        tracing::warn!("files that no snapshot names could not be removed: {e}");
-    }
 }
 
 /// Writes a stream of batches in this process, on all its cores.
@@ -342,27 +329,13 @@ async fn write_here(
 }
 
 /// The table that a name in SQL stands for.
-pub(crate) fn identifier(name: &TableReference) -> Result<TableIdent> {
+pub(crate) fn identifier(name: &TableReference) -> Result<QualifiedName> {
     if let Some(catalog) = name.catalog().filter(|c| *c != CATALOG) {
         let what = format!("catalog {catalog} not found; there is {CATALOG}");
         return Err(Error::new(ErrorKind::NotFound, what));
     }
     let namespace = name.schema().unwrap_or(DEFAULT_NAMESPACE);
-    Ok(TableIdent::from_strs([namespace, name.table()]).map_err(bergmill_catalog::Error::from)?)
-}
-
-/// A value of a `PARTITION` clause in the catalog's terms.
-fn partition_value((column, value): &(String, ScalarValue)) -> Result<(String, Option<bridge::Datum>)> {
-    if value.is_null() {
-        return Ok((column.clone(), None));
-    }
-    match bridge::datum(value) {
-        Some(datum) => Ok((column.clone(), Some(datum))),
-        None => {
-            let what = format!("PARTITION ({column} = {value}): a {} is no partition value", value.data_type());
-            Err(Error::new(ErrorKind::InvalidInput, what))
-        }
-    }
+    Ok(QualifiedName::new(namespace, name.table()))
 }
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);

@@ -97,7 +97,7 @@ impl NamespaceCatalog {
     }
 
     /// The tables and views of one namespace; none if there is no such namespace.
-    pub async fn list_in(&self, namespace: &NamespaceIdent) -> Result<Names> {
+    async fn list_in(&self, namespace: &NamespaceIdent) -> Result<Names> {
         let catalog = self.warehouse.catalog();
         let tables = catalog.tables(namespace).await?;
         let views: BTreeSet<String> = catalog.views(namespace).await?.into_iter().map(|v| v.name).collect();
@@ -105,6 +105,15 @@ impl NamespaceCatalog {
         all.extend(views.iter().cloned());
         all.sort();
         Ok(Names { all, views })
+    }
+
+    /// The tables and views of a namespace, whose levels have points between them. `NotFound` if there is no such namespace.
+    pub async fn list_namespace(&self, namespace: &str) -> Result<Names> {
+        let namespace = NamespaceIdent::from_strs(namespace.split('.'))?;
+        match self.warehouse.catalog().namespace_exists(&namespace).await? {
+            true => self.list_in(&namespace).await,
+            false => Err(self.warehouse.namespace_not_found(&namespace).await),
+        }
     }
 
     /// Why a name that planning could not find is not there, with the nearest one that is.

@@ -173,6 +173,11 @@ impl IcebergTable {
         &self.table
     }
 
+    /// Whether new files are divided by partition.
+    pub fn is_partitioned(&self) -> bool {
+        !self.table().metadata().default_partition_spec().is_unpartitioned()
+    }
+
     /// The snapshot that is read; `None` for a table that nothing was ever written to.
     pub fn snapshot(&self) -> Option<&SnapshotRef> {
         self.snapshot.as_ref()

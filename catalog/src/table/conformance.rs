@@ -6,6 +6,7 @@ use futures::future::join_all;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, NestedField, PrimitiveType, Schema, Struct, Type,
 };
+use iceberg::table::Table;
 use iceberg::{NamespaceIdent, TableIdent};
 
 use crate::error::ErrorKind;
@@ -112,7 +113,7 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     let filled = table("filled");
     let draft = warehouse.draft(&filled, new_table()).await.unwrap();
     assert!(warehouse.find(&filled).await.unwrap().is_none());
-    let commit = |draft: &iceberg::table::Table| Commit {
+    let commit = |draft: &Table| Commit {
         table: filled.clone(),
         base: Base::of(draft, MAIN_BRANCH),
         branch: MAIN_BRANCH.to_string(),
@@ -156,7 +157,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
         let columns = arrow::datatypes::Schema::new(vec![field("id"), field(sql)]);
         let docs = [("id".to_string(), "of whom".to_string())].into();
         let properties = [("made-by".to_string(), "a test".to_string())].into();
-        NewView { columns, docs, sql: sql.to_string(), default_namespace: ns.clone(), properties }
+        NewView { columns, docs, sql: sql.to_string(), default_namespace: ns.to_string(), properties }
     };
     // Without a question mark: Iceberg's S3 client, which a REST server may have, cuts a location there.
     let view = ident("o'brien's view 표%_ +&");

@@ -42,7 +42,7 @@ pub struct NewView {
     /// Its query, whose answer has just these columns.
     pub sql: String,
     /// Where tables are that the query names without a namespace.
-    pub default_namespace: NamespaceIdent,
+    pub default_namespace: String,
     /// Properties; the view's comment is one of them.
     pub properties: HashMap<String, String>,
 }
@@ -284,6 +284,6 @@ fn version(new: &NewView) -> Result<ViewVersion> {
         .with_representations(
             representations.map_err(|e| Error::new(ErrorKind::Internal, "the text of a view").with_source(e))?,
         )
-        .with_default_namespace(new.default_namespace.clone())
+        .with_default_namespace(NamespaceIdent::from_strs(new.default_namespace.split('.'))?)
         .build())
 }

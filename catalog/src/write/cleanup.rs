@@ -29,6 +29,15 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
         .await
 }
 
+/// [`delete_leftovers`] of a write, if there was one. What cannot be removed is in nobody's way, and is logged.
+pub async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
+    // Without a write there is nothing to look for, and looking is a listing of the bucket.
+    let Some(spec) = spec else { return };
+    if let Err(e) = delete_leftovers(runtime, spec, kept).await {
+        tracing::warn!("files that no snapshot names could not be removed: {e}");
+    }
+}
+
 /// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
 ///
 /// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.

@@ -22,7 +22,7 @@ mod spec;
 mod tests;
 
 pub use crate::table::transform::{PARTITION_FUNCTION, partition_udf};
-pub use cleanup::{delete_files, delete_leftovers};
+pub use cleanup::{delete_files, delete_leftovers, remove_leftovers};
 pub use codec::{decode, encode};
 pub use exec::IcebergWriteExec;
 pub use location::HashedPaths;

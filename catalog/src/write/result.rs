@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, Literal, Schema, Struct, TableMetadata,
 };
+use iceberg::table::Table;
 use serde::{Deserialize, Serialize};
 
 use super::WriteSpec;
@@ -151,9 +152,14 @@ pub(super) fn result_batch(files: &[WrittenFile]) -> Result<RecordBatch> {
         .map_err(|e| Error::new(ErrorKind::Internal, "describing data files").with_source(e))
 }
 
-/// The data files that a write's result rows stand for. `metadata` must know the schema and partition spec they were
-/// written with: the metadata that the write was planned with, or a later one.
-pub fn data_files(batches: &[RecordBatch], metadata: &TableMetadata) -> Result<Vec<DataFile>> {
+/// The data files that a write's result rows stand for; `table` is the one that the write was planned with, or a later
+/// state of it.
+pub fn data_files(batches: &[RecordBatch], table: &Table) -> Result<Vec<DataFile>> {
+    files_of(batches, table.metadata())
+}
+
+/// `metadata` must know the schema and partition spec that the files were written with.
+pub(super) fn files_of(batches: &[RecordBatch], metadata: &TableMetadata) -> Result<Vec<DataFile>> {
     let mut files = Vec::new();
     for batch in batches {
         let Some(rows) = batch.column_by_name(DATA_FILE_COLUMN).and_then(|c| c.as_string_opt::<i32>()) else {

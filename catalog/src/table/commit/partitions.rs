@@ -6,11 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use datafusion::common::ScalarValue;
 use iceberg::spec::{
     DataFile, Datum, FieldSummary, Literal, ManifestContentType, ManifestFile, PartitionField, PartitionSpec,
     PrimitiveLiteral, PrimitiveType, Struct, TableMetadata, Transform, Type,
 };
 
+use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::partition_value::field_texts;
 
@@ -25,6 +27,28 @@ pub enum Replaced {
     Where(Vec<(String, Option<Datum>)>),
     /// The whole table.
     All,
+}
+
+impl Replaced {
+    /// [`Replaced::Where`] the fields have these values, as a `PARTITION` clause gives them.
+    ///
+    /// # Errors
+    /// `Invalid` for a value of a type by which nothing is partitioned.
+    pub fn by_values(values: &[(String, ScalarValue)]) -> Result<Self> {
+        let datum = |(column, value): &(String, ScalarValue)| {
+            if value.is_null() {
+                return Ok((column.clone(), None));
+            }
+            match bridge::datum(value) {
+                Some(datum) => Ok((column.clone(), Some(datum))),
+                None => {
+                    let what = format!("PARTITION ({column} = {value}): a {} is no partition value", value.data_type());
+                    Err(Error::new(ErrorKind::Invalid, what))
+                }
+            }
+        };
+        values.iter().map(datum).collect::<Result<_>>().map(Self::Where)
+    }
 }
 
 /// Which of the files that are there a commit takes out.

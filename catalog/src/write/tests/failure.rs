@@ -113,7 +113,7 @@ async fn an_object_store_keeps_the_files_of_a_write_together() {
     let spec = WriteSpec { data_location: "s3://raw/events/data".to_string(), ..table.spec() };
     let write = async |spec: &WriteSpec| {
         let plan = plan_write(input(vec![vec![events(0, 96)]]), spec, &ConfigOptions::default()).unwrap();
-        data_files(&collect(plan, Arc::clone(&context)).await.unwrap(), &table.metadata).unwrap()
+        files_of(&collect(plan, Arc::clone(&context)).await.unwrap(), &table.metadata).unwrap()
     };
     let (lost, kept) = (write(&spec).await, write(&spec).await);
     let other = write(&WriteSpec { write_id: uuid::Uuid::new_v4(), ..spec.clone() }).await;
@@ -141,7 +141,7 @@ async fn a_small_memory_pool_does_not_stop_a_write() {
     let plan = plan_write(input(vec![batches.collect()]), &table.spec(), &ConfigOptions::default()).unwrap();
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(1 << 20, 1.0).build_arc().unwrap();
     let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime).task_ctx();
-    let files = data_files(&collect(plan, context).await.unwrap(), &table.metadata).unwrap();
+    let files = files_of(&collect(plan, context).await.unwrap(), &table.metadata).unwrap();
     assert_eq!(files.iter().map(|f| f.record_count()).sum::<u64>(), 20 * 8_192);
     // A row group that fills the pool is closed before its time.
     let rows = footer(&files[0]).row_group(0).num_rows();

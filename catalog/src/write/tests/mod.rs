@@ -38,6 +38,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::file::metadata::ParquetMetaData;
 
+use super::result::files_of;
 use super::*;
 use crate::error::{Error, ErrorKind};
 
@@ -126,7 +127,7 @@ impl Table {
 
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Vec<DataFile>, DataFusionError> {
         let rows = collect(plan, context()).await?;
-        Ok(data_files(&rows, &self.metadata)?)
+        Ok(files_of(&rows, &self.metadata)?)
     }
 }
 
