@@ -16,6 +16,7 @@ mod layers;
 mod metadata_tables;
 mod names;
 mod namespaces;
+mod one_input;
 mod pointers;
 mod qualified_name;
 mod read;

@@ -1,0 +1,61 @@
+//! What all operators with one input have in common.
+
+/// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) with one input and no expressions that are the same in each: `name`,
+/// `children`, `apply_expressions`, `replace_children` and `with_new_children`.
+///
+/// `input` is the field that has the input; the closure makes the operator anew over another one, as a DataFusion `Result<Self>`.
+///
+/// ```ignore
+/// impl ExecutionPlan for RowPositionExec {
+///     bergmill_catalog::one_input!(scan, |_, scan| Self::try_new(scan));
+///
+///     fn properties(&self) -> &Arc<PlanProperties> {
+///         &self.properties
+///     }
+///     // ...
+/// }
+/// ```
+#[macro_export]
+macro_rules! one_input {
+    ($input:ident, |$this:pat_param, $new:ident| $over:expr) => {
+        fn name(&self) -> &str {
+            Self::static_name()
+        }
+
+        fn children(&self) -> Vec<&::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
+            vec![&self.$input]
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(
+                &::std::sync::Arc<dyn ::datafusion::physical_expr::PhysicalExpr>,
+            ) -> ::datafusion::error::Result<::datafusion::common::tree_node::TreeNodeRecursion>,
+        ) -> ::datafusion::error::Result<::datafusion::common::tree_node::TreeNodeRecursion> {
+            Ok(::datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        }
+
+        fn replace_children(
+            self: ::std::sync::Arc<Self>,
+            mut children: Vec<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>>,
+            _: ::datafusion::physical_plan::execution_plan::ReplaceChildrenOptions,
+        ) -> ::datafusion::error::Result<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
+            let over = |$this: &Self, $new| -> ::datafusion::error::Result<Self> { $over };
+            match children.pop() {
+                Some(input) => Ok(::std::sync::Arc::new(over(&self, input)?)),
+                None => {
+                    let what = format!("{} needs an input", Self::static_name());
+                    Err(::datafusion::error::DataFusionError::Internal(what))
+                }
+            }
+        }
+
+        fn with_new_children(
+            self: ::std::sync::Arc<Self>,
+            children: Vec<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>>,
+        ) -> ::datafusion::error::Result<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
+            use ::datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+            self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        }
+    };
+}
