@@ -15,6 +15,7 @@ use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec, View
 use iceberg::{NamespaceIdent, TableIdent, TableUpdate, ViewUpdate};
 
 use crate::error::{Error, ErrorKind, Result};
+pub(crate) use crate::pointers::missing;
 
 /// A table as its catalog finds it.
 #[derive(Debug, Clone)]
@@ -255,61 +256,6 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(ErrorKind::Invalid, format!("{what} name {name:?} {wrong}")))
-}
-
-/// `not found` errors say what the user may have meant.
-pub(crate) mod missing {
-    use super::*;
-    use datafusion::common::utils::datafusion_strsim::levenshtein;
-
-    pub(crate) fn namespace(namespace: &NamespaceIdent, known: &[NamespaceIdent]) -> Error {
-        not_found("namespace", &namespace.to_string(), known.iter().map(ToString::to_string))
-    }
-
-    pub(crate) fn table(table: &TableIdent, known: &[TableIdent]) -> Error {
-        not_found("table", &table.to_string(), known.iter().map(ToString::to_string))
-    }
-
-    pub(crate) fn view(view: &TableIdent, known: &[TableIdent]) -> Error {
-        not_found("view", &view.to_string(), known.iter().map(ToString::to_string))
-    }
-
-    fn not_found(what: &str, name: &str, known: impl Iterator<Item = String>) -> Error {
-        let hint = match nearest(name, known) {
-            Some(known) => format!("; did you mean {known}?"),
-            None => String::new(),
-        };
-        Error::new(ErrorKind::NotFound, format!("{what} {name} not found{hint}"))
-    }
-
-    /// The known name that `name` is likely a misspelling of.
-    pub(crate) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-        let lower = name.to_lowercase();
-        let tolerated = 1 + name.chars().count() / 3;
-        known
-            .map(|k| (levenshtein(&lower, &k.to_lowercase()), k))
-            .filter(|(distance, _)| *distance <= tolerated)
-            .min()
-            .map(|(_, k)| k)
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn the_nearest_name_is_suggested_when_it_is_near() {
-            let known = ["raw.events", "raw.reviews", "processed.events"];
-            let check = |name: &str, expected: Option<&str>| {
-                assert_eq!(nearest(name, known.iter().map(ToString::to_string)).as_deref(), expected, "{name}");
-            };
-            check("raw.evnts", Some("raw.events"));
-            check("RAW.EVENTS", Some("raw.events"));
-            check("processd.event", Some("processed.events"));
-            check("raw.x", None);
-            check("nothing.like.it", None);
-        }
-    }
 }
 
 /// What every [`Catalog`] must do, for an implementation's tests to call on an empty catalog.

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod live_file;
 pub(crate) mod metadata_files;
 pub(crate) mod metadata_paths;
+pub(crate) mod metadata_text;
 pub(crate) mod namespaces;
 pub(crate) mod partition_value;
 pub(crate) mod pruning;
@@ -20,7 +21,5 @@ pub(crate) mod views;
 mod warehouse;
 
 pub use crate::pointers::store::NewTable;
-#[cfg(test)]
-pub(crate) use warehouse::write_metadata;
 pub(crate) use warehouse::{LISTINGS_IN_FLIGHT, discard};
 pub use warehouse::{Warehouse, vended_address};

@@ -4,20 +4,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bergmill_storage::{Location, Stores, VendedCredentials, VendedTable};
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{FormatVersion, TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
-use iceberg::{MetadataLocation, NamespaceIdent, Runtime, TableIdent, TableUpdate};
+use iceberg::{NamespaceIdent, Runtime, TableIdent, TableUpdate};
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind, Result, store_failure};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::layout::{LOCATION, Layout, check_location};
 use crate::pointers::store::{Catalog, Change, Draft, Found, NewTable, check_name, check_namespace, missing};
 use crate::table::files::SeenFiles;
 use crate::table::metadata_files::{file_io, file_io_of, vended_to};
-use crate::table::metadata_paths::{GZIPPED, first_location};
+use crate::table::metadata_paths::first_location;
+use crate::table::metadata_text::{read_metadata, write_metadata};
 use crate::table::recent::Recent;
 
 /// Loaded tables kept for the next statement.
@@ -331,58 +331,6 @@ fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
         TableUpdate::SetLocation { location: metadata.location().to_string() },
         TableUpdate::SetProperties { updates: metadata.properties().clone() },
     ]
-}
-
-async fn read_metadata(file_io: &FileIO, location: &str) -> Result<TableMetadata> {
-    let e = match TableMetadata::read_from(file_io, location).await {
-        Ok(metadata) => return Ok(metadata),
-        Err(e) => e,
-    };
-    let absent = matches!(file_io.exists(location).await, Ok(false));
-    if absent {
-        return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
-    }
-    if store_failure(&e).is_some() {
-        // It names the file, and says nothing of what is in it.
-        return Err(e.into());
-    }
-    let e = Error::from(e);
-    let kind = match e.kind() {
-        // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
-        ErrorKind::Storage => ErrorKind::Corrupt,
-        kind => kind,
-    };
-    Err(Error::new(kind, format!("metadata file {location} cannot be read")).with_source(e))
-}
-
-/// Writes a metadata file so that it is on disk before the catalog points to it.
-pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, file: &str) -> Result<()> {
-    let writing = format!("writing metadata file {file}");
-    let bytes = match file.ends_with(GZIPPED) {
-        true => gzipped(metadata).await?,
-        false => {
-            let json = serde_json::to_vec(metadata);
-            json.map_err(|e| Error::new(ErrorKind::Internal, writing.clone()).with_source(e))?.into()
-        }
-    };
-    let write = async {
-        let mut writer = file_io.new_output(file)?.writer().await?;
-        writer.write(bytes).await?;
-        writer.close().await
-    };
-    write.await.map_err(|e| match store_failure(&e) {
-        Some(_) => e.into(),
-        None => Error::from(e).context(writing),
-    })
-}
-
-/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it
-/// writes to memory.
-async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
-    let memory = FileIO::new_with_memory();
-    let at = MetadataLocation::new_with_metadata("memory://t", metadata);
-    metadata.write_to(&memory, &at).await?;
-    Ok(memory.new_input(at.to_string())?.read().await?)
 }
 
 /// Tables by the location of their metadata, which never changes once written.

@@ -13,6 +13,7 @@ mod file;
 mod location;
 mod metrics;
 mod partition;
+mod partition_function;
 mod plan;
 mod result;
 mod settings;
@@ -21,11 +22,11 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use crate::table::transform::{PARTITION_FUNCTION, partition_udf};
 pub use cleanup::{delete_files, delete_leftovers, remove_leftovers};
 pub use codec::{decode, encode};
 pub use exec::IcebergWriteExec;
 pub use location::HashedPaths;
+pub use partition_function::{PARTITION_FUNCTION, partition_udf};
 pub use plan::plan_write;
 pub use result::{DATA_FILE_COLUMN, data_files, output_schema};
 pub use spec::{DistributionMode, WriteSpec};

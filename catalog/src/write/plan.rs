@@ -19,10 +19,10 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use iceberg::spec::{NullOrder, SortDirection, Transform, Type};
 
 use super::conform::conform_array;
+use super::partition_function::partition_udf;
 use super::{DistributionMode, IcebergWriteExec, WriteSpec};
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::table::transform::partition_udf;
 
 /// The plan that writes the rows of `input` into a table's data files; its result goes to
 /// [`data_files`](super::data_files).

@@ -416,7 +416,7 @@ async fn other_format_versions_are_not_written() {
     let upgraded = table.metadata().clone().into_builder(Some(old.to_string()));
     let upgraded = upgraded.upgrade_format_version(FormatVersion::V3).unwrap().build().unwrap().metadata;
     let new = format!("{}/metadata/00001-{}.metadata.json", table.metadata().location(), Uuid::new_v4());
-    crate::table::write_metadata(table.file_io(), &upgraded, &new).await.unwrap();
+    crate::table::metadata_text::write_metadata(table.file_io(), &upgraded, &new).await.unwrap();
     assert!(shop.warehouse.catalog().swap(&events(), old, &new).await.unwrap());
     let commit = shop.prepared(Operation::Append, vec![event_file("a", DAY, "view", 1)]).await;
     let e = shop.warehouse.commit(commit).await.unwrap_err();

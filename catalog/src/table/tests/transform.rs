@@ -10,6 +10,7 @@ use iceberg::transform::create_transform_function;
 
 use super::*;
 use crate::table::partition_value::{literal, literal_bytes};
+use crate::write::partition_udf;
 
 /// A few numbers of every size and sign, the same in every run.
 struct Random(u64);
