@@ -62,8 +62,8 @@ impl Error {
         self.kind
     }
 
-    /// The catalog's or storage's error inside a DataFusion error, if there is one, without its cause as a value: kinds survive
-    /// DataFusion's plans and streams.
+    /// The catalog's or storage's error inside a DataFusion error, if there is one, without its cause as a value: kinds
+    /// survive DataFusion's plans and streams.
     pub fn find(error: &DataFusionError) -> Option<Self> {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(e) = next {
@@ -100,7 +100,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// The error inside one of the iceberg crate, if it came from us: from the storage that the crate reads and writes through.
+/// The error inside one of the iceberg crate, if it came from us: from the storage that the crate reads and writes
+/// through.
 pub(crate) fn store_failure(e: &iceberg::Error) -> Option<&Error> {
     std::error::Error::source(e)?.downcast_ref()
 }

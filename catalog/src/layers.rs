@@ -61,7 +61,8 @@ fn no_file_names_a_layer_above_its_own() {
         let text = std::fs::read_to_string(&file).unwrap();
         for other in named(&text) {
             seen += 1;
-            // What has no name begins a list, `crate::{...}`, and a capital an item of the root: their layer is not told.
+            // What has no name begins a list, `crate::{...}`, and a capital an item of the root: their layer is not
+            // told.
             if other.is_empty() || other.starts_with(char::is_uppercase) {
                 wrong.push(format!("{} names crate::{other} without its folder", inside.display()));
             }

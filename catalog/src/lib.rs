@@ -1,8 +1,8 @@
 //! Iceberg tables: the catalog that finds them, the provider that reads them, the plan node that writes them and the
 //! commit that makes a write visible.
 //!
-//! Its folders are layers: `pointers`, above it `table`, then `write` and `read`, `row_level` and `metadata_tables`, `time_travel`, and
-//! `namespaces` on top. No file names a layer above its own.
+//! Its folders are layers: `pointers`, above it `table`, then `write` and `read`, `row_level` and `metadata_tables`,
+//! `time_travel`, and `namespaces` on top. No file names a layer above its own.
 //!
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
 pub mod bridge;

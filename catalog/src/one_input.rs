@@ -1,9 +1,10 @@
 //! What all operators with one input have in common.
 
-/// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) with one input and no expressions that are the same in each: `name`,
-/// `children`, `apply_expressions`, `replace_children` and `with_new_children`.
+/// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) with one input and no expressions that
+/// are the same in each: `name`, `children`, `apply_expressions`, `replace_children` and `with_new_children`.
 ///
-/// `input` is the field that has the input; the closure makes the operator anew over another one, as a DataFusion `Result<Self>`.
+/// `input` is the field that has the input; the closure makes the operator anew over another one, as a DataFusion
+/// `Result<Self>`.
 ///
 /// ```ignore
 /// impl ExecutionPlan for RowPositionExec {

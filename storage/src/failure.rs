@@ -12,8 +12,8 @@ pub(crate) const NO_VENDOR: &str = "this process knows no REST catalog to ask; g
 pub(crate) const ENDS_EARLY: &str = "ends before the end of bytes";
 
 impl Error {
-    /// The failure of a store somewhere inside `e`, the error of a library that reads or writes through one; `None` when no
-    /// store failed.
+    /// The failure of a store somewhere inside `e`, the error of a library that reads or writes through one; `None`
+    /// when no store failed.
     pub fn find(e: &(dyn StdError + 'static)) -> Option<Self> {
         let mut next = Some(e);
         while let Some(e) = next {

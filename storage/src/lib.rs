@@ -1,8 +1,9 @@
 //! Storage: where files are, on disks and in buckets, how they are reached, and what it means when they are not.
 //!
-//! One stack for all files of tables. [`Stores`] opens an object store for each bucket that a [`Location`] names, by one
-//! [`StorageConfig`]; DataFusion finds data files through it, and the iceberg crate metadata files. Buckets need not be known in
-//! advance, and no credential is ever part of a location, a plan or a message. Nothing here knows what is in the files.
+//! One stack for all files of tables. [`Stores`] opens an object store for each bucket that a [`Location`] names, by
+//! one [`StorageConfig`]; DataFusion finds data files through it, and the iceberg crate metadata files. Buckets need
+//! not be known in advance, and no credential is ever part of a location, a plan or a message. Nothing here knows what
+//! is in the files.
 //!
 //! ```
 //! use bergmill_storage::{ErrorKind, Location, Stores};

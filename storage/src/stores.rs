@@ -113,7 +113,8 @@ impl Stores {
         self.get(&address(url))
     }
 
-    /// Takes `store` for all that is at the address that `url` begins with, and returns the one that was used so far, if any.
+    /// Takes `store` for all that is at the address that `url` begins with, and returns the one that was used so far,
+    /// if any.
     pub fn register(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         self.lock().insert(address(url), store)
     }

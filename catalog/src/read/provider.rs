@@ -143,8 +143,8 @@ impl IcebergTable {
         Ok(files.into_iter().map(|(number, file)| (number, Arc::clone(&file), fits_all(&file))).collect())
     }
 
-    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are in all. The files
-    /// have numbers that are theirs in each scan if `tells_numbers`.
+    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are
+    /// in all. The files have numbers that are theirs in each scan if `tells_numbers`.
     async fn files_that_may_fit(&self, predicate: &Predicate, tells_numbers: bool) -> Result<(Vec<Numbered>, usize)> {
         let (metadata, only) = (self.table.metadata(), self.only.as_deref());
         let choice = FileChoice { predicate, metadata, only, tells_numbers };

@@ -1,7 +1,7 @@
 //! The files that make up a snapshot: what its manifests say is alive, with what a reader must know of each file.
 //!
-//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered. Those in which
-//! no file is wanted are not read; `pruning` decides which these are.
+//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered.
+//! Those in which no file is wanted are not read; `pruning` decides which these are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,11 +121,12 @@ impl StatementFiles {
         Ok(Arc::new(files))
     }
 
-    /// The data files of `snapshot` that are wanted, in manifest order, and how many data files it has in all. Manifests that list none of
-    /// them are not read, and count by what the manifest list says.
+    /// The data files of `snapshot` that are wanted, in manifest order, and how many data files it has in all.
+    /// Manifests that list none of them are not read, and count by what the manifest list says.
     ///
     /// # Errors
-    /// `Unsupported` if the snapshot has row-level deletes, `Corrupt` if numbers are told that would be others in another scan.
+    /// `Unsupported` if the snapshot has row-level deletes, `Corrupt` if numbers are told that would be others in
+    /// another scan.
     pub(crate) async fn chosen(
         &self,
         table: &Table,
@@ -188,7 +189,8 @@ fn needed<'a>(manifests: &'a [ManifestFile], choice: &FileChoice<'_>) -> impl It
     })
 }
 
-/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists deletes.
+/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists
+/// deletes.
 fn stated_files(manifest: &ManifestFile) -> Option<usize> {
     let counts = manifest.added_files_count.zip(manifest.existing_files_count);
     let (added, existing) = counts.filter(|_| manifest.content == ManifestContentType::Data)?;

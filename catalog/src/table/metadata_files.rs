@@ -29,7 +29,8 @@ type IcebergResult<T> = iceberg::Result<T>;
 /// Deletes in flight at once.
 const CONCURRENT_DELETES: usize = 16;
 
-/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's [`VendedTable`](bergmill_storage::VendedTable).
+/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's
+/// [`VendedTable`](bergmill_storage::VendedTable).
 const VENDED_TO: &str = "bergmill.vended-to";
 
 /// The iceberg crate's way to files, through `stores`.

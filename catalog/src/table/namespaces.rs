@@ -16,8 +16,9 @@ use crate::table::Warehouse;
 pub const CATALOG_NAME: &str = "bergmill";
 
 impl Warehouse {
-    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path. `catalog_name`
-    /// is [`CATALOG_NAME`], unless another engine made the file and keeps its tables under a name of its own.
+    /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path.
+    /// `catalog_name` is [`CATALOG_NAME`], unless another engine made the file and keeps its tables under a name of its
+    /// own.
     pub async fn open_local(folder: &Path, catalog_name: &str) -> Result<Self> {
         let catalog = SqlCatalog::open(folder.join("catalog.db"), catalog_name).await?;
         let location = format!("file://{}", folder.join("warehouse").display());

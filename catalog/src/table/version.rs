@@ -122,8 +122,8 @@ impl State {
     }
 }
 
-/// The snapshot that was current at a moment. The log tells, not the snapshots' own times: a rollback makes an old snapshot
-/// current again.
+/// The snapshot that was current at a moment. The log tells, not the snapshots' own times: a rollback makes an old
+/// snapshot current again.
 fn current_at(metadata: &TableMetadata, millis: i64) -> Result<&SnapshotRef> {
     let log = metadata.history();
     match log.iter().rev().find(|entry| entry.timestamp_ms <= millis) {

@@ -16,7 +16,8 @@ use crate::table::transform::{apply, canonical_type, result_type};
 /// Name of the function that [`partition_udf`] makes: `iceberg_partition('day', ts)`.
 pub const PARTITION_FUNCTION: &str = "iceberg_partition";
 
-/// The function `iceberg_partition(transform, column)`: the partition value of a column, as the table format defines it.
+/// The function `iceberg_partition(transform, column)`: the partition value of a column, as the table format defines
+/// it.
 ///
 /// The transform is its text in Iceberg's metadata (`day`, `bucket[16]`, `truncate[4]`) and must be a literal. The
 /// function has no state, so it travels in plans by name: register it wherever plans are decoded.

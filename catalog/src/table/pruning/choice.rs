@@ -26,7 +26,8 @@ pub(crate) struct FileChoice<'a> {
 }
 
 impl FileChoice<'_> {
-    /// Whether a file that the manifest lists may be wanted; `numbers` are theirs, if they are known without reading it.
+    /// Whether a file that the manifest lists may be wanted; `numbers` are theirs, if they are known without reading
+    /// it.
     pub(crate) fn may_list(&self, manifest: &ManifestFile, numbers: Option<Range<usize>>) -> bool {
         let Some(numbers) = numbers else { return true };
         let has_only = |only: &BTreeSet<usize>| only.range(numbers).next().is_some();
