@@ -120,3 +120,98 @@ fn only(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
         _ => Err(DataFusionError::Internal(format!("a node of ours has one input, not {}", inputs.len()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::compute::SortOptions;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+    use datafusion::datasource::source::DataSourceExec;
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::physical_plan::empty::EmptyExec;
+    use datafusion_proto::physical_plan::DefaultPhysicalProtoConverter;
+
+    use super::*;
+
+    /// What an `IcebergWriteExec` says of a table `id BIGINT, day DATE` that is partitioned by day and sorted by id.
+    const WRITE_SPEC: &str = concat!(
+        r#"{"data_location":"file:///wh/raw/t/data","hashed_paths":null,"#,
+        r#""schema":{"schema-id":0,"type":"struct","fields":["#,
+        r#"{"id":1,"name":"id","required":true,"type":"long"},{"id":2,"name":"day","required":false,"type":"date"}]},"#,
+        r#""partition_spec":{"spec-id":0,"fields":"#,
+        r#"[{"source-id":2,"field-id":1000,"name":"day","transform":"identity"}]},"#,
+        r#""sort_order":{"order-id":1,"fields":"#,
+        r#"[{"source-id":1,"transform":"identity","direction":"asc","null-order":"nulls-first"}]},"#,
+        r#""properties":{"write.distribution-mode":"hash"},"format_version":2,"#,
+        r#""write_id":"0197c3a1-9f2e-7a1b-8c3d-4e5f60718293","vended_to":null}"#,
+    );
+
+    fn columns() -> Arc<Schema> {
+        let fields = [Field::new("id", DataType::Int64, false), Field::new("day", DataType::Date32, true)];
+        Arc::new(Schema::new(Vec::from(fields)))
+    }
+
+    fn rows() -> Arc<dyn ExecutionPlan> {
+        Arc::new(EmptyExec::new(columns()))
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        bytes.escape_ascii().to_string()
+    }
+
+    fn encoded(node: &Arc<dyn ExecutionPlan>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PlanCodec::default().try_encode(Arc::clone(node), &mut bytes, &DefaultPhysicalProtoConverter {}).unwrap();
+        bytes
+    }
+
+    /// Names of the nodes of a plan, from the top.
+    fn names(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
+        let mut names = Vec::new();
+        let walked = plan.apply(|node| {
+            names.push(node.name().to_string());
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.unwrap();
+        names
+    }
+
+    /// What is in these bytes is what a scheduler of another build may send, or an executor of another build read: if
+    /// they change, so must the number in the node's tag.
+    #[track_caller]
+    fn check(node: Arc<dyn ExecutionPlan>, bytes: &[u8]) {
+        assert_eq!(text(&encoded(&node)), text(bytes));
+        let inputs: Vec<_> = node.children().into_iter().cloned().collect();
+        let context = TaskContext::default();
+        let codec = PlanCodec::default();
+        let arrived = codec.try_decode(bytes, &inputs, &context, &DefaultPhysicalProtoConverter {}).unwrap();
+        assert_eq!(names(&arrived), names(&node));
+        assert_eq!(text(&encoded(&arrived)), text(bytes));
+    }
+
+    #[test]
+    fn what_travels_keeps_its_bytes() {
+        let descending = SortOptions { descending: true, nulls_first: false };
+        let first = FirstRowExec::try_new(rows(), vec![1], vec![(0, descending)], "n".to_string()).unwrap();
+        check(Arc::new(first), br#"BERGMILL/first/1:{"keys":[1],"order":[[0,true,false]],"number":"n"}"#);
+
+        check(Arc::new(PropertyBarrierExec::new(rows())), b"BERGMILL/barrier/1:");
+
+        let source = Arc::new(ParquetSource::new(columns()));
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source).build();
+        let numbered = RowPositionExec::try_new(DataSourceExec::from_data_source(scan)).unwrap();
+        check(Arc::new(numbered), b"BERGMILL/position/1:");
+
+        let write = write::decode(WRITE_SPEC.as_bytes(), rows()).unwrap();
+        check(write, format!("BERGMILL/write/1:{WRITE_SPEC}").as_bytes());
+    }
+
+    /// The plan inside is in DataFusion's own format, which a release of DataFusion may change.
+    #[test]
+    fn a_whole_query_keeps_its_bytes() {
+        let whole = WholeQueryExec::try_new(rows(), 2).unwrap();
+        let bytes = b"\x1a\x1c\n\x18\n\x08\n\x02id\x12\x02R\x00\n\x0c\n\x03day\x12\x03\x8a\x01\x00\x18\x01\x10\x01";
+        check(Arc::new(whole), &[WHOLE_TAG, bytes].concat());
+    }
+}

@@ -318,3 +318,39 @@ fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::commo
         datafusion::logical_expr::ColumnarValue::Array(_) => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
+
+    use super::*;
+
+    /// Whether the columns of a plan may be null, and those of its `VALUES`.
+    fn nullable(plan: &LogicalPlan) -> (Vec<bool>, Vec<bool>) {
+        let of = |schema: &DFSchema| schema.fields().iter().map(|f| f.is_nullable()).collect();
+        let mut values = Vec::new();
+        let found = plan.apply(|node| {
+            if let LogicalPlan::Values(found) = node {
+                values = of(&found.schema);
+            }
+            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        });
+        found.unwrap();
+        (of(plan.schema()), values)
+    }
+
+    #[test]
+    fn values_of_required_columns_may_be_null_until_they_are_written() {
+        let required = |name| Field::new(name, arrow::datatypes::DataType::Int64, false);
+        let schema = arrow::datatypes::Schema::new(vec![required("a"), required("b")]);
+        let schema = Arc::new(DFSchema::try_from(schema).unwrap());
+        let rows = vec![vec![lit(1i64), lit(datafusion::common::ScalarValue::Int64(None))]];
+        let values = LogicalPlanBuilder::values_with_schema(rows, &schema).unwrap();
+        let plan = values.project([col("column2"), col("column1")]).unwrap().build().unwrap();
+        assert_eq!(nullable(&plan), (vec![false; 2], vec![false; 2]));
+        assert_eq!(nullable(&with_nullable_values(plan).unwrap()), (vec![true; 2], vec![true; 2]));
+
+        let query = LogicalPlanBuilder::empty(true).project([lit(1i64).alias("a")]).unwrap().build().unwrap();
+        assert_eq!(with_nullable_values(query.clone()).unwrap(), query);
+    }
+}

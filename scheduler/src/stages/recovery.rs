@@ -1,13 +1,15 @@
 //! Queries that cannot go on: executors were lost with what they had made, or nothing happens any more.
 //!
-//! Ballista repeats the tasks that a lost executor was running. It also makes again what the executor had finished, stage by stage, and there both planners of
-//! version 55 are wrong. After the adaptive one the rows of the repeated stage are refused ("Can't find active stage to update stage
-//! outputs"), and the query waits for ever (apache/datafusion-ballista#1986). After the static one a stage that is rolled back leaves what it
-//! had passed on already, so that rows are counted twice. So a query has lost rows as soon as a stage is rolled back or repeated, whatever Ballista makes of
-//! it: it is cancelled and restarts, and no answer is taken from it. No rows were given until then.
+//! Ballista repeats the tasks that a lost executor was running. It also makes again what the executor had finished,
+//! stage by stage, and there both planners of version 55 are wrong. After the adaptive one the rows of the repeated
+//! stage are refused ("Can't find active stage to update stage outputs"), and the query waits for ever
+//! (apache/datafusion-ballista#1986). After the static one a stage that is rolled back leaves what it had passed on
+//! already, so that rows are counted twice. So a query has lost rows as soon as a stage is rolled back or repeated,
+//! whatever Ballista makes of it: it is cancelled and restarts, and no answer is taken from it. No rows were given
+//! until then.
 //!
-//! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more memory than a container may have
-//! would end all executors, one after the other, for ever.
+//! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more
+//! memory than a container may have would end all executors, one after the other, for ever.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,7 +27,8 @@ use crate::stages::order;
 /// How often a running query is polled.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// So often a query begins, or one of its tasks, before the loss of executors is its end. Spark gives up a task after as many failures.
+/// So often a query begins, or one of its tasks, before the loss of executors is its end. Spark gives up a task after
+/// as many failures.
 pub(crate) const MAX_ATTEMPTS: usize = 4;
 
 /// Why a query cannot go on.
@@ -73,17 +76,17 @@ impl Scheduler {
     /// What a query has lost until now, be it running or over.
     pub(crate) async fn loss(&self, id: &JobId) -> Result<Option<Loss>> {
         if let Some(query) = self.server.state.task_manager.get_running_job_cache().get(id) {
-            return Ok(loss(query.execution_graph.read().await.as_ref()));
+            return Ok(loss(query.execution_graph.read().await.stages()));
         }
         let graph = self.jobs.get_execution_graph(id).await?;
-        Ok(graph.and_then(|graph| loss(graph.as_ref())))
+        Ok(graph.and_then(|graph| loss(graph.stages())))
     }
 
     /// Why the rows of these stages may not be the answer of a query that is over, which asks for an order or does not.
     ///
-    /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another plan then, such as a join with
-    /// its sides swapped, it runs stages for that, and takes the rows of whichever of them ends last for the answer. So the stage
-    /// that an answer is of must have read all others.
+    /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another
+    /// plan then, such as a join with its sides swapped, it runs stages for that, and takes the rows of whichever of
+    /// them ends last for the answer. So the stage that an answer is of must have read all others.
     pub(crate) async fn misplaced(
         &self,
         id: &JobId,
@@ -125,8 +128,18 @@ impl Scheduler {
 }
 
 impl Standstill {
-    /// After so many polls that find the same, nothing will come of the query. Between two events of its life a query stands still for
-    /// a moment.
+    /// Of a query of which no task runs, and `waiting` tasks could.
+    fn of(stages: &HashMap<usize, ExecutionStage>, waiting: usize) -> Self {
+        let resolved = stages.values().any(|stage| matches!(stage, ExecutionStage::Resolved(_)));
+        let is_done = |stage: &ExecutionStage| matches!(stage, ExecutionStage::Successful(_));
+        let (done, open): (Vec<_>, Vec<_>) = stages.iter().partition(|(_, stage)| is_done(stage));
+        let mut stages: Vec<usize> = open.into_iter().map(|(id, _)| *id).collect();
+        stages.sort_unstable();
+        Self { done: done.len(), stages, can_start: resolved || waiting > 0 }
+    }
+
+    /// After so many polls that find the same, nothing will come of the query. Between two events of its life a query
+    /// stands still for a moment.
     fn polls(&self) -> usize {
         if self.can_start { 10 } else { 2 }
     }
@@ -159,20 +172,13 @@ fn unread(stages: &HashMap<usize, ExecutionStage>, answer: &BTreeSet<usize>) -> 
 /// Whether no task of a query runs, though it is not over.
 fn standstill(graph: &dyn ExecutionGraph) -> Option<Standstill> {
     let is_over = !matches!(graph.status().status, Some(job_status::Status::Running(_)));
-    if is_over || !graph.running_tasks().is_empty() {
-        return None;
-    }
-    let resolved = graph.stages().values().any(|stage| matches!(stage, ExecutionStage::Resolved(_)));
-    let can_start = resolved || graph.available_tasks() > 0;
-    let is_done = |stage: &ExecutionStage| matches!(stage, ExecutionStage::Successful(_));
-    let (done, open): (Vec<_>, Vec<_>) = graph.stages().iter().partition(|(_, stage)| is_done(stage));
-    let mut stages: Vec<usize> = open.into_iter().map(|(id, _)| *id).collect();
-    stages.sort_unstable();
-    Some(Standstill { done: done.len(), stages, can_start })
+    let stands = !is_over && graph.running_tasks().is_empty();
+    stands.then(|| Standstill::of(graph.stages(), graph.available_tasks()))
 }
 
-fn loss(graph: &dyn ExecutionGraph) -> Option<Loss> {
-    let mut stages = graph.stages().values();
+/// What a query with these stages has lost.
+fn loss(stages: &HashMap<usize, ExecutionStage>) -> Option<Loss> {
+    let mut stages = stages.values();
     if stages.clone().any(|stage| matches!(stage, ExecutionStage::Running(s) if most_lost(s) >= MAX_ATTEMPTS)) {
         return Some(Loss::Executors);
     }
@@ -206,4 +212,94 @@ fn was_lost(task: &TaskInfo) -> bool {
         &task.task_status,
         task_status::Status::Failed(FailedTask { failed_reason: Some(FailedReason::ResultLost(_)), .. })
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use ballista_core::serde::protobuf::ExecutionError;
+    use ballista_scheduler::state::execution_stage::{ResolvedStage, StageOutput, SuccessfulStage, UnresolvedStage};
+
+    use super::*;
+    use crate::stages::made_up::{failed, resolved, running, stages, successful, task, unresolved};
+
+    fn lost() -> task_status::Status {
+        failed(FailedReason::ResultLost(Default::default()))
+    }
+
+    fn finished(task: TaskInfo) -> TaskInfo {
+        TaskInfo { finish_time: 1, ..task }
+    }
+
+    fn check(made: Vec<ExecutionStage>, expected: Option<Loss>) {
+        assert_eq!(loss(&stages(made)), expected);
+    }
+
+    #[test]
+    fn a_query_has_lost_rows_when_what_was_finished_is_to_be_made_again() {
+        check(vec![], None);
+        check(vec![running(1, vec![task(&[0], lost())])], None);
+        check(vec![running(1, vec![finished(task(&[0], lost()))])], Some(Loss::Rows));
+        check(vec![successful(1, vec![finished(task(&[0], lost()))])], Some(Loss::Rows));
+        // Another failure is not a loss, and is repeated or reported by itself.
+        let error = failed(FailedReason::ExecutionError(ExecutionError {}));
+        check(vec![running(1, vec![finished(task(&[0], error))])], None);
+        // Stages that begin again have lost what they had, whatever is known of their tasks.
+        check(vec![successful(1, vec![]), running(2, vec![])], None);
+        let ExecutionStage::Running(again) = running(2, vec![]) else { unreachable!() };
+        let again = ExecutionStage::Running(RunningStage { stage_attempt_num: 1, ..again });
+        check(vec![successful(1, vec![]), again], Some(Loss::Rows));
+        let ExecutionStage::Resolved(again) = resolved(2) else { unreachable!() };
+        check(vec![ExecutionStage::Resolved(ResolvedStage { stage_attempt_num: 1, ..again })], Some(Loss::Rows));
+        let ExecutionStage::UnResolved(again) = unresolved(2) else { unreachable!() };
+        check(vec![ExecutionStage::UnResolved(UnresolvedStage { stage_attempt_num: 1, ..again })], Some(Loss::Rows));
+    }
+
+    #[test]
+    fn a_query_whose_one_part_was_lost_too_often_ends() {
+        let lost = |partitions: &[&[usize]]| {
+            vec![running(1, partitions.iter().map(|partitions| task(partitions, lost())).collect())]
+        };
+        check(lost(&[&[0], &[0], &[0]]), None);
+        check(lost(&[&[0], &[1], &[2], &[3]]), None);
+        // A task may have several partitions, and others each time.
+        check(lost(&[&[0, 1], &[1, 2], &[1], &[0, 1]]), Some(Loss::Executors));
+    }
+
+    /// A stage that has read these.
+    fn reads(stage: ExecutionStage, inputs: &[usize]) -> ExecutionStage {
+        let inputs = inputs.iter().map(|id| (*id, StageOutput::new())).collect();
+        match stage {
+            ExecutionStage::Successful(stage) => ExecutionStage::Successful(SuccessfulStage { inputs, ..stage }),
+            other => other,
+        }
+    }
+
+    #[test]
+    fn an_answer_has_read_all_other_stages() {
+        let done = |id| successful(id, vec![]);
+        let all = stages(vec![done(1), reads(done(2), &[1]), done(3), reads(done(4), &[2, 3]), done(5)]);
+        let check = |answer: &[usize], expected: &[usize]| {
+            let set = |ids: &[usize]| ids.iter().copied().collect::<BTreeSet<usize>>();
+            assert_eq!(unread(&all, &set(answer)), set(expected), "{answer:?}");
+        };
+        check(&[4], &[5]);
+        check(&[4, 5], &[]);
+        check(&[2], &[3, 4, 5]);
+        check(&[], &[1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_standstill_names_the_stages_that_are_not_done() {
+        let check = |made: Vec<ExecutionStage>, waiting: usize, polls: usize, text: &str| {
+            let found = Standstill::of(&stages(made), waiting);
+            assert_eq!((found.polls(), found.to_string().as_str()), (polls, text));
+        };
+        let open = || vec![successful(1, vec![]), unresolved(3), running(2, vec![])];
+        check(open(), 0, 2, "nothing of it runs, and nothing can start; unfinished stages: 2, 3");
+        check(open(), 1, 10, "nothing of it runs, and nothing is started; unfinished stages: 2, 3");
+        check(vec![resolved(7)], 0, 10, "nothing of it runs, and nothing is started; unfinished stages: 7");
+        // What has got on since is another standstill.
+        let before = Standstill::of(&stages(vec![running(1, vec![]), unresolved(2)]), 0);
+        assert_ne!(before, Standstill::of(&stages(vec![successful(1, vec![]), unresolved(2)]), 0));
+    }
 }

@@ -1,10 +1,11 @@
 //! Which vcores of the executors are free.
 //!
-//! Ballista 55 keeps a number for each executor, takes from it what a task is given, and gives back what the task's last status says. Of a
-//! task whose stage was rolled back, because an executor was lost that held what the stage reads, nothing is given back: its status finds no
-//! such task. The vcores of the executors that are left are lost one after the other, until nothing can run any more (akin to
-//! apache/datafusion-ballista#2418, which is about tasks that are cancelled). So what is free is counted anew, from the tasks that run, each
-//! time that tasks are given out; and nothing that says "these are free again" is relied upon.
+//! Ballista 55 keeps a number for each executor, takes from it what a task is given, and gives back what the task's
+//! last status says. Of a task whose stage was rolled back, because an executor was lost that held what the stage
+//! reads, nothing is given back: its status finds no such task. The vcores of the executors that are left are lost one
+//! after the other, until nothing can run any more (akin to apache/datafusion-ballista#2418, which is about tasks that
+//! are cancelled). So what is free is counted anew, from the tasks that run, each time that tasks are given out; and
+//! nothing that says "these are free again" is relied upon.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use tokio::sync::Mutex;
 
 use crate::stages::Gate;
 
-/// The executors, as Ballista keeps them in memory, but for the vcores that are free. Stages pass the [`Gate`] before their tasks are
-/// given out.
+/// The executors, as Ballista keeps them in memory, but for the vcores that are free. Stages pass the [`Gate`] before
+/// their tasks are given out.
 pub(crate) struct CountedVcores {
     inner: InMemoryClusterState,
     gate: Arc<Gate>,
@@ -54,11 +55,7 @@ impl ClusterState for CountedVcores {
     ) -> Result<Vec<BoundTask>> {
         let mut known = self.executors.lock().await;
         let busy = busy(&active_jobs).await;
-        let freed = known.iter_mut().map(|(id, vcores)| {
-            let free = vcores.total.saturating_sub(busy.get(id).copied().unwrap_or(0)).max(vcores.free);
-            (id.clone(), free - std::mem::replace(&mut vcores.free, free))
-        });
-        self.inner.unbind_tasks(freed.collect()).await?;
+        self.inner.unbind_tasks(freed(&mut known, &busy)).await?;
         let active_jobs = self.gate.let_through(active_jobs).await;
         let bound = self.inner.bind_schedulable_tasks(distribution, active_jobs, executors).await?;
         for (id, task) in &bound {
@@ -120,18 +117,81 @@ impl ClusterState for CountedVcores {
 
 /// The vcores that running tasks have, by their executors' ids.
 async fn busy(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
-    let mut busy = HashMap::<String, u32>::new();
+    let mut busy = HashMap::new();
     for graph in jobs.values().map(|job| &job.execution_graph) {
-        let graph = graph.read().await;
-        let stages = graph.stages().values().filter_map(|stage| match stage {
-            ExecutionStage::Running(stage) => Some(stage),
-            _ => None,
-        });
-        for task in stages.flat_map(|stage| &stage.task_infos) {
-            if let task_status::Status::Running(RunningTask { executor_id }) = &task.task_status {
-                *busy.entry(executor_id.clone()).or_default() += task.vcores_consumed;
-            }
-        }
+        add_busy(&mut busy, graph.read().await.stages());
     }
     busy
+}
+
+/// Adds the vcores that running tasks of a query have.
+fn add_busy(busy: &mut HashMap<String, u32>, stages: &HashMap<usize, ExecutionStage>) {
+    let running = stages.values().filter_map(|stage| match stage {
+        ExecutionStage::Running(stage) => Some(stage),
+        _ => None,
+    });
+    for task in running.flat_map(|stage| &stage.task_infos) {
+        if let task_status::Status::Running(RunningTask { executor_id }) = &task.task_status {
+            *busy.entry(executor_id.clone()).or_default() += task.vcores_consumed;
+        }
+    }
+}
+
+/// The vcores that no task has and that were not known to be free, which they are from now on.
+fn freed(known: &mut HashMap<String, Vcores>, busy: &HashMap<String, u32>) -> Vec<ExecutorSlot> {
+    let freed = known.iter_mut().map(|(id, vcores)| {
+        let free = vcores.total.saturating_sub(busy.get(id).copied().unwrap_or(0)).max(vcores.free);
+        (id.clone(), free - std::mem::replace(&mut vcores.free, free))
+    });
+    freed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ballista_core::serde::protobuf::SuccessfulTask;
+    use ballista_core::serde::protobuf::failed_task::FailedReason;
+
+    use super::*;
+    use crate::stages::made_up::{failed, resolved, running, stages, successful, task};
+
+    fn on(executor: &str) -> task_status::Status {
+        task_status::Status::Running(RunningTask { executor_id: executor.to_string() })
+    }
+
+    #[test]
+    fn tasks_that_run_have_their_vcores_and_no_others() {
+        let ended = SuccessfulTask { executor_id: "a".to_string(), ..SuccessfulTask::default() };
+        let ended = task_status::Status::Successful(ended);
+        let mut busy = HashMap::new();
+        let tasks = vec![
+            task(&[0, 1], on("a")),
+            task(&[2], on("b")),
+            task(&[3], ended),
+            task(&[3], failed(FailedReason::ResultLost(Default::default()))),
+        ];
+        add_busy(&mut busy, &stages(vec![running(2, tasks), successful(1, vec![task(&[0], on("a"))]), resolved(3)]));
+        assert_eq!(busy, [("a".to_string(), 2), ("b".to_string(), 1)].into());
+        add_busy(&mut busy, &stages(vec![running(1, vec![task(&[0], on("a"))])]));
+        assert_eq!(busy["a"], 3);
+    }
+
+    #[test]
+    fn what_no_task_has_is_free() {
+        // Of four vcores, those that Ballista takes for free and those that tasks have; what is freed, and free then.
+        let check = |free: u32, busy: u32, expected: (u32, u32)| {
+            let mut known = HashMap::from([("a".to_string(), Vcores { total: 4, free })]);
+            let freed = freed(&mut known, &HashMap::from([("a".to_string(), busy)]));
+            assert_eq!((freed, known["a"].free), (vec![("a".to_string(), expected.0)], expected.1), "{free} {busy}");
+        };
+        check(0, 4, (0, 0));
+        check(0, 1, (3, 3));
+        check(1, 3, (0, 1));
+        // Of a stage that was rolled back nothing was given back.
+        check(1, 0, (3, 4));
+        // A task that was called back may run for a moment yet: what was given out as free stays so.
+        check(4, 2, (0, 4));
+        check(0, 9, (0, 0));
+        let mut known = HashMap::from([("a".to_string(), Vcores { total: 4, free: 2 })]);
+        assert_eq!(freed(&mut known, &HashMap::from([("gone".to_string(), 3)])), [("a".to_string(), 2)]);
+    }
 }

@@ -260,6 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_partition_clause_are_those_of_partitions() {
+        let by = |value: ScalarValue| Replaced::by_values(&[("day".to_string(), value)]);
+        let check = |value: ScalarValue, expected: Option<Datum>| {
+            let Ok(Replaced::Where(values)) = by(value.clone()) else { panic!("{value:?}") };
+            assert_eq!(values, [condition("day", expected)], "{value:?}");
+        };
+        check(ScalarValue::Date32(Some(DAY)), Some(Datum::date(DAY)));
+        check(ScalarValue::Utf8View(Some("view".to_string())), Some(Datum::string("view")));
+        check(ScalarValue::Int16(Some(-7)), Some(Datum::int(-7)));
+        // Whatever its type.
+        check(ScalarValue::Null, None);
+        check(ScalarValue::Date64(None), None);
+        let e = by(ScalarValue::Date64(Some(0))).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+        assert_eq!(e.to_string(), "PARTITION (day = 1970-01-01): a Date64 is no partition value");
+        assert!(matches!(Replaced::by_values(&[]), Ok(Replaced::Where(values)) if values.is_empty()));
+    }
+
+    #[test]
     fn conditions_choose_partitions_by_any_of_their_fields() {
         let view_today = file_in(partition(Some(DAY), Some("view")));
         let cart_today = file_in(partition(Some(DAY), Some("add_cart")));
