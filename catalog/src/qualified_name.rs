@@ -7,8 +7,8 @@ use iceberg::{NamespaceIdent, TableIdent};
 
 /// The name of a table or view together with that of its namespace.
 ///
-/// It stands for the iceberg crate's `TableIdent` wherever that is asked for, so that who calls the catalog need not name the
-/// crate's types.
+/// It stands for the iceberg crate's `TableIdent` wherever that is asked for, so that who calls the catalog need not
+/// name the crate's types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QualifiedName(TableIdent);
 

@@ -1,7 +1,8 @@
 //! Batches that take no more memory than their rows, before an operator that keeps them all.
 //!
-//! An exchange gathers text in buffers of a megabyte and passes each on with the batch that began to fill it. A sort that
-//! keeps such batches is charged for, and holds, several times what its rows take, and spills to disk that much earlier.
+//! An exchange gathers text in buffers of a megabyte and passes each on with the batch that began to fill it. A sort
+//! that keeps such batches is charged for, and holds, several times what its rows take, and spills to disk that much
+//! earlier.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What went wrong in a task, from the executor to the scheduler.
 //!
-//! Ballista reports the failure of a task as text, in the form of Rust's `Debug`, several layers deep. What the scheduler needs to
-//! know of it is a kind and a message, as if the plan had run in its own process; so an executor puts these two into the text, in
-//! a form that nothing in a message can be mistaken for.
+//! Ballista reports the failure of a task as text, in the form of Rust's `Debug`, several layers deep. What the
+//! scheduler needs to know of it is a kind and a message, as if the plan had run in its own process; so an executor
+//! puts these two into the text, in a form that nothing in a message can be mistaken for.
 
 use std::fmt;
 

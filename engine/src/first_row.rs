@@ -55,8 +55,8 @@ struct Wire {
 }
 
 impl FirstRowExec {
-    /// `keys` are columns of `input`, at least one, and `order` says by which columns of it a row comes first; `number` is the
-    /// name of the added column.
+    /// `keys` are columns of `input`, at least one, and `order` says by which columns of it a row comes first; `number`
+    /// is the name of the added column.
     ///
     /// # Errors
     /// `Internal` if there is no key, or no such column.

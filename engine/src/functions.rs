@@ -30,8 +30,9 @@ pub fn window_functions() -> Vec<Arc<WindowUDF>> {
     with_nulls_ignored(ballista_window_functions())
 }
 
-/// All functions, for an executor. They have the settings of the session that planned them, as in it: a plan names a function and does
-/// not say with which settings it was planned, and `to_timestamp` takes the time zone of its result's type from there.
+/// All functions, for an executor. They have the settings of the session that planned them, as in it: a plan names a
+/// function and does not say with which settings it was planned, and `to_timestamp` takes the time zone of its result's
+/// type from there.
 pub fn function_registry() -> BallistaFunctionRegistry {
     let settings = cluster_config(1);
     let planned = |function: Arc<ScalarUDF>| {

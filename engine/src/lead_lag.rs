@@ -1,7 +1,7 @@
 //! `lead` and `lag`, right with `IGNORE NULLS`.
 //!
-//! DataFusion 55 computes them row by row where it can, and then loses count of the rows that `lead(x, n) IGNORE NULLS` passes over. Over all rows
-//! of a partition at once they are right, so with `IGNORE NULLS` they are computed so.
+//! DataFusion 55 computes them row by row where it can, and then loses count of the rows that `lead(x, n) IGNORE NULLS`
+//! passes over. Over all rows of a partition at once they are right, so with `IGNORE NULLS` they are computed so.
 
 use std::ops::Range;
 use std::sync::Arc;

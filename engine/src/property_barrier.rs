@@ -17,7 +17,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SendableRecordBatchStream,
 };
 
-/// The rows of its input, in as many partitions, of which nothing else is known: no order, no keys, no constant or equal columns.
+/// The rows of its input, in as many partitions, of which nothing else is known: no order, no keys, no constant or
+/// equal columns.
 #[derive(Debug)]
 pub struct PropertyBarrierExec {
     input: Arc<dyn ExecutionPlan>,

@@ -1,9 +1,9 @@
 //! Whether a plan that is sent away arrives as the plan that was made.
 //!
-//! Plans travel as protobuf messages of `datafusion-proto`, which do not carry everything: `IGNORE NULLS` and `FILTER` of a window
-//! function, the settings that a function was planned with. A plan that lost
-//! something still runs, and answers another query. So a plan is decoded again where it was encoded, as an executor would decode
-//! it, and compared node by node before it is sent.
+//! Plans travel as protobuf messages of `datafusion-proto`, which do not carry everything: `IGNORE NULLS` and `FILTER`
+//! of a window function, the settings that a function was planned with. A plan that lost something still runs, and
+//! answers another query. So a plan is decoded again where it was encoded, as an executor would decode it, and compared
+//! node by node before it is sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -166,8 +166,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Without what a scan says of the order in which it reads row groups, which changes no row and does not travel, and of what it
-/// derives from its filter.
+/// Without what a scan says of the order in which it reads row groups, which changes no row and does not travel, and of
+/// what it derives from its filter.
 fn without_hints(mut shown: String) -> String {
     const HINTS: [&str; 4] =
         [", sort_order_for_reorder=", ", reverse_row_groups=", ", dynamic_rg_pruning=", ", pruning_predicate="];

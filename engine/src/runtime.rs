@@ -19,8 +19,9 @@ pub(crate) const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit(pub usize);
 
-/// A runtime that reads and writes files by `stores`, and spills to `spill_dir` when its operators would pass `limit`. Without a limit nothing spills for lack
-/// of memory: Ballista puts its own pool, sized by vcores, over an executor's runtime.
+/// A runtime that reads and writes files by `stores`, and spills to `spill_dir` when its operators would pass `limit`.
+/// Without a limit nothing spills for lack of memory: Ballista puts its own pool, sized by vcores, over an executor's
+/// runtime.
 pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>> {
     let registry = Arc::new(Registry(stores));
     let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir).with_object_store_registry(registry);

@@ -38,9 +38,10 @@ fn common(config: SessionConfig) -> SessionConfig {
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.execution.time_zone", "UTC")
-        // It compares nullability too, of which logical and physical expressions make different guesses; results are nullable.
+        // It compares nullability too, of which logical and physical expressions make different guesses; results are
+        // nullable.
         .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true)
-        // One batch a spill file. An exchange that has two spill files open at once can wait for ever on the one without
-        // batches, which a file that is closed after its first batch cannot cause: apache/datafusion#24883.
+        // One batch a spill file. An exchange that has two spill files open at once can wait for ever on the one
+        // without batches, which a file that is closed after its first batch cannot cause: apache/datafusion#24883.
         .set_usize("datafusion.execution.max_spill_file_size_bytes", 1)
 }

@@ -1,8 +1,9 @@
 //! Memory that sorts keep free for merging.
 //!
-//! A sort gathers rows until the pool has no more for it, and then merges what it has gathered, which takes memory again, for keys and for the
-//! batches between. DataFusion sets 10 MiB aside for that (`sort_spill_reservation_bytes`) whatever the pool is, too little for a merge of a
-//! hundred megabytes whose keys are most of its rows, and too much for many sorts in a small pool. Here the sorts of a task share half of its memory for their merges.
+//! A sort gathers rows until the pool has no more for it, and then merges what it has gathered, which takes memory
+//! again, for keys and for the batches between. DataFusion sets 10 MiB aside for that (`sort_spill_reservation_bytes`)
+//! whatever the pool is, too little for a merge of a hundred megabytes whose keys are most of its rows, and too much
+//! for many sorts in a small pool. Here the sorts of a task share half of its memory for their merges.
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::first_row::FirstRowExec;
 
-/// How many sorts of a plan may spill, each partition of an operator being one. The operator that keeps the first row of each key sorts when its table does not fit.
+/// How many sorts of a plan may spill, each partition of an operator being one. The operator that keeps the first row
+/// of each key sorts when its table does not fit.
 pub fn count_sorts(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let mut sorts = 0;
     // The closure never fails.
@@ -64,8 +66,8 @@ mod tests {
 
     use super::*;
 
-    /// With 10 MiB set aside, the day's purchases of ten million events did not fit into a pool of 170 MB: their keys are larger than the rows, and it
-    /// is the first row of each key that sorts them.
+    /// With 10 MiB set aside, the day's purchases of ten million events did not fit into a pool of 170 MB: their keys
+    /// are larger than the rows, and it is the first row of each key that sorts them.
     #[test]
     fn all_that_may_sort_shares_half_of_the_memory() {
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true)]));

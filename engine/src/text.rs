@@ -1,5 +1,5 @@
-//! Text as others expect it. Inside one process columns of text are views (`Utf8View`): 16 bytes a value that point into
-//! buffers shared by many rows. A batch of twenty rows may keep megabytes alive so, and would carry them all along
+//! Text as others expect it. Inside one process columns of text are views (`Utf8View`): 16 bytes a value that point
+//! into buffers shared by many rows. A batch of twenty rows may keep megabytes alive so, and would carry them all along
 //! to another process; and clients know plain text better. At the border views become text with its own bytes.
 
 use std::sync::Arc;

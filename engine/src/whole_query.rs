@@ -37,11 +37,12 @@ use crate::runtime::NAMED_CONSUMERS;
 use crate::sort_memory::{count_sorts, with_runtime};
 use crate::text::{plain_text, without_views};
 
-/// A whole plan as one operator. Its first partition has all rows; the others are empty, and there are as many as the plan
-/// uses vcores, because Ballista gives a task the memory and the slots of its partitions.
+/// A whole plan as one operator. Its first partition has all rows; the others are empty, and there are as many as the
+/// plan uses vcores, because Ballista gives a task the memory and the slots of its partitions.
 ///
-/// Its input says which partition is the first: Ballista may give the partitions to several tasks, and takes from a task's leaves
-/// those that are not the task's. One row in the first partition of the input stands for the query, and goes where that goes.
+/// Its input says which partition is the first: Ballista may give the partitions to several tasks, and takes from a
+/// task's leaves those that are not the task's. One row in the first partition of the input stands for the query, and
+/// goes where that goes.
 #[derive(Debug)]
 pub struct WholeQueryExec {
     plan: Arc<dyn ExecutionPlan>,
@@ -94,8 +95,9 @@ impl WholeQueryExec {
     }
 }
 
-/// The task's memory in one pool for all operators of the plan. Ballista's pool gives each operator that can spill an equal
-/// share from the start: right for the few operators of a stage, but a whole plan has many that are not busy at a time.
+/// The task's memory in one pool for all operators of the plan. Ballista's pool gives each operator that can spill an
+/// equal share from the start: right for the few operators of a stage, but a whole plan has many that are not busy at a
+/// time.
 fn with_shared_memory(context: &TaskContext, sorts: usize) -> Result<TaskContext> {
     let runtime = context.runtime_env();
     let runtime = match runtime.memory_pool.memory_limit() {

@@ -1,7 +1,8 @@
 //! `to_timestamp` and its like, with rows of the type that they promise.
 //!
-//! In a session with a time zone these functions promise times of that zone. Over a column of text and with formats, DataFusion 55 returns
-//! times without a zone, of the same instants. The rows then do not fit their schema, and the query fails.
+//! In a session with a time zone these functions promise times of that zone. Over a column of text and with formats,
+//! DataFusion 55 returns times without a zone, of the same instants. The rows then do not fit their schema, and the
+//! query fails.
 
 use std::sync::Arc;
 

@@ -14,9 +14,9 @@ use futures::StreamExt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The schema of a query's rows as clients get them, from the plan that one process would run: text without views, and every
-/// column nullable. Plans disagree about nullability often enough that a promise of NOT NULL would break, and clients that
-/// were promised one schema reject another.
+/// The schema of a query's rows as clients get them, from the plan that one process would run: text without views, and
+/// every column nullable. Plans disagree about nullability often enough that a promise of NOT NULL would break, and
+/// clients that were promised one schema reject another.
 pub(crate) fn announced(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
     nullable(&plan.schema())
 }
@@ -28,9 +28,9 @@ pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Rows of this process as clients get them: with the announced schema, and with errors that have the front door's kinds. A panic on
-/// the way, as readers of damaged files may have, is an error too, as it is on executors; else the client would see its
-/// connection break.
+/// Rows of this process as clients get them: with the announced schema, and with errors that have the front door's
+/// kinds. A panic on the way, as readers of damaged files may have, is an error too, as it is on executors; else the
+/// client would see its connection break.
 pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let announced = Arc::clone(&schema);
     let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
@@ -40,7 +40,8 @@ pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) ->
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-/// The batch with the types that were announced. Plans for several processes may compute a decimal wider than the plan for one.
+/// The batch with the types that were announced. Plans for several processes may compute a decimal wider than the plan
+/// for one.
 pub(crate) fn conform(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let column = |(column, field): (&ArrayRef, &Arc<Field>)| {

@@ -15,8 +15,8 @@ pub struct SchedulerConfig {
     pub listen: SocketAddr,
     /// An executor that is silent for so long is lost; its tasks run elsewhere.
     pub executor_timeout: Duration,
-    /// A query that reads no more bytes of data files, and is not expected to look at many pairs of rows, is answered in the
-    /// scheduler's own process.
+    /// A query that reads no more bytes of data files, and is not expected to look at many pairs of rows, is answered
+    /// in the scheduler's own process.
     pub local_query_bytes: u64,
     /// Memory that queries in the scheduler's own process may hold before they spill, in bytes.
     pub local_memory_bytes: usize,

@@ -1,7 +1,7 @@
 //! The scheduler's error: a kind that says what the caller can do, and the whole message, causes included.
 //!
-//! The errors of all layers below become this one here, by `From`, so that `?` does the rest; and it becomes the gateway's here,
-//! which `impl Backend` asks for.
+//! The errors of all layers below become this one here, by `From`, so that `?` does the rest; and it becomes the
+//! gateway's here, which `impl Backend` asks for.
 
 use std::fmt;
 
@@ -124,7 +124,8 @@ impl From<Failure> for Error {
     }
 }
 
-/// An error of planning or of running a plan: the one of ours that is inside, if there is one, or else what DataFusion reports.
+/// An error of planning or of running a plan: the one of ours that is inside, if there is one, or else what DataFusion
+/// reports.
 impl From<DataFusionError> for Error {
     fn from(e: DataFusionError) -> Self {
         if let Some(ours) = Self::find(&e) {

@@ -1,7 +1,7 @@
 //! The threads on which queries run in the scheduler's process.
 //!
-//! They are not those that serve executors and clients: an operator may compute for long before it lets others have its thread, and a
-//! heartbeat that waits for it makes an executor look lost.
+//! They are not those that serve executors and clients: an operator may compute for long before it lets others have its
+//! thread, and a heartbeat that waits for it makes an executor look lost.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -113,7 +113,8 @@ impl Scheduler {
         }
     }
 
-    /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one process.
+    /// Runs a plan on the executors, cut where rows change partitions. `single` is the same query planned for one
+    /// process.
     async fn run_in_stages(
         &self,
         plan: &LogicalPlan,
@@ -136,8 +137,8 @@ impl Scheduler {
     }
 }
 
-/// Why a query cannot be run in stages, as far as that can be said before it is cut; `None` if it may be tried. `single` is the same
-/// query planned for one process.
+/// Why a query cannot be run in stages, as far as that can be said before it is cut; `None` if it may be tried.
+/// `single` is the same query planned for one process.
 async fn refused_before_cutting(
     plan: &LogicalPlan,
     single: &Arc<dyn ExecutionPlan>,

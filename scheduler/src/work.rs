@@ -11,7 +11,8 @@ use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext
 /// Rows that operators of a query in the scheduler's process may look at, all together: about a second of one core.
 const LOCAL_ROWS: usize = 50_000_000;
 
-/// Whether the scheduler's own process runs a plan: it opens no more than `bytes` of data files, and is not expected to make much of them.
+/// Whether the scheduler's own process runs a plan: it opens no more than `bytes` of data files, and is not expected to
+/// make much of them.
 pub(crate) fn is_small(plan: &Arc<dyn ExecutionPlan>, bytes: u64) -> bool {
     bytes_read(plan) <= bytes && rows_seen(plan).seen <= LOCAL_ROWS
 }

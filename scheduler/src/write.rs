@@ -257,8 +257,9 @@ impl Scheduler {
         Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
-    /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they are, if
-    /// any were to be written. Returns how many rows were written; `None` if the same work had been committed before.
+    /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they
+    /// are, if any were to be written. Returns how many rows were written; `None` if the same work had been committed
+    /// before.
     async fn land(
         &self,
         job: WriteJob<'_>,

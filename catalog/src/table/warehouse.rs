@@ -268,7 +268,7 @@ impl Warehouse {
     }
 
     /// The error of a namespace that is not there, with the nearest that is.
-    pub async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
+    pub(crate) async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
         // A hint is not worth a second error.
         missing::namespace(namespace, &self.catalog.namespaces().await.unwrap_or_default())
     }

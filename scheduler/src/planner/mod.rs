@@ -61,8 +61,8 @@ impl QueryPlanner for NodePlanner {
         if has_physical_optimizer_rules(rules) {
             return planner.create_physical_plan(plan, session).await;
         }
-        // Ballista's adaptive planner makes the plan that it begins with by the session, but puts rules of its own in the place of
-        // the session's.
+        // Ballista's adaptive planner makes the plan that it begins with by the session, but puts rules of its own in
+        // the place of the session's.
         let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
             return internal_err!("a session of another kind plans a query");
         };

@@ -1,6 +1,7 @@
 //! Running a query on the executors until there is an answer.
 //!
-//! An answer is taken only from a query that has lost no rows and whose stages are known to come out right; one that has lost rows restarts.
+//! An answer is taken only from a query that has lost no rows and whose stages are known to come out right; one that
+//! has lost rows restarts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ pub(crate) enum Staged {
 }
 
 impl Scheduler {
-    /// Submits a query, and again when it has lost rows, and gives its rows. `is_ordered` says whether stages must keep an order.
+    /// Submits a query, and again when it has lost rows, and gives its rows. `is_ordered` says whether stages must keep
+    /// an order.
     pub(crate) async fn until_answered<F>(
         &self,
         schema: SchemaRef,

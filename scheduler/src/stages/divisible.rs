@@ -1,8 +1,9 @@
 //! Whether a stage can be divided into tasks.
 //!
-//! A task of a stage gets some of its partitions. Ballista's `restrict_plan_to_partitions` takes the others from the leaves of the
-//! task's plan, but leaves those as they are that are below an operator which wants all rows in one partition: each task
-//! reads them whole. The task then runs every partition that its plan still has. So a stage can be divided if
+//! A task of a stage gets some of its partitions. Ballista's `restrict_plan_to_partitions` takes the others from the
+//! leaves of the task's plan, but leaves those as they are that are below an operator which wants all rows in one
+//! partition: each task reads them whole. The task then runs every partition that its plan still has. So a stage can be
+//! divided if
 //!
 //! - partition `i` of each operator needs partition `i` of its inputs alone, or all rows of an input that it collects,
 //! - an operator gives no rows on behalf of an input that it collects, since each task would give them,
@@ -85,7 +86,8 @@ impl fmt::Display for Indivisible {
     }
 }
 
-/// Whether the tasks of a stage together give the rows of the stage. `stage` is its plan, the node that writes the shuffle on top.
+/// Whether the tasks of a stage together give the rows of the stage. `stage` is its plan, the node that writes the
+/// shuffle on top.
 pub(crate) fn check(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     let children = stage.children();
     let [input] = children.as_slice() else { return Err(Indivisible::Unknown(stage.name().to_string())) };
@@ -101,8 +103,8 @@ pub(crate) fn check_exchange(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indiv
     if is_empty { Err(Indivisible::NoRows) } else { Ok(()) }
 }
 
-/// Whether a query's plan has what [`check`] refuses however Ballista joins by hash, so that stages need not be tried. `plan` is
-/// not cut, and is taken for a plan for `partitions` partitions.
+/// Whether a query's plan has what [`check`] refuses however Ballista joins by hash, so that stages need not be tried.
+/// `plan` is not cut, and is taken for a plan for `partitions` partitions.
 pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Result<(), Indivisible> {
     let mut found = Ok(());
     // The closure never fails.

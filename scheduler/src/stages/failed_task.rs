@@ -1,7 +1,7 @@
 //! What Ballista says of a query that failed, as an error for the client.
 //!
-//! Ballista reports the failure of a task as text. What the task said is in it as a [`Failure`], which the executor has put there; what Ballista
-//! itself says decides the kind where there is none.
+//! Ballista reports the failure of a task as text. What the task said is in it as a [`Failure`], which the executor has
+//! put there; what Ballista itself says decides the kind where there is none.
 
 use bergmill_engine::Failure;
 

@@ -1,8 +1,8 @@
 //! The last look at a stage before its tasks are given out.
 //!
-//! Ballista's adaptive planner makes the plan of a stage when what the stage reads is there, so only then is it known how rows are joined and
-//! exchanged. Each stage is looked at once, between being planned and being sent: what is not proven to come out right is not sent,
-//! and the query that it belongs to runs whole.
+//! Ballista's adaptive planner makes the plan of a stage when what the stage reads is there, so only then is it known
+//! how rows are joined and exchanged. Each stage is looked at once, between being planned and being sent: what is not
+//! proven to come out right is not sent, and the query that it belongs to runs whole.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

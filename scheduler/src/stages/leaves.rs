@@ -1,9 +1,10 @@
 //! Leaves that are divided among tasks, and report metrics.
 //!
-//! Where a task has none of the partitions of an `EmptyExec` or `PlaceholderRowExec`, Ballista puts an empty `DataSourceExec` in its
-//! place, which has metrics as they have not: the tasks of the stage then report different numbers of metrics, the scheduler refuses the
-//! second report ("task metrics array size 7 does not equal with the stage metrics array size 8"), and the query waits for ever. A
-//! task that has some of their partitions gets all of them. Rows in memory have neither fault.
+//! Where a task has none of the partitions of an `EmptyExec` or `PlaceholderRowExec`, Ballista puts an empty
+//! `DataSourceExec` in its place, which has metrics as they have not: the tasks of the stage then report different
+//! numbers of metrics, the scheduler refuses the second report ("task metrics array size 7 does not equal with the
+//! stage metrics array size 8"), and the query waits for ever. A task that has some of their partitions gets all of
+//! them. Rows in memory have neither fault.
 
 use std::sync::Arc;
 

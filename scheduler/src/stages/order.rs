@@ -1,7 +1,8 @@
 //! Whether the last stage of a query keeps the order that the query asks for.
 //!
-//! Ballista's adaptive planner runs DataFusion's optimizer again whenever a stage has ended. A sort that was pushed below a join, because the join kept the
-//! order of its one partition, is then lost when the join becomes one of exchanged rows.
+//! Ballista's adaptive planner runs DataFusion's optimizer again whenever a stage has ended. A sort that was pushed
+//! below a join, because the join kept the order of its one partition, is then lost when the join becomes one of
+//! exchanged rows.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! How many partitions a query in stages gets.
 //!
-//! A task of Ballista 55 reads what it gets of another stage whole into memory that no pool knows of (`fetch_partition_buffered`), and keeps hash tables
-//! over its partition, not all of which can spill at every moment. So partitions are made small by the bytes that the query is expected to exchange.
+//! A task of Ballista 55 reads what it gets of another stage whole, into memory that no pool knows of
+//! (`fetch_partition_buffered`), and keeps hash tables over its partition, not all of which can spill at every moment.
+//! So partitions are sized by the bytes that the scans, or a cross join, are expected to give.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ const PARTITION_BYTES: usize = 128 * 1024 * 1024;
 /// Tasks that a vcore runs for one stage, at most.
 const MAX_ROUNDS: usize = 8;
 
-/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them if these are more. What
-/// other joins give is not known well enough.
+/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them
+/// if these are more. What other joins give is not known well enough.
 pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let (mut scanned, mut crossed) = (0usize, 0usize);
     let counted = plan.apply(|node| {
@@ -34,8 +35,8 @@ pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
     if counted.is_ok() { scanned.max(crossed) } else { 0 }
 }
 
-/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large. Each
-/// task then needs less memory for its hash tables.
+/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large.
+/// Each task then needs less memory for its hash tables.
 pub(crate) fn partitions(bytes: usize, vcores: usize) -> usize {
     let vcores = vcores.max(1);
     bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores

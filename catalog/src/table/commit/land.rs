@@ -12,10 +12,11 @@ use crate::table::{NewTable, Warehouse, discard};
 pub enum Destination {
     /// The branch that the commit names, of a table that is there.
     Branch,
-    /// A table that becomes visible together with its first rows: the commit appends to it. [`Warehouse::draft`] makes it.
+    /// A table that becomes visible together with its first rows: the commit appends to it. [`Warehouse::draft`] makes
+    /// it.
     Draft(Table),
-    /// Another definition of a table that is there, which the table gets together with its first rows. The identity and the
-    /// history of the table stay.
+    /// Another definition of a table that is there, which the table gets together with its first rows. The identity and
+    /// the history of the table stay.
     Replacement {
         /// The table as `definition` makes it, by [`Warehouse::replaced`]: the commit appends to it.
         draft: Table,
@@ -40,8 +41,8 @@ impl Warehouse {
     ///
     /// # Errors
     /// `Conflict` if others have changed what the commit relies on, which for a replacement are the table's columns and
-    /// partitioning; `AlreadyExists` if there is by now a table of the draft's name; `Unknown` if it cannot be found out
-    /// whether the commit happened.
+    /// partitioning; `AlreadyExists` if there is by now a table of the draft's name; `Unknown` if it cannot be found
+    /// out whether the commit happened.
     pub async fn land(&self, destination: Destination, commit: Commit) -> Result<Committed> {
         let warehouse = self.clone();
         let landing = async move {

@@ -1,7 +1,7 @@
 //! Filters without columns above an aggregate without groups.
 //!
-//! DataFusion's `PushDownFilter` takes a predicate below an aggregate if it names no column but those of the groups. One that names none, such as
-//! `1 > 2`, goes below `count(*)` as well, which then has a row to give.
+//! DataFusion's `PushDownFilter` takes a predicate below an aggregate if it names no column but those of the groups.
+//! One that names none, such as `1 > 2`, goes below `count(*)` as well, which then has a row to give.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;

@@ -1,8 +1,8 @@
 //! Cross joins that become inner joins, but not where joins take NULL for equal to NULL.
 //!
-//! DataFusion's `EliminateCrossJoin` takes inner joins apart and joins their inputs anew, all in one way: `a JOIN b ON a.x IS NOT DISTINCT FROM
-//! b.x CROSS JOIN c` loses the rows with NULL, and the equalities of `WHERE` may begin to match NULL. Plans with such a join are left to the
-//! rule that pushes conditions into joins.
+//! DataFusion's `EliminateCrossJoin` takes inner joins apart and joins their inputs anew, all in one way: `a JOIN b ON
+//! a.x IS NOT DISTINCT FROM b.x CROSS JOIN c` loses the rows with NULL, and the equalities of `WHERE` may begin to
+//! match NULL. Plans with such a join are left to the rule that pushes conditions into joins.
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{JoinType, NullEquality, Result};

@@ -1,15 +1,17 @@
 //! `DISTINCT` in one aggregate among others, as two groupings.
 //!
-//! For `SELECT k, count(DISTINCT x), count(*) ... GROUP BY k` DataFusion keeps a set of values for each group. Sets are slow when there are
-//! many groups; they cannot spill but as one list of all values, which takes several times what the pool of memory is told of; and with few
-//! groups few tasks share the work. Grouping by `k, x` first, and by `k` then, needs no sets:
+//! For `SELECT k, count(DISTINCT x), count(*) ... GROUP BY k` DataFusion keeps a set of values for each group. Sets are
+//! slow when there are many groups; they cannot spill but as one list of all values, which takes several times what the
+//! pool of memory is told of; and with few groups few tasks share the work. Grouping by `k, x` first, and by `k` then,
+//! needs no sets:
 //!
 //! ```sql
 //! SELECT k, count(x), sum(n) FROM (SELECT k, x, count(*) AS n ... GROUP BY k, x) GROUP BY k
 //! ```
 //!
-//! This stands in the place of DataFusion's own rule (`SingleDistinctToGroupBy`), which does it when the other aggregates are `sum`, `min` and
-//! `max`, and makes sums of decimals wider than was announced. Here are `count` and `avg`, and those with a `FILTER`, too.
+//! This stands in the place of DataFusion's own rule (`SingleDistinctToGroupBy`), which does it when the other
+//! aggregates are `sum`, `min` and `max`, and makes sums of decimals wider than was announced. Here are `count` and
+//! `avg`, and those with a `FILTER`, too.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! `DISTINCT` in several aggregates, or beside what [`super::distinct_groups`] does not know, as two groupings.
 //!
-//! The sets of values that DataFusion keeps otherwise cannot spill. Grouping by each distinct argument, and once without, can:
+//! The sets of values that DataFusion keeps otherwise cannot spill. Grouping by each distinct argument, and once
+//! without, can:
 //!
 //! ```sql
 //! SELECT k, count(DISTINCT x), count(DISTINCT y), avg(z) ... GROUP BY k
@@ -58,7 +59,8 @@ enum Part {
     Other(Expr),
 }
 
-/// The aggregates in their order, and the distinct arguments; `None` where there are none, or where something has to see the rows in order.
+/// The aggregates in their order, and the distinct arguments; `None` where there are none, or where something has to
+/// see the rows in order.
 fn parts(aggregate: &Aggregate) -> Result<Option<(Vec<Part>, Vec<Expr>)>> {
     if matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
         return Ok(None);
@@ -162,7 +164,8 @@ fn grouped(
         } else {
             cast(column, field.data_type().clone())
         };
-        // A key is NULL in no set, though the plan does not know. Of no rows there is no set without a distinct argument, and counts are 0.
+        // A key is NULL in no set, though the plan does not know. Of no rows there is no set without a distinct
+        // argument, and counts are 0.
         let result = if is_nullable && !field.is_nullable() {
             or_else(typed, ScalarValue::new_default(field.data_type())?)?
         } else {

@@ -1,7 +1,7 @@
 //! What is left of a plan when a part of it is known to have no rows.
 //!
-//! That is DataFusion's `PropagateEmptyRelation`, but for unions: of those it puts the union's names on the branch that is left without
-//! computing them from those of the branch, and the next rule does not find them: "No field named a".
+//! That is DataFusion's `PropagateEmptyRelation`, but for unions: of those it puts the union's names on the branch that
+//! is left without computing them from those of the branch, and the next rule does not find them: "No field named a".
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Tables without rows, known when a query is planned: what is joined with them is decided then.
 //!
-//! It also spares Ballista such joins. Its adaptive planner replaces an exchange without rows by an `EmptyExec` and then needs an
-//! exchange above that, for ever, where an outer join reads it.
+//! It also spares Ballista such joins. Its adaptive planner replaces an exchange without rows by an `EmptyExec` and
+//! then needs an exchange above that, for ever, where an outer join reads it.
 
 use datafusion::common::Result;
 use datafusion::common::stats::Precision;

@@ -1,7 +1,8 @@
 //! One row per key: `ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...)` of which only row 1 is wanted.
 //!
-//! That is how SQL says "drop duplicates" and "the latest of each". DataFusion answers it by sorting all rows by key. Here are the rule that
-//! finds such queries, and the logical node that it puts in the place of window and filter; the operator is [`FirstRowExec`].
+//! That is how SQL says "drop duplicates" and "the latest of each". DataFusion answers it by sorting all rows by key.
+//! Here are the rule that finds such queries, and the logical node that it puts in the place of window and filter; the
+//! operator is [`FirstRowExec`].
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -47,7 +47,8 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, before them, and after them.
+/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, before them,
+/// and after them.
 pub(crate) fn physical_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

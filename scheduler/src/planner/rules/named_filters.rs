@@ -1,8 +1,9 @@
 //! Filters that go down a physical plan, where columns share names.
 //!
-//! DataFusion 55 follows a filter's columns through projections, filters and exchanges by their names (`FilterRemapper`). Where two columns of
-//! an operator have one name, as both sides of a join do, `a.x < b.x` becomes `a.x < a.x` on the way. So a fence is put over such operators
-//! while filters are pushed down, which lets only those pass whose columns have names of their own.
+//! DataFusion 55 follows a filter's columns through projections, filters and exchanges by their names
+//! (`FilterRemapper`). Where two columns of an operator have one name, as both sides of a join do, `a.x < b.x` becomes
+//! `a.x < a.x` on the way. So a fence is put over such operators while filters are pushed down, which lets only those
+//! pass whose columns have names of their own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;

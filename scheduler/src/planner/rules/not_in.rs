@@ -1,8 +1,9 @@
 //! `x NOT IN (SELECT y ...)` as SQL means it, by joins that run alike in one process and in many.
 //!
-//! With a NULL on either side it is neither true nor false. DataFusion leaves that to a null-aware anti join, which takes a NULL that the
-//! subquery's correlation leaves out for one that counts, and which cannot be cut into tasks; and below `OR` or `NOT` it takes NULL for
-//! false. Ballista's own rule (`NotInSubqueryRewrite`) is for uncorrelated subqueries that stand alone. So there is one rule for all:
+//! With a NULL on either side it is neither true nor false. DataFusion leaves that to a null-aware anti join, which
+//! takes a NULL that the subquery's correlation leaves out for one that counts, and which cannot be cut into tasks; and
+//! below `OR` or `NOT` it takes NULL for false. Ballista's own rule (`NotInSubqueryRewrite`) is for uncorrelated
+//! subqueries that stand alone. So there is one rule for all:
 //!
 //! | subquery | stands alone in `WHERE` | below another expression |
 //! |---|---|---|
@@ -10,7 +11,8 @@
 //! | uncorrelated | an anti join, and a row of its counts: there is no row, or neither `x` nor any `y` is NULL | `CASE` over a mark join and the counts |
 //! | correlated | no `y` is `x`; no `y` is NULL; and `x` is not NULL, or there is no row | `CASE` over three `EXISTS` |
 //!
-//! `IN` needs as much where the difference between NULL and false is seen. Where neither side can be NULL, DataFusion's plan is right.
+//! `IN` needs as much where the difference between NULL and false is seen. Where neither side can be NULL, DataFusion's
+//! plan is right.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Orders that operators require of their inputs, where an `OFFSET` without `LIMIT` is in between.
 //!
-//! DataFusion 55 keeps a sort above an operator that gives only so many rows, but not above one that leaves some out: it sorts below the
-//! `OFFSET`, which then leaves out other rows. So offsets have a limit while `EnsureRequirements` is at work, of more rows than there can be.
+//! DataFusion 55 keeps a sort above an operator that gives only so many rows, but not above one that leaves some out:
+//! it sorts below the `OFFSET`, which then leaves out other rows. So offsets have a limit while `EnsureRequirements` is
+//! at work, of more rows than there can be.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Inputs whose properties do not hold in what an operator makes of them.
 //!
-//! DataFusion 55 takes what is known of an operator's input for true of its output: which columns are constant, which are equal, how rows are
-//! ordered. That is wrong where the operator puts NULLs in their place, as grouping sets do for the columns that a set leaves
-//! out, and outer joins for rows without a match. A sort is then left out, or a group ends before its last row. So a barrier is put over such
-//! inputs, of which nothing is known but its rows.
+//! DataFusion 55 takes what is known of an operator's input for true of its output: which columns are constant, which
+//! are equal, how rows are ordered. That is wrong where the operator puts NULLs in their place, as grouping sets do for
+//! the columns that a set leaves out, and outer joins for rows without a match. A sort is then left out, or a group
+//! ends before its last row. So a barrier is put over such inputs, of which nothing is known but its rows.
 
 use std::sync::Arc;
 
@@ -71,7 +71,8 @@ fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     hash.or_else(nested).or_else(sorted).or_else(piecewise)
 }
 
-/// Whether columns are known to be constant, or equal to what is not a column. Columns that equal each other are still equal when all are NULL.
+/// Whether columns are known to be constant, or equal to what is not a column. Columns that equal each other are still
+/// equal when all are NULL.
 fn has_values(input: &Arc<dyn ExecutionPlan>) -> bool {
     let classes = input.equivalence_properties().eq_group();
     classes

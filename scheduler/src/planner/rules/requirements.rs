@@ -1,9 +1,10 @@
 //! Orders that operators require of their inputs, once more.
 //!
-//! DataFusion 55 meets them (`EnsureRequirements`) and then moves projections. On the way what made a sort needless may be forgotten, such as
-//! that a column is constant, when `5 AS c` becomes a part of a scan below a join. And what a sort has put in order is not always recognised:
-//! after `nvl(a, '0') = '0'` each `'0'` in a sort expression stands for an expression that has a `'0'` in it. `SanityCheckPlan` then refuses a
-//! plan that only lacks a sort, or lacks nothing.
+//! DataFusion 55 meets them (`EnsureRequirements`) and then moves projections. On the way what made a sort needless may
+//! be forgotten, such as that a column is constant, when `5 AS c` becomes a part of a scan below a join. And what a
+//! sort has put in order is not always recognised: after `nvl(a, '0') = '0'` each `'0'` in a sort expression stands for
+//! an expression that has a `'0'` in it. `SanityCheckPlan` then refuses a plan that only lacks a sort, or lacks
+//! nothing.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A rule's session beside plain DataFusion's, over the same rows, for the tests of rules that plan distinct aggregates.
+//! A rule's session beside plain DataFusion's, over the same rows, for the tests of rules that plan distinct
+//! aggregates.
 
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ async fn ask(context: &SessionContext, sql: &str) -> (String, Vec<RecordBatch>) 
     (plan, frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")))
 }
 
-/// The rule changes the plans of these queries, and neither rows nor types. Those `WHERE k > 100 GROUP BY` alone may have no rows.
+/// The rule changes the plans of these queries, and neither rows nor types. Those `WHERE k > 100 GROUP BY` alone may
+/// have no rows.
 pub(super) async fn assert_same_answers(rule: Arc<dyn OptimizerRule + Send + Sync>, queries: &[&str]) {
     let [plain, ruled] = contexts(rule).await;
     for sql in queries {

@@ -1,8 +1,9 @@
 //! The first rows of several partitions, where a column is constant in each of them and not in all.
 //!
-//! DataFusion 55 sorts partitions without what is constant in a partition, and merges them by all columns. But when only the first rows are asked for,
-//! the partitions of a sort share a threshold (`TopKDynamicFilters`): rows of one partition are left out for being behind those of another, though
-//! they would come first by the constant that is not compared. So such a sort keeps its rows, and a limit comes behind it.
+//! DataFusion 55 sorts partitions without what is constant in a partition, and merges them by all columns. But when
+//! only the first rows are asked for, the partitions of a sort share a threshold (`TopKDynamicFilters`): rows of one
+//! partition are left out for being behind those of another, though they would come first by the constant that is not
+//! compared. So such a sort keeps its rows, and a limit comes behind it.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ fn table() -> Vec<RecordBatch> {
     padded(0)
 }
 
-/// 40,000 rows of 7,000 keys; no two rows of a key are equal in (at, id), and every tenth key is NULL. Each row is longer by
-/// `pad` bytes.
+/// 40,000 rows of 7,000 keys; no two rows of a key are equal in (at, id), and every tenth key is NULL. Each row is
+/// longer by `pad` bytes.
 fn padded(pad: usize) -> Vec<RecordBatch> {
     let batch = |n: i64| {
         let rows = n * 500..(n + 1) * 500;

@@ -22,7 +22,8 @@ fn table() -> Vec<RecordBatch> {
     (0..20).map(batch).collect()
 }
 
-/// A scalar subquery, a join whose build side filters the scan while it runs, a top-k, an exchange: what a cut would break.
+/// A scalar subquery, a join whose build side filters the scan while it runs, a top-k, an exchange: what a cut would
+/// break.
 const QUERIES: [&str; 4] = [
     "SELECT g, COUNT(*) AS n, SUM(id) AS s FROM t WHERE id > (SELECT AVG(id) FROM t) GROUP BY g",
     "SELECT a.id, b.g FROM t a JOIN (SELECT * FROM t WHERE id % 1000 = 7) b ON a.id = b.id",
