@@ -56,8 +56,8 @@ pub use read::{
 pub use references::{ReferenceStatement, parse_reference_statement};
 pub use row_level::{FoundFiles, RowChange};
 pub use table::commit::{
-    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation, Overwrite,
-    ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
+    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation,
+    Overwrite, ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use table::conformance::warehouse_conformance;
 pub use table::evolve::{Alteration, COMMENT, ColumnPath, PartitionChange, Place, SchemaChange, Term};
