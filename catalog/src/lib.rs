@@ -42,8 +42,8 @@ pub use error::{Error, ErrorKind, Result};
 // For implementations of `Catalog` elsewhere.
 pub use iceberg::{NamespaceIdent, TableIdent};
 pub use names::folded;
-pub use namespaces::views::{ViewPlanner, check_views, is_missing_table};
-pub use namespaces::{Names, NamespaceCatalog};
+pub use namespaces::views::{check_views, is_missing_table};
+pub use namespaces::{Names, NamespaceCatalog, ViewPlanner};
 pub use pointers::address::{CatalogAddress, RestOptions};
 pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;

@@ -1,6 +1,6 @@
 //! Statements that define: `ALTER TABLE`, comments, views.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bergmill_catalog::{
@@ -130,31 +130,23 @@ async fn or_missing<F: Future<Output = bool>>(
     }
 }
 
-/// Plans views over the tables of one statement.
-///
-/// It is kept by the tables that it reads, and so must not keep them.
+/// Plans views, in sessions of their own over the tables of a statement.
 #[derive(Debug)]
 pub(crate) struct SessionViews {
-    tables: Weak<NamespaceCatalog>,
-    runtime: Arc<RuntimeEnv>,
-}
-
-impl SessionViews {
-    /// Lets the tables plan the views among them.
-    pub(crate) fn serve(tables: &Arc<NamespaceCatalog>, runtime: &Arc<RuntimeEnv>) {
-        let planner = Self { tables: Arc::downgrade(tables), runtime: Arc::clone(runtime) };
-        tables.with_views(Arc::new(planner));
-    }
+    /// The process's memory and object stores.
+    pub runtime: Arc<RuntimeEnv>,
 }
 
 #[async_trait]
 impl ViewPlanner for SessionViews {
-    async fn plan(&self, sql: &str, default_namespace: &str) -> DataFusionResult<LogicalPlan> {
-        let Some(tables) = self.tables.upgrade() else {
-            return Err(DataFusionError::Internal("a view is planned after its statement".to_string()));
-        };
+    async fn plan(
+        &self,
+        tables: &NamespaceCatalog,
+        sql: &str,
+        default_namespace: &str,
+    ) -> DataFusionResult<LogicalPlan> {
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
-        catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
+        catalogs.register_catalog(CATALOG.to_string(), Arc::new(tables.clone()));
         let config = local_config().with_default_catalog_and_schema(CATALOG, default_namespace);
         let state = session_state(config, Arc::clone(&self.runtime), catalogs as _);
         let parsed = bergmill_catalog::parse(sql)?;

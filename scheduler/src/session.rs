@@ -47,7 +47,6 @@ impl StatementSession {
     pub(crate) fn describing(&self) -> SessionState {
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         let tables = Arc::new(self.tables.with_text(TextType::Utf8));
-        SessionViews::serve(&tables, self.single.runtime_env());
         catalogs.register_catalog(CATALOG.to_string(), tables as _);
         session_state(local_config(), Arc::clone(self.single.runtime_env()), catalogs as _)
     }
@@ -58,8 +57,8 @@ impl Scheduler {
         let (began, now) = (Instant::now(), chrono::Utc::now());
         let executors = self.executors().await?;
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
-        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text));
-        SessionViews::serve(&tables, &self.runtime);
+        let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
+        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views));
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
         let scans = Arc::new(ScanLog::default());

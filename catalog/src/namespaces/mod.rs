@@ -8,7 +8,8 @@ mod unresolved;
 pub(crate) mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
@@ -19,12 +20,13 @@ use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{Mutex, OnceCell};
 
 use self::unresolved::UnresolvedNames;
-use self::views::{ViewPlanner, Views};
+use self::views::OpenViews;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::pointers::store::{check_name, check_namespace};
 use crate::read::{IcebergTable, TextType};
 pub(crate) use crate::table::namespaces::CATALOG_NAME;
+use crate::table::views::View;
 use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
 
 /// The tables and views of a namespace.
@@ -39,39 +41,43 @@ pub struct Names {
 /// The names of a warehouse as they were when they were first asked for.
 type Listing = Arc<OnceCell<BTreeMap<String, Names>>>;
 
-/// The namespaces of a warehouse in the eyes of one statement.
-#[derive(Debug)]
+/// Plans the queries of views, for which it makes a session over the tables that it is given.
+#[async_trait]
+pub trait ViewPlanner: Debug + Send + Sync {
+    /// The plan of `sql` over `tables`, of which those without a namespace are in `default_namespace`.
+    async fn plan(
+        &self,
+        tables: &NamespaceCatalog,
+        sql: &str,
+        default_namespace: &str,
+    ) -> DataFusionResult<LogicalPlan>;
+}
+
+/// The namespaces of a warehouse in the eyes of one statement. Clones share what they have seen.
+#[derive(Debug, Clone)]
 pub struct NamespaceCatalog {
     warehouse: Warehouse,
     text: TextType,
     unresolved: UnresolvedNames,
-    views: Arc<Views>,
+    planner: Arc<dyn ViewPlanner>,
+    views: Arc<OpenViews>,
     listing: Listing,
-    /// Those that were named.
-    namespaces: std::sync::Mutex<HashMap<String, Arc<Namespace>>>,
+    pinned: Arc<Mutex<HashMap<TableIdent, Arc<IcebergTable>>>>,
 }
 
 impl NamespaceCatalog {
-    /// Tables whose text is to be read as `text`. Nothing is asked of the warehouse's catalog.
-    pub fn new(warehouse: Warehouse, text: TextType) -> Self {
+    /// Tables whose text is to be read as `text`, and views that `planner` plans. Nothing is asked of the warehouse's
+    /// catalog.
+    pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>) -> Self {
         let unresolved = UnresolvedNames::new(warehouse.clone());
-        Self::over(warehouse, text, unresolved, Listing::default())
-    }
-
-    fn over(warehouse: Warehouse, text: TextType, unresolved: UnresolvedNames, listing: Listing) -> Self {
-        let views = Arc::new(Views::new(unresolved.clone()));
-        Self { warehouse, text, unresolved, views, listing, namespaces: std::sync::Mutex::default() }
+        let (views, listing, pinned) = (Arc::default(), Listing::default(), Arc::default());
+        Self { warehouse, text, unresolved, planner, views, listing, pinned }
     }
 
     /// The same names, of tables whose text is to be read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
         // Plans of views are over the tables as they are read here.
-        Self::over(self.warehouse.clone(), text, self.unresolved.clone(), Arc::clone(&self.listing))
-    }
-
-    /// How views are planned; without it they cannot be read.
-    pub fn with_views(&self, planner: Arc<dyn ViewPlanner>) {
-        self.views.set_planner(planner);
+        Self { text, views: Arc::default(), pinned: Arc::default(), ..self.clone() }
     }
 
     /// The plan of what is, or is to be, the query of `view`.
@@ -79,7 +85,12 @@ impl NamespaceCatalog {
     /// # Errors
     /// `Invalid` if the query reads `view` itself, be it through other views.
     pub async fn plan_view(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
-        self.views.plan(view, sql, default_namespace).await
+        self.views.plan(view, self.planner.plan(self, sql, default_namespace), &self.unresolved).await
+    }
+
+    async fn view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let planned = async { self.plan_view(view.ident(), view.sql()?, &view.default_namespace().to_string()).await };
+        views::provider(view, planned).await
     }
 
     /// All namespaces with their tables and views. What asks for them without waiting, as `information_schema` does,
@@ -123,26 +134,26 @@ impl NamespaceCatalog {
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
     pub async fn pinned(&self, table: &TableIdent) -> Result<Arc<IcebergTable>> {
-        match self.named(&table.namespace().to_string()).pin(table.name()).await? {
+        match self.namespace(&table.namespace().to_string()).pin(table.name()).await? {
             Some(table) => Ok(table),
             None => Err(self.warehouse.not_found(table).await),
         }
     }
 
-    fn named(&self, name: &str) -> Arc<Namespace> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let namespace = namespaces.entry(name.to_string()).or_insert_with(|| {
-            Arc::new(Namespace {
-                warehouse: self.warehouse.clone(),
-                name: name.to_string(),
-                listing: Arc::clone(&self.listing),
-                pinned: Mutex::default(),
-                unresolved: self.unresolved.clone(),
-                views: Arc::clone(&self.views),
-                text: self.text,
-            })
-        });
-        Arc::clone(namespace)
+    fn namespace(&self, name: &str) -> Namespace {
+        Namespace { tables: self.clone(), name: name.to_string() }
+    }
+
+    async fn pin(&self, ident: &TableIdent) -> Result<Option<Arc<IcebergTable>>> {
+        let mut pinned = self.pinned.lock().await;
+        if let Some(table) = pinned.get(ident) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let Some(table) = self.warehouse.find(ident).await? else { return Ok(None) };
+        let table = IcebergTable::current(table)?.with_text(self.text).with_seen_files(self.warehouse.seen_files());
+        let table = Arc::new(table);
+        pinned.insert(ident.clone(), Arc::clone(&table));
+        Ok(Some(table))
     }
 }
 
@@ -153,19 +164,14 @@ impl CatalogProvider for NamespaceCatalog {
 
     /// Also of a namespace that is not there: it has no tables.
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(self.named(name))
+        Some(Arc::new(self.namespace(name)))
     }
 }
 
 #[derive(Debug)]
 struct Namespace {
-    warehouse: Warehouse,
+    tables: NamespaceCatalog,
     name: String,
-    listing: Listing,
-    pinned: Mutex<HashMap<String, Arc<IcebergTable>>>,
-    unresolved: UnresolvedNames,
-    views: Arc<Views>,
-    text: TextType,
 }
 
 impl Namespace {
@@ -177,20 +183,14 @@ impl Namespace {
     }
 
     async fn pin(&self, name: &str) -> Result<Option<Arc<IcebergTable>>> {
-        let mut pinned = self.pinned.lock().await;
-        if let Some(table) = pinned.get(name) {
-            return Ok(Some(Arc::clone(table)));
+        match self.ident(name) {
+            Some(ident) => self.tables.pin(&ident).await,
+            None => Ok(None),
         }
-        let Some(ident) = self.ident(name) else { return Ok(None) };
-        let Some(table) = self.warehouse.find(&ident).await? else { return Ok(None) };
-        let table = IcebergTable::current(table)?.with_text(self.text).with_seen_files(self.warehouse.seen_files());
-        let table = Arc::new(table);
-        pinned.insert(name.to_string(), Arc::clone(&table));
-        Ok(Some(table))
     }
 
     fn listed(&self) -> Option<&Names> {
-        self.listing.get()?.get(&self.name)
+        self.tables.listing.get()?.get(&self.name)
     }
 }
 
@@ -212,11 +212,11 @@ impl SchemaProvider for Namespace {
             return Ok(Some(Arc::new(found)));
         }
         if let (None, Some(ident)) = (kind, self.ident(name))
-            && let Some(view) = self.warehouse.find_view(&ident).await?
+            && let Some(view) = self.tables.warehouse.find_view(&ident).await?
         {
-            return Ok(Some(self.views.provider(&view).await?));
+            return Ok(Some(self.tables.view(&view).await?));
         }
-        self.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
+        self.tables.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
         Ok(None)
     }
 

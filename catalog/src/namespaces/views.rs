@@ -1,8 +1,7 @@
 //! Views in a statement: the query of a view is planned where the statement names it, over the same pinned tables.
 
 use std::any::Any;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -19,58 +18,38 @@ use super::unresolved::UnresolvedNames;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::views::View;
 
-/// Makes a plan of a view's query: a namespace catalog cannot, since that takes a session over the catalog itself.
-#[async_trait]
-pub trait ViewPlanner: Debug + Send + Sync {
-    /// The plan of `sql`, where tables without a namespace are in `default_namespace`.
-    async fn plan(&self, sql: &str, default_namespace: &str) -> DataFusionResult<LogicalPlan>;
+/// The view as a table. One that cannot be planned is still a table with columns, so that lists of tables are complete;
+/// reading it is an error.
+pub(super) async fn provider(
+    view: &View,
+    planned: impl Future<Output = Result<LogicalPlan>>,
+) -> Result<Arc<dyn TableProvider>> {
+    let columns = Arc::new(view.columns()?);
+    Ok(match planned.await.and_then(|plan| with_columns(plan, &columns)) {
+        Ok(plan) => Arc::new(ViewTable::new(plan, view.sql().ok().map(ToString::to_string))),
+        Err(e) => {
+            let e = e.context(format_args!("view {}", view.ident()));
+            Arc::new(BrokenView { columns, kind: e.kind(), why: e.to_string() })
+        }
+    })
 }
 
-/// The views that one statement names.
-#[derive(Debug)]
-pub(super) struct Views {
-    planner: OnceLock<Arc<dyn ViewPlanner>>,
-    unresolved: UnresolvedNames,
-    /// Views that are being planned, outermost first: a statement is planned one name after the other.
-    open: Mutex<Vec<TableIdent>>,
-}
+/// Views that are being planned, outermost first: a statement is planned one name after the other.
+#[derive(Debug, Default)]
+pub(super) struct OpenViews(Mutex<Vec<TableIdent>>);
 
-impl Views {
-    /// `unresolved` gets the names that planning asks for and that are not there.
-    pub(super) fn new(unresolved: UnresolvedNames) -> Self {
-        Self { planner: OnceLock::new(), unresolved, open: Mutex::default() }
-    }
-
-    pub(super) fn set_planner(&self, planner: Arc<dyn ViewPlanner>) {
-        // Who sets it first has set it.
-        let _ = self.planner.set(planner);
-    }
-
-    /// The view as a table. One that cannot be planned is still a table with columns, so that lists of tables are complete;
-    /// reading it is an error.
-    pub(super) async fn provider(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
-        let columns = Arc::new(view.columns()?);
-        let planned = async {
-            let plan = self.plan(view.ident(), view.sql()?, &view.default_namespace().to_string()).await?;
-            with_columns(plan, &columns)
-        };
-        Ok(match planned.await {
-            Ok(plan) => Arc::new(ViewTable::new(plan, view.sql().ok().map(ToString::to_string))),
-            Err(e) => {
-                let e = e.context(format_args!("view {}", view.ident()));
-                Arc::new(BrokenView { columns, kind: e.kind(), why: e.to_string() })
-            }
-        })
-    }
-
-    /// The plan of the query of `view`.
+impl OpenViews {
+    /// The plan of the query of `view`, which `planned` makes; names that it asks for and that are not there are in
+    /// `unresolved`.
     ///
     /// # Errors
     /// `Invalid` if the query reads `view` itself, or through another view.
-    pub(super) async fn plan(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
-        let Some(planner) = self.planner.get() else {
-            return Err(Error::new(ErrorKind::Internal, "nobody plans views here"));
-        };
+    pub(super) async fn plan(
+        &self,
+        view: &TableIdent,
+        planned: impl Future<Output = DataFusionResult<LogicalPlan>>,
+        unresolved: &UnresolvedNames,
+    ) -> Result<LogicalPlan> {
         {
             let mut open = self.lock();
             if open.contains(view) {
@@ -79,33 +58,33 @@ impl Views {
             }
             open.push(view.clone());
         }
-        let planned = planner.plan(sql, default_namespace).await;
+        let planned = planned.await;
         self.lock().pop();
         let plan = match planned {
             Ok(plan) => plan,
-            Err(e) => return Err(self.why(&e).await),
+            Err(e) => return Err(why(&e, unresolved).await),
         };
         check_views(&plan)?;
         Ok(plan)
     }
 
-    /// Why a view's query cannot be planned.
-    async fn why(&self, e: &DataFusionError) -> Error {
-        if let Some(ours) = Error::find(e) {
-            return ours;
-        }
-        if is_missing_table(e)
-            && let Some(miss) = self.unresolved.take().await
-        {
-            // Who names a table that is not there is told of it, with the nearest that is.
-            return miss;
-        }
-        Error::new(ErrorKind::Invalid, e.strip_backtrace())
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TableIdent>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a view's query cannot be planned.
+async fn why(e: &DataFusionError, unresolved: &UnresolvedNames) -> Error {
+    if let Some(ours) = Error::find(e) {
+        return ours;
+    }
+    if is_missing_table(e)
+        && let Some(miss) = unresolved.take().await
+    {
+        // Who names a table that is not there is told of it, with the nearest that is.
+        return miss;
+    }
+    Error::new(ErrorKind::Invalid, e.strip_backtrace())
 }
 
 /// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
