@@ -68,10 +68,8 @@ impl Printer {
     }
 
     fn set(&mut self, op: SetOp, is_all: bool, left: &Query, right: &Query) {
-        // DataFusion makes INTERSECT ALL and EXCEPT ALL semi and anti joins, which do not count how often a row is
-        // there.
         if is_all && op != SetOp::Union && self.dialect == Dialect::DuckDb {
-            self.is_possible = false;
+            return self.semi_join(op, left, right);
         }
         self.branch(left);
         self.text(match op {
@@ -83,6 +81,20 @@ impl Printer {
             self.text("ALL ");
         }
         self.branch(right);
+    }
+
+    /// What DataFusion makes of `INTERSECT ALL` and `EXCEPT ALL`: semi and anti joins, which do not count how often a row
+    /// is there. DuckDB compares whole rows by the names of their tables, if their columns are called the same.
+    fn semi_join(&mut self, op: SetOp, left: &Query, right: &Query) {
+        self.text("SELECT * FROM (");
+        self.query(left);
+        self.text(") AS l_ WHERE ");
+        self.text(if op == SetOp::Except { "NOT EXISTS (" } else { "EXISTS (" });
+        self.text("SELECT 1 FROM (");
+        self.query(right);
+        self.text(") AS r_ (");
+        self.list(left.items(), |p, item| p.text(&identifier(&item.name)));
+        self.text(") WHERE l_ IS NOT DISTINCT FROM r_)");
     }
 
     /// A branch of a set operation.

@@ -11,6 +11,16 @@ pub(crate) struct Query {
     pub limit: Option<Limit>,
 }
 
+impl Query {
+    /// What it selects; of a set operation its left side, which names the columns.
+    pub(crate) fn items(&self) -> &[Item] {
+        match &self.body {
+            Body::Select(select) => &select.items,
+            Body::Set { left, .. } => left.items(),
+        }
+    }
+}
+
 /// A query that has a name.
 #[derive(Debug, Clone)]
 pub(crate) struct Cte {
