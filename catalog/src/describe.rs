@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
+use bergmill_statement::{identifier, quoted};
 use iceberg::TableIdent;
 use iceberg::spec::{NestedFieldRef, NullOrder, PrimitiveType, Schema, SortDirection, SortOrder, TableMetadata, Type};
 
-use crate::evolve::{COMMENT, transform_text};
-use crate::views::View;
+use crate::statement_types::transform_text;
+use crate::table::evolve::COMMENT;
+use crate::table::views::View;
 
 /// A `CREATE TABLE` that makes the same table without its rows. It tells the table's location if that is not in the folder
 /// `warehouse`, where tables go by themselves.
@@ -75,7 +77,7 @@ fn ordered(properties: &HashMap<String, String>) -> BTreeMap<&str, &str> {
 pub fn partition_terms(metadata: &TableMetadata) -> Vec<(String, String)> {
     let schema = metadata.current_schema();
     let fields = metadata.default_partition_spec().fields().iter();
-    fields.map(|f| (f.name.clone(), transform_text(&f.transform, &source(schema, f.source_id)))).collect()
+    fields.map(|f| (f.name.clone(), transform_text(f.transform, &source(schema, f.source_id)))).collect()
 }
 
 /// The terms of the table's sort order.
@@ -87,7 +89,7 @@ fn sort_terms(order: &SortOrder, schema: &Schema) -> Vec<String> {
     let term = |f: &iceberg::spec::SortField| {
         let direction = if f.direction == SortDirection::Ascending { "ASC" } else { "DESC" };
         let nulls = if f.null_order == NullOrder::First { "FIRST" } else { "LAST" };
-        format!("{} {direction} NULLS {nulls}", transform_text(&f.transform, &source(schema, f.source_id)))
+        format!("{} {direction} NULLS {nulls}", transform_text(f.transform, &source(schema, f.source_id)))
     };
     order.fields.iter().map(term).collect()
 }
@@ -131,37 +133,19 @@ fn name(ident: &TableIdent) -> String {
     levels.map(identifier).collect::<Vec<_>>().join(".")
 }
 
-/// A name as SQL needs it: in quotes unless it is a plain lower-case word.
-fn identifier(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_plain = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty();
-    if is_plain && !is_reserved(name) { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
-/// Whether a parser may take the word for one of its own.
-fn is_reserved(word: &str) -> bool {
-    use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_IDENTIFIER};
-    use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
-    let Ok(at) = ALL_KEYWORDS.binary_search(&word.to_uppercase().as_str()) else { return false };
-    let keyword = &ALL_KEYWORDS_INDEX[at];
-    [RESERVED_FOR_IDENTIFIER, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS].iter().any(|of| of.contains(keyword))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bridge;
-    use crate::definition::parse;
     use crate::error::Result;
+    use crate::table::NewTable;
+    use bergmill_statement::{Statement, parse};
     use iceberg::spec::{FormatVersion, TableMetadataBuilder};
 
     /// The metadata of a table that a `CREATE TABLE` makes, and the columns that DataFusion would have planned.
     fn made(sql: &str, columns: &Schema) -> Result<TableMetadata> {
-        let new = parse(sql)?.clauses.new_table(&bridge::plain_arrow_schema(columns)?)?;
+        let Statement::Sql(create) = parse(sql)? else { panic!("{sql}") };
+        let new = NewTable::define(&bridge::plain_arrow_schema(columns)?, &create.clauses)?;
         let location = new.location.unwrap_or_else(|| "file:///t".to_string());
         let (spec, order) = (new.partition_spec, new.sort_order);
         let builder = TableMetadataBuilder::new(new.schema, spec, order, location, FormatVersion::V2, new.properties)?;

@@ -7,8 +7,8 @@ use iceberg::spec::TableMetadata;
 
 use crate::describe::{create_table_statement, partition_terms, table_sort_terms};
 use crate::error::Result;
-use crate::evolve::COMMENT;
 use crate::table::Warehouse;
+use crate::table::evolve::COMMENT;
 
 /// What is known of a table beside its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 //!
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
 pub mod bridge;
-mod ddl;
 mod definition;
 pub mod describe;
 mod description;
@@ -21,27 +20,15 @@ mod pointers;
 mod qualified_name;
 mod read;
 mod row_level;
+mod statement_types;
 mod table;
 mod time_travel;
 pub mod write;
 
-// Statements name these by their short names.
-use pointers::store;
-use table::{evolve, metadata_paths, views};
-mod references {
-    mod statement;
-
-    pub use crate::table::references::{ReferenceChange, ReferenceKind, Retention};
-    pub use statement::{ReferenceStatement, parse_reference_statement};
-}
-
-pub use ddl::{CreateView, Ddl, Show, ViewColumn};
-pub use definition::{Parsed, TableClauses, parse};
 pub use description::TableDescription;
 pub use error::{Error, ErrorKind, Result};
 // For implementations of `Catalog` elsewhere.
 pub use iceberg::{NamespaceIdent, TableIdent};
-pub use names::folded;
 pub use namespaces::views::{check_views, is_missing_table};
 pub use namespaces::{Names, NamespaceCatalog, ViewPlanner};
 pub use pointers::address::{CatalogAddress, RestOptions};
@@ -49,22 +36,16 @@ pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;
 pub use pointers::store::{Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, conformance};
 pub use qualified_name::QualifiedName;
-pub use read::{
-    FILE_COLUMN, IcebergTable, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, RELABEL_FUNCTION, RowPositionExec,
-    SNAPSHOT_COLUMN, ScanLog, ScanReport, TextType, relabel_udf,
-};
-pub use references::{ReferenceStatement, parse_reference_statement};
+pub use read::{IcebergTable, RELABEL_FUNCTION, RowPositionExec, ScanLog, ScanReport, TextType, relabel_udf};
 pub use row_level::{FoundFiles, RowChange};
 pub use table::commit::{
     Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation,
     Overwrite, ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use table::conformance::warehouse_conformance;
-pub use table::evolve::{Alteration, COMMENT, ColumnPath, PartitionChange, Place, SchemaChange, Term};
+pub use table::evolve::COMMENT;
 pub use table::files::SnapshotFiles;
 pub use table::live_file::LiveFile;
-pub use table::namespaces::CATALOG_NAME;
-pub use table::references::{ReferenceChange, ReferenceKind, Retention};
 pub use table::version::Version;
 pub use table::views::{NewView, View};
 pub use table::{Warehouse, vended_address};

@@ -1,15 +1,4 @@
-//! Names in SQL, and in manifests.
-
-use datafusion::sql::sqlparser::ast::Ident;
-
-/// A name as SQL understands it: in lower case unless it was quoted. DataFusion folds the letters of ASCII and no
-/// others, so that `Ärger` and `ärger` are two names.
-pub fn folded(name: &Ident) -> String {
-    match name.quote_style {
-        None => name.value.to_ascii_lowercase(),
-        Some(_) => name.value.clone(),
-    }
-}
+//! Names in manifests.
 
 /// The name of a partition field as manifests can have it, which are Avro files: other characters than letters of
 /// ASCII, digits and `_` are written as Iceberg's reference writes them in Avro, `Ä` as `_xC4`.
@@ -27,7 +16,9 @@ pub(crate) fn avro_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bergmill_statement::folded;
     use datafusion::sql::planner::IdentNormalizer;
+    use datafusion::sql::sqlparser::ast::Ident;
 
     use super::*;
 

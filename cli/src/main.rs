@@ -8,7 +8,6 @@ mod output;
 mod progress;
 mod query;
 mod settings;
-mod statements;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_catalog::{CATALOG_NAME, CatalogAddress, RestAuth, RestOptions, Warehouse};
+use bergmill_catalog::{CatalogAddress, RestAuth, RestOptions, Warehouse};
+use bergmill_statement::CATALOG;
 use bergmill_storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
 use clap::Args;
 use serde::Deserialize;
@@ -262,7 +263,7 @@ impl Tables {
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
         let address = self.catalog.address()?.unwrap_or_else(|| CatalogAddress::Sqlite(folder.join("catalog.db")));
-        let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG_NAME);
+        let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG);
         let catalog = address.open(name, self.catalog.rest()?).await?;
         let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
             Some(uri) if uri.contains(':') => uri.to_string(),

@@ -27,7 +27,7 @@ pub use one_stream::one_stream;
 pub use property_barrier::PropertyBarrierExec;
 pub use round_trip::{Encoding, RoundTrip};
 pub use runtime::{MemoryLimit, runtime_env};
-pub use session::{CATALOG, DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, whole_config};
+pub use session::{DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, whole_config};
 pub use sort_memory::{count_sorts, with_room_to_merge};
 pub use text::{plain_text, without_views};
 pub use whole_query::WholeQueryExec;

@@ -2,13 +2,12 @@
 
 use ballista_core::config::BallistaConfig;
 use ballista_core::extension::SessionConfigExt;
+use bergmill_statement::CATALOG;
 use datafusion::prelude::SessionConfig;
 
 /// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
 
-/// Name of the catalog in SQL: `bergmill.namespace.table`.
-pub const CATALOG: &str = "bergmill";
 /// Namespace of an unqualified table name.
 pub const DEFAULT_NAMESPACE: &str = "raw";
 

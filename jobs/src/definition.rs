@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
+use bergmill_statement::nearest;
 use chrono::NaiveDate;
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use crate::audit::{Audit, AuditTime};
 use crate::error::{Mistake, Mistakes};
@@ -19,7 +18,7 @@ use crate::reads::tables_read;
 use crate::report::{Format, ReportDefinition, ReportQuery, ReportTemplate, check_template};
 use crate::table_name::{TableName, is_identifier};
 use crate::template::{BUILT_IN, Values, fill};
-use crate::toml_reader::{At, Reader, Section, nearest};
+use crate::toml_reader::{At, Reader, Section};
 
 /// A step while it is being read: what the order is derived from stays beside it.
 struct Draft {
@@ -171,7 +170,7 @@ impl Definition<'_> {
         let create = format!("CREATE TABLE checked ({})", columns.join(", "));
         if columns.is_empty() {
             self.reader.mistake(section.line, format!("{}: columns are missing", section.title));
-        } else if let Err(error) = Parser::parse_sql(&GenericDialect {}, &create) {
+        } else if let Err(error) = bergmill_statement::parse(&create) {
             self.reader.mistake(section.line, format!("{}: columns: {error}", section.title));
         } else if !columns.iter().any(|column| is_date(column, partition)) {
             let message = format!("{}: columns need `{partition} DATE`, whose partition a run replaces", section.title);
@@ -271,7 +270,7 @@ impl Definition<'_> {
         let found = self.files.get(&name.value);
         if found.is_none() {
             let known: Vec<&str> = self.files.keys().map(String::as_str).collect();
-            let hint = nearest(&name.value, &known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = nearest(&name.value, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             self.reader.mistake(name.line, format!("there is no file {}{hint}", name.value));
         }
         found
@@ -322,7 +321,7 @@ impl Definition<'_> {
                 continue;
             }
             let known: Vec<&str> = places.keys().map(String::as_str).collect();
-            let hint = nearest(&after.value, &known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = nearest(&after.value, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             self.reader.mistake(after.line, format!("after: there is no step {}{hint}", after.value));
         }
         needs

@@ -137,7 +137,7 @@ columns = []
         "pipeline.toml:8: \"One\" is not a table's name: write namespace.table in lower case",
         "broken.sql:2: undefined value",
         "columns need `date DATE`, whose partition a run replaces",
-        "no_sql.sql: sql parser error",
+        "no_sql.sql: SQL: Expected: ",
         "pipeline.toml:17: step a: audit x: aggregated.other is not an output of this step",
         "step a: audit x: when is before_commit or after_commit",
         "step b: unknown key outptu; did you mean output?",

@@ -1,6 +1,7 @@
 //! Reading a TOML file with a person in mind: unknown keys are refused with the nearest known one, every mistake is
 //! kept with its line, and reading goes on after each, so that one look mends them all. serde stops at the first.
 
+use bergmill_statement::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -57,7 +58,9 @@ impl<'s> Reader<'s> {
         for key in section.entries.keys() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
-                let hint = nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                let hint = nearest(name, known.iter().copied())
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
                 self.mistake(self.line(key.span().start), format!("{}: unknown key {name}{hint}", section.title));
             }
         }
@@ -158,12 +161,6 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The known word that differs least, when it differs little.
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let scored = known.iter().map(|candidate| (strsim::levenshtein(word, candidate), *candidate));
-    scored.min().filter(|(distance, _)| *distance <= word.chars().count().div_ceil(3)).map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,11 +187,5 @@ mod tests {
                 "pipeline.toml:6: step a: after should be a list of strings, not integer",
             ]
         );
-    }
-
-    #[test]
-    fn nearest_word() {
-        assert_eq!(nearest("ouput", &["output", "export"]), Some("output"));
-        assert_eq!(nearest("zebra", &["output", "export"]), None);
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bergmill_catalog::ReferenceChange;
-use bergmill_engine::{CATALOG, without_views};
+use bergmill_engine::without_views;
 use bergmill_gateway::{self as gateway, Backend, IngestTarget, Prepared, Statement, TableInfo};
+use bergmill_statement::{CATALOG, ReferenceChange};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::TableType;

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bergmill_catalog::{
-    Alteration, COMMENT, CreateView, Ddl, ErrorKind as CatalogErrorKind, NamespaceCatalog, NewView, QualifiedName,
-    Result as CatalogResult, ViewPlanner,
+    COMMENT, ErrorKind as CatalogErrorKind, NamespaceCatalog, NewView, QualifiedName, Result as CatalogResult,
+    ViewPlanner,
 };
-use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, local_config};
+use bergmill_engine::{DEFAULT_NAMESPACE, local_config};
+use bergmill_statement::{Alteration, CATALOG, CreateView, Ddl, TableName, parse};
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
-use datafusion::common::TableReference;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::planner::session_state;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
-use crate::statement::names_information_schema;
+use crate::statement::{names_information_schema, parsed, reference};
 use crate::write::identifier;
 
 impl Scheduler {
@@ -27,21 +27,21 @@ impl Scheduler {
         let warehouse = &self.warehouse;
         let done = match ddl {
             Ddl::AlterTable { table, if_exists, alteration } => {
-                let name = identifier(&table)?;
+                let name = qualified(&table)?;
                 let altered = warehouse.alter_table(&name, &alteration).await.map(drop);
                 or_missing(altered, if_exists, || self.is_there(&table)).await
             }
             Ddl::RenameTable { table, if_exists, to } => {
-                let from = identifier(&table)?;
-                let to = match to.schema() {
-                    Some(_) => identifier(&to)?,
-                    None => from.beside(to.table()),
+                let from = qualified(&table)?;
+                let to = match to.namespace {
+                    Some(_) => qualified(&to)?,
+                    None => from.beside(&to.table),
                 };
                 let renamed = self.in_namespace(&to, || warehouse.rename_table(&from, &to)).await;
                 or_missing(renamed, if_exists, || self.is_there(&table)).await
             }
             Ddl::Comment { table, is_view: true, text } => {
-                let name = identifier(&table)?;
+                let name = qualified(&table)?;
                 warehouse.comment_view(&name, text).await
             }
             Ddl::Comment { table, is_view: false, text } => {
@@ -49,18 +49,17 @@ impl Scheduler {
                     Some(text) => Alteration::SetProperties([(COMMENT.to_string(), text)].into()),
                     None => Alteration::UnsetProperties { names: vec![COMMENT.to_string()], if_exists: true },
                 };
-                let name = identifier(&table)?;
+                let name = qualified(&table)?;
                 warehouse.alter_table(&name, &alteration).await.map(drop)
             }
             Ddl::CreateView(view) => return self.create_view(*view, session).await,
             Ddl::DropView { view, if_exists } => {
-                let name = identifier(&view)?;
+                let name = qualified(&view)?;
                 match warehouse.drop_view(&name).await {
                     Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound => Ok(()),
                     other => other,
                 }
             }
-            Ddl::Show(_) => return Err(Error::new(ErrorKind::Internal, "a statement with rows is no update")),
         };
         Ok(done.map(|()| 0)?)
     }
@@ -85,15 +84,15 @@ impl Scheduler {
         }
     }
 
-    async fn is_there(&self, table: &TableReference) -> bool {
-        match identifier(table) {
+    async fn is_there(&self, table: &TableName) -> bool {
+        match qualified(table) {
             Ok(name) => !matches!(self.warehouse.catalog().pointer(&name).await, Ok(None)),
             Err(_) => true,
         }
     }
 
     async fn create_view(&self, view: CreateView, session: &StatementSession) -> Result<u64> {
-        let name = identifier(&view.name)?;
+        let name = qualified(&view.name)?;
         let exists = self.warehouse.find_view(&name).await?.is_some();
         if exists && view.if_not_exists {
             return Ok(0);
@@ -116,6 +115,11 @@ impl Scheduler {
             other => Ok(other.map(|()| 0)?),
         }
     }
+}
+
+/// The table or view that a name in a statement stands for.
+pub(crate) fn qualified(name: &TableName) -> Result<QualifiedName> {
+    identifier(&reference(name))
 }
 
 /// With `IF EXISTS` a table that is not there is no error, but a column that is not there is one.
@@ -149,14 +153,16 @@ impl ViewPlanner for SessionViews {
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(tables.clone()));
         let config = local_config().with_default_catalog_and_schema(CATALOG, default_namespace);
         let state = session_state(config, Arc::clone(&self.runtime), catalogs as _);
-        let parsed = bergmill_catalog::parse(sql)?;
-        if names_information_schema(&parsed.statement, &state) {
+        let no_query = || DataFusionError::Plan("a view is made of a query".to_string());
+        let statement = parse(sql).map_err(bergmill_catalog::Error::from)?;
+        let statement = parsed(statement)?.ok_or_else(no_query)?;
+        if names_information_schema(&statement, &state) {
             tables.list().await?;
         }
-        let plan = state.statement_to_plan(parsed.statement).await?;
+        let plan = state.statement_to_plan(statement).await?;
         match plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_) | LogicalPlan::Copy(_) => {
-                Err(DataFusionError::Plan("a view is made of a query".to_string()))
+                Err(no_query())
             }
             query => Ok(query),
         }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use bergmill_catalog::describe::create_view_statement;
-use bergmill_catalog::{QualifiedName, Show, TableDescription, View};
+use bergmill_catalog::{QualifiedName, TableDescription, View};
 use bergmill_engine::without_views;
+use bergmill_statement::{Show, TableName};
 use datafusion::catalog::{CatalogProvider, MemTable};
-use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableType};
 
+use crate::define::qualified;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
-use crate::write::identifier;
 
 /// Rows of text, some of it missing.
 type Rows = Vec<Vec<Option<String>>>;
@@ -31,17 +31,17 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
         Show::Tables(namespace) => names(session, namespace.as_deref(), "table_name", TableType::Base).await,
         Show::Views(namespace) => names(session, namespace.as_deref(), "view_name", TableType::View).await,
         Show::CreateTable(table) => {
-            let name = identifier(&table)?;
+            let name = qualified(&table)?;
             let sql = warehouse.create_table_statement(&name).await?;
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::CreateView(view) => {
-            let name = identifier(&view)?;
+            let name = qualified(&view)?;
             let sql = create_view_statement(&warehouse.load_view(&name).await?)?;
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::Properties(table) => {
-            let name = identifier(&table)?;
+            let name = qualified(&table)?;
             let properties = warehouse.describe_table(&name).await?.properties;
             rows(&["key", "value"], lines(properties).into_iter().map(|(key, value)| vec![Some(key), value]).collect())
         }
@@ -78,10 +78,10 @@ enum Described {
 }
 
 /// One row a column; `extended` tells what Iceberg keeps besides.
-async fn describe(session: &StatementSession, table: &TableReference, extended: bool) -> Result<LogicalPlan> {
-    let name = identifier(table)?;
+async fn describe(session: &StatementSession, table: &TableName, extended: bool) -> Result<LogicalPlan> {
+    let name = qualified(table)?;
     let warehouse = &session.warehouse;
-    let described = match table.table().contains('$') {
+    let described = match table.table.contains('$') {
         true => Described::MetadataTable,
         false => match warehouse.find_view(&name).await? {
             Some(view) => Described::View(view),

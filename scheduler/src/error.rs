@@ -9,6 +9,7 @@ use ballista_core::error::BallistaError;
 use bergmill_catalog as catalog;
 use bergmill_engine::{Failure, FailureKind};
 use bergmill_gateway as gateway;
+use bergmill_statement as statement;
 use datafusion::error::DataFusionError;
 
 /// Result of the scheduler crate.
@@ -104,6 +105,18 @@ impl From<catalog::ErrorKind> for ErrorKind {
             catalog::ErrorKind::Corrupt => Self::Corrupt,
             catalog::ErrorKind::Internal => Self::Internal,
         }
+    }
+}
+
+/// A statement that cannot be understood.
+impl From<statement::Error> for Error {
+    fn from(e: statement::Error) -> Self {
+        let kind = match e.kind() {
+            statement::ErrorKind::Invalid => ErrorKind::InvalidInput,
+            statement::ErrorKind::NotFound => ErrorKind::NotFound,
+            statement::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        };
+        Self::new(kind, e.to_string())
     }
 }
 

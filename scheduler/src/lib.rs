@@ -6,7 +6,6 @@
 mod backend;
 mod client_rows;
 mod config;
-mod defaults;
 mod define;
 mod delete;
 mod describe;

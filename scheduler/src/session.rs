@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType, Warehouse};
-use bergmill_engine::{CATALOG, cluster_config, local_config, whole_config};
+use bergmill_engine::{cluster_config, local_config, whole_config};
+use bergmill_statement::CATALOG;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionConfig;

@@ -1,35 +1,38 @@
 //! From SQL text to what is to be done about it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::datatypes::Field;
-use bergmill_catalog::{
-    Ddl, Parsed, ReferenceChange, TableClauses, check_views, folded, is_missing_table, parse, parse_reference_statement,
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use bergmill_catalog::{check_views, is_missing_table};
+use bergmill_statement::{
+    AliasedDelete, CATALOG, Ddl, Explain, ExplainOptions, PartitionValue, ReferenceChange, Statement, TableClauses,
+    TableName, parse,
 };
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
+use datafusion::common::format::{ExplainFormat, ExplainStatementOptions};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, TableReference};
+use datafusion::common::{DFSchema, ScalarValue, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, WriteOp};
-use datafusion::sql::parser::Statement as ParsedStatement;
-use datafusion::sql::sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, Expr, MergeAction, Statement as SqlStatement,
-};
+use datafusion::logical_expr::{ColumnarValue, DdlStatement, DmlStatement, LogicalPlan, WriteOp};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{ExplainStatement, Statement as ParsedStatement};
+use datafusion::sql::sqlparser::ast::{ExprWithAlias, Statement as SqlStatement};
 
-use crate::delete::AliasedDelete;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
-use crate::{defaults, describe};
+use crate::{delete, describe};
 
 /// A planned statement.
 #[derive(Debug)]
 pub(crate) enum Planned {
     /// Rows.
     Query(LogicalPlan),
-    /// `EXPLAIN ANALYZE`: the plan to run, and whether verbosely.
+    /// `EXPLAIN ANALYZE`: the plan to run.
     ExplainAnalyze(LogicalPlan),
     /// `INSERT`.
     Insert(Box<Insert>),
@@ -80,31 +83,64 @@ pub(crate) enum InsertMode {
     /// `INSERT OVERWRITE`: the partitions that the new rows fall into, or the whole of an unpartitioned table.
     Overwrite,
     /// `INSERT OVERWRITE ... PARTITION (column = value, ...)`: just the partitions with these values.
-    OverwritePartitions(Vec<(String, datafusion::common::ScalarValue)>),
+    OverwritePartitions(Vec<(String, ScalarValue)>),
 }
 
 /// Plans one statement against the tables as the session sees them.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
-    if let Some(statement) = parse_reference_statement(sql)? {
-        return Ok(Planned::ChangeReferences { table: statement.table, change: statement.change });
-    }
-    match Ddl::parse(sql)? {
-        Some(Ddl::Show(show)) => return describe::plan(show, session).await.map(Planned::Query),
-        Some(ddl) => return Ok(Planned::Define(Box::new(ddl))),
-        None => {}
-    }
-    let Parsed { mut statement, clauses, branch } = parse(sql)?;
-    check_assignments(&statement)?;
-    defaults::resolve(&mut statement);
-    let (statement, partitions) = take_partitions(statement);
+    let sql = match parse(sql)? {
+        Statement::References(statement) => {
+            return Ok(Planned::ChangeReferences { table: reference(&statement.table), change: statement.change });
+        }
+        Statement::Show(show) => return describe::plan(show, session).await.map(Planned::Query),
+        Statement::Ddl(ddl) => return Ok(Planned::Define(ddl)),
+        Statement::Explain(explain) => {
+            let statement = explained(explain)?;
+            return Ok(match logical_plan(statement, session).await? {
+                LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),
+                plan => Planned::Query(plan),
+            });
+        }
+        Statement::Sql(sql) => *sql,
+    };
+    let plan = logical_plan(ParsedStatement::Statement(Box::new(sql.tree)), session).await?;
+    tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
+    Ok(match plan {
+        LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
+            Planned::ChangeRows { statement: Box::new(dml), branch: sql.branch }
+        }
+        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => {
+            Planned::Truncate { table: dml.table_name, branch: sql.branch }
+        }
+        LogicalPlan::Dml(dml) => {
+            let mode = match (dml.op, sql.partitions) {
+                (WriteOp::Insert(InsertOp::Append), _) => InsertMode::Append,
+                (WriteOp::Insert(InsertOp::Overwrite), None) => InsertMode::Overwrite,
+                (WriteOp::Insert(InsertOp::Overwrite), Some(pairs)) => {
+                    InsertMode::OverwritePartitions(values(&pairs, &session.cluster)?)
+                }
+                (other, _) => return Err(unsupported(&other.to_string())),
+            };
+            let input = with_nullable_values(LogicalPlan::clone(&dml.input))?;
+            Planned::Insert(Box::new(Insert { table: dml.table_name, branch: sql.branch, mode, input }))
+        }
+        LogicalPlan::Ddl(ddl) => plan_ddl(ddl, sql.clauses)?,
+        LogicalPlan::Copy(_) => return Err(unsupported("COPY")),
+        LogicalPlan::Statement(other) => return Err(unsupported(other.name())),
+        query => Planned::Query(query),
+    })
+}
+
+/// The plan of a statement, with its types settled.
+async fn logical_plan(statement: ParsedStatement, session: &StatementSession) -> Result<LogicalPlan> {
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     if names_information_schema(&statement, &session.cluster) {
         session.tables.list().await?;
     }
     let state = describing.as_ref().unwrap_or(&session.cluster);
-    let made = match AliasedDelete::of(&statement) {
-        Some(delete) => delete.plan(state).await,
+    let made = match aliased_delete(&statement)? {
+        Some(aliased) => delete::plan(aliased, state).await,
         None => state.statement_to_plan(statement).await,
     };
     let plan = match made {
@@ -113,42 +149,50 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     };
     check_views(&plan)?;
     // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    tracing::debug!(elapsed = ?began.elapsed(), "made a logical plan");
-    let planned = match plan {
-        LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Delete | WriteOp::Update | WriteOp::MergeInto(_)) => {
-            Planned::ChangeRows { statement: Box::new(dml), branch }
-        }
-        LogicalPlan::Dml(dml) if dml.op == WriteOp::Truncate => Planned::Truncate { table: dml.table_name, branch },
-        LogicalPlan::Dml(dml) => {
-            let overwrite = match dml.op {
-                WriteOp::Insert(InsertOp::Append) => false,
-                WriteOp::Insert(InsertOp::Overwrite) => true,
-                other => return Err(unsupported(&other.to_string())),
-            };
-            let mode = match (overwrite, partitions) {
-                (false, None) => InsertMode::Append,
-                (true, None) => InsertMode::Overwrite,
-                (true, Some(exprs)) => InsertMode::OverwritePartitions(values(&exprs, state)?),
-                (false, Some(_)) => {
-                    let what = "PARTITION (...) goes with INSERT OVERWRITE; INSERT INTO finds the partitions by itself";
-                    return Err(Error::new(ErrorKind::InvalidInput, what));
-                }
-            };
-            let input = with_nullable_values(LogicalPlan::clone(&dml.input))?;
-            Planned::Insert(Box::new(Insert { table: dml.table_name, branch, mode, input }))
-        }
-        LogicalPlan::Ddl(ddl) => plan_ddl(ddl, clauses)?,
-        LogicalPlan::Analyze(analyze) => Planned::ExplainAnalyze(LogicalPlan::clone(&analyze.input)),
-        LogicalPlan::Copy(_) => return Err(unsupported("COPY")),
-        LogicalPlan::Statement(other) => return Err(unsupported(other.name())),
-        query => Planned::Query(query),
-    };
-    Ok(planned)
+    Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
 
-/// The same plan with `VALUES` that may be null. DataFusion promises that those of an `INSERT` are not where the table's columns
-/// are required, and a null then fails before the writer can say whose it is.
+fn aliased_delete(statement: &ParsedStatement) -> bergmill_statement::Result<Option<AliasedDelete>> {
+    match statement {
+        ParsedStatement::Statement(statement) => AliasedDelete::of(statement),
+        _ => Ok(None),
+    }
+}
+
+/// A statement that is explained, as DataFusion has it.
+fn explained(explain: Explain) -> datafusion::error::Result<ParsedStatement> {
+    let options = match explain.options {
+        ExplainOptions::List(options) => ExplainStatementOptions::from_utility_options(&options)?,
+        ExplainOptions::Words { analyze, verbose, format } => {
+            let format = format.map(|format| ExplainFormat::from_str(&format)).transpose()?;
+            ExplainStatementOptions { analyze, verbose, format, ..ExplainStatementOptions::default() }
+        }
+    };
+    let statement = Box::new(ParsedStatement::Statement(Box::new(explain.statement.tree)));
+    Ok(ParsedStatement::Explain(ExplainStatement { options, statement }))
+}
+
+/// A statement that DataFusion plans, as DataFusion has it; `None` if it is another.
+pub(crate) fn parsed(statement: Statement) -> datafusion::error::Result<Option<ParsedStatement>> {
+    match statement {
+        Statement::Sql(sql) => Ok(Some(ParsedStatement::Statement(Box::new(sql.tree)))),
+        Statement::Explain(explain) => explained(explain).map(Some),
+        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) => Ok(None),
+    }
+}
+
+/// A name as DataFusion has it.
+pub(crate) fn reference(name: &TableName) -> TableReference {
+    let table = name.table.as_str();
+    match (name.catalog.as_deref(), name.namespace.as_deref()) {
+        (Some(catalog), Some(namespace)) => TableReference::full(catalog, namespace, table),
+        (_, Some(namespace)) => TableReference::partial(namespace, table),
+        _ => TableReference::bare(table),
+    }
+}
+
+/// The same plan with `VALUES` that may be null. DataFusion promises that those of an `INSERT` are not where the
+/// table's columns are required, and a null then fails before the writer can say whose it is.
 fn with_nullable_values(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Values(_))))? {
         return Ok(plan);
@@ -211,9 +255,8 @@ fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
             Planned::CreateTable(Box::new(CreateTable { name, if_not_exists, or_replace, clauses, input, has_rows }))
         }
         DdlStatement::CreateCatalogSchema(s) => {
-            let location = clauses.only_location()?;
             let name = namespace_name(&s.schema_name)?;
-            Planned::CreateNamespace { name, location, if_not_exists: s.if_not_exists }
+            Planned::CreateNamespace { name, location: clauses.location, if_not_exists: s.if_not_exists }
         }
         DdlStatement::DropTable(t) => Planned::DropTable { name: t.name, if_exists: t.if_exists },
         DdlStatement::DropCatalogSchema(s) => {
@@ -227,7 +270,7 @@ fn plan_ddl(ddl: DdlStatement, clauses: TableClauses) -> Result<Planned> {
 /// `ns` or `bergmill.ns`.
 fn namespace_name(text: &str) -> Result<String> {
     match text.split('.').collect::<Vec<_>>().as_slice() {
-        [name] | [bergmill_engine::CATALOG, name] if !name.is_empty() => Ok((*name).to_string()),
+        [name] | [CATALOG, name] if !name.is_empty() => Ok((*name).to_string()),
         _ => Err(Error::new(
             ErrorKind::InvalidInput,
             format!("{text} is not a namespace; nested ones are not supported"),
@@ -239,83 +282,21 @@ fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{what} is not supported"))
 }
 
-/// Refuses assignments that DataFusion's planner would take for others: it reads the last part of a name alone, and of two
-/// values for one column it takes either.
-fn check_assignments(statement: &ParsedStatement) -> Result<()> {
-    let ParsedStatement::Statement(statement) = statement else { return Ok(()) };
-    let assigned: Vec<&[Assignment]> = match statement.as_ref() {
-        SqlStatement::Update(update) if update.from.is_some() || !update.table.joins.is_empty() => {
-            let what = "UPDATE of a join is not supported: use MERGE INTO to change rows by those of other tables";
-            return Err(Error::new(ErrorKind::Unsupported, what));
-        }
-        SqlStatement::Update(update) => vec![&update.assignments],
-        SqlStatement::Merge(merge) => {
-            let updates = merge.clauses.iter().filter_map(|clause| match &clause.action {
-                MergeAction::Update(update) => Some(update.assignments.as_slice()),
-                _ => None,
-            });
-            updates.collect()
-        }
-        _ => return Ok(()),
-    };
-    let wrong = |what: String| Err(Error::new(ErrorKind::InvalidInput, what));
-    for assignments in assigned {
-        let mut columns = std::collections::BTreeSet::new();
-        for assignment in assignments {
-            let AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return wrong(format!("SET {}: give each column its own value", assignment.target));
-            };
-            if name.0.len() > 1 && matches!(statement.as_ref(), SqlStatement::Update(_)) {
-                return wrong(format!(
-                    "SET {name}: name the column alone; a field of a column is set by a new value of the whole"
-                ));
-            }
-            if !columns.insert(name.to_string()) {
-                return wrong(format!("SET {name}: the column is given two values"));
-            }
-        }
-    }
-    Ok(())
+/// The values of a `PARTITION` clause, by column.
+fn values(pairs: &[PartitionValue], state: &SessionState) -> Result<Vec<(String, ScalarValue)>> {
+    pairs.iter().map(|pair| Ok((pair.column.clone(), value(pair, state)?))).collect()
 }
 
-/// Takes `PARTITION (...)` out of an `INSERT`: DataFusion parses it but does not plan it.
-fn take_partitions(mut statement: ParsedStatement) -> (ParsedStatement, Option<Vec<Expr>>) {
-    let partitions = match &mut statement {
-        ParsedStatement::Statement(s) => match s.as_mut() {
-            SqlStatement::Insert(insert) => insert.partitioned.take(),
-            _ => None,
-        },
-        _ => None,
-    };
-    (statement, partitions)
-}
-
-/// The `column = value` pairs of a `PARTITION` clause.
-fn values(exprs: &[Expr], state: &SessionState) -> Result<Vec<(String, datafusion::common::ScalarValue)>> {
-    exprs.iter().map(|e| value(e, state)).collect()
-}
-
-fn value(expr: &Expr, state: &SessionState) -> Result<(String, datafusion::common::ScalarValue)> {
-    let wrong = || {
-        let what = format!("PARTITION ({expr}): give each column a constant, as in (date = DATE '2026-02-14')");
-        Error::new(ErrorKind::InvalidInput, what)
-    };
-    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return Err(wrong()) };
-    let column = match left.as_ref() {
-        Expr::Identifier(name) => folded(name),
-        _ => return Err(wrong()),
-    };
-    let none = datafusion::common::DFSchema::empty();
-    let value = state.create_logical_expr(&right.to_string(), &none)?;
-    let value = datafusion::prelude::SessionContext::new_with_state(state.clone())
+fn value(pair: &PartitionValue, state: &SessionState) -> Result<ScalarValue> {
+    let none = DFSchema::empty();
+    let expr = ExprWithAlias { expr: pair.value.clone(), alias: None };
+    let value = state.create_logical_expr_from_sql_expr(expr, &none)?;
+    let value = SessionContext::new_with_state(state.clone())
         .create_physical_expr(value, &none)
-        .and_then(|e| {
-        let batch = arrow::array::RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
-        e.evaluate(&batch)
-    })?;
+        .and_then(|e| e.evaluate(&RecordBatch::new_empty(Arc::new(Schema::empty()))))?;
     match value {
-        datafusion::logical_expr::ColumnarValue::Scalar(v) => Ok((column, v)),
-        datafusion::logical_expr::ColumnarValue::Array(_) => Err(wrong()),
+        ColumnarValue::Scalar(value) => Ok(value),
+        ColumnarValue::Array(_) => Err(Error::new(ErrorKind::InvalidInput, PartitionValue::not_constant(pair))),
     }
 }
 

@@ -6,10 +6,11 @@ use arrow::array::RecordBatch;
 use bergmill_catalog::write::{WriteSpec, data_files, plan_write, remove_leftovers};
 use bergmill_catalog::{
     Commit, CommitKey, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, QualifiedName, Replaced, RowChange,
-    TableClauses, bridge, vended_address,
+    bridge, vended_address,
 };
-use bergmill_engine::{CATALOG, DEFAULT_NAMESPACE, one_stream};
+use bergmill_engine::{DEFAULT_NAMESPACE, one_stream};
 use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
+use bergmill_statement::{CATALOG, TableClauses};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -116,7 +117,7 @@ impl Scheduler {
             true => bridge::optional(create.input.schema().inner()),
             false => create.input.schema().inner().as_ref().clone(),
         };
-        let new = create.clauses.new_table(&columns)?;
+        let new = NewTable::define(&columns, &create.clauses)?;
         let created = match (create.has_rows, exists) {
             (true, _) => match self.destination(&name, new, exists).await {
                 Ok((table, to)) => self.fill(WriteJob::first_rows(table, to, tag, session), create.input).await,
@@ -242,7 +243,10 @@ impl Scheduler {
         };
         let (table, destination) = match table {
             Some(table) => (IcebergTable::current(table)?, Destination::Branch),
-            None => self.destination(&name, TableClauses::default().new_table(&input.schema())?, false).await?,
+            None => {
+                let new = NewTable::define(&input.schema(), &TableClauses::default())?;
+                self.destination(&name, new, false).await?
+            }
         };
         let session = self.session().await?;
         let tag = target.tag.as_ref();

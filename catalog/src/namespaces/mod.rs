@@ -25,7 +25,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::pointers::store::{check_name, check_namespace};
 use crate::read::{IcebergTable, TextType};
-pub(crate) use crate::table::namespaces::CATALOG_NAME;
 use crate::table::views::View;
 use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
 

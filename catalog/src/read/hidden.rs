@@ -4,29 +4,15 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use bergmill_statement::{
+    FILE_COLUMN, MODIFIED_COLUMN, PARTITION_COLUMN, PATH_COLUMN, POSITION_COLUMN, SNAPSHOT_COLUMN,
+};
 use datafusion::common::ScalarValue;
 use iceberg::spec::TableMetadata;
 
 use crate::bridge::UTC;
 use crate::table::live_file::LiveFile;
 use crate::table::partition_value::partition_text;
-
-/// Path of the data file: text.
-pub const PATH_COLUMN: &str = "$path";
-/// Partition of the data file for people, as in the metadata tables; NULL for a table that is not partitioned.
-pub const PARTITION_COLUMN: &str = "$partition";
-/// When the snapshot that added the data file was committed; NULL once that snapshot has expired.
-pub const MODIFIED_COLUMN: &str = "$file_modified_time";
-/// Place of the data file among those of the snapshot, from 0: a short name for it within one statement.
-pub const FILE_COLUMN: &str = "$file";
-/// The snapshot that added the data file; NULL when the file's manifest does not say it any more.
-pub const SNAPSHOT_COLUMN: &str = "$snapshot_id";
-/// Place of the row in its data file, from 0.
-pub const POSITION_COLUMN: &str = "$pos";
-
-/// All of them, in the order in which a table offers them.
-pub(crate) const HIDDEN_COLUMNS: [&str; 6] =
-    [PATH_COLUMN, PARTITION_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
 /// The columns that are the same for all rows of a file, in the order of [`file_values`].
 pub(super) fn file_fields() -> Vec<FieldRef> {

@@ -9,8 +9,6 @@ mod scan;
 mod scan_name;
 mod statistics;
 
-pub(crate) use hidden::HIDDEN_COLUMNS;
-pub use hidden::{FILE_COLUMN, MODIFIED_COLUMN, PATH_COLUMN, POSITION_COLUMN, SNAPSHOT_COLUMN};
 pub use provider::{IcebergTable, TextType};
 pub use relabel::{RELABEL_FUNCTION, relabel_udf};
 pub use row_position::RowPositionExec;

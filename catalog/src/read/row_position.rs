@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
+use bergmill_statement::POSITION_COLUMN;
 use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -24,7 +25,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::StreamExt;
 
-use super::hidden::{POSITION_COLUMN, position_field};
+use super::hidden::position_field;
 
 /// The rows of a scan of Parquet files, and after their columns the place of each row in its file.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bergmill_statement::{FILE_COLUMN, POSITION_COLUMN};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, TableReference};
@@ -11,7 +12,6 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 
 use super::found::{CHANGED, DELETED, FILE, MOST};
 use super::{Affected, Clause, Inserted, RowChange, Rows};
-use crate::read::{FILE_COLUMN, POSITION_COLUMN};
 
 /// Columns of the rows that change: the row's file and place, the number of the clause that decides, and new values.
 const CHANGE: &str = "__change";

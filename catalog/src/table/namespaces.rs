@@ -12,13 +12,10 @@ use crate::pointers::sql::SqlCatalog;
 use crate::pointers::store::missing;
 use crate::table::Warehouse;
 
-/// Our catalog name in the SQL catalog's rows; other engines name it when they open the same file.
-pub const CATALOG_NAME: &str = "bergmill";
-
 impl Warehouse {
     /// The warehouse of one machine: `catalog.db` (SQLite) and `warehouse/` in `folder`, an absolute path.
-    /// `catalog_name` is [`CATALOG_NAME`], unless another engine made the file and keeps its tables under a name of its
-    /// own.
+    /// `catalog_name` is [`CATALOG`](bergmill_statement::CATALOG), unless another engine made the file and keeps its
+    /// tables under a name of its own.
     pub async fn open_local(folder: &Path, catalog_name: &str) -> Result<Self> {
         let catalog = SqlCatalog::open(folder.join("catalog.db"), catalog_name).await?;
         let location = format!("file://{}", folder.join("warehouse").display());

@@ -53,22 +53,9 @@ impl Version {
         }
     }
 
-    /// The version that a constant after `TIMESTAMP AS OF` means: a timestamp, a date, either as text, or the seconds
-    /// since 1970. What has no time zone is in UTC.
+    /// The version that a constant after `TIMESTAMP AS OF` means.
     pub(crate) fn of_moment(value: &ScalarValue) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Invalid, format!("{value} is no timestamp; write '2026-02-14 10:00:00'"));
-        let millis = match value {
-            null if null.is_null() => return Err(wrong()),
-            number if number.data_type().is_integer() => match number.cast_to(&DataType::Int64) {
-                Ok(ScalarValue::Int64(Some(seconds))) => seconds.checked_mul(1000),
-                _ => None,
-            },
-            other => match other.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))) {
-                Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Some(micros.div_euclid(1000)),
-                _ => None,
-            },
-        };
-        millis.map(Self::Time).ok_or_else(wrong)
+        millis_of(value).map(Self::Time)
     }
 
     /// The state of the table that this version means.
@@ -101,6 +88,24 @@ impl Version {
             }
         }
     }
+}
+
+/// The milliseconds since 1970 of a moment: a timestamp, a date, either as text, or the seconds since 1970. What has no
+/// time zone is in UTC.
+pub(crate) fn millis_of(value: &ScalarValue) -> Result<i64> {
+    let wrong = || Error::new(ErrorKind::Invalid, format!("{value} is no timestamp; write '2026-02-14 10:00:00'"));
+    let millis = match value {
+        null if null.is_null() => return Err(wrong()),
+        number if number.data_type().is_integer() => match number.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(seconds))) => seconds.checked_mul(1000),
+            _ => None,
+        },
+        other => match other.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))) {
+            Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Some(micros.div_euclid(1000)),
+            _ => None,
+        },
+    };
+    millis.ok_or_else(wrong)
 }
 
 impl State {
@@ -153,11 +158,11 @@ impl fmt::Display for Version {
 
 #[cfg(test)]
 mod tests {
+    use bergmill_statement::{ReferenceChange, ReferenceKind, Retention, SnapshotName};
     use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 
     use super::*;
     use crate::table::references::tests::{changed, grown, time_of, with_snapshot};
-    use crate::table::references::{ReferenceChange, ReferenceKind, Retention};
 
     #[test]
     fn a_version_is_a_snapshot_and_its_columns() {
@@ -203,7 +208,7 @@ mod tests {
         let before = Version::Time(1_700_000_000_000).state(&metadata).unwrap_err();
         let expected = "the table has no snapshot as old as 2023-11-14T22:13:20Z: what is known of it begins at ";
         assert!(before.to_string().starts_with(expected), "{before}");
-        let rolled_back = changed(&metadata, &ReferenceChange::SetCurrent(Version::Snapshot(1))).unwrap();
+        let rolled_back = changed(&metadata, &ReferenceChange::SetCurrent(SnapshotName::Id(1))).unwrap();
         let later = Version::Time(rolled_back.last_updated_ms().max(time_of(&metadata, 4)));
         assert_eq!(later.state(&rolled_back).unwrap().snapshot.unwrap().snapshot_id(), 1);
 

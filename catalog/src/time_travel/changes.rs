@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_statement::TABLE_CHANGES;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{ScalarValue, TableReference};
@@ -28,9 +29,6 @@ use crate::table::files::{SnapshotFiles, load_manifests, manifest_list};
 use crate::table::history::{ancestors_of, no_snapshot};
 use crate::table::live_file::{LiveFile, live_files};
 use crate::table::version::{State, Version};
-
-/// The table function's name in SQL.
-pub(crate) const TABLE_CHANGES: &str = "table_changes";
 
 /// Between which states of a table the rows came.
 #[derive(Debug, Clone, PartialEq, Eq)]

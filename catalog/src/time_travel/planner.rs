@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bergmill_statement::{METADATA_COLUMNS, MODIFIED_COLUMN, SNAPSHOT_COLUMN, TABLE_CHANGES, wants_metadata_columns};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -13,11 +14,10 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, TableFactor, TableVersion};
 
 use super::Version;
-use super::changes::{ChangesTable, Range, TABLE_CHANGES};
-use super::hidden_names::wants_hidden_columns;
+use super::changes::{ChangesTable, Range};
 use crate::error::{Error, ErrorKind};
 use crate::metadata_tables::MetadataTable;
-use crate::read::{HIDDEN_COLUMNS, IcebergTable, MODIFIED_COLUMN, SNAPSHOT_COLUMN, named};
+use crate::read::{IcebergTable, named};
 
 /// Plans tables with a version or with hidden columns, and calls of `table_changes`; for
 /// [`SessionState::register_relation_planner`](datafusion::execution::SessionState::register_relation_planner).
@@ -35,7 +35,7 @@ impl RelationPlanner for VersionedTables {
         let TableFactor::Table { version, name, alias, with_hints, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let hidden = wants_hidden_columns(with_hints);
+        let hidden = wants_metadata_columns(with_hints);
         if version.is_none() && !hidden {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
@@ -100,7 +100,7 @@ fn changes(table: &TableReference, current: &dyn TableProvider, range: &Range) -
     let schema = changes.schema();
     let scanned = named(table, range);
     let column = |name: &str| Expr::Column(Column::new(Some(scanned.clone()), name));
-    let own = schema.fields().iter().filter(|f| !HIDDEN_COLUMNS.contains(&f.name().as_str()));
+    let own = schema.fields().iter().filter(|f| !METADATA_COLUMNS.contains(&f.name().as_str()));
     let mut columns: Vec<Expr> = own.map(|f| column(f.name())).collect();
     columns.push(column(SNAPSHOT_COLUMN).alias("_commit_snapshot_id"));
     columns.push(column(MODIFIED_COLUMN).alias("_commit_timestamp"));

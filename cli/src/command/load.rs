@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bergmill_gateway::{Client, IngestMode, IngestTarget};
 use bergmill_ingest::{Progress, Source, open};
+use bergmill_statement::CATALOG;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
@@ -41,7 +42,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let (namespace, table) = match arguments.into.split('.').collect::<Vec<_>>().as_slice() {
         [table] => ("raw".to_string(), (*table).to_string()),
-        [namespace, table] | ["bergmill", namespace, table] => ((*namespace).to_string(), (*table).to_string()),
+        [namespace, table] | [CATALOG, namespace, table] => ((*namespace).to_string(), (*table).to_string()),
         _ => bail!("--into {} is not namespace.table", arguments.into),
     };
     let display = Display::new();

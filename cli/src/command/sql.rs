@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bergmill_gateway::{Answer, Client};
+use bergmill_statement::split;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::cluster::Target;
 use crate::output::{self, Format};
 use crate::progress::seconds;
-use crate::statements::split;
 
 /// Arguments of `sql`.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Retry;
 use crate::error::{ErrorKind, Result};
-use crate::metadata_paths::{expired, next_location};
+use crate::table::metadata_paths::{expired, next_location};
 use crate::table::{Warehouse, discard};
 
 /// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there is

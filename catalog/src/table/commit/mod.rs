@@ -47,7 +47,7 @@ pub use plan::Tally;
 use snapshot::{Attempt, Ready, Staged};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Change, Found};
+use crate::pointers::store::{Change, Found};
 use crate::table::{Warehouse, discard};
 
 /// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.

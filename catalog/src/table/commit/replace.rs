@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::snapshot::{self, Attempt, Staged};
 use super::{Commit, Committed, Retry, find_commit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evolve::replacement;
+use crate::table::evolve::replacement;
 use crate::table::{NewTable, Warehouse};
 
 impl Warehouse {

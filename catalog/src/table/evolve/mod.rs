@@ -5,45 +5,24 @@ mod name_mapping;
 mod partitioning;
 mod replacement;
 mod schema;
+mod sort_order;
 
 use std::collections::HashMap;
 
+use bergmill_statement::{Alteration, nearest};
 use iceberg::TableIdent;
 use iceberg::spec::{FormatVersion, Schema, TableMetadata, TableMetadataBuilder, Transform};
 use iceberg::table::Table;
 
 use name_mapping::NAME_MAPPING;
 pub(crate) use name_mapping::name_mapping;
-pub(crate) use partitioning::transform_text;
-pub use partitioning::{PartitionChange, Term};
 pub(crate) use replacement::replacement;
+use schema::Use;
 pub(crate) use schema::find_source;
-pub use schema::{ColumnPath, Place, SchemaChange, Use};
+pub(crate) use sort_order::sort_order;
 
-use crate::definition::{SortTerm, sort_order};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::missing::nearest;
 use crate::table::Warehouse;
-
-/// What an `ALTER TABLE` changes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Alteration {
-    /// Columns.
-    Columns(Vec<SchemaChange>),
-    /// How files are divided from now on.
-    Partitioning(PartitionChange),
-    /// How rows lie in files from now on; no terms for no order.
-    SortOrder(Vec<SortTerm>),
-    /// Properties to set.
-    SetProperties(HashMap<String, String>),
-    /// Properties to take away.
-    UnsetProperties {
-        /// Their names.
-        names: Vec<String>,
-        /// Whether it is no error that one is not set.
-        if_exists: bool,
-    },
-}
 
 /// The table property that is its comment, in Spark and here.
 pub const COMMENT: &str = "comment";
@@ -54,54 +33,55 @@ impl Warehouse {
     /// # Errors
     /// `NotFound`, `AlreadyExists` or `Invalid` for what cannot be; the table is then as it was.
     pub async fn alter_table(&self, table: &TableIdent, alteration: &Alteration) -> Result<Table> {
-        self.alter(table, |metadata, builder| alteration.apply(metadata, builder)).await
+        self.alter(table, |metadata, builder| apply(alteration, metadata, builder)).await
     }
 }
 
-impl Alteration {
-    fn apply(&self, metadata: &TableMetadata, builder: TableMetadataBuilder) -> Result<Option<TableMetadataBuilder>> {
-        if metadata.format_version() != FormatVersion::V2 {
-            let what = format!("format version {} is read but not changed yet", metadata.format_version());
-            return Err(Error::new(ErrorKind::Unsupported, what));
-        }
-        let built = match self {
-            Self::Columns(changes) => {
-                let schema = metadata.current_schema();
-                let changed = schema::change(schema, metadata.last_column_id(), changes, &uses(metadata))?;
-                if changed == **schema {
-                    return Ok(None);
-                }
-                check_names(metadata, &changed)?;
-                let builder = match name_mapping(metadata)? {
-                    Some(mapping) => {
-                        let text = serde_json::to_string(&name_mapping::updated(&mapping, &changed));
-                        let text =
-                            text.map_err(|e| Error::new(ErrorKind::Internal, "a name mapping").with_source(e))?;
-                        builder.set_properties(HashMap::from([(NAME_MAPPING.to_string(), text)]))
-                    }
-                    None => Ok(builder),
-                };
-                builder.and_then(|b| b.add_current_schema(changed))
-            }
-            Self::Partitioning(change) => builder.add_default_partition_spec(partitioning::change(metadata, change)?),
-            Self::SortOrder(terms) => {
-                let order = sort_order(terms, metadata.current_schema(), "WRITE ORDERED BY")?;
-                let last = i64::from(TableMetadataBuilder::LAST_ADDED);
-                builder.add_sort_order(order).and_then(|b| b.set_default_sort_order(last))
-            }
-            Self::SetProperties(properties) => builder.set_properties(properties.clone()),
-            Self::UnsetProperties { names, if_exists } => {
-                let known = metadata.properties();
-                if let Some(name) = names.iter().find(|n| !known.contains_key(*n)).filter(|_| !if_exists) {
-                    let hint = nearest(name, known.keys().cloned()).map(|n| format!("; did you mean {n}?"));
-                    let what = format!("property {name} is not set{}", hint.unwrap_or_default());
-                    return Err(Error::new(ErrorKind::NotFound, what));
-                }
-                builder.remove_properties(names)
-            }
-        };
-        built.map(Some).map_err(|e| Error::new(ErrorKind::Invalid, "it cannot be altered so").with_source(e))
+fn apply(
+    alteration: &Alteration,
+    metadata: &TableMetadata,
+    builder: TableMetadataBuilder,
+) -> Result<Option<TableMetadataBuilder>> {
+    if metadata.format_version() != FormatVersion::V2 {
+        let what = format!("format version {} is read but not changed yet", metadata.format_version());
+        return Err(Error::new(ErrorKind::Unsupported, what));
     }
+    let built = match alteration {
+        Alteration::Columns(changes) => {
+            let schema = metadata.current_schema();
+            let changed = schema::change(schema, metadata.last_column_id(), changes, &uses(metadata))?;
+            if changed == **schema {
+                return Ok(None);
+            }
+            check_names(metadata, &changed)?;
+            let builder = match name_mapping(metadata)? {
+                Some(mapping) => {
+                    let text = serde_json::to_string(&name_mapping::updated(&mapping, &changed));
+                    let text = text.map_err(|e| Error::new(ErrorKind::Internal, "a name mapping").with_source(e))?;
+                    builder.set_properties(HashMap::from([(NAME_MAPPING.to_string(), text)]))
+                }
+                None => Ok(builder),
+            };
+            builder.and_then(|b| b.add_current_schema(changed))
+        }
+        Alteration::Partitioning(change) => builder.add_default_partition_spec(partitioning::change(metadata, change)?),
+        Alteration::SortOrder(terms) => {
+            let order = sort_order(terms, metadata.current_schema(), "WRITE ORDERED BY")?;
+            let last = i64::from(TableMetadataBuilder::LAST_ADDED);
+            builder.add_sort_order(order).and_then(|b| b.set_default_sort_order(last))
+        }
+        Alteration::SetProperties(properties) => builder.set_properties(properties.clone()),
+        Alteration::UnsetProperties { names, if_exists } => {
+            let known = metadata.properties();
+            if let Some(name) = names.iter().find(|n| !known.contains_key(*n)).filter(|_| !if_exists) {
+                let hint = nearest(name, known.keys().cloned()).map(|n| format!("; did you mean {n}?"));
+                let what = format!("property {name} is not set{}", hint.unwrap_or_default());
+                return Err(Error::new(ErrorKind::NotFound, what));
+            }
+            builder.remove_properties(names)
+        }
+    };
+    built.map(Some).map_err(|e| Error::new(ErrorKind::Invalid, "it cannot be altered so").with_source(e))
 }
 
 /// Columns that the table cannot do without. Those of older specs are among them: without the column the type of its

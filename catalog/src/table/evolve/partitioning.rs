@@ -4,46 +4,13 @@
 //! is left out of it, and one that comes back gets the id that it had, so that its values in old files and new ones are
 //! one field.
 
+use bergmill_statement::{PartitionChange, Term, nearest};
 use iceberg::spec::{PartitionField, Schema, TableMetadata, Transform, UnboundPartitionField, UnboundPartitionSpec};
 
 use super::schema::find_source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::avro_name;
-use crate::pointers::store::missing::nearest;
-
-/// A column, or a transform of it: `kind`, `day(ts)`, `bucket(16, id)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Term {
-    /// Names of the column and of the structs around it, with dots between.
-    pub column: String,
-    /// `Identity` for the column as it is.
-    pub transform: Transform,
-}
-
-/// A change of partitioning.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PartitionChange {
-    /// A further field.
-    Add {
-        /// What divides the rows.
-        term: Term,
-        /// Its name; made from the term if not given.
-        name: Option<String>,
-    },
-    /// One field less.
-    ///
-    /// A field is meant by its name or by what it is.
-    Drop(Term),
-    /// Another field in place of one.
-    Replace {
-        /// The field that goes.
-        old: Term,
-        /// The one that comes.
-        new: Term,
-        /// Its name.
-        name: Option<String>,
-    },
-}
+use crate::statement_types::transform;
 
 /// The table's spec after the change, to be bound to its current schema.
 ///
@@ -99,19 +66,17 @@ const NEW: i32 = -1;
 fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, name: Option<&str>) -> Result<()> {
     let schema = metadata.current_schema();
     let source = find_source(schema, &term.column, "partition field")?;
-    if let Some(same) = fields.iter().find(|f| f.source_id == source.id && f.transform == term.transform) {
-        let what = format!("partition field {} is there already, as {}", text(term), same.name);
+    let transform = transform(term.transform);
+    if let Some(same) = fields.iter().find(|f| f.source_id == source.id && f.transform == transform) {
+        let what = format!("partition field {} is there already, as {}", term, same.name);
         return Err(Error::new(ErrorKind::AlreadyExists, what));
     }
     if let Some(other) =
-        fields.iter().find(|f| f.source_id == source.id && is_time(&f.transform) && is_time(&term.transform))
+        fields.iter().find(|f| f.source_id == source.id && is_time(&f.transform) && is_time(&transform))
     {
         let what = format!(
             "{} beside {}: one of them decides the other; use REPLACE PARTITION FIELD {} WITH {}",
-            text(term),
-            other.name,
-            other.name,
-            text(term)
+            term, other.name, other.name, term
         );
         return Err(Error::new(ErrorKind::Invalid, what));
     }
@@ -119,7 +84,7 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
     let known = metadata
         .partition_specs_iter()
         .flat_map(|spec| spec.fields())
-        .filter(|f| f.source_id == source.id && f.transform == term.transform)
+        .filter(|f| f.source_id == source.id && f.transform == transform)
         .find(|f| name.is_none_or(|name| name == f.name));
     let new = match known {
         Some(known) => known.clone(),
@@ -127,7 +92,7 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
             source_id: source.id,
             field_id: NEW,
             name: name.map_or_else(|| default_name(term), ToString::to_string),
-            transform: term.transform,
+            transform,
         },
     };
     if avro_name(&new.name) != new.name {
@@ -153,17 +118,17 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
 
 /// Takes a field out, and says where it stood.
 fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Result<(usize, PartitionField)> {
-    let Term { column, transform } = field;
+    let (column, transform) = (&field.column, transform(field.transform));
     let by_name = || match transform {
         Transform::Identity => fields.iter().position(|f| f.name == *column),
         _ => None,
     };
     let source = find_source(schema, column, "partition field").ok().map(|f| f.id);
-    let by_term = || fields.iter().position(|f| Some(f.source_id) == source && f.transform == *transform);
+    let by_term = || fields.iter().position(|f| Some(f.source_id) == source && f.transform == transform);
     if let Some(at) = by_name().or_else(by_term) {
         return Ok((at, fields.remove(at)));
     }
-    let wanted = text(field);
+    let wanted = field.to_string();
     let hint = match nearest(&wanted, fields.iter().map(|f| f.name.clone())) {
         Some(near) => format!("; did you mean {near}?"),
         None if fields.is_empty() => "; the table is not partitioned".to_string(),
@@ -178,26 +143,11 @@ fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Re
 /// The names that Java gives to fields without one.
 fn default_name(term: &Term) -> String {
     let column = avro_name(&term.column);
-    match &term.transform {
+    match transform(term.transform) {
         Transform::Identity => column,
         Transform::Bucket(n) => format!("{column}_bucket_{n}"),
         Transform::Truncate(width) => format!("{column}_trunc_{width}"),
         other => format!("{column}_{other}"),
-    }
-}
-
-/// A term as SQL says it.
-pub fn text(term: &Term) -> String {
-    transform_text(&term.transform, &term.column)
-}
-
-/// A transform of a column as SQL says it.
-pub fn transform_text(transform: &Transform, column: &str) -> String {
-    match transform {
-        Transform::Identity => column.to_string(),
-        Transform::Bucket(n) => format!("bucket({n}, {column})"),
-        Transform::Truncate(width) => format!("truncate({width}, {column})"),
-        other => format!("{other}({column})"),
     }
 }
 

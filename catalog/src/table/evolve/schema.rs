@@ -6,92 +6,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::Field;
+use bergmill_statement::{ColumnPath, Place, SchemaChange, nearest};
 use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, Type};
 
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::missing::nearest;
-
-/// Names from the outermost column inwards: `address.city`, `lines.element.sku`, `prices.value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnPath(pub Vec<String>);
-
-impl std::fmt::Display for ColumnPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
-/// Where a column stands among its siblings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Before all others.
-    First,
-    /// Behind this one.
-    After(String),
-}
-
-/// A change of columns.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SchemaChange {
-    /// A new column: its own name is the path's last.
-    Add {
-        /// Where it goes, and its name.
-        column: ColumnPath,
-        /// Its type.
-        ty: DataType,
-        /// Whether `NOT NULL` was asked for, which no row already written could keep.
-        required: bool,
-        /// Its comment.
-        doc: Option<String>,
-        /// Its place; last if not given.
-        place: Option<Place>,
-        /// Whether it is no error that there is such a column.
-        if_not_exists: bool,
-    },
-    /// Drops a column and all that is in it.
-    Drop {
-        /// Which.
-        column: ColumnPath,
-        /// Whether it is no error that there is none.
-        if_exists: bool,
-    },
-    /// Gives a column another name where it stands.
-    Rename {
-        /// Which.
-        column: ColumnPath,
-        /// The new name.
-        to: String,
-    },
-    /// Widens a column's type.
-    Widen {
-        /// Which.
-        column: ColumnPath,
-        /// The new type.
-        ty: DataType,
-    },
-    /// Moves a column among its siblings.
-    Move {
-        /// Which.
-        column: ColumnPath,
-        /// Where to.
-        place: Place,
-    },
-    /// Comments a column, or takes its comment away.
-    Comment {
-        /// Which.
-        column: ColumnPath,
-        /// The comment.
-        doc: Option<String>,
-    },
-    /// Lets a column hold NULL.
-    DropNotNull(ColumnPath),
-    /// Forbids NULL in a column; always refused.
-    SetNotNull(ColumnPath),
-    /// Sets the columns that identify a row.
-    Identify(Vec<ColumnPath>),
-}
+use crate::statement_types::arrow_type;
 
 /// Something of a table that needs a column: `(field id, what it is)`, such as `(4, "partition field ts_day")`.
 pub type Use = (i32, String);
@@ -164,7 +85,7 @@ fn apply(
                         "column {column} cannot be NOT NULL: rows already written have no value for it"
                     )));
                 }
-                let field = bridge::iceberg_field(&Field::new(name, ty.clone(), true), next_id)?;
+                let field = bridge::iceberg_field(&Field::new(name, arrow_type(ty, "ADD COLUMN")?, true), next_id)?;
                 let field = Arc::new(NestedField { doc: doc.clone(), ..field });
                 let at = index_of(siblings, place.as_ref(), column)?;
                 siblings.insert(at.unwrap_or(siblings.len()), field);
@@ -216,7 +137,8 @@ fn apply(
             })
         }
         SchemaChange::Widen { column, ty } => edit_field(root, &column.0, column, &mut |field| {
-            let wanted = bridge::iceberg_field(&Field::new(column.to_string(), ty.clone(), true), &mut 0)?;
+            let wanted =
+                bridge::iceberg_field(&Field::new(column.to_string(), arrow_type(ty, "ALTER COLUMN")?, true), &mut 0)?;
             if !widens(&field.field_type, &wanted.field_type) {
                 return Err(narrowing(column, &field.field_type, &wanted.field_type));
             }

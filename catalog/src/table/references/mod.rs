@@ -6,13 +6,11 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
+use bergmill_statement::nearest;
 use iceberg::spec::{SnapshotReference, SnapshotRetention, TableMetadata};
 use serde::Deserialize;
 
-pub use change::{ReferenceChange, ReferenceKind, Retention};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::missing::nearest;
 
 /// The branches and tags of a table, by name. `main` is among them once the table has a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

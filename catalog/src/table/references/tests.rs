@@ -7,9 +7,11 @@ use iceberg::spec::{
     TableMetadataBuilder, Type, UnboundPartitionSpec,
 };
 
-use super::change::{ReferenceChange, ReferenceKind, Retention};
+use bergmill_statement::{ReferenceChange, ReferenceKind, Retention, SnapshotName};
+
+use super::change::apply;
 use super::*;
-use crate::table::version::Version;
+use crate::table::history::moment;
 
 pub(crate) fn time_of(metadata: &TableMetadata, snapshot_id: i64) -> i64 {
     metadata.snapshot_by_id(snapshot_id).unwrap().timestamp_ms()
@@ -43,7 +45,7 @@ pub(crate) fn with_snapshot(metadata: TableMetadata, branch: &str, id: i64) -> T
 
 /// The table after the change.
 pub(crate) fn changed(metadata: &TableMetadata, change: &ReferenceChange) -> Result<TableMetadata> {
-    match change.apply(metadata, metadata.clone().into_builder(None))? {
+    match apply(change, metadata, metadata.clone().into_builder(None))? {
         Some(builder) => Ok(builder.build().unwrap().metadata),
         None => Ok(metadata.clone()),
     }
@@ -108,13 +110,17 @@ fn changes_follow_the_rules_of_the_reference() {
         "Invalid: snapshot 4 is not an ancestor of the current snapshot, so it cannot be rolled back to; \
          set_current_snapshot can make it current",
     );
-    check(ReferenceChange::RollBackToTime(time_of(&metadata, 3)), "b@4 main@2 #t@1");
+    check(ReferenceChange::RollBackToTime(moment(time_of(&metadata, 3))), "b@4 main@2 #t@1");
     check(
-        ReferenceChange::RollBackToTime(1_700_000_000_000),
+        ReferenceChange::RollBackToTime("2023-11-14 22:13:20".to_string()),
         "NotFound: no ancestor of the current snapshot is older than 2023-11-14T22:13:20Z",
     );
-    check(ReferenceChange::SetCurrent(Version::Snapshot(4)), "b@4 main@4 #t@1");
-    check(ReferenceChange::SetCurrent(Version::Reference("t".into())), "b@4 main@1 #t@1");
+    check(
+        ReferenceChange::RollBackToTime("noon".to_string()),
+        "Invalid: noon is no timestamp; write '2026-02-14 10:00:00'",
+    );
+    check(ReferenceChange::SetCurrent(SnapshotName::Id(4)), "b@4 main@4 #t@1");
+    check(ReferenceChange::SetCurrent(SnapshotName::Reference("t".into())), "b@4 main@1 #t@1");
 }
 
 #[test]

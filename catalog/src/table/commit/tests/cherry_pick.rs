@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_snapshot_is_picked_once_and_where_nothing_has_changed() {
-    use crate::table::references::ReferenceChange;
+    use bergmill_statement::ReferenceChange;
     let shop = Shop::open().await;
     shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 1), event_file("b", DAY, "cart", 1)]).await;
     shop.branch("trial").await;
@@ -59,7 +59,7 @@ async fn a_snapshot_that_arrives_by_itself_is_not_picked_as_well() {
     let commit = shop.prepared(pick, vec![file]).await;
     let e = shop.warehouse.commit(commit.clone()).await.unwrap_err();
     assert!(e.to_string().contains("is an ancestor of the current snapshot already"), "{e}");
-    let back = crate::table::references::ReferenceChange::RollBackTo(first);
+    let back = bergmill_statement::ReferenceChange::RollBackTo(first);
     shop.warehouse.change_references(&events(), &back).await.unwrap();
     shop.warehouse.commit(commit).await.unwrap();
     assert_eq!(shop.files().await, ["a", "b"]);

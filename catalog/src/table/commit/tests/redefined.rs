@@ -1,9 +1,9 @@
 //! Tables whose definition changes while others write.
 
-use arrow::datatypes::DataType;
+use bergmill_statement::{Alteration, ColumnPath, SchemaChange};
+use datafusion::sql::sqlparser::ast::DataType;
 
 use super::*;
-use crate::table::evolve::{Alteration, ColumnPath, SchemaChange};
 
 /// The table of events with a further column.
 fn with_note() -> NewTable {
@@ -20,7 +20,7 @@ fn with_note_in(draft: Table) -> Destination {
 fn add_column(name: &str) -> Alteration {
     Alteration::Columns(vec![SchemaChange::Add {
         column: ColumnPath(vec![name.to_string()]),
-        ty: DataType::Utf8,
+        ty: DataType::Text,
         required: false,
         doc: None,
         place: None,

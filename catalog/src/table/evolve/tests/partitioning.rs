@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use bergmill_statement::Transform as Named;
 use iceberg::spec::{FormatVersion, NestedField, PrimitiveType, SortOrder, TableMetadataBuilder, Type};
 
 use super::*;
@@ -35,8 +36,11 @@ fn fields(metadata: &TableMetadata) -> Vec<String> {
     metadata.default_partition_spec().fields().iter().map(one).collect()
 }
 
-fn term(column: &str, transform: Transform) -> Term {
-    Term { column: column.to_string(), transform }
+fn term(column: &str, by: Transform) -> Term {
+    let all = [Named::Identity, Named::Day, Named::Hour, Named::Bucket(16), Named::Bucket(4), Named::Truncate(10)];
+    let by =
+        all.into_iter().chain([Named::Truncate(1)]).find(|t| transform(*t) == by).expect("a transform of a statement");
+    Term { column: column.to_string(), transform: by }
 }
 
 fn add(column: &str, transform: Transform, name: Option<&str>) -> PartitionChange {

@@ -1,4 +1,9 @@
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
 use super::*;
+use crate::describe;
 
 fn optional(id: i32, name: &str, ty: PrimitiveType) -> NestedFieldRef {
     NestedField::optional(id, name, Type::Primitive(ty)).into()
@@ -29,8 +34,15 @@ fn path(name: &str) -> ColumnPath {
     ColumnPath(name.split('.').map(ToString::to_string).collect())
 }
 
+/// The type as a statement names it.
+fn named(ty: DataType) -> datafusion::sql::sqlparser::ast::DataType {
+    let ty = bridge::iceberg_field(&Field::new("c", ty, true), &mut 0).unwrap().field_type;
+    let sql = describe::sql_type(&ty);
+    Parser::new(&GenericDialect {}).try_with_sql(&sql).unwrap().parse_data_type().unwrap()
+}
+
 fn add(name: &str, ty: DataType, place: Option<Place>) -> SchemaChange {
-    SchemaChange::Add { column: path(name), ty, required: false, doc: None, place, if_not_exists: false }
+    SchemaChange::Add { column: path(name), ty: named(ty), required: false, doc: None, place, if_not_exists: false }
 }
 
 fn drop_column(name: &str) -> SchemaChange {
@@ -42,7 +54,7 @@ fn rename(name: &str, to: &str) -> SchemaChange {
 }
 
 fn widen(name: &str, ty: DataType) -> SchemaChange {
-    SchemaChange::Widen { column: path(name), ty }
+    SchemaChange::Widen { column: path(name), ty: named(ty) }
 }
 
 fn move_column(name: &str, place: Place) -> SchemaChange {

@@ -1,38 +1,64 @@
-//! Statements that name a hidden column, such as `"$path"`.
+//! Metadata columns, such as `"$path"`: columns that no table has and every row does.
 //!
-//! A table offers its hidden columns only to a SELECT that names one: which tables those are is written into the syntax
-//! tree, as a hint, and read by the planner. There, `*` is told to leave the hidden columns out, so that it means the
+//! A table offers them only to a SELECT that names one: which tables those are is written into the syntax tree, as a
+//! hint, for whoever plans the table. There, `*` is told to leave the metadata columns out, so that it means the
 //! table's own columns everywhere.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
+use sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    TableFactor, TableWithJoins, Value, Visit, Visitor, VisitorMut, WildcardAdditionalOptions,
+    Spanned, Statement, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, Result};
 use crate::names::folded;
-use crate::read::HIDDEN_COLUMNS;
+use crate::position::Position;
+
+/// Path of the data file: text.
+pub const PATH_COLUMN: &str = "$path";
+/// Partition of the data file for people, as in the metadata tables; NULL for a table that is not partitioned.
+pub const PARTITION_COLUMN: &str = "$partition";
+/// When the snapshot that added the data file was committed; NULL once that snapshot has expired.
+pub const MODIFIED_COLUMN: &str = "$file_modified_time";
+/// Index of the data file among those of the snapshot, from 0: a short name for it within one statement.
+pub const FILE_COLUMN: &str = "$file";
+/// The snapshot that added the data file; NULL when the file's manifest does not say it any more.
+pub const SNAPSHOT_COLUMN: &str = "$snapshot_id";
+/// Position of the row in its data file, from 0.
+pub const POSITION_COLUMN: &str = "$pos";
+
+/// All metadata columns, in the order in which a table offers them.
+pub const METADATA_COLUMNS: [&str; 6] =
+    [PATH_COLUMN, PARTITION_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
 /// The hint, which no dialect at hand can write.
 const HINT: &str = "hidden columns";
 
-/// Whether a table has the hint.
-pub(super) fn wants_hidden_columns(hints: &[Expr]) -> bool {
+/// Whether the hints of a table say that its metadata columns are named.
+pub fn wants_metadata_columns(hints: &[Expr]) -> bool {
     hints.iter().any(|hint| matches!(hint, Expr::Value(v) if v.value == Value::SingleQuotedString(HINT.to_string())))
 }
 
-/// Marks the tables whose hidden columns a SELECT names. Tables that a `WITH` defines have none.
+/// Marks the tables whose metadata columns a statement names.
+pub(crate) fn mark_tables(statement: &mut Statement) -> Result<()> {
+    match statement.visit(&mut MarkTables::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(e) => Err(e),
+    }
+}
+
+/// Marks the tables whose metadata columns a SELECT names. Tables that a `WITH` defines have none.
 #[derive(Default)]
-pub(super) struct MarkTables {
+struct MarkTables {
     /// What each SELECT that is being visited names, the outermost first.
     selects: Vec<Named>,
     ctes: HashSet<String>,
 }
 
-/// Qualifiers of the hidden columns that are named; `None` for one without.
+/// Qualifiers of the metadata columns that are named; `None` for one without.
 type Named = HashSet<Option<String>>;
 
 impl VisitorMut for MarkTables {
@@ -68,14 +94,14 @@ impl VisitorMut for MarkTables {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let (Some(named), Some(select)) = (hidden_name(expr), self.selects.last_mut()) {
+        if let (Some(named), Some(select)) = (metadata_column(expr), self.selects.last_mut()) {
             select.insert(named);
         }
         ControlFlow::Continue(())
     }
 }
 
-/// The hidden columns that expressions name.
+/// The metadata columns that expressions name.
 #[derive(Default)]
 struct Names(Named);
 
@@ -83,18 +109,18 @@ impl Visitor for Names {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.0.extend(hidden_name(expr));
+        self.0.extend(metadata_column(expr));
         ControlFlow::Continue(())
     }
 }
 
-/// The qualifier of a hidden column, if the expression is one.
-fn hidden_name(expr: &Expr) -> Option<Option<String>> {
-    let is_hidden = |ident: &Ident| HIDDEN_COLUMNS.contains(&ident.value.as_str());
+/// The qualifier of a metadata column, if the expression is one.
+fn metadata_column(expr: &Expr) -> Option<Option<String>> {
+    let is_metadata = |ident: &Ident| METADATA_COLUMNS.contains(&ident.value.as_str());
     match expr {
-        Expr::Identifier(ident) if is_hidden(ident) => Some(None),
+        Expr::Identifier(ident) if is_metadata(ident) => Some(None),
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-            [.., qualifier, column] if is_hidden(column) => Some(Some(folded(qualifier))),
+            [.., qualifier, column] if is_metadata(column) => Some(Some(folded(qualifier))),
             _ => None,
         },
         _ => None,
@@ -110,9 +136,9 @@ impl MarkTables {
         for item in &mut select.projection {
             match item {
                 SelectItem::Wildcard(options) if marked.len() == 1 => exclude(options),
-                SelectItem::Wildcard(_) if marked.len() > 1 => {
+                SelectItem::Wildcard(options) if marked.len() > 1 => {
                     let what = "SELECT * beside hidden columns of several tables; write the tables' names before the *";
-                    return ControlFlow::Break(Error::new(ErrorKind::Unsupported, what));
+                    return ControlFlow::Break(Error::unsupported(what).at(Position::of(options.span().start)));
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options)
                     if last(table).is_some_and(|name| marked.contains(&name)) =>
@@ -136,7 +162,7 @@ impl MarkTables {
                     };
                     let is_meant = named.contains(&None) || named.contains(&Some(known_as.clone()));
                     if is_meant && !is_cte {
-                        if !wants_hidden_columns(with_hints) {
+                        if !wants_metadata_columns(with_hints) {
                             with_hints.push(Expr::value(Value::SingleQuotedString(HINT.to_string())));
                         }
                         marked.insert(known_as);
@@ -153,15 +179,42 @@ fn last(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(|part| part.as_ident()).map(folded)
 }
 
-/// Leaves the hidden columns out of `*`.
+/// Leaves the metadata columns out of `*`.
 fn exclude(options: &mut WildcardAdditionalOptions) {
-    let hidden = HIDDEN_COLUMNS.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)]));
+    let all = METADATA_COLUMNS.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)]));
     let mut names = match options.opt_exclude.take() {
         None => Vec::new(),
         Some(ExcludeSelectItem::Single(name)) => vec![name],
         Some(ExcludeSelectItem::Multiple(names)) => names,
     };
     let known: HashSet<String> = names.iter().filter_map(last).collect();
-    names.extend(hidden.into_iter().filter(|name| !last(name).is_some_and(|name| known.contains(&name))));
+    names.extend(all.into_iter().filter(|name| !last(name).is_some_and(|name| known.contains(&name))));
     options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::{Statement, parse};
+
+    #[test]
+    fn hidden_columns_are_asked_of_the_tables_that_they_are_named_of() {
+        let check = |sql: &str, expected: &str| {
+            let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
+            assert_eq!(parsed.tree.to_string(), expected, "{sql}");
+        };
+        let hint = "WITH ('hidden columns')";
+        let but = "EXCLUDE (\"$path\", \"$partition\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
+        check("SELECT \"$path\" FROM t", &format!("SELECT \"$path\" FROM t {hint}"));
+        check("SELECT * FROM t WHERE \"$path\" > 'a'", &format!("SELECT * {but} FROM t {hint} WHERE \"$path\" > 'a'"));
+        check(
+            "SELECT x.*, y.* FROM t AS x JOIN u AS y ON y.\"$path\" = x.p",
+            &format!("SELECT x.*, y.* {but} FROM t AS x JOIN u AS y {hint} ON y.\"$path\" = x.p"),
+        );
+        check("SELECT id FROM t ORDER BY \"$pos\"", &format!("SELECT id FROM t {hint} ORDER BY \"$pos\""));
+        let inner = "SELECT * FROM (SELECT \"$path\" AS p FROM t) AS s";
+        check(inner, &inner.replace("FROM t)", &format!("FROM t {hint})")));
+        let cte = "WITH c AS (SELECT id FROM t) SELECT \"$path\" FROM c";
+        check(cte, cte);
+        check("SELECT '$path' FROM t", "SELECT '$path' FROM t");
+    }
 }

@@ -1,8 +1,8 @@
 //! `FROM t VERSION AS OF 3`, and the other ways to say which state of a table is read.
 //!
-//! The syntax tree has a place for the version of a table, but the parser fills it for other dialects only, and not from all
-//! forms that Spark and Trino know. So the clauses are written as an argument of the table before parsing, which the
-//! parser takes wherever a table may stand, and put in their place afterwards:
+//! The syntax tree has a place for the version of a table, but the parser fills it for other dialects only, and not
+//! from all forms that Spark and Trino know. So the clauses are written as an argument of the table before parsing,
+//! which the parser takes wherever a table may stand, and put in their place afterwards:
 //!
 //! - `t [FOR] VERSION | SYSTEM_VERSION AS OF <id or name>`, `t [FOR] TIMESTAMP | SYSTEM_TIME AS OF <time>`;
 //! - Spark's `ns.t.branch_<name>` and `ns.t.tag_<name>`, where a branch can also be written to;
@@ -10,52 +10,48 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::Statement as ParsedStatement;
-use datafusion::sql::sqlparser::ast::{
+use sqlparser::ast::{
     Expr, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Statement as SqlStatement, TableFactor, TableFunctionArgs, TableObject, TableVersion,
-    TableWithJoins, Value, VisitMut, VisitorMut,
+    ObjectName, ObjectNamePart, Spanned, Statement as SqlStatement, TableFactor, TableFunctionArgs, TableObject,
+    TableVersion, TableWithJoins, Value, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-use super::changes::TABLE_CHANGES;
-use super::hidden_names::MarkTables;
-use crate::error::{Error, ErrorKind, Result};
-use crate::names::folded;
-use crate::namespaces::CATALOG_NAME;
+use crate::error::{Error, Result};
+use crate::names::{CATALOG, folded};
+use crate::position::Position;
 use crate::references::ReferenceKind;
+use crate::token_reader::{TokenReader, is_word, table_name_in};
+
+/// The name of the table function that reads the rows that came to a table.
+pub const TABLE_CHANGES: &str = "table_changes";
 
 const BY_VERSION: &str = "VERSION AS OF";
 const BY_TIME: &str = "TIMESTAMP AS OF";
 
-/// Writes each `AS OF` clause as an argument of its table: `t VERSION AS OF 3 AS x` becomes `t("VERSION AS OF" => 3) AS x`.
-/// The tokens have no white space among them.
-pub(crate) fn mark_versions(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
-    let mut marked: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut at = 0;
-    while at < tokens.len() {
-        let clause = marked.last().filter(|t| may_end_a_name(t)).and_then(|_| clause(&tokens[at..]));
+/// The tokens that are left, with each `AS OF` clause as an argument of its table: `t VERSION AS OF 3 AS x` becomes
+/// `t("VERSION AS OF" => 3) AS x`.
+pub(crate) fn mark_versions(reader: &mut TokenReader) -> Result<Vec<TokenWithSpan>> {
+    let mut marked: Vec<TokenWithSpan> = Vec::new();
+    loop {
+        let clause = marked.last().filter(|t| may_end_a_name(t)).and_then(|_| clause(reader));
         let Some((name, words)) = clause else {
-            marked.push(tokens[at].clone());
-            at += 1;
+            let Some(token) = reader.next() else { return Ok(marked) };
+            marked.push(token);
             continue;
         };
-        let span = tokens[at].span;
-        let rest = tokens[at + words..].to_vec();
-        let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(rest);
-        parser.parse_expr().map_err(|e| Error::new(ErrorKind::Invalid, format!("SQL: {name}: {e}")))?;
-        let end = at + words + parser.index();
+        let span = reader.peek().span;
+        (0..words).for_each(|_| drop(reader.next()));
+        let start = reader.index();
+        reader.parse(&format!("SQL: {name}"), Parser::parse_expr)?;
         let put = |token| TokenWithSpan::new(token, span);
         let argument = Word { value: name.to_string(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
         marked.extend([Token::LParen, Token::Word(argument), Token::RArrow].map(put));
-        marked.extend_from_slice(&tokens[at + words..end]);
+        marked.extend(reader.taken_since(start));
         marked.push(put(Token::RParen));
-        at = end;
     }
-    Ok(marked)
 }
 
 /// Whether a clause after this token may be a table's. In a list of columns, `version AS of` names a column.
@@ -66,20 +62,17 @@ fn may_end_a_name(token: &TokenWithSpan) -> bool {
     }
 }
 
-/// The clause that begins with these tokens, and how many words introduce it.
-fn clause(tokens: &[TokenWithSpan]) -> Option<(&'static str, usize)> {
-    let word = |at: usize| match tokens.get(at).map(|t| &t.token) {
-        Some(Token::Word(w)) if w.quote_style.is_none() => Some(w.value.to_ascii_lowercase()),
-        _ => None,
+/// The clause that comes next, and how many words introduce it.
+fn clause(reader: &TokenReader) -> Option<(&'static str, usize)> {
+    let is = |n: usize, words: &[&str]| words.iter().any(|word| is_word(reader.peek_nth(n), word));
+    let first = usize::from(is(0, &["for"]));
+    let name = match () {
+        () if is(first, &["version", "system_version"]) => BY_VERSION,
+        () if is(first, &["timestamp", "system_time"]) => BY_TIME,
+        () => return None,
     };
-    let first = usize::from(word(0).as_deref() == Some("for"));
-    let name = match word(first)?.as_str() {
-        "version" | "system_version" => BY_VERSION,
-        "timestamp" | "system_time" => BY_TIME,
-        _ => return None,
-    };
-    let is_as_of = word(first + 1)? == "as" && word(first + 2)? == "of";
-    let follows = match &tokens.get(first + 3)?.token {
+    let is_as_of = is(first + 1, &["as"]) && is(first + 2, &["of"]);
+    let follows = match &reader.peek_nth(first + 3).token {
         Token::Word(w) => !matches!(w.keyword, Keyword::FROM | Keyword::WHERE | Keyword::ORDER | Keyword::LIMIT),
         other => !matches!(other, Token::EOF | Token::Comma | Token::RParen | Token::SemiColon),
     };
@@ -87,32 +80,22 @@ fn clause(tokens: &[TokenWithSpan]) -> Option<(&'static str, usize)> {
 }
 
 /// Puts the versions that [`mark_versions`] has written as arguments in their place in the syntax tree, with those that
-/// stand in a name, and marks the tables whose hidden columns are named. Gives the branch that the statement writes to, if it names one.
-pub(crate) fn settle_versions(statement: &mut ParsedStatement) -> Result<Option<String>> {
-    match statement {
-        ParsedStatement::Statement(statement) => {
-            // First, since it is no version of a table that is read.
-            let branch = match written_to(statement) {
-                Some(name) => take_branch(name)?,
-                None => None,
-            };
-            let visited = match statement.visit(&mut Settle) {
-                ControlFlow::Continue(()) => statement.visit(&mut MarkTables::default()),
-                failed => failed,
-            };
-            if let ControlFlow::Break(e) = visited {
-                return Err(e);
-            }
-            if changed_in_place(statement).any(|table| matches!(table, TableFactor::Table { version: Some(_), .. })) {
-                let what =
-                    "rows of an old version cannot be changed; those of a branch are, as in DELETE FROM ns.t.branch_b";
-                return Err(Error::new(ErrorKind::Unsupported, what));
-            }
-            Ok(branch)
-        }
-        ParsedStatement::Explain(explain) => settle_versions(&mut explain.statement),
-        _ => Ok(None),
+/// stand in a name. Returns the branch that the statement writes to, if it names one.
+pub(crate) fn settle_versions(statement: &mut SqlStatement) -> Result<Option<String>> {
+    // First, since it is no version of a table that is read.
+    let branch = match written_to(statement) {
+        Some(name) => take_branch(name)?,
+        None => None,
+    };
+    if let ControlFlow::Break(e) = statement.visit(&mut Settle) {
+        return Err(e);
     }
+    let is_versioned = |table: &&TableFactor| matches!(table, TableFactor::Table { version: Some(_), .. });
+    if let Some(table) = changed_in_place(statement).find(is_versioned) {
+        let what = "rows of an old version cannot be changed; those of a branch are, as in DELETE FROM ns.t.branch_b";
+        return Err(Error::unsupported(what).at(Position::of(table.span().start)));
+    }
+    Ok(branch)
 }
 
 /// The name of the table whose rows a statement adds to, changes or takes away.
@@ -175,7 +158,7 @@ impl VisitorMut for Settle {
         };
         match settled {
             Ok(()) => ControlFlow::Continue(()),
-            Err(e) => ControlFlow::Break(e),
+            Err(e) => ControlFlow::Break(e.at(Position::of(name.span().start))),
         }
     }
 }
@@ -203,7 +186,7 @@ fn take_branch(name: &mut ObjectName) -> Result<Option<String>> {
         Some((ReferenceKind::Tag, tag)) => {
             let what =
                 format!("{written}: a tag stays where it is, so nothing is written to tag {tag}; a branch moves on");
-            Err(Error::new(ErrorKind::Invalid, what))
+            Err(Error::invalid(what).at(Position::of(name.span().start)))
         }
         Some((ReferenceKind::Branch, branch)) => Ok(Some(branch)),
         None => Ok(None),
@@ -212,12 +195,13 @@ fn take_branch(name: &mut ObjectName) -> Result<Option<String>> {
 
 /// The branch or tag that stands in a name, taken out of it.
 ///
-/// The prefix is a word of SQL, of either case; the name after it is taken as it is written, like all names of references.
+/// The prefix is a word of SQL, of either case; the name after it is taken as it is written, like all names of
+/// references.
 fn take_reference(name: &mut ObjectName) -> Option<(ReferenceKind, String)> {
     const PREFIXES: [(&str, ReferenceKind); 2] = [("branch_", ReferenceKind::Branch), ("tag_", ReferenceKind::Tag)];
     let parts: Vec<&Ident> = name.0.iter().map(ObjectNamePart::as_ident).collect::<Option<_>>()?;
     // `bergmill.ns.branch_x` is a table.
-    let namespace_and_table = if parts.first().is_some_and(|p| folded(p) == CATALOG_NAME) { 3 } else { 2 };
+    let namespace_and_table = if parts.first().is_some_and(|p| folded(p) == CATALOG) { 3 } else { 2 };
     if parts.len() != namespace_and_table + 1 {
         return None;
     }
@@ -235,9 +219,8 @@ fn is_table_changes(name: &ObjectName) -> bool {
 
 /// `table_changes('ns.t', from, to)` as a version of `ns.t`: puts the table's name in the place of the function's.
 fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersion> {
-    let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
     let usage = || {
-        invalid(format!(
+        Error::invalid(format!(
             "{TABLE_CHANGES} takes a table's name in quotes, the snapshot after which the rows came, and the last one"
         ))
     };
@@ -246,7 +229,7 @@ fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersio
         return Err(usage());
     };
     let Value::SingleQuotedString(table) = table.value else { return Err(usage()) };
-    let function = std::mem::replace(name, table_name(&table)?);
+    let function = std::mem::replace(name, table_name_in(&table)?);
     let args: Vec<FunctionArg> = args.collect();
     if args.is_empty() || args.len() > 2 {
         return Err(usage());
@@ -264,25 +247,17 @@ fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersio
     })))
 }
 
-/// A table's name that was given as text: `ns.t`, where `"ns"."t"` has quotes as everywhere in SQL.
-pub(crate) fn table_name(text: &str) -> Result<ObjectName> {
-    let wrong = || Error::new(ErrorKind::Invalid, format!("'{text}' is no table name; write 'namespace.table'"));
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|_| wrong())?;
-    let name = parser.parse_object_name(false).map_err(|_| wrong())?;
-    if parser.peek_token().token != Token::EOF || name.0.iter().any(|p| !matches!(p, ObjectNamePart::Identifier(_))) {
-        return Err(wrong());
-    }
-    Ok(name)
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::definition::{Parsed, parse};
+    use crate::parse::{Statement, parse};
 
     /// The statement as it is read.
     fn read(sql: &str) -> String {
-        let Parsed { statement, .. } = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
-        statement.to_string()
+        match parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}")) {
+            Statement::Sql(sql) => sql.tree.to_string(),
+            Statement::Explain(explain) => format!("EXPLAIN {}", explain.statement.tree),
+            other => panic!("{sql}: {other:?}"),
+        }
     }
 
     #[test]
@@ -318,7 +293,8 @@ mod tests {
     #[test]
     fn the_branch_that_is_written_to_is_told() {
         let check = |sql: &str, expected: Option<&str>| {
-            assert_eq!(parse(sql).unwrap().branch.as_deref(), expected, "{sql}");
+            let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
+            assert_eq!(parsed.branch.as_deref(), expected, "{sql}");
         };
         check("INSERT INTO ns.t.branch_b VALUES (1)", Some("b"));
         check("INSERT OVERWRITE bergmill.ns.t.\"branch_B\" SELECT 1", Some("B"));
@@ -341,24 +317,5 @@ mod tests {
         check("INSERT INTO ns.t.tag_q VALUES (1)", "nothing is written to tag q");
         check("TRUNCATE TABLE ns.t.tag_q", "nothing is written to tag q");
         check("UPDATE ns.t VERSION AS OF 3 SET id = 1", "rows of an old version cannot be changed");
-    }
-
-    #[test]
-    fn hidden_columns_are_asked_of_the_tables_that_they_are_named_of() {
-        let check = |sql: &str, expected: &str| assert_eq!(read(sql), expected, "{sql}");
-        let hint = "WITH ('hidden columns')";
-        let but = "EXCLUDE (\"$path\", \"$partition\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
-        check("SELECT \"$path\" FROM t", &format!("SELECT \"$path\" FROM t {hint}"));
-        check("SELECT * FROM t WHERE \"$path\" > 'a'", &format!("SELECT * {but} FROM t {hint} WHERE \"$path\" > 'a'"));
-        check(
-            "SELECT x.*, y.* FROM t AS x JOIN u AS y ON y.\"$path\" = x.p",
-            &format!("SELECT x.*, y.* {but} FROM t AS x JOIN u AS y {hint} ON y.\"$path\" = x.p"),
-        );
-        check("SELECT id FROM t ORDER BY \"$pos\"", &format!("SELECT id FROM t {hint} ORDER BY \"$pos\""));
-        let inner = "SELECT * FROM (SELECT \"$path\" AS p FROM t) AS s";
-        check(inner, &inner.replace("FROM t)", &format!("FROM t {hint})")));
-        let cte = "WITH c AS (SELECT id FROM t) SELECT \"$path\" FROM c";
-        check(cte, cte);
-        check("SELECT '$path' FROM t", "SELECT '$path' FROM t");
     }
 }

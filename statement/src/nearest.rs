@@ -1,0 +1,28 @@
+//! "Did you mean": the known name that a wrong one is likely a misspelling of.
+
+/// The known name that is nearest to `name` by Levenshtein distance, in either case, if no more than a third of the
+/// letters and one more differ.
+pub fn nearest<N: AsRef<str> + Ord>(name: &str, known: impl IntoIterator<Item = N>) -> Option<N> {
+    let lower = name.to_lowercase();
+    let tolerated = 1 + name.chars().count() / 3;
+    let scored = known.into_iter().map(|k| (strsim::levenshtein(&lower, &k.as_ref().to_lowercase()), k));
+    scored.filter(|(distance, _)| *distance <= tolerated).min().map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_suggested_when_it_is_near() {
+        let known = ["raw.events", "raw.reviews", "processed.events"];
+        let check = |name: &str, expected: Option<&str>| assert_eq!(nearest(name, known), expected, "{name}");
+        check("raw.evnts", Some("raw.events"));
+        check("RAW.EVENTS", Some("raw.events"));
+        check("processd.event", Some("processed.events"));
+        check("raw.x", None);
+        check("nothing.like.it", None);
+        assert_eq!(nearest("ouput", ["output", "export"]), Some("output"));
+        assert_eq!(nearest("zebra", ["output", "export"]), None);
+    }
+}
