@@ -25,8 +25,8 @@ pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     Ok(ArrowSchema::new(arrow_fields(schema.as_struct())?))
 }
 
-/// The Arrow schema that readers see: without field ids, and with elements of lists by the name that Arrow gives them. Either would
-/// make the type of a nested column differ from that of the same column in an expression.
+/// The Arrow schema that readers see: without field ids, and with elements of lists by the name that Arrow gives them.
+/// Either would make the type of a nested column differ from that of the same column in an expression.
 pub fn plain_arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     let with_ids = arrow_schema(schema)?;
     Ok(ArrowSchema::new(with_ids.fields().iter().map(without_metadata).collect::<Fields>()))
@@ -110,8 +110,8 @@ pub(crate) fn is_float(ty: &PrimitiveType) -> bool {
     matches!(ty, PrimitiveType::Float | PrimitiveType::Double)
 }
 
-/// The same columns, all of them and all in them optional: what a query happens never to give as NULL today is no promise
-/// for the table that its answer is kept in.
+/// The same columns, all of them and all in them optional: what a query happens never to give as NULL today is no
+/// promise for the table that its answer is kept in.
 pub fn optional(schema: &ArrowSchema) -> ArrowSchema {
     ArrowSchema::new(schema.fields().iter().map(optional_field).collect::<Fields>())
 }

@@ -11,8 +11,8 @@ use crate::statement_types::transform_text;
 use crate::table::evolve::COMMENT;
 use crate::table::views::View;
 
-/// A `CREATE TABLE` that makes the same table without its rows. It tells the table's location if that is not in the folder
-/// `warehouse`, where tables go by themselves.
+/// A `CREATE TABLE` that makes the same table without its rows. It tells the table's location if that is not in the
+/// folder `warehouse`, where tables go by themselves.
 pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata, warehouse: &str) -> String {
     let schema = metadata.current_schema();
     let mut sql = format!("CREATE TABLE {} (\n", name(table));

@@ -1,5 +1,5 @@
-//! `DELETE FROM t AS x WHERE ...`. DataFusion's planner forgets the alias of a `DELETE`, so the rows to delete are given
-//! as the query `SELECT * FROM t AS x WHERE ...`, in which any condition has its meaning.
+//! `DELETE FROM t AS x WHERE ...`. DataFusion's planner forgets the alias of a `DELETE`, so the rows to delete are
+//! given as the query `SELECT * FROM t AS x WHERE ...`, in which any condition has its meaning.
 
 use sqlparser::ast::{Delete, FromTable, ObjectName, Query, SetExpr, Statement, TableFactor, TableWithJoins};
 use sqlparser::parser::Parser;

@@ -41,7 +41,8 @@ impl From<String> for Secret {
     }
 }
 
-/// How to reach storage that is not a disk of this machine. Every process of a cluster has its own, filled by its settings.
+/// How to reach storage that is not a disk of this machine. Every process of a cluster has its own, filled by its
+/// settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageConfig {
     /// For locations that begin with `s3://` or `s3a://`.
@@ -55,8 +56,8 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// The region that requests are signed for; `None` is `us-east-1`, which MinIO takes as well.
     pub region: Option<String>,
-    /// Whether the bucket is the first part of the path, or else of the host's name; `None` is the path for an endpoint and
-    /// the host's name for Amazon.
+    /// Whether the bucket is the first part of the path, or else of the host's name; `None` is the path for an endpoint
+    /// and the host's name for Amazon.
     pub path_style: Option<bool>,
     /// `None` asks where the process runs, as Amazon's own tools do: web identity, container, instance. Profiles in
     /// `~/.aws` are not read.

@@ -14,8 +14,8 @@ use object_store::{
 
 use crate::failure::ENDS_EARLY;
 
-/// A store that refuses to give less of an object than was asked for. S3 gives what there is of a range that goes beyond
-/// the object's end, and readers of Parquet panic when a file is so much shorter than its manifest says.
+/// A store that refuses to give less of an object than was asked for. S3 gives what there is of a range that goes
+/// beyond the object's end, and readers of Parquet panic when a file is so much shorter than its manifest says.
 #[derive(Debug)]
 pub(crate) struct ExactRanges<S>(pub(crate) S);
 

@@ -87,15 +87,16 @@ pub fn remedy(text: &str) -> Option<String> {
     Some(format!("{remedy} ({code}{message})"))
 }
 
-/// The kind of a data file's failure of which there is only the text: of its storage, or else of the file, which is then not what its
-/// manifest says.
+/// The kind of a data file's failure of which there is only the text: of its storage, or else of the file, which is
+/// then not what its manifest says.
 pub fn kind_of_unread(text: &str) -> ErrorKind {
     let from_store = ["Object Store error", "Generic S3 error"].iter().any(|part| text.contains(part));
     let is_missing = text.contains("Object at location") && text.contains("not found");
     if from_store && !is_missing && !is_too_short(text) { ErrorKind::Unavailable } else { ErrorKind::Corrupt }
 }
 
-/// Whether a failure is that of a file without the bytes that were asked for: by our word, by the stores of `object_store`, and by S3.
+/// Whether a failure is that of a file without the bytes that were asked for: by our word, by the stores of
+/// `object_store`, and by S3.
 fn is_too_short(text: &str) -> bool {
     let said = [ENDS_EARLY, "range was invalid", "Out of range of file", "Wanted range starting at", "InvalidRange"];
     said.iter().any(|part| text.contains(part))

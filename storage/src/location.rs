@@ -4,9 +4,9 @@ use object_store::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file or folder of a table, as Iceberg metadata names it: `file:///data/wh/raw/events`, `s3://bucket/key` or a plain
-/// absolute path. The text after the store is taken as it is: a `%20` in it is part of the name, as in Iceberg's other
-/// implementations.
+/// A file or folder of a table, as Iceberg metadata names it: `file:///data/wh/raw/events`, `s3://bucket/key` or a
+/// plain absolute path. The text after the store is taken as it is: a `%20` in it is part of the name, as in Iceberg's
+/// other implementations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     store: String,

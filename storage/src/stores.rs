@@ -1,7 +1,7 @@
 //! Object stores by the location of what they hold, each opened when it is first named.
 //!
-//! A bucket's address may have a table for its user (`s3://raw~events~<uuid>@bucket`): the bucket as far as the credentials
-//! open it that a catalog lends for this table's files. The address holds none of them.
+//! A bucket's address may have a table for its user (`s3://raw~events~<uuid>@bucket`): the bucket as far as the
+//! credentials open it that a catalog lends for this table's files. The address holds none of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -147,8 +147,8 @@ fn address(url: &Url) -> String {
     }
 }
 
-/// Says what an executor lacks. It does so at the first request: what fails earlier, while a task is made ready, Ballista does
-/// not pass on.
+/// Says what an executor lacks. It does so at the first request: what fails earlier, while a task is made ready,
+/// Ballista does not pass on.
 #[derive(Debug)]
 struct NoVendor;
 

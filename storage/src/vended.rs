@@ -1,8 +1,8 @@
 //! Vended credentials: a REST catalog lends, for one table's files and for a while, what opens them.
 //!
-//! [`TableCredentials`] keeps those of one table: they are asked for when they are first needed and again ahead of their
-//! end, once, however many requests need them at that moment. Nothing here is part of a plan: a plan has the table's
-//! [`VendedTable`], and each process asks the catalog itself.
+//! [`TableCredentials`] keeps those of one table: they are asked for when they are first needed and again ahead of
+//! their end, once, however many requests need them at that moment. Nothing here is part of a plan: a plan has the
+//! table's [`VendedTable`], and each process asks the catalog itself.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,15 +18,16 @@ use crate::error::{Error, ErrorKind, Result};
 /// Credentials are renewed so long before they expire, or after half of their time if that is later: Iceberg's
 /// `VendedCredentialsProvider` has the same five minutes.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
-/// The life of credentials whose server does not tell it: the shortest that AWS gives any (AssumeRole, `DurationSeconds`).
+/// The life of credentials whose server does not tell it: the shortest that AWS gives any (AssumeRole,
+/// `DurationSeconds`).
 const UNTOLD_LIFE: Duration = Duration::from_secs(900);
 /// A renewal that failed is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Stands between the parts of a table's identity in an address. What is between is encoded and has none of it.
 const SEPARATOR: char = '~';
 
-/// The table that credentials are for: its name, by which the catalog is asked, and its UUID, since another table may come to
-/// have the name.
+/// The table that credentials are for: its name, by which the catalog is asked, and its UUID, since another table may
+/// come to have the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VendedTable {
     /// The levels of its namespace, outermost first.
@@ -61,8 +62,8 @@ impl VendedTable {
     }
 }
 
-/// As the user of an object store's address, such as `raw~events~<uuid>` in `s3://raw~events~<uuid>@bucket`. No character of
-/// it means anything to a URL.
+/// As the user of an object store's address, such as `raw~events~<uuid>` in `s3://raw~events~<uuid>@bucket`. No
+/// character of it means anything to a URL.
 impl fmt::Display for VendedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in self.namespace.iter().chain([&self.name]) {

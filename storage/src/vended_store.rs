@@ -1,8 +1,8 @@
 //! The object stores of one table's files, which vended credentials open.
 //!
-//! A wrapper, because the catalog may lend different credentials for different prefixes of a bucket: which of them a request
-//! needs, its path tells. Behind it is one S3 client a prefix, which asks for credentials at each request, so that
-//! uploads in parts outlive those that they began with.
+//! A wrapper, because the catalog may lend different credentials for different prefixes of a bucket: which of them a
+//! request needs, its path tells. Behind it is one S3 client a prefix, which asks for credentials at each request, so
+//! that uploads in parts outlive those that they began with.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What the metadata of a table says, as rows: `raw."events$snapshots"`, `raw."events$files"` and so on, one file each.
 //!
 //! Columns have the names that Spark gives them. A partition is text, `day=2026-02-14/type=view`, since tables whose
-//! partitioning was changed have partitions of several types. Rows are made when the table is scanned, from the state of the table that
-//! the statement reads: `raw."events$files" VERSION AS OF 3` lists the files of that snapshot.
+//! partitioning was changed have partitions of several types. Rows are made when the table is scanned, from the state
+//! of the table that the statement reads: `raw."events$files" VERSION AS OF 3` lists the files of that snapshot.
 
 mod entries;
 mod files;

@@ -117,7 +117,8 @@ impl NamespaceCatalog {
         Ok(Names { all, views })
     }
 
-    /// The tables and views of a namespace, whose levels have points between them. `NotFound` if there is no such namespace.
+    /// The tables and views of a namespace, whose levels have points between them. `NotFound` if there is no such
+    /// namespace.
     pub async fn list_namespace(&self, namespace: &str) -> Result<Names> {
         let namespace = NamespaceIdent::from_strs(namespace.split('.'))?;
         match self.warehouse.catalog().namespace_exists(&namespace).await? {

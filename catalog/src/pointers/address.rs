@@ -10,7 +10,8 @@ use crate::pointers::rest::{RestAuth, RestCatalog, RestConfig, RestVendor};
 use crate::pointers::sql::SqlCatalog;
 use crate::pointers::store::Catalog;
 
-/// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's `https://host/path`.
+/// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's
+/// `https://host/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogAddress {
     /// A SQLite file.
@@ -39,8 +40,8 @@ impl CatalogAddress {
         }
     }
 
-    /// Opens the catalog there, and makes what is missing. A SQL database may have several, told apart by `name`; a REST
-    /// server has what `rest` says.
+    /// Opens the catalog there, and makes what is missing. A SQL database may have several, told apart by `name`; a
+    /// REST server has what `rest` says.
     pub async fn open(&self, name: &str, rest: RestOptions) -> Result<Arc<dyn Catalog>> {
         Ok(match self {
             Self::Rest(uri) => Arc::new(RestCatalog::open(rest.config(uri)).await?),
@@ -49,8 +50,8 @@ impl CatalogAddress {
         })
     }
 
-    /// Whom a process without a catalog asks for the credentials of tables' files; `None` if this catalog lends none. No
-    /// request is made before there is such a table.
+    /// Whom a process without a catalog asks for the credentials of tables' files; `None` if this catalog lends none.
+    /// No request is made before there is such a table.
     pub fn vendor(&self, rest: RestOptions) -> Option<Arc<dyn CredentialVendor>> {
         match self {
             Self::Rest(uri) => Some(Arc::new(RestVendor::new(rest.config(uri)))),

@@ -8,11 +8,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// Stands for a namespace's name in a warehouse's location.
 const NAMESPACE: &str = "{namespace}";
 
-/// The property by which a namespace says where its tables go. Java's `JdbcCatalog` and PyIceberg's `SqlCatalog` read the same.
+/// The property by which a namespace says where its tables go. Java's `JdbcCatalog` and PyIceberg's `SqlCatalog` read
+/// the same.
 pub(crate) const LOCATION: &str = "location";
 
-/// The location of a warehouse. `{namespace}` in it stands for the name of a namespace, as in `s3://{namespace}` for a bucket each; without
-/// it namespaces are folders of one location.
+/// The location of a warehouse. `{namespace}` in it stands for the name of a namespace, as in `s3://{namespace}` for a
+/// bucket each; without it namespaces are folders of one location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout(String);
 
@@ -47,8 +48,8 @@ impl Layout {
         }
     }
 
-    /// What a new namespace is to have as its location. Other engines know folders of one location by themselves, but no
-    /// template.
+    /// What a new namespace is to have as its location. Other engines know folders of one location by themselves, but
+    /// no template.
     pub(crate) fn told_location(&self, namespace: &NamespaceIdent) -> Option<String> {
         self.is_templated().then(|| self.folder(namespace))
     }

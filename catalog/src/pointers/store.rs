@@ -1,9 +1,10 @@
 //! What a catalog must be able to do: keep namespaces, and for each table its current metadata, which changes only from
 //! what the writer has seen to the next.
 //!
-//! There are two kinds. SQL databases keep a pointer to a metadata file, which the warehouse has written: they implement
-//! [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write metadata files
-//! themselves, from updates and requirements: they take a whole [`Change`]. Views are kept in the same two ways.
+//! There are two kinds. SQL databases keep a pointer to a metadata file, which the warehouse has written: they
+//! implement [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write
+//! metadata files themselves, from updates and requirements: they take a whole [`Change`]. Views are kept in the same
+//! two ways.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -114,8 +115,8 @@ pub trait Catalog: Debug + Send + Sync {
     /// `AlreadyExists` if it was created before.
     async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()>;
 
-    /// What is kept of a namespace beside its name, such as the `location` of its tables. `NotFound` if there is no such
-    /// namespace.
+    /// What is kept of a namespace beside its name, such as the `location` of its tables. `NotFound` if there is no
+    /// such namespace.
     async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>>;
 
     /// `NotFound` if there is no such namespace, `Invalid` if something is left in it.
@@ -207,8 +208,8 @@ pub trait Catalog: Debug + Send + Sync {
         self.insert_view(change.view, change.location).await
     }
 
-    /// Makes the change if the view still is what it was made from, as [`swap_view`](Self::swap_view). A catalog that writes
-    /// metadata itself may make it also of what the view has become, if that is possible.
+    /// Makes the change if the view still is what it was made from, as [`swap_view`](Self::swap_view). A catalog that
+    /// writes metadata itself may make it also of what the view has become, if that is possible.
     async fn commit_view(&self, change: &ViewChange<'_>) -> Result<bool> {
         match change.base {
             Some((expected, _)) => self.swap_view(change.view, expected, change.location).await,

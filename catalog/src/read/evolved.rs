@@ -1,13 +1,13 @@
 //! Files of a table whose columns have changed since they were written.
 //!
-//! In a file a column is told by its field id (Iceberg specification, "Column Projection"), DataFusion's Parquet source goes
-//! by names. So files are grouped by the names that they have for the table's columns, and each group is read under
-//! those names: added columns are then NULL, widened ones are cast, dropped ones are not looked at, all by the Parquet
-//! source itself. [`as_table`] gives the columns the table's names again. Files without renamed columns, which is all
-//! files of most tables, need none of this and are one group.
+//! In a file a column is told by its field id (Iceberg specification, "Column Projection"), DataFusion's Parquet source
+//! goes by names. So files are grouped by the names that they have for the table's columns, and each group is read
+//! under those names: added columns are then NULL, widened ones are cast, dropped ones are not looked at, all by the
+//! Parquet source itself. [`as_table`] gives the columns the table's names again. Files without renamed columns, which
+//! is all files of most tables, need none of this and are one group.
 //!
-//! A map whose values had other fields is read as it is in the file, since the Parquet source adds and drops fields of structs
-//! in no map; [`as_table`] does that as well.
+//! A map whose values had other fields is read as it is in the file, since the Parquet source adds and drops fields of
+//! structs in no map; [`as_table`] does that as well.
 //!
 //! The names are taken from the files' footers and not from the schema that a manifest names: other writers merge old
 //! manifests into new ones under the newest schema.
@@ -86,7 +86,8 @@ pub(super) async fn groups(
     Ok(groups)
 }
 
-/// The rows of a scan of a group's files as columns of the table, of which `target` has the names and `named` those in the files.
+/// The rows of a scan of a group's files as columns of the table, of which `target` has the names and `named` those in
+/// the files.
 pub(super) fn as_table(
     scan: Arc<dyn ExecutionPlan>,
     named: &Schema,

@@ -1,5 +1,5 @@
-//! Columns that no table has and every row does: which file it lies in, and where in it. A table carries them, after its
-//! own columns, only when it is asked to: `SELECT *` means the table's own.
+//! Columns that no table has and every row does: which file it lies in, and where in it. A table carries them, after
+//! its own columns, only when it is asked to: `SELECT *` means the table's own.
 
 use std::sync::Arc;
 

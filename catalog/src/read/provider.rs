@@ -35,13 +35,13 @@ pub enum TextType {
     /// Each value with its bytes: what travels well between processes.
     #[default]
     Utf8,
-    /// Views of bytes that rows share: joins, sorts and aggregates pass on 16 bytes a value. A batch keeps all the bytes
-    /// alive that its views are of, and would send them all.
+    /// Views of bytes that rows share: joins, sorts and aggregates pass on 16 bytes a value. A batch keeps all the
+    /// bytes alive that its views are of, and would send them all.
     Utf8View,
 }
 
-/// An Iceberg table at the snapshot it had when the statement was planned, or at the one that the statement names. Commits
-/// made meanwhile are not seen.
+/// An Iceberg table at the snapshot it had when the statement was planned, or at the one that the statement names.
+/// Commits made meanwhile are not seen.
 #[derive(Debug, Clone)]
 pub struct IcebergTable {
     table: Table,
@@ -131,8 +131,8 @@ impl IcebergTable {
         ReadFilter::new(Predicate::all(filters, &self.columns))
     }
 
-    /// The live data files that may have a row for which the condition holds, by what the manifests say, each with its number and whether the condition
-    /// surely holds for all of its rows. All of all files if there is no condition.
+    /// The live data files that may have a row for which the condition holds, by what the manifests say, each with its
+    /// number and whether the condition surely holds for all of its rows. All of all files if there is no condition.
     pub(crate) async fn files_for(&self, condition: Option<&Expr>) -> Result<Vec<(usize, Arc<LiveFile>, bool)>> {
         let metadata = self.table.metadata();
         let predicate = Predicate::all(condition.map_or(&[], std::slice::from_ref), &self.columns);
@@ -245,7 +245,8 @@ impl TableProvider for IcebergTable {
         Ok(filters.iter().map(decide).collect())
     }
 
-    /// Says only that there are no rows, which the snapshot's summary tells; what a scan gives is known when it is planned.
+    /// Says only that there are no rows, which the snapshot's summary tells; what a scan gives is known when it is
+    /// planned.
     fn statistics(&self) -> Option<Statistics> {
         let records = |snapshot: &SnapshotRef| snapshot.summary().additional_properties.get(TOTAL_RECORDS).cloned();
         let is_empty = !self.is_listed

@@ -1,5 +1,6 @@
-//! Other names for the fields inside a nested column, and other fields inside a map. Names of columns are a projection's; those
-//! inside a column are part of its type, and no cast of DataFusion gives a field another name, or a map's values another field.
+//! Other names for the fields inside a nested column, and other fields inside a map. Names of columns are a
+//! projection's; those inside a column are part of its type, and no cast of DataFusion gives a field another name, or a
+//! map's values another field.
 
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Name of the function that [`relabel_udf`] makes.
 pub const RELABEL_FUNCTION: &str = "iceberg_relabel";
 
-/// The function `iceberg_relabel(value, named, type)`: the same value as the type of its last argument. The one before has that
-/// type, too, but for the names of fields in structs, which are those that they have in the value; both are NULL. A field
-/// that the value lacks is NULL, and one that the type lacks is left out.
+/// The function `iceberg_relabel(value, named, type)`: the same value as the type of its last argument. The one before
+/// has that type, too, but for the names of fields in structs, which are those that they have in the value; both are
+/// NULL. A field that the value lacks is NULL, and one that the type lacks is left out.
 ///
 /// The function has no state, so it travels in plans by name: register it wherever plans are decoded.
 pub fn relabel_udf() -> ScalarUDF {

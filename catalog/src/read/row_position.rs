@@ -1,7 +1,7 @@
 //! Numbers the rows of each data file as they are read.
 //!
-//! DataFusion's Parquet source can do it, by a virtual column of its schema, but its wire format has no place for such a
-//! column. So the scan travels without it, under a node of ours that reads it with the column.
+//! DataFusion's Parquet source can do it, by a virtual column of its schema, but its wire format has no place for such
+//! a column. So the scan travels without it, under a node of ours that reads it with the column.
 
 use std::fmt;
 use std::sync::Arc;

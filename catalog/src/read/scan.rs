@@ -116,7 +116,8 @@ pub(super) async fn plan(
             Some(columns) => Arc::new(schema.project(columns)?),
             None => Arc::clone(schema),
         };
-        // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `stages/leaves.rs` of the scheduler).
+        // Not an `EmptyExec`: under a UNION, Ballista 55 loses the status of its task (see `stages/leaves.rs` of the
+        // scheduler).
         let nothing = MemorySourceConfig::try_new(&[vec![]], projected, None)?;
         return Ok(DataSourceExec::from_data_source(nothing));
     }
@@ -154,8 +155,8 @@ enum Bounds {
 
 /// Whether a floating-point column that the scan gives or filters by may hold NaN.
 ///
-/// Bounds in Parquet files leave NaN out, and DataFusion 55 compares with them as if they did not (its issue 15812): row groups and pages would be
-/// skipped that have rows for which a comparison holds.
+/// Bounds in Parquet files leave NaN out, and DataFusion 55 compares with them as if they did not (its issue 15812):
+/// row groups and pages would be skipped that have rows for which a comparison holds.
 fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], asked: &[usize], filters: &[Expr]) -> bool {
     let filtered = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str());
     let mut names = asked.iter().map(|at| input.schema.field(*at).name().as_str()).chain(filtered);
@@ -169,8 +170,8 @@ fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], asked: &[usize], filt
 
 /// Whether the filter has something in it that DataFusion 55 takes for something else when it compares with bounds.
 ///
-/// `-c < 9` is not `c > -9` for the least integer, which is its own negative. A list of more than three values tells the zeros apart by their bits, which
-/// comparisons do not. What TRY_CAST makes NULL was none.
+/// `-c < 9` is not `c > -9` for the least integer, which is its own negative. A list of more than three values tells
+/// the zeros apart by their bits, which comparisons do not. What TRY_CAST makes NULL was none.
 fn is_misread(filter: &Expr) -> bool {
     let is_zero = |e: &Expr| match e {
         Expr::Literal(ScalarValue::Float32(Some(v)), _) => *v == 0.0,
@@ -185,8 +186,8 @@ fn is_misread(filter: &Expr) -> bool {
     filter.exists(|e| Ok(misread(e))).unwrap_or(true)
 }
 
-/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files are skipped in part by
-/// these bounds.
+/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files
+/// are skipped in part by these bounds.
 fn scan_group(
     input: &ScanInput<'_>,
     state: &dyn Session,
@@ -262,7 +263,8 @@ fn in_order(
     Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
 }
 
-/// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but a scan has one.
+/// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but
+/// a scan has one.
 fn only_store(table: &Table, files: &[Numbered]) -> Result<String> {
     let mut stores = BTreeSet::new();
     for (_, file) in files {
@@ -297,8 +299,8 @@ fn partitioned_file(
     Ok(file.with_statistics(Arc::new(statistics)))
 }
 
-/// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is needed.
-/// A row group belongs to the range in which it begins.
+/// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is
+/// needed. A row group belongs to the range in which it begins.
 fn split(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
     let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
     let wanted = total.div_ceil(u64::try_from(partitions.max(1)).unwrap_or(1)).max(MIN_SPLIT_BYTES);

@@ -9,8 +9,8 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::live_file::LiveFile;
 
-/// Columns of [`RowChange::search`](super::RowChange::search): the number of a file, how many of its rows change, how many of
-/// them go, and how often the most changed of them is changed.
+/// Columns of [`RowChange::search`](super::RowChange::search): the number of a file, how many of its rows change, how
+/// many of them go, and how often the most changed of them is changed.
 pub(super) const FILE: &str = "file";
 pub(super) const CHANGED: &str = "changed";
 pub(super) const DELETED: &str = "deleted";

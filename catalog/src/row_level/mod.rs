@@ -1,13 +1,13 @@
 //! `DELETE`, `UPDATE` and `MERGE`: statements that change rows where they are, by copying what stays (copy-on-write).
 //!
-//! A statement is carried out in two plans that anyone may run, in any number of tasks. [`RowChange::search`] finds the data
-//! files with rows to change, and counts those rows; [`RowChange::rewrite`] gives the rows that these files are replaced by.
-//! Files of which all rows go are only taken out of the table, and those that a `DELETE` covers by their partition or their
-//! bounds are not even read. Both plans read the same snapshot, and [`RowChange::operation`] makes the commit fail if others
-//! have changed meanwhile what they read.
+//! A statement is carried out in two plans that anyone may run, in any number of tasks. [`RowChange::search`] finds the
+//! data files with rows to change, and counts those rows; [`RowChange::rewrite`] gives the rows that these files are
+//! replaced by. Files of which all rows go are only taken out of the table, and those that a `DELETE` covers by their
+//! partition or their bounds are not even read. Both plans read the same snapshot, and [`RowChange::operation`] makes
+//! the commit fail if others have changed meanwhile what they read.
 //!
-//! A row is known by its file and its place in it, so that a row that several conditions meet, or that a join finds twice, is
-//! still one row.
+//! A row is known by its file and its place in it, so that a row that several conditions meet, or that a join finds
+//! twice, is still one row.
 
 mod delete_update;
 mod found;
@@ -47,8 +47,8 @@ enum Statement {
     Merge,
 }
 
-/// Some rows of the table, and what becomes of them: the first clause whose condition holds decides. A row for which none
-/// holds stays as it is.
+/// Some rows of the table, and what becomes of them: the first clause whose condition holds decides. A row for which
+/// none holds stays as it is.
 #[derive(Debug)]
 struct Affected {
     rows: Rows,
@@ -72,8 +72,8 @@ struct Clause {
     update: Option<Vec<(String, Expr)>>,
 }
 
-/// Rows of a source that match no row of the table, and the values they come with; the first clause whose condition holds
-/// decides.
+/// Rows of a source that match no row of the table, and the values they come with; the first clause whose condition
+/// holds decides.
 #[derive(Debug)]
 struct Inserted {
     source: LogicalPlan,
@@ -89,11 +89,12 @@ struct InsertClause {
 }
 
 impl RowChange {
-    /// The change that a planned and analysed `DELETE`, `UPDATE` or `MERGE` asks for, of `table` at its pinned snapshot.
+    /// The change that a planned and analysed `DELETE`, `UPDATE` or `MERGE` asks for, of `table` at its pinned
+    /// snapshot.
     ///
     /// # Errors
-    /// `Unsupported` for what cannot be carried out exactly: conditions that give another answer each time, and `UPDATE` of a
-    /// join, which `MERGE` is for.
+    /// `Unsupported` for what cannot be carried out exactly: conditions that give another answer each time, and
+    /// `UPDATE` of a join, which `MERGE` is for.
     pub fn new(statement: &DmlStatement, table: &IcebergTable) -> Result<Self> {
         let change = match &statement.op {
             WriteOp::Delete => delete_update::delete(statement, table)?,
@@ -105,7 +106,8 @@ impl RowChange {
         Ok(change)
     }
 
-    /// What is known before any row is read, by what the manifests say: files that have no row to change, and files that go as a whole.
+    /// What is known before any row is read, by what the manifests say: files that have no row to change, and files
+    /// that go as a whole.
     pub async fn begin(&self) -> Result<FoundFiles> {
         let deletes_all = |c: &Clause| c.update.is_none() && c.condition.is_none();
         let (condition, deletes) = match self.affected.as_slice() {

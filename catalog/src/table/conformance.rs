@@ -15,8 +15,8 @@ use crate::table::files::SnapshotFiles;
 use crate::table::views::NewView;
 use crate::table::{NewTable, Warehouse};
 
-/// Checks namespaces, tables and commits over the warehouse's catalog, in namespaces of its own that it makes and drops.
-/// Data files are made up: a commit never opens them.
+/// Checks namespaces, tables and commits over the warehouse's catalog, in namespaces of its own that it makes and
+/// drops. Data files are made up: a commit never opens them.
 ///
 /// # Panics
 /// When a promise is not kept.

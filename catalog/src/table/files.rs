@@ -41,7 +41,8 @@ impl SnapshotFiles {
 /// The live files that a manifest lists.
 pub(crate) type Listed = Arc<Vec<Arc<LiveFile>>>;
 
-/// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last are kept.
+/// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last
+/// are kept.
 #[derive(Debug)]
 pub(crate) struct SeenFiles {
     lists: Mutex<Recent<Arc<Vec<ManifestFile>>>>,

@@ -1,7 +1,7 @@
 //! Metadata files for the iceberg crate, in the same stores as data files.
 //!
-//! A disk keeps the crate's own storage: it syncs a file when its writer is closed, and removes nothing but files. All else
-//! goes to [`Stores`].
+//! A disk keeps the crate's own storage: it syncs a file when its writer is closed, and removes nothing but files. All
+//! else goes to [`Stores`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub(crate) fn vended_to(files: &FileIO) -> Option<&str> {
     files.config().get(VENDED_TO).map(String::as_str)
 }
 
-/// The crate asks that a storage can be serialised. Nothing of ours is, since no executor reads metadata, so that a stored
-/// one comes back with defaults and credentials never leave the process.
+/// The crate asks that a storage can be serialised. Nothing of ours is, since no executor reads metadata, so that a
+/// stored one comes back with defaults and credentials never leave the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct MetadataFiles {
     #[serde(skip, default = "Stores::local")]

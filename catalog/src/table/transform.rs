@@ -127,7 +127,8 @@ pub(crate) fn transform_of(transform: &Transform, value: &ScalarValue) -> Option
     ScalarValue::try_from_array(&result, 0).ok()
 }
 
-/// The first day of a month (1 to 12) of a year, counted from 1970-01-01: the algorithm is Howard Hinnant's `days_from_civil`.
+/// The first day of a month (1 to 12) of a year, counted from 1970-01-01: the algorithm is Howard Hinnant's
+/// `days_from_civil`.
 pub(crate) fn civil_days(year: i64, month: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);

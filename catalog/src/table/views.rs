@@ -1,6 +1,6 @@
 //! Views, kept as the Iceberg View Specification says: a metadata file per change, and in the catalog a pointer to the
-//! newest. The query is kept as text in the SQL of Bergmill; a view of another engine is listed, and read only if it has
-//! such a text too.
+//! newest. The query is kept as text in the SQL of Bergmill; a view of another engine is listed, and read only if it
+//! has such a text too.
 
 use std::collections::HashMap;
 

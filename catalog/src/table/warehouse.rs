@@ -41,8 +41,8 @@ pub struct Warehouse {
 }
 
 impl Warehouse {
-    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders; `{namespace}` in
-    /// it stands for the name of one, so that `s3://{namespace}` is a bucket each.
+    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders;
+    /// `{namespace}` in it stands for the name of one, so that `s3://{namespace}` is a bucket each.
     pub fn new(catalog: Arc<dyn Catalog>, stores: Arc<Stores>, location: &str) -> Result<Self> {
         let layout = Layout::new(location);
         layout.check()?;
@@ -129,8 +129,8 @@ impl Warehouse {
         if self.catalog.writes_metadata() { self.load(table).await } else { Ok(draft) }
     }
 
-    /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for it;
-    /// [`Warehouse::land`] then makes it and them visible at once.
+    /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for
+    /// it; [`Warehouse::land`] then makes it and them visible at once.
     pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
@@ -201,8 +201,8 @@ impl Warehouse {
         }
     }
 
-    /// Gives a table another name. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the name is
-    /// taken.
+    /// Gives a table another name. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the
+    /// name is taken.
     pub async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
         check_namespace(to.namespace())?;
         check_name("table", to.name())?;
@@ -242,7 +242,8 @@ impl Warehouse {
     }
 
     /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
-    /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new one.
+    /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new
+    /// one.
     async fn free_location(&self, table: &TableIdent, namespace: Option<&String>) -> String {
         let folder = match namespace {
             Some(location) => location.trim_end_matches('/').to_string(),
@@ -310,13 +311,14 @@ fn vended_table(ident: &TableIdent, metadata: &TableMetadata) -> VendedTable {
     VendedTable::new(ident.namespace(), ident.name(), metadata.uuid())
 }
 
-/// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each process's own
-/// keys do.
+/// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each
+/// process's own keys do.
 pub fn vended_address(table: &Table) -> Option<&str> {
     vended_to(table.file_io())
 }
 
-/// All that a table is made of, as updates of nothing. The order is that of the reference's `TableMetadata.buildFromEmpty`.
+/// All that a table is made of, as updates of nothing. The order is that of the reference's
+/// `TableMetadata.buildFromEmpty`.
 fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
     const LAST_ADDED: i32 = TableMetadataBuilder::LAST_ADDED;
     vec![

@@ -1,9 +1,9 @@
 //! `table_changes('ns.t', from, to)`: the rows that were appended after one snapshot, up to another.
 //!
 //! The rule is that of Java's `IncrementalAppendScan`: the files that each snapshot between the two added, as it added
-//! them. A compaction (operation `replace`) that moved their rows to other files since is seen through, because the files are
-//! taken from the snapshot that first wrote them. Java skips snapshots that took rows away; here they are refused, since a
-//! reader that adds the changes up would come out wrong.
+//! them. A compaction (operation `replace`) that moved their rows to other files since is seen through, because the
+//! files are taken from the snapshot that first wrote them. Java skips snapshots that took rows away; here they are
+//! refused, since a reader that adds the changes up would come out wrong.
 
 use std::fmt;
 use std::sync::Arc;
@@ -120,8 +120,8 @@ impl ChangesTable {
     /// The rows that came into `table` in `range`.
     ///
     /// # Errors
-    /// `Invalid` if the range does not lie on one line of history, `NotFound` if a part of it has expired. A snapshot that took
-    /// rows away is found when the table is scanned.
+    /// `Invalid` if the range does not lie on one line of history, `NotFound` if a part of it has expired. A snapshot
+    /// that took rows away is found when the table is scanned.
     pub(crate) fn try_new(table: &TableReference, current: &dyn TableProvider, range: &Range) -> Result<Self> {
         let Some(current) = current.downcast_ref::<IcebergTable>() else {
             let what = format!("{TABLE_CHANGES}: {table} is not a table");

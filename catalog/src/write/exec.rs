@@ -29,8 +29,8 @@ use crate::error::{Error, ErrorKind};
 /// Writes the rows of each input partition to Parquet files of its own and returns one row per file.
 ///
 /// The columns of the input are the table's, in order; [`plan_write`](super::plan_write) sees to that. The input should
-/// be sorted as [`required_input_ordering`](ExecutionPlan::required_input_ordering) asks: rows that are not clustered by
-/// partition are still written right, into more files.
+/// be sorted as [`required_input_ordering`](ExecutionPlan::required_input_ordering) asks: rows that are not clustered
+/// by partition are still written right, into more files.
 #[derive(Debug)]
 pub struct IcebergWriteExec {
     input: Arc<dyn ExecutionPlan>,

@@ -98,7 +98,8 @@ fn key_at(columns: &[ArrayRef], row: usize) -> Result<PartitionKey> {
     columns.iter().map(|column| if column.is_null(row) { Ok(None) } else { literal(column, row).map(Some) }).collect()
 }
 
-/// Whether two partitions are one. The zeros, which are equal to us, are two to Java, whose readers take the values of rows from their partition.
+/// Whether two partitions are one. The zeros, which are equal to us, are two to Java, whose readers take the values of
+/// rows from their partition.
 pub(super) fn is_same(one: &PartitionKey, other: &PartitionKey) -> bool {
     let is_negative_zero = |value: &Option<PrimitiveLiteral>| match value {
         Some(PrimitiveLiteral::Float(v)) => v.0 == 0.0 && v.0.is_sign_negative(),

@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`data_files`](super::data_files).
 ///
 /// Columns are matched by name, whatever their order; values are cast to the table's types. A table that is partitioned
-/// or sorted gets its rows sorted within each task, and with distribution mode `hash` (the default of partitioned tables)
-/// each partition's rows in one task.
+/// or sorted gets its rows sorted within each task, and with distribution mode `hash` (the default of partitioned
+/// tables) each partition's rows in one task.
 pub fn plan_write(
     input: Arc<dyn ExecutionPlan>,
     spec: &WriteSpec,

@@ -85,9 +85,9 @@ impl WriteSpec {
 
     /// The folder that holds the files of this write, and in which none but them may be looked for.
     ///
-    /// On a disk it is the folder of all data files, in which partitions have their folders for people to see. An object
-    /// store has no folders to walk through, only keys to list by what they begin with: there a write has a prefix of its
-    /// own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
+    /// On a disk it is the folder of all data files, in which partitions have their folders for people to see. An
+    /// object store has no folders to walk through, only keys to list by what they begin with: there a write has a
+    /// prefix of its own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
     ///
     /// `None` where files are spread over all of an object store's keys: those of one write cannot be told there but
     /// by looking at those of all writes.
@@ -126,8 +126,8 @@ impl WriteSpec {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             let (source, _) = self.source(field.source_id)?;
-            // The iceberg crate has no Avro form for a uuid, and does not read a time in nanoseconds again: better refused here
-            // than at the commit or after it.
+            // The iceberg crate has no Avro form for a uuid, and does not read a time in nanoseconds again: better
+            // refused here than at the commit or after it.
             let instead = match source.field_type.as_primitive_type() {
                 Some(PrimitiveType::Uuid) => "a uuid; bucket[n] can be written",
                 Some(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs) => {

@@ -83,8 +83,8 @@ impl Printer {
         self.branch(right);
     }
 
-    /// What DataFusion makes of `INTERSECT ALL` and `EXCEPT ALL`: semi and anti joins, which do not count how often a row
-    /// is there. DuckDB compares whole rows by the names of their tables, if their columns are called the same.
+    /// What DataFusion makes of `INTERSECT ALL` and `EXCEPT ALL`: semi and anti joins, which do not count how often a
+    /// row is there. DuckDB compares whole rows by the names of their tables, if their columns are called the same.
     fn semi_join(&mut self, op: SetOp, left: &Query, right: &Query) {
         self.text("SELECT * FROM (");
         self.query(left);

@@ -71,7 +71,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Whether the same request may be answered in a moment. What a server has not implemented (501) it will not have then.
+    /// Whether the same request may be answered in a moment. What a server has not implemented (501) it will not have
+    /// then.
     fn may_pass(&self) -> bool {
         self.status.is_none_or(|status| status == 429 || status >= 500 && status != 501)
     }
@@ -230,8 +231,8 @@ impl Client {
         unreachable!("the last attempt returns")
     }
 
-    /// Changes something, once. The answer says what, with credentials for files if they are wanted and the server lends
-    /// any.
+    /// Changes something, once. The answer says what, with credentials for files if they are wanted and the server
+    /// lends any.
     pub(super) async fn post_vended<T: DeserializeOwned>(
         &self,
         path: &[&str],

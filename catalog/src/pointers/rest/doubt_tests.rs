@@ -1,5 +1,5 @@
-//! Changes of metadata whose answer is lost: what became of them is looked up, over a server that keeps one table as the
-//! protocol says, and is struck when the test wants it.
+//! Changes of metadata whose answer is lost: what became of them is looked up, over a server that keeps one table as
+//! the protocol says, and is struck when the test wants it.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! A catalog behind the Iceberg REST protocol (`rest-catalog-open-api.yaml` of the Iceberg project), such as Lakekeeper, Polaris or
-//! Nessie.
+//! A catalog behind the Iceberg REST protocol (`rest-catalog-open-api.yaml` of the Iceberg project), such as
+//! Lakekeeper, Polaris or Nessie.
 //!
 //! The server writes metadata files itself, from updates and requirements, so this is no pointer store: it overrides
 //! [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. A server may lend credentials for a table's files
@@ -330,8 +330,8 @@ impl RestCatalog {
         self.client.send(Method::POST, &path, &body).await
     }
 
-    /// The error of a commit. The server says by 500, 502 and 504 that it does not know the outcome; from a 503, and from
-    /// silence, nothing better can be concluded.
+    /// The error of a commit. The server says by 500, 502 and 504 that it does not know the outcome; from a 503, and
+    /// from silence, nothing better can be concluded.
     fn told(&self, e: Failure, changed: &TableIdent) -> Error {
         let refused = e.status.is_some_and(|status| status < 500);
         if refused || e.not_sent {
@@ -342,8 +342,8 @@ impl RestCatalog {
     }
 }
 
-/// The id under which the table had this before the change. The crate gives specs and orders that it finds there their ids; a
-/// schema comes with any.
+/// The id under which the table had this before the change. The crate gives specs and orders that it finds there their
+/// ids; a schema comes with any.
 fn known_id(change: &Change<'_>, action: &str, update: &Value) -> Option<i64> {
     let (_, base) = change.base?;
     let id_at = |at: &str| update.pointer(at).and_then(Value::as_i64);

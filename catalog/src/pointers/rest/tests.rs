@@ -30,8 +30,8 @@ fn credentials() -> RestAuth {
     RestAuth::Credentials { id: "me".to_string(), secret: Secret::new("hidden-secret"), scope, token_uri: None }
 }
 
-/// A server that answers as `answer` says: from `POST /path`, the token and what was sent to a status and a body. With status
-/// 0 it cuts the connection.
+/// A server that answers as `answer` says: from `POST /path`, the token and what was sent to a status and a body. With
+/// status 0 it cuts the connection.
 pub(super) async fn server(
     answer: impl Fn(&str, &str, &str) -> (u16, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {

@@ -1,8 +1,9 @@
 //! Updates in the words of a server.
 //!
-//! The iceberg crate tells of a schema, spec, order or version that it adds, and then makes "the one added last" (-1) the
-//! current one, also when it was there before. To Iceberg's Java, which many servers are built on, nothing was added then, and -1
-//! is an error (`TableMetadata.Builder.addSchemaInternal` and its like). So what was there is not sent, and is called by its id.
+//! The iceberg crate tells of a schema, spec, order or version that it adds, and then makes "the one added last" (-1)
+//! the current one, also when it was there before. To Iceberg's Java, which many servers are built on, nothing was
+//! added then, and -1 is an error (`TableMetadata.Builder.addSchemaInternal` and its like). So what was there is not
+//! sent, and is called by its id.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +31,8 @@ const ADDED: [Added; 4] = [
     Added { action: "add-view-version", named_in: &[("set-current-view-version", "/view-version-id")] },
 ];
 
-/// The updates as a server takes them; `known` gives the id under which the base has what an update adds, by the update's
-/// action and the update, if it has it.
+/// The updates as a server takes them; `known` gives the id under which the base has what an update adds, by the
+/// update's action and the update, if it has it.
 pub(super) fn as_told(updates: &impl Serialize, known: impl Fn(&str, &Value) -> Option<i64>) -> Result<Vec<Value>> {
     let internal = |e| Error::new(ErrorKind::Internal, "writing updates for a REST catalog").with_source(e);
     let updates: Vec<Value> = serde_json::to_value(updates).and_then(serde_json::from_value).map_err(internal)?;

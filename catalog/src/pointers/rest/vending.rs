@@ -39,8 +39,8 @@ struct StorageCredential {
 }
 
 impl Vended {
-    /// Those of S3 that were lent at `asked_at` or later; `None` if there are none. Those with a prefix stand over those of the
-    /// table, whose other properties they complete.
+    /// Those of S3 that were lent at `asked_at` or later; `None` if there are none. Those with a prefix stand over
+    /// those of the table, whose other properties they complete.
     pub(super) fn credentials(self, asked_at: SystemTime) -> Option<VendedCredentials> {
         let of_table = self.config.unwrap_or_default();
         let with_prefix = self.storage_credentials.unwrap_or_default().into_iter();

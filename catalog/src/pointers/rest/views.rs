@@ -1,7 +1,7 @@
 //! Views behind the REST protocol. The server writes their metadata files, as those of tables.
 //!
-//! The only requirement that the protocol has for a change of a view is its UUID, so of two changes at once the server makes
-//! both, one after the other.
+//! The only requirement that the protocol has for a change of a view is its UUID, so of two changes at once the server
+//! makes both, one after the other.
 
 use iceberg::spec::ViewMetadata;
 use iceberg::{NamespaceIdent, TableIdent};
@@ -105,8 +105,8 @@ impl RestCatalog {
             Ok(()) => Ok(true),
             // It is another view of that name, or there is none any more: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
-            // The version that is to be current is there no more, since a view keeps only some; Iceberg's own server says so also
-            // of a new one, when it runs a race again that others have won meanwhile.
+            // The version that is to be current is there no more, since a view keeps only some; Iceberg's own server
+            // says so also of a new one, when it runs a race again that others have won meanwhile.
             Err(e) if e.status == Some(400) && e.says("unknown version") => Ok(false),
             Err(e) => Err(self.told(e, change.view)),
         }

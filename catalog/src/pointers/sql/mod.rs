@@ -46,8 +46,8 @@ impl SqlCatalog {
         Self::over(Arc::new(Sqlite::open(path.as_ref()).await?), name).await
     }
 
-    /// Opens the catalog `name` in a Postgres database, `postgres://user:password@host:port/database`. The database must
-    /// exist; the tables are created if they are not there.
+    /// Opens the catalog `name` in a Postgres database, `postgres://user:password@host:port/database`. The database
+    /// must exist; the tables are created if they are not there.
     pub async fn postgres(address: &Secret, name: &str) -> Result<Self> {
         Self::over(Arc::new(Postgres::open(address).await?), name).await
     }

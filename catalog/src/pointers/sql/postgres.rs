@@ -34,8 +34,8 @@ struct Server {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host:port/database`. What it leaves out is taken from `PGHOST`, `PGPASSWORD`
-    /// and the like, the password also from `~/.pgpass`.
+    /// Connects to `postgres://user:password@host:port/database`. What it leaves out is taken from `PGHOST`,
+    /// `PGPASSWORD` and the like, the password also from `~/.pgpass`.
     pub(super) async fn open(address: &Secret) -> Result<Self> {
         let options: PgConnectOptions = address.expose().parse().map_err(|_| {
             let what = "the catalog's address is not of the form postgres://user:password@host:port/database";
@@ -111,11 +111,12 @@ impl Database for Postgres {
     }
 }
 
-/// What a statement's failure says of it: a server that answers with an error has rolled back, unless it was going down.
+/// What a statement's failure says of it: a server that answers with an error has rolled back, unless it was going
+/// down.
 fn outcome(e: &sqlx::Error) -> Outcome {
     let Some(refusal) = e.as_database_error() else { return Outcome::Unknown };
-    // Classes of postgresql.org/docs/current/errcodes-appendix.html: connection exception, operator intervention, and the code
-    // of a statement whose completion is unknown.
+    // Classes of postgresql.org/docs/current/errcodes-appendix.html: connection exception, operator intervention, and
+    // the code of a statement whose completion is unknown.
     let code = refusal.code().unwrap_or_default();
     match code.as_ref() {
         _ if refusal.is_unique_violation() => Outcome::Taken,

@@ -1,9 +1,9 @@
 //! The catalog's tables in a SQLite file.
 //!
-//! Every change is one statement, so no transaction is ever upgraded and waiting for another writer is SQLite's own busy
-//! time-out. The journal mode stays what the file has, which for a new file is the rollback journal: the catalog is then
-//! one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are few and small, so
-//! write-ahead logging would buy nothing.
+//! Every change is one statement, so no transaction is ever upgraded and waiting for another writer is SQLite's own
+//! busy time-out. The journal mode stays what the file has, which for a new file is the rollback journal: the catalog
+//! is then one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are few and
+//! small, so write-ahead logging would buy nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

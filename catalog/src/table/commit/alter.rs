@@ -10,16 +10,16 @@ use crate::error::{ErrorKind, Result};
 use crate::table::metadata_paths::{expired, next_location};
 use crate::table::{Warehouse, discard};
 
-/// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there is
-/// nothing to change.
+/// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there
+/// is nothing to change.
 type Changed = Result<Option<TableMetadataBuilder>>;
 
 impl Warehouse {
     /// Changes the metadata of a table, or fails and changes nothing; gives the table as it is then.
     ///
-    /// `change` is called with the present metadata and a builder over it, and again with newer metadata each time that another writer was quicker:
-    /// what it relies on must be checked in it. It should return an error of kind `Conflict` when another writer has done
-    /// what makes it meaningless.
+    /// `change` is called with the present metadata and a builder over it, and again with newer metadata each time that
+    /// another writer was quicker: what it relies on must be checked in it. It should return an error of kind
+    /// `Conflict` when another writer has done what makes it meaningless.
     pub async fn alter(
         &self,
         table: &TableIdent,

@@ -1,9 +1,9 @@
 //! Cherry-picking: what a snapshot beside the main branch did, done again on the main branch.
 //!
-//! The rules are those of Java's `CherryPickOperation` and `WapUtil`, which Spark's procedure `cherrypick_snapshot` calls. A
-//! snapshot whose parent is the current one becomes current itself, whatever it did. Otherwise an append is done again with
-//! the same files; and so is a dynamic overwrite, if nobody has changed the partitions since that it replaced. Nothing is
-//! published twice: a snapshot tells from which one it was picked.
+//! The rules are those of Java's `CherryPickOperation` and `WapUtil`, which Spark's procedure `cherrypick_snapshot`
+//! calls. A snapshot whose parent is the current one becomes current itself, whatever it did. Otherwise an append is
+//! done again with the same files; and so is a dynamic overwrite, if nobody has changed the partitions since that it
+//! replaced. Nothing is published twice: a snapshot tells from which one it was picked.
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
 //! Commits: how data files that were written become part of a table, all at once or not at all.
 //!
 //! A commit is a plan made from the table's metadata and manifests (`plan`, without I/O), the files that the plan calls
-//! for (`snapshot`), and one conditional write: the catalog moves the table's pointer from the metadata that the plan was
-//! made from to the new one. Whoever loses that race plans again on what the winner left. What is promised:
+//! for (`snapshot`), and one conditional write: the catalog moves the table's pointer from the metadata that the plan
+//! was made from to the new one. Whoever loses that race plans again on what the winner left. What is promised:
 //!
 //! - Readers see the old snapshot or the new one. A writer that dies leaves files that nothing refers to.
-//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base, and one that
-//!   overwrites files if another changed what its statement read; an append never does, unless the table's schema or
-//!   partitioning changed.
+//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base, and one
+//!   that overwrites files if another changed what its statement read; an append never does, unless the table's schema
+//!   or partitioning changed.
 //! - The same [`CommitKey`] commits once, for as long as its snapshot is in the table's retained history.
 //! - An outcome that the catalog could not tell is looked up. If even that is not possible the error is of kind
 //!   `Unknown`, and no file is removed.
@@ -115,7 +115,8 @@ pub enum Operation {
     Overwrite(Overwrite),
     /// Takes out all that is there when the commit happens, whoever wrote it.
     Truncate,
-    /// Does again what a snapshot did that is not in the branch's history, with its files. Makes a snapshot in any case.
+    /// Does again what a snapshot did that is not in the branch's history, with its files. Makes a snapshot in any
+    /// case.
     CherryPick(CherryPick),
 }
 
@@ -158,7 +159,8 @@ impl Commit {
 pub struct Committed {
     /// The snapshot with the change; the branch's present one, if any, when there was nothing to do.
     pub snapshot_id: Option<i64>,
-    /// The same work was committed before, as `snapshot_id`. The files of this commit are not in the table: delete them.
+    /// The same work was committed before, as `snapshot_id`. The files of this commit are not in the table: delete
+    /// them.
     pub already: bool,
     /// How often another writer was quicker.
     pub retries: u32,
@@ -192,7 +194,8 @@ impl Warehouse {
         }
     }
 
-    /// The last step of an attempt: the metadata is written and made the table's. `None` if another writer was quicker. What turns out to be of no use is deleted, but for manifests, which the next attempt may take over.
+    /// The last step of an attempt: the metadata is written and made the table's. `None` if another writer was quicker.
+    /// What turns out to be of no use is deleted, but for manifests, which the next attempt may take over.
     async fn settle(
         &self,
         table: &Table,
@@ -237,8 +240,8 @@ impl Warehouse {
     /// Makes the metadata at `new`, to which `updates` lead, the table's; false if another writer was quicker.
     ///
     /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold what we did
-    /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the same
-    /// request is repeated: whichever arrives first makes the other void.
+    /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the
+    /// same request is repeated: whichever arrives first makes the other void.
     async fn publish(
         &self,
         table: &Table,

@@ -1,8 +1,8 @@
 //! Commits of statements that change rows: the files that held them go, the files with what became of them come.
 //!
-//! What conflicts is decided as Iceberg's reference does for copy-on-write (`OverwriteFiles` with the validations that Spark
-//! asks for): a file that goes must still be there; and under serializable isolation nobody may have added rows that the
-//! statement would have read.
+//! What conflicts is decided as Iceberg's reference does for copy-on-write (`OverwriteFiles` with the validations that
+//! Spark asks for): a file that goes must still be there; and under serializable isolation nobody may have added rows
+//! that the statement would have read.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -44,11 +44,12 @@ impl ReadFilter {
     }
 }
 
-/// Isolation level of a statement that changes rows: the `write.delete.isolation-level`, `write.update.isolation-level` and
-/// `write.merge.isolation-level` properties of Iceberg tables.
+/// Isolation level of a statement that changes rows: the `write.delete.isolation-level`, `write.update.isolation-level`
+/// and `write.merge.isolation-level` properties of Iceberg tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
-    /// As if statements had run one after another: rows that others added and the statement would have read are a conflict.
+    /// As if statements had run one after another: rows that others added and the statement would have read are a
+    /// conflict.
     #[default]
     Serializable,
     /// The statement changes the rows of the snapshot that it read; rows that others added stay as they are.
@@ -80,8 +81,8 @@ impl Overwrite {
         self.removed.iter().map(|f| f.manifest_path.as_ref()).collect()
     }
 
-    /// Fails if what others committed since the base is in the way: `since_base` are the snapshots of the branch that came
-    /// after it, the latest first.
+    /// Fails if what others committed since the base is in the way: `since_base` are the snapshots of the branch that
+    /// came after it, the latest first.
     pub(super) async fn check(&self, table: &Table, since_base: &[&SnapshotRef]) -> Result<()> {
         for snapshot in since_base.iter().filter(|s| plan::changes_rows(s)) {
             let id = snapshot.snapshot_id();

@@ -1,5 +1,5 @@
-//! The decisions of a commit, on plain data: whether it may be done, whether others are in its way, which manifests stay,
-//! and what the snapshot's summary says. Nothing here reads or writes a file.
+//! The decisions of a commit, on plain data: whether it may be done, whether others are in its way, which manifests
+//! stay, and what the snapshot's summary says. Nothing here reads or writes a file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

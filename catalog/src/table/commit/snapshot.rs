@@ -231,8 +231,8 @@ async fn clear(table: &Table, selection: &Selection, snapshot: &SnapshotRef, sta
     Ok(())
 }
 
-/// The manifests of the branch's present snapshot, without the files that are taken out. `first` tells where to look for
-/// certain files: the other manifests are opened when they are not all there.
+/// The manifests of the branch's present snapshot, without the files that are taken out. `first` tells where to look
+/// for certain files: the other manifests are opened when they are not all there.
 async fn carried_over(
     table: &Table,
     branch: &str,

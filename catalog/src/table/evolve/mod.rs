@@ -1,5 +1,5 @@
-//! Changes to what a table is: columns, partitioning, sort order, properties. All of it is decided on plain data, without
-//! I/O; `Warehouse::alter` makes a decision true in a race with other writers.
+//! Changes to what a table is: columns, partitioning, sort order, properties. All of it is decided on plain data,
+//! without I/O; `Warehouse::alter` makes a decision true in a race with other writers.
 
 mod name_mapping;
 mod partitioning;

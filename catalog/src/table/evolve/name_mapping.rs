@@ -1,5 +1,5 @@
-//! The name mapping of a table: which column a file means by a name, if the file has no field ids (Iceberg specification,
-//! "Column Projection"; property `schema.name-mapping.default`).
+//! The name mapping of a table: which column a file means by a name, if the file has no field ids (Iceberg
+//! specification, "Column Projection"; property `schema.name-mapping.default`).
 //!
 //! It follows the columns, as in Java's `SchemaUpdate`: a renamed column is found under both names, and a name that has
 //! become another column's is no longer the first one's.

@@ -1,8 +1,8 @@
 //! What may become of a table's partitioning: the rules of Java's `BaseUpdatePartitionSpec`, for format version 2.
 //!
-//! Files keep the spec that they were written with. The new spec is for what is written from now on: a field that is dropped
-//! is left out of it, and one that comes back gets the id that it had, so that its values in old files and new ones are
-//! one field.
+//! Files keep the spec that they were written with. The new spec is for what is written from now on: a field that is
+//! dropped is left out of it, and one that comes back gets the id that it had, so that its values in old files and new
+//! ones are one field.
 
 use bergmill_statement::{PartitionChange, Term, nearest};
 use iceberg::spec::{PartitionField, Schema, TableMetadata, Transform, UnboundPartitionField, UnboundPartitionSpec};
@@ -40,7 +40,8 @@ pub fn change(metadata: &TableMetadata, change: &PartitionChange) -> Result<Unbo
     with_ids(metadata, unbound).map_err(invalid)
 }
 
-/// A further spec of the table from these fields. Those without an id get that of an equivalent field in an earlier spec, or a fresh one.
+/// A further spec of the table from these fields. Those without an id get that of an equivalent field in an earlier
+/// spec, or a fresh one.
 ///
 /// Iceberg's parser, which a REST server reads updates with, takes ids for all fields of a spec or for none.
 pub(super) fn with_ids(

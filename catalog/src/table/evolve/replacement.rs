@@ -1,8 +1,9 @@
-//! `CREATE OR REPLACE TABLE`: another definition for the same table, as Java's `TableMetadata.buildReplacement` makes it.
+//! `CREATE OR REPLACE TABLE`: another definition for the same table, as Java's `TableMetadata.buildReplacement` makes
+//! it.
 //!
-//! The table keeps its identity, its snapshots and what was set of its properties; its main branch is empty until rows are
-//! written. A column keeps its id if there was one of its name, others get ids never used before, so that older snapshots
-//! keep their meaning.
+//! The table keeps its identity, its snapshots and what was set of its properties; its main branch is empty until rows
+//! are written. A column keeps its id if there was one of its name, others get ids never used before, so that older
+//! snapshots keep their meaning.
 
 use std::sync::Arc;
 

@@ -21,8 +21,8 @@ pub type Use = (i32, String);
 /// columns in `uses` are not dropped.
 ///
 /// # Errors
-/// `NotFound` for a column that is not there, `AlreadyExists` for a name that is taken, `Invalid` for what the format does
-/// not allow.
+/// `NotFound` for a column that is not there, `AlreadyExists` for a name that is taken, `Invalid` for what the format
+/// does not allow.
 pub fn change(schema: &Schema, last_column_id: i32, changes: &[SchemaChange], uses: &[Use]) -> Result<Schema> {
     let mut root = NestedField::required(0, "", Type::Struct(schema.as_struct().clone()));
     let mut identifiers: Vec<i32> = schema.identifier_field_ids().collect();
@@ -49,8 +49,8 @@ pub fn find<'a>(schema: &'a Schema, path: &ColumnPath) -> Result<&'a NestedField
     found.ok_or_else(|| invalid("a column without a name"))
 }
 
-/// The column of a table that a partition or sort field may read: a column itself, or a field of structs. `name` has dots
-/// between the names.
+/// The column of a table that a partition or sort field may read: a column itself, or a field of structs. `name` has
+/// dots between the names.
 pub fn find_source<'a>(schema: &'a Schema, name: &str, clause: &str) -> Result<&'a NestedFieldRef> {
     // A name with a dot in it is a column of its own before it is a path.
     let own = schema.as_struct().fields().iter().find(|f| f.name == name);
@@ -266,8 +266,8 @@ fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edi
     Ok(())
 }
 
-/// Changes the fields of the struct that `parent` leads to; with `through` also of the structs in a list, or of the values of a
-/// map.
+/// Changes the fields of the struct that `parent` leads to; with `through` also of the structs in a list, or of the
+/// values of a map.
 fn edit_struct(
     root: &mut NestedField,
     parent: &[String],
@@ -287,7 +287,8 @@ fn edit_struct(
             }
         };
         let changed = match field.field_type.as_ref() {
-            // As in Java, a list of structs stands for the structs in it when a column is added, and so does a map for its values.
+            // As in Java, a list of structs stands for the structs in it when a column is added, and so does a map for
+            // its values.
             Type::List(l) if through => of_struct(&l.element_field.field_type)?.map(|ty| {
                 let element = NestedField { field_type: Box::new(ty), ..NestedField::clone(&l.element_field) };
                 Type::List(ListType::new(Arc::new(element)))

@@ -1,8 +1,9 @@
 //! Which files a condition rules out, and for which it holds in every row, by what manifests say.
 //!
-//! Pure decisions on plain data: nothing is read here. A condition becomes a [`Predicate`]; what a manifest says of a file becomes, for each
-//! column, the values that it may have there; and the one is evaluated over the other, with the three truth values of SQL. What is not
-//! understood may be anything, so that a file is kept and not taken for one that fits as a whole.
+//! Pure decisions on plain data: nothing is read here. A condition becomes a [`Predicate`]; what a manifest says of a
+//! file becomes, for each column, the values that it may have there; and the one is evaluated over the other, with the
+//! three truth values of SQL. What is not understood may be anything, so that a file is kept and not taken for one that
+//! fits as a whole.
 
 mod choice;
 mod outcome;
@@ -66,11 +67,11 @@ fn summary_of(column: &NestedField, transform: Transform, summary: &FieldSummary
     Summary { has_null: summary.contains_null, has_nan, low, high }
 }
 
-/// Whether the partition values of a file decide the filter for every row of the file, whatever the file: then files that may
-/// fit need not be looked at again.
+/// Whether the partition values of a file decide the filter for every row of the file, whatever the file: then files
+/// that may fit need not be looked at again.
 ///
-/// True of columns that every partition spec of the table holds as they are (identity), and of bounds of a time that fall on the border
-/// of its day or hour partitions.
+/// True of columns that every partition spec of the table holds as they are (identity), and of bounds of a time that
+/// fall on the border of its day or hour partitions.
 pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Schema) -> bool {
     Predicate::of(filter, schema).is_decided(&|leaf: &Predicate| {
         let (column, border) = match leaf {
@@ -90,8 +91,8 @@ pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, s
     })
 }
 
-/// Whether a value of the column in a manifest is the value of a row: NaN and the two zeros are told by no single value,
-/// and values of types that have no scalar in `bridge` are not looked at.
+/// Whether a value of the column in a manifest is the value of a row: NaN and the two zeros are told by no single
+/// value, and values of types that have no scalar in `bridge` are not looked at.
 fn is_told_by_one_value(column: &NestedField) -> bool {
     use PrimitiveType as P;
     let untold = |ty: &P| matches!(ty, P::Float | P::Double | P::Binary | P::Fixed(_) | P::Uuid);

@@ -272,8 +272,8 @@ fn comparison(left: &Expr, op: Operator, right: &Expr, schema: &Schema) -> Optio
     Some(if is_negated { compared.not() } else { compared })
 }
 
-/// The column an expression stands for: itself, or behind a cast that changes neither its order nor which of its values are
-/// equal.
+/// The column an expression stands for: itself, or behind a cast that changes neither its order nor which of its values
+/// are equal.
 fn column_of(expr: &Expr, schema: &Schema) -> Option<NestedFieldRef> {
     match expr {
         Expr::Column(c) => schema.field_by_name(&c.name).filter(|f| f.field_type.is_primitive()).cloned(),
@@ -287,13 +287,13 @@ fn column_of(expr: &Expr, schema: &Schema) -> Option<NestedFieldRef> {
     }
 }
 
-/// Whether a cast to `to` keeps which values of the column are equal, and which is the less. A cast that may fail does not
-/// if it makes NULL of what it cannot keep.
+/// Whether a cast to `to` keeps which values of the column are equal, and which is the less. A cast that may fail does
+/// not if it makes NULL of what it cannot keep.
 fn keeps_order(column: &NestedFieldRef, to: &DataType, fails_as_null: bool) -> bool {
     match (arrow_type(column), to) {
         (Some(DataType::Timestamp(from, own)), DataType::Timestamp(to, zone)) => {
-            // A coarser unit makes different times equal, and a finer one has no room for all of them. Between times with
-            // a zone and without, the zone moves them unless it is UTC.
+            // A coarser unit makes different times equal, and a finer one has no room for all of them. Between times
+            // with a zone and without, the zone moves them unless it is UTC.
             let is_finer = (from, *to) == (TimeUnit::Microsecond, TimeUnit::Nanosecond) && !fails_as_null;
             let is_utc = |zone: &str| matches!(zone, "UTC" | "+00:00" | "Z");
             (from == *to || is_finer) && (own.is_some() == zone.is_some() || zone.as_deref().is_none_or(is_utc))

@@ -1,10 +1,10 @@
 //! The values that a column may have in the rows of a file, by what the file's manifest says.
 //!
-//! Two things tell of them: the bounds and counts of the column, and the partition value of each transform of the column. A
-//! partition value stands for all values that the transform maps to it, which is a range for every transform that keeps order.
-//! Both are put together as ranges of the column's own values, so that one evaluation serves where Iceberg speaks of inclusive and of
-//! strict projection (the Iceberg specification, "Scan Planning"; `ProjectionUtil`, `InclusiveMetricsEvaluator` and
-//! `StrictMetricsEvaluator` in Java).
+//! Two things tell of them: the bounds and counts of the column, and the partition value of each transform of the
+//! column. A partition value stands for all values that the transform maps to it, which is a range for every transform
+//! that keeps order. Both are put together as ranges of the column's own values, so that one evaluation serves where
+//! Iceberg speaks of inclusive and of strict projection (the Iceberg specification, "Scan Planning"; `ProjectionUtil`,
+//! `InclusiveMetricsEvaluator` and `StrictMetricsEvaluator` in Java).
 
 use std::cmp::Ordering;
 
@@ -69,7 +69,8 @@ impl Values {
         values
     }
 
-    /// What `column` may hold in the files of a manifest, by the least and the greatest of their partition values under transforms of it.
+    /// What `column` may hold in the files of a manifest, by the least and the greatest of their partition values under
+    /// transforms of it.
     pub(super) fn in_manifest(column: &NestedField, summaries: impl Iterator<Item = (Transform, Summary)>) -> Self {
         let mut values = Self::any(column);
         for (transform, summary) in summaries.filter(|(transform, _)| is_null_of_null(*transform)) {
@@ -129,7 +130,8 @@ impl Values {
         let order = |bound: &Option<ScalarValue>| bound.as_ref().and_then(|b| number_cmp(b, value));
         let (low, high) = (order(&self.low), order(&self.high));
         let has_both = is_zero(value);
-        // NaN has a sign too: it is greater than all numbers, or less (IEEE 754, totalOrder, by which rows are compared).
+        // NaN has a sign too: it is greater than all numbers, or less (IEEE 754, totalOrder, by which rows are
+        // compared).
         let less = low.is_none_or(|o| o == Ordering::Less || (has_both && o == Ordering::Equal)) || self.has_nan;
         let greater = high.is_none_or(|o| o == Ordering::Greater || (has_both && o == Ordering::Equal)) || self.has_nan;
         let within = low.is_none_or(|o| o != Ordering::Greater) && high.is_none_or(|o| o != Ordering::Less);
@@ -251,13 +253,14 @@ fn number_cmp(a: &ScalarValue, b: &ScalarValue) -> Option<Ordering> {
     }
 }
 
-/// Hours are 32 bits wide, which is less than microseconds reach: those after the year 246,953 wrap around to before the
-/// year -195,000 and the other way, in Java as here.
+/// Hours are 32 bits wide, which is less than microseconds reach: those after the year 246,953 wrap around to before
+/// the year -195,000 and the other way, in Java as here.
 const FIRST_WRAPPED_HOUR: i64 = 1_732_000_000;
 
 type Range = (Option<ScalarValue>, Option<ScalarValue>);
 
-/// The least and the greatest value of type `ty` that `transform` may have made `value` of; `None` if that is not known.
+/// The least and the greatest value of type `ty` that `transform` may have made `value` of; `None` if that is not
+/// known.
 fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Range> {
     match transform {
         Transform::Identity => Some((Some(value.clone()), Some(value.clone()))),
@@ -273,8 +276,8 @@ fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Ran
             if transform == Transform::Hour && ordinal.abs() >= FIRST_WRAPPED_HOUR {
                 return None;
             }
-            // Writers of old (apache/iceberg's Java library before 0.7) rounded towards 1970 rather than down, so that a value before it
-            // may stand one unit later.
+            // Writers of old (apache/iceberg's Java library before 0.7) rounded towards 1970 rather than down, so that
+            // a value before it may stand one unit later.
             time_range(if ordinal <= 0 { ordinal - 1 } else { ordinal }, ordinal, transform, ty)
         }
         Transform::Bucket(_) | Transform::Void | Transform::Unknown => None,

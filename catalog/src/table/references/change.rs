@@ -1,8 +1,8 @@
 //! What may be done to branches and tags, and to the snapshot that is current.
 //!
-//! The rules are those of Java's `UpdateSnapshotReferencesOperation` and `SetSnapshotOperation`, which Spark's statements
-//! and procedures call. A change is made from the metadata that it is committed to: when another writer was quicker, it is
-//! judged again.
+//! The rules are those of Java's `UpdateSnapshotReferencesOperation` and `SetSnapshotOperation`, which Spark's
+//! statements and procedures call. A change is made from the metadata that it is committed to: when another writer was
+//! quicker, it is judged again.
 
 use bergmill_statement::{ReferenceChange, ReferenceKind, Retention, SnapshotName};
 use datafusion::common::ScalarValue;

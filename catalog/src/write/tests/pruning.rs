@@ -1,8 +1,8 @@
-//! Files that the writer makes of random rows, held against random conditions: no file with a row that fits is ruled out, nor a manifest that lists
-//! one, and a file that is taken for one that fits as a whole has no other row.
+//! Files that the writer makes of random rows, held against random conditions: no file with a row that fits is ruled
+//! out, nor a manifest that lists one, and a file that is taken for one that fits as a whole has no other row.
 //!
-//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed. Statements over whole tables are
-//! held against each other in `tests/it/pruned`.
+//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed.
+//! Statements over whole tables are held against each other in `tests/it/pruned`.
 
 use arrow::array::{BooleanArray, Float64Array};
 use datafusion::common::{DFSchema, ScalarValue};
