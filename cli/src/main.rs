@@ -1,5 +1,6 @@
 //! `bergmill`: arguments and output. What the commands do is in the crates they call.
 
+mod allocator;
 mod cgroup;
 mod cluster;
 mod command;
@@ -13,9 +14,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An analytics cluster over Apache Iceberg tables, for an online shop, in one binary.
 #[derive(Debug, Parser)]
@@ -48,6 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::return_freed_memory_early();
     let arguments = Arguments::parse();
     // Commands answer for themselves; servers tell what goes on.
     let serves = matches!(arguments.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
