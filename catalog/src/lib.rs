@@ -34,9 +34,9 @@ pub use namespaces::{Names, NamespaceCatalog, ViewPlanner};
 pub use pointers::address::{CatalogAddress, RestOptions};
 pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;
-pub use pointers::store::{Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, conformance};
+pub use pointers::store::{Catalog, Change, Draft, NewTable, TableEntry, ViewChange, ViewEntry, conformance};
 pub use qualified_name::QualifiedName;
-pub use read::{IcebergTable, RELABEL_FUNCTION, RowPositionExec, ScanLog, ScanReport, TextType, relabel_udf};
+pub use read::{IcebergTable, NESTED_CAST_FUNCTION, RowPositionExec, ScanLog, ScanReport, TextType, nested_cast_udf};
 pub use row_level::{FoundFiles, RowChange};
 pub use table::commit::{
     Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation,

@@ -31,7 +31,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::one_stream::one_stream;
+use crate::once_stream::once_stream;
 
 /// Keeps, of the rows that agree in their key columns, the first in an order; of equals the one that came first. Adds a
 /// column with the row number, which is always 1. Rows of one key must come in one partition.
@@ -356,7 +356,7 @@ impl Sorted {
         tracing::debug!(partition = self.partition, "too little memory for a table of keys; sorting instead");
         let schema = rest.schema();
         let all = futures::stream::iter(taken.map(Ok)).chain(rest);
-        let mut plan = one_stream(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all)))?;
+        let mut plan = once_stream(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), all)))?;
         if let Some(ordering) = self.ordering {
             plan = Arc::new(SortExec::new(ordering, plan));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ballista_core::extension::{ballista_aggregate_functions, ballista_scalar_functions, ballista_window_functions};
 use ballista_core::registry::BallistaFunctionRegistry;
-use bergmill_catalog::relabel_udf;
+use bergmill_catalog::nested_cast_udf;
 use bergmill_catalog::write::partition_udf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
@@ -16,7 +16,7 @@ use crate::zoned_timestamps::with_zones;
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = with_zones(ballista_scalar_functions());
     functions.push(Arc::new(partition_udf()));
-    functions.push(Arc::new(relabel_udf()));
+    functions.push(Arc::new(nested_cast_udf()));
     functions
 }
 

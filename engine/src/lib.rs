@@ -4,18 +4,18 @@
 //! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
 //! definition, here, that both call.
 mod codec;
-mod compact;
 mod failure;
 mod first_row;
 mod functions;
 mod lead_lag;
-mod one_stream;
+mod once_stream;
 mod property_barrier;
 mod round_trip;
 mod runtime;
 mod session;
 mod sort_memory;
-mod text;
+mod string_view;
+mod string_view_gc;
 mod whole_query;
 mod zoned_timestamps;
 
@@ -23,11 +23,11 @@ pub use codec::PlanCodec;
 pub use failure::{Failure, FailureKind};
 pub use first_row::FirstRowExec;
 pub use functions::{aggregate_functions, function_registry, scalar_functions, window_functions};
-pub use one_stream::one_stream;
+pub use once_stream::once_stream;
 pub use property_barrier::PropertyBarrierExec;
 pub use round_trip::{Encoding, RoundTrip};
 pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, whole_config};
 pub use sort_memory::{count_sorts, with_room_to_merge};
-pub use text::{plain_text, without_views};
+pub use string_view::{plain_text, without_views};
 pub use whole_query::WholeQueryExec;

@@ -35,14 +35,14 @@ pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) ->
     let announced = Arc::clone(&schema);
     let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
         let batch = batch.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()));
-        batch.and_then(|b| conform(&announced, &b)).map_err(|e| Error::from(e).into())
+        batch.and_then(|b| coerce(&announced, &b)).map_err(|e| Error::from(e).into())
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
 /// The batch with the types that were announced. Plans for several processes may compute a decimal wider than the plan
 /// for one.
-pub(crate) fn conform(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
+pub(crate) fn coerce(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let column = |(column, field): (&ArrayRef, &Arc<Field>)| {
         if column.data_type() == field.data_type() {

@@ -13,7 +13,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::client_rows::conform;
+use crate::client_rows::coerce;
 use crate::error::{Error, ErrorKind};
 
 /// Result partitions that are fetched ahead of the one being read.
@@ -35,7 +35,7 @@ impl ResultClients {
             })
             .buffered(FETCH_AHEAD)
             .try_flatten()
-            .map(move |batch| batch.and_then(|b| conform(&announced, &b)));
+            .map(move |batch| batch.and_then(|b| coerce(&announced, &b)));
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 

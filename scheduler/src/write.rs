@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bergmill_catalog::write::{WriteSpec, data_files, plan_write, remove_leftovers};
+use bergmill_catalog::write::{WriteSpec, data_files, plan_write, remove_orphan_files};
 use bergmill_catalog::{
     Commit, CommitKey, Destination, IcebergTable, MAIN_BRANCH, NewTable, Operation, QualifiedName, Replaced, RowChange,
     bridge, vended_address,
 };
-use bergmill_engine::{DEFAULT_NAMESPACE, one_stream};
+use bergmill_engine::{DEFAULT_NAMESPACE, once_stream};
 use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
 use bergmill_statement::{CATALOG, TableClauses};
 use datafusion::common::TableReference;
@@ -275,7 +275,7 @@ impl Scheduler {
             Ok(added) => added,
             Err(e) => {
                 // Tasks that had ended well have left whole files.
-                remove_leftovers(&self.runtime, spec.as_ref(), &[]).await;
+                remove_orphan_files(&self.runtime, spec.as_ref(), &[]).await;
                 return Err(e);
             }
         };
@@ -291,7 +291,7 @@ impl Scheduler {
                 Err(e) if e.kind() == bergmill_catalog::ErrorKind::Unknown => added.as_slice(),
                 _ => &[],
             };
-            remove_leftovers(&runtime, spec.as_ref(), kept).await;
+            remove_orphan_files(&runtime, spec.as_ref(), kept).await;
             done
         });
         let done = committing.await.map_err(|e| {
@@ -314,7 +314,7 @@ async fn write_here(
     local: &LocalRuntime,
 ) -> Result<Vec<RecordBatch>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let input = one_stream(input)?;
+    let input = once_stream(input)?;
     let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores))?;
     let mut options = session.single.config_options().as_ref().clone();
     options.execution.target_partitions = cores;

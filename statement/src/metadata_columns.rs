@@ -35,7 +35,7 @@ pub const METADATA_COLUMNS: [&str; 6] =
     [PATH_COLUMN, PARTITION_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
 /// The hint, which no dialect at hand can write.
-const HINT: &str = "hidden columns";
+const HINT: &str = "metadata columns";
 
 /// Whether the hints of a table say that its metadata columns are named.
 pub fn wants_metadata_columns(hints: &[Expr]) -> bool {
@@ -137,7 +137,8 @@ impl MarkTables {
             match item {
                 SelectItem::Wildcard(options) if marked.len() == 1 => exclude(options),
                 SelectItem::Wildcard(options) if marked.len() > 1 => {
-                    let what = "SELECT * beside hidden columns of several tables; write the tables' names before the *";
+                    let what =
+                        "SELECT * beside metadata columns of several tables; write the tables' names before the *";
                     return ControlFlow::Break(Error::unsupported(what).at(Position::of(options.span().start)));
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options)
@@ -197,12 +198,12 @@ mod tests {
     use crate::parse::{Statement, parse};
 
     #[test]
-    fn hidden_columns_are_asked_of_the_tables_that_they_are_named_of() {
+    fn metadata_columns_are_asked_of_the_tables_that_they_are_named_of() {
         let check = |sql: &str, expected: &str| {
             let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(parsed.tree.to_string(), expected, "{sql}");
         };
-        let hint = "WITH ('hidden columns')";
+        let hint = "WITH ('metadata columns')";
         let but = "EXCLUDE (\"$path\", \"$partition\", \"$file_modified_time\", \"$file\", \"$snapshot_id\", \"$pos\")";
         check("SELECT \"$path\" FROM t", &format!("SELECT \"$path\" FROM t {hint}"));
         check("SELECT * FROM t WHERE \"$path\" > 'a'", &format!("SELECT * {but} FROM t {hint} WHERE \"$path\" > 'a'"));

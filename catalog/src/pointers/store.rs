@@ -20,7 +20,7 @@ pub(crate) use crate::pointers::missing;
 
 /// A table as its catalog finds it.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct TableEntry {
     /// Its current metadata file.
     pub location: String,
     /// What is in it, if the catalog has told.
@@ -81,7 +81,7 @@ pub struct Change<'a> {
 
 /// A view as its catalog finds it.
 #[derive(Debug, Clone)]
-pub struct FoundView {
+pub struct ViewEntry {
     /// Its current metadata file.
     pub location: String,
     /// What is in it, if the catalog has told.
@@ -144,8 +144,8 @@ pub trait Catalog: Debug + Send + Sync {
     }
 
     /// The table as it is now; `None` if there is no such table.
-    async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
-        Ok(self.pointer(table).await?.map(|location| Found { location, metadata: None, credentials: None }))
+    async fn find(&self, table: &TableIdent) -> Result<Option<TableEntry>> {
+        Ok(self.pointer(table).await?.map(|location| TableEntry { location, metadata: None, credentials: None }))
     }
 
     /// What a new table is to be, where the catalog wants a say in it, such as its location. Nothing is created.
@@ -199,8 +199,8 @@ pub trait Catalog: Debug + Send + Sync {
     }
 
     /// The view as it is now; `None` if there is no such view.
-    async fn find_view(&self, view: &TableIdent) -> Result<Option<FoundView>> {
-        Ok(self.view_pointer(view).await?.map(|location| FoundView { location, metadata: None }))
+    async fn find_view(&self, view: &TableIdent) -> Result<Option<ViewEntry>> {
+        Ok(self.view_pointer(view).await?.map(|location| ViewEntry { location, metadata: None }))
     }
 
     /// Adds a view, as [`insert_view`](Self::insert_view).

@@ -15,12 +15,12 @@ use iceberg::spec::{MAIN_BRANCH, SchemaRef as Columns, SnapshotRef};
 use iceberg::table::Table;
 use tokio::sync::OnceCell;
 
-use super::hidden;
+use super::metadata_columns;
 use super::scan::{self, ScanInput};
 use crate::bridge;
 use crate::error::{Error, Result};
 use crate::table::commit::ReadFilter;
-use crate::table::files::{SeenFiles, SnapshotFiles, StatementFiles, has_deletes};
+use crate::table::files::{SnapshotFiles, SnapshotFilesCache, StatementFiles, has_deletes};
 use crate::table::live_file::LiveFile;
 use crate::table::pruning::{self, FileChoice, Numbered, Predicate, is_decided_by_partition};
 use crate::table::references::References;
@@ -51,7 +51,7 @@ pub struct IcebergTable {
     text: TextType,
     /// The table's own columns.
     own: SchemaRef,
-    /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
+    /// The columns that are offered: the table's own, then the metadata columns if they are asked for.
     schema: SchemaRef,
     /// When only some files are read: their numbers.
     only: Option<Arc<BTreeSet<usize>>>,
@@ -84,11 +84,11 @@ impl IcebergTable {
 
     fn with_state(&self, state: State) -> Result<Self> {
         let at = Self { read: Arc::clone(&self.read), ..Self::pinned(self.table.clone(), state)? }.with_text(self.text);
-        Ok(if self.offers_hidden_columns() { at.with_hidden_columns() } else { at })
+        Ok(if self.offers_metadata_columns() { at.with_metadata_columns() } else { at })
     }
 
     /// Remembers the snapshot's files in `seen`, and finds them there.
-    pub(crate) fn with_seen_files(self, seen: Arc<SeenFiles>) -> Self {
+    pub(crate) fn with_seen_files(self, seen: Arc<SnapshotFilesCache>) -> Self {
         Self { read: Arc::new(StatementFiles::new(seen)), ..self }
     }
 
@@ -105,14 +105,15 @@ impl IcebergTable {
         Self { text, schema: schema(&self.schema), own: schema(&self.own), ..self }
     }
 
-    /// The same table, which offers the hidden columns too, after its own.
-    pub fn with_hidden_columns(&self) -> Self {
+    /// The same table, which offers the metadata columns too, after its own.
+    pub fn with_metadata_columns(&self) -> Self {
         let own = self.own.fields().iter().cloned();
-        let fields = own.chain(hidden::file_fields()).chain([hidden::position_field()]).collect::<Vec<_>>();
+        let fields =
+            own.chain(metadata_columns::file_fields()).chain([metadata_columns::position_field()]).collect::<Vec<_>>();
         Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
     }
 
-    fn offers_hidden_columns(&self) -> bool {
+    fn offers_metadata_columns(&self) -> bool {
         self.schema.fields().len() > self.own.fields().len()
     }
 
@@ -222,7 +223,7 @@ impl TableProvider for IcebergTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let predicate = Predicate::all(filters, &self.columns);
-        let (files, count) = self.files_that_may_fit(&predicate, self.offers_hidden_columns()).await?;
+        let (files, count) = self.files_that_may_fit(&predicate, self.offers_metadata_columns()).await?;
         let input = ScanInput {
             table: &self.table,
             columns: &self.columns,

@@ -25,7 +25,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::StreamExt;
 
-use super::hidden::position_field;
+use super::metadata_columns::position_field;
 
 /// The rows of a scan of Parquet files, and after their columns the place of each row in its file.
 #[derive(Debug)]

@@ -26,8 +26,8 @@ use iceberg::spec::{DataFileFormat, SchemaRef as Columns, SnapshotRef, Type};
 use iceberg::table::Table;
 
 use super::data_file::{FOOTER_HINT_BYTES, object_meta};
-use super::evolved::{self, Group};
-use super::hidden::{file_fields, file_values};
+use super::field_ids::{self, Group};
+use super::metadata_columns::{file_fields, file_values};
 use super::row_position::RowPositionExec;
 use super::statistics::file_statistics;
 use crate::bridge;
@@ -81,7 +81,7 @@ pub(super) struct ScanInput<'a> {
     pub(super) columns: &'a Columns,
     /// The same, as they are read.
     pub(super) own: &'a SchemaRef,
-    /// The columns that are offered: the table's own, then the hidden ones if they are asked for.
+    /// The columns that are offered: the table's own, then the metadata columns if they are asked for.
     pub(super) schema: &'a SchemaRef,
     /// The snapshot that is read.
     pub(super) snapshot: Option<&'a SnapshotRef>,
@@ -126,7 +126,7 @@ pub(super) async fn plan(
     let all_bytes = bytes(planned).max(1);
     let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
-    for group in evolved::groups(input.table, input.columns, input.own, planned, state).await? {
+    for group in field_ids::groups(input.table, input.columns, input.own, planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
         let bounds = if filters.iter().any(is_misread) {
@@ -199,12 +199,12 @@ fn scan_group(
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let (metadata, schema) = (input.table.metadata(), input.schema);
     let own = &group.schema;
-    let has_hidden = schema.fields().len() > own.fields().len();
-    let of_files = if has_hidden { file_fields() } else { Vec::new() };
+    let has_metadata_columns = schema.fields().len() > own.fields().len();
+    let of_files = if has_metadata_columns { file_fields() } else { Vec::new() };
     let columns = TableSchema::builder(Arc::clone(own)).with_table_partition_cols(of_files).build();
     let mut files = Vec::with_capacity(group.files.len());
     for (number, file) in &group.files {
-        let values = if has_hidden { file_values(*number, file, metadata) } else { Vec::new() };
+        let values = if has_metadata_columns { file_values(*number, file, metadata) } else { Vec::new() };
         let mut file = partitioned_file(input, file, values, own)?;
         if bounds == Bounds::None {
             file = without_bounds(file);
@@ -241,7 +241,7 @@ fn scan_group(
     }
     let hidden = schema.fields().iter().skip(own.fields().len());
     let named = Schema::new(group.named.fields().iter().chain(hidden).cloned().collect::<Vec<_>>());
-    in_order(evolved::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, asked)
+    in_order(field_ids::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, asked)
 }
 
 /// The columns at `asked` of `schema`, in that order.

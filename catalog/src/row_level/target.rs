@@ -31,9 +31,9 @@ impl Target {
         &self.table
     }
 
-    /// The table's rows with the hidden columns; of some files, or of all.
+    /// The table's rows with the metadata columns; of some files, or of all.
     pub(super) fn scan(&self, files: Option<&BTreeSet<usize>>) -> Result<LogicalPlanBuilder> {
-        let mut table = self.table.with_hidden_columns();
+        let mut table = self.table.with_metadata_columns();
         if let Some(files) = files {
             table = table.with_files(files.clone());
         }

@@ -44,18 +44,18 @@ pub(crate) type Listed = Arc<Vec<Arc<LiveFile>>>;
 /// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last
 /// are kept.
 #[derive(Debug)]
-pub(crate) struct SeenFiles {
+pub(crate) struct SnapshotFilesCache {
     lists: Mutex<Recent<Arc<Vec<ManifestFile>>>>,
     manifests: Mutex<Recent<Listed>>,
 }
 
-impl Default for SeenFiles {
+impl Default for SnapshotFilesCache {
     fn default() -> Self {
         Self { lists: Mutex::new(Recent::new(KEPT_FILES)), manifests: Mutex::new(Recent::new(KEPT_FILES)) }
     }
 }
 
-impl SeenFiles {
+impl SnapshotFilesCache {
     /// The manifests of `snapshot` that may list live files. The others say what the snapshot has deleted.
     async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
         let path = snapshot.manifest_list();
@@ -99,13 +99,13 @@ impl SeenFiles {
 /// The files that a statement looks at, however many they are: none of their manifests is read twice for it.
 #[derive(Debug, Default)]
 pub(crate) struct StatementFiles {
-    seen: Arc<SeenFiles>,
+    seen: Arc<SnapshotFilesCache>,
     held: Mutex<HashMap<String, Listed>>,
 }
 
 impl StatementFiles {
     /// Those of a statement to come; what it reads is remembered in `seen`.
-    pub(crate) fn new(seen: Arc<SeenFiles>) -> Self {
+    pub(crate) fn new(seen: Arc<SnapshotFilesCache>) -> Self {
         Self { seen, held: Mutex::default() }
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::{FoundView, ViewChange, check_name, check_namespace, missing};
+use crate::pointers::store::{ViewChange, ViewEntry, check_name, check_namespace, missing};
 use crate::table::Warehouse;
 use crate::table::evolve::COMMENT;
 
@@ -98,7 +98,7 @@ impl View {
 impl Warehouse {
     /// The view as it is now, if there is such a view.
     pub async fn find_view(&self, view: &TableIdent) -> Result<Option<View>> {
-        let Some(FoundView { location, metadata }) = self.catalog().find_view(view).await? else { return Ok(None) };
+        let Some(ViewEntry { location, metadata }) = self.catalog().find_view(view).await? else { return Ok(None) };
         let metadata = match metadata {
             Some(metadata) => metadata,
             None => self.read_view(&location).await.map_err(|e| e.context(format_args!("view {view}")))?,

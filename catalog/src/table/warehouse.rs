@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::layout::{LOCATION, Layout, check_location};
-use crate::pointers::store::{Catalog, Change, Draft, Found, NewTable, check_name, check_namespace, missing};
-use crate::table::files::SeenFiles;
+use crate::pointers::store::{Catalog, Change, Draft, NewTable, TableEntry, check_name, check_namespace, missing};
+use crate::table::files::SnapshotFilesCache;
 use crate::table::metadata_files::{file_io, file_io_of, vended_to};
 use crate::table::metadata_paths::first_location;
 use crate::table::metadata_text::{read_metadata, write_metadata};
@@ -37,7 +37,7 @@ pub struct Warehouse {
     file_io: FileIO,
     layout: Layout,
     loaded: Arc<LoadedTables>,
-    seen: Arc<SeenFiles>,
+    seen: Arc<SnapshotFilesCache>,
 }
 
 impl Warehouse {
@@ -68,7 +68,7 @@ impl Warehouse {
         &self.file_io
     }
 
-    pub(crate) fn seen_files(&self) -> Arc<SeenFiles> {
+    pub(crate) fn seen_files(&self) -> Arc<SnapshotFilesCache> {
         Arc::clone(&self.seen)
     }
 
@@ -92,7 +92,7 @@ impl Warehouse {
     /// The table as it is now, if there is such a table.
     pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
         match self.catalog.find(table).await? {
-            Some(Found { location, metadata: Some(metadata), credentials }) => {
+            Some(TableEntry { location, metadata: Some(metadata), credentials }) => {
                 let is_vended = credentials.is_some();
                 self.take_vended(table, &metadata, credentials);
                 let loaded = self.loaded.get(table, &location);
@@ -103,7 +103,7 @@ impl Warehouse {
                 self.loaded.put(&location, loaded.clone());
                 Ok(Some(loaded))
             }
-            Some(Found { location, .. }) => self.load_at(table, &location).await.map(Some),
+            Some(TableEntry { location, .. }) => self.load_at(table, &location).await.map(Some),
             None => Ok(None),
         }
     }
@@ -181,7 +181,7 @@ impl Warehouse {
         match self.catalog.find(table).await {
             // It was done after all.
             Ok(Some(found)) if found.location == location => return Ok(()),
-            Ok(Some(Found { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
+            Ok(Some(TableEntry { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
             // It may still be written, and then the file is needed.
             _ if e.kind() == ErrorKind::Unknown => {
                 let what =

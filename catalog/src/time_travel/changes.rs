@@ -108,7 +108,7 @@ impl fmt::Display for Range {
     }
 }
 
-/// The rows that were appended by some snapshots of a table, with its hidden columns, which tell the snapshot.
+/// The rows that were appended by some snapshots of a table, with its metadata columns, which tell the snapshot.
 #[derive(Debug)]
 pub(crate) struct ChangesTable {
     current: IcebergTable,
@@ -130,7 +130,7 @@ impl ChangesTable {
         let snapshots = range.snapshots(current.table().metadata());
         let snapshots = snapshots.map_err(|e| e.context(format_args!("{TABLE_CHANGES} of {table}")))?;
         let snapshots = snapshots.into_iter().cloned().collect();
-        Ok(Self { current: current.with_hidden_columns(), snapshots })
+        Ok(Self { current: current.with_metadata_columns(), snapshots })
     }
 
     async fn files(&self) -> Result<SnapshotFiles> {

@@ -1,4 +1,4 @@
-//! Where DataFusion meets a table with a version, or whose hidden columns are named, it asks here for the plan.
+//! Where DataFusion meets a table with a version, or whose metadata columns are named, it asks here for the plan.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metadata_tables::MetadataTable;
 use crate::read::{IcebergTable, named};
 
-/// Plans tables with a version or with hidden columns, and calls of `table_changes`; for
+/// Plans tables with a version or with metadata columns, and calls of `table_changes`; for
 /// [`SessionState::register_relation_planner`](datafusion::execution::SessionState::register_relation_planner).
 ///
 /// All versions of a table in a statement come from the one metadata file that the statement has pinned.
@@ -45,7 +45,7 @@ impl RelationPlanner for VersionedTables {
         let current = source_as_provider(&source)?;
         let plan = match version {
             None => match current.downcast_ref::<IcebergTable>() {
-                Some(current) => scan(table.clone(), Arc::new(current.with_hidden_columns()))?.build()?,
+                Some(current) => scan(table.clone(), Arc::new(current.with_metadata_columns()))?.build()?,
                 None => return Ok(RelationPlanning::Original(Box::new(relation))),
             },
             Some(TableVersion::VersionAsOf(expr)) => {
@@ -84,7 +84,7 @@ fn at(
     let provider: Arc<dyn TableProvider> = match (current.downcast_ref(), current.downcast_ref()) {
         (Some(current), _) => {
             let at = IcebergTable::at(current, version).map_err(told)?;
-            Arc::new(if hidden { at.with_hidden_columns() } else { at })
+            Arc::new(if hidden { at.with_metadata_columns() } else { at })
         }
         (_, Some(current)) => Arc::new(MetadataTable::at(current, version).map_err(told)?),
         _ => {

@@ -29,11 +29,11 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
         .await
 }
 
-/// [`delete_leftovers`] of a write, if there was one. What cannot be removed is in nobody's way, and is logged.
-pub async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
+/// [`delete_orphan_files`] of a write, if there was one. What cannot be removed is in nobody's way, and is logged.
+pub async fn remove_orphan_files(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
     // Without a write there is nothing to look for, and looking is a listing of the bucket.
     let Some(spec) = spec else { return };
-    if let Err(e) = delete_leftovers(runtime, spec, kept).await {
+    if let Err(e) = delete_orphan_files(runtime, spec, kept).await {
         tracing::warn!("files that no snapshot names could not be removed: {e}");
     }
 }
@@ -44,7 +44,7 @@ pub async fn remove_leftovers(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, ke
 /// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others. Where paths
 /// are hashed there is no such folder: then what attempts of tasks have left is looked for when the whole write has
 /// failed, and else left to maintenance.
-pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
+pub async fn delete_orphan_files(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
     let folder = match spec.own_folder() {
         Some(folder) => folder,
         // Listing all of a table's files is worth it for a write that failed, not with each that did not.
@@ -56,12 +56,11 @@ pub async fn delete_leftovers(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[Da
     let kept: HashSet<Path> =
         kept.iter().map(|f| object_path(f.file_path(), None).map(|(_, path)| path)).collect::<Result<_>>()?;
     let write_id = spec.write_id.to_string();
-    let is_leftover =
-        |path: &Path| path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path);
+    let is_orphan = |path: &Path| path.filename().is_some_and(|name| name.contains(&write_id)) && !kept.contains(path);
     let mut found = Vec::new();
     let mut listing = store.list(Some(&data_path));
     while let Some(object) = listing.try_next().await? {
-        if is_leftover(&object.location) {
+        if is_orphan(&object.location) {
             found.push(object.location);
         }
     }

@@ -18,10 +18,10 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use super::cleanup::object_path;
-use super::conform::conform;
+use super::coerce::coerce;
 use super::file::TaskWriter;
 use super::plan::{distribution, ordering};
-use super::result::{WrittenFile, output_schema, result_batch};
+use super::written_file::{WrittenFile, output_schema, result_batch};
 use super::{DistributionMode, WriteSpec};
 use crate::bridge;
 use crate::error::{Error, ErrorKind};
@@ -167,7 +167,7 @@ async fn write_rows(
             continue;
         }
         let timer = metrics.elapsed.timer();
-        writer.write(&conform(&batch, schema)?).await?;
+        writer.write(&coerce(&batch, schema)?).await?;
         timer.done();
         metrics.rows.add(batch.num_rows());
     }

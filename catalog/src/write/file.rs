@@ -21,8 +21,8 @@ use super::WriteSpec;
 use super::cleanup::{delete, object_path};
 use super::metrics::{MetricsModes, NanCounts, file_metrics};
 use super::partition::{PartitionKey, Partitioner, is_same};
-use super::result::WrittenFile;
-use super::settings::{target_file_bytes, writer_options};
+use super::writer_properties::{target_file_bytes, writer_options};
+use super::written_file::WrittenFile;
 use crate::error::{Error, Result};
 
 /// Bytes of an upload's part; a smaller file is uploaded in one request.

@@ -12,7 +12,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
 use super::WriteSpec;
-use super::settings::{leaf_id, metrics_modes};
+use super::writer_properties::{leaf_id, metrics_modes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::transform::above_all_with;
 

@@ -18,7 +18,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use iceberg::spec::{NullOrder, SortDirection, Transform, Type};
 
-use super::conform::conform_array;
+use super::coerce::coerce_array;
 use super::partition_function::partition_udf;
 use super::{DistributionMode, IcebergWriteExec, WriteSpec};
 use crate::bridge;
@@ -66,7 +66,7 @@ fn with_table_columns(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result
             continue;
         };
         // The writer's own conversion of nothing at all says whether the types fit.
-        conform_array(&new_empty_array(from.data_type()), field, name)?;
+        coerce_array(&new_empty_array(from.data_type()), field, name)?;
         unchanged &= index == position;
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
         let cast = from.data_type() != field.data_type() && !field.data_type().is_nested();

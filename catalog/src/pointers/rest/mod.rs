@@ -7,7 +7,7 @@
 
 mod client;
 #[cfg(test)]
-mod doubt_tests;
+mod commit_state_unknown_tests;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -32,7 +32,8 @@ pub(crate) use self::vending::RestVendor;
 use self::vending::Vended;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::store::{
-    Catalog, Change, Draft, Found, FoundView, NewTable, ViewChange, check_name, check_namespace, missing, not_empty,
+    Catalog, Change, Draft, NewTable, TableEntry, ViewChange, ViewEntry, check_name, check_namespace, missing,
+    not_empty,
 };
 
 /// The tables of a REST server's warehouse.
@@ -64,7 +65,7 @@ impl RestCatalog {
         }
     }
 
-    async fn load(&self, table: &TableIdent, vended: bool) -> Result<Option<Found>> {
+    async fn load(&self, table: &TableIdent, vended: bool) -> Result<Option<TableEntry>> {
         let (namespace, asked_at) = (joined(table.namespace()), SystemTime::now());
         let path = ["namespaces", &namespace, "tables", table.name()];
         let loaded: Answer<Loaded> = match vended {
@@ -73,7 +74,7 @@ impl RestCatalog {
         };
         match loaded {
             Ok(Loaded { metadata_location: Some(location), metadata, vended }) => {
-                Ok(Some(Found { location, metadata: Some(metadata), credentials: vended.credentials(asked_at) }))
+                Ok(Some(TableEntry { location, metadata: Some(metadata), credentials: vended.credentials(asked_at) }))
             }
             Ok(_) => {
                 let what = format!("catalog {}: table {table} has no metadata location", self.client.name());
@@ -200,7 +201,7 @@ impl Catalog for RestCatalog {
         true
     }
 
-    async fn find(&self, table: &TableIdent) -> Result<Option<Found>> {
+    async fn find(&self, table: &TableIdent) -> Result<Option<TableEntry>> {
         self.load(table, true).await
     }
 
@@ -301,7 +302,7 @@ impl Catalog for RestCatalog {
         Ok(self.load_view(view).await?.map(|found| found.location))
     }
 
-    async fn find_view(&self, view: &TableIdent) -> Result<Option<FoundView>> {
+    async fn find_view(&self, view: &TableIdent) -> Result<Option<ViewEntry>> {
         self.load_view(view).await
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::client::Failure;
 use super::{Answer, Identifier, RestCatalog, joined, updates};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::{Catalog, FoundView, ViewChange, check_name, missing};
+use crate::pointers::store::{Catalog, ViewChange, ViewEntry, check_name, missing};
 
 const LIST_VIEWS: &str = "GET /v1/{prefix}/namespaces/{namespace}/views";
 const CREATE_VIEW: &str = "POST /v1/{prefix}/namespaces/{namespace}/views";
@@ -38,7 +38,7 @@ impl RestCatalog {
         Ok(names.into_iter().map(|name| TableIdent::new(namespace.clone(), name)).collect())
     }
 
-    pub(super) async fn load_view(&self, view: &TableIdent) -> Result<Option<FoundView>> {
+    pub(super) async fn load_view(&self, view: &TableIdent) -> Result<Option<ViewEntry>> {
         if self.client.lacks(LIST_VIEWS) {
             return Ok(None);
         }
@@ -46,7 +46,7 @@ impl RestCatalog {
         let loaded: Answer<Loaded> = self.client.get(&["namespaces", &namespace, "views", view.name()], &[]).await;
         match loaded {
             Ok(Loaded { metadata_location, metadata }) => {
-                Ok(Some(FoundView { location: metadata_location, metadata: Some(metadata) }))
+                Ok(Some(ViewEntry { location: metadata_location, metadata: Some(metadata) }))
             }
             Err(e) if knows_no_views(&e) => Ok(None),
             Err(e) => Err(e.into()),

@@ -52,8 +52,8 @@ impl Warehouse {
                 // Each metadata file lists those before it.
                 false => m.metadata_log().iter().any(|log| log.metadata_file == new),
             };
-            let published = self.publish(&current, &new, &built.changes, has_landed).await;
-            match published.map_err(|doubt| doubt.told(|| unknown(&new))) {
+            let published = self.swap(&current, &new, &built.changes, has_landed).await;
+            match published.map_err(|e| e.into_error(|| unknown(&new))) {
                 Ok(true) if is_servers => return self.load(table).await,
                 Ok(true) => {
                     let expired = expired(&built.metadata, built.expired_metadata_logs);

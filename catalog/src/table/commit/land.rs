@@ -2,7 +2,7 @@
 
 use iceberg::table::Table;
 
-use super::snapshot::{self, Attempt, Staged};
+use super::snapshot::{self, Prepared, Staged};
 use super::{Commit, Committed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::{NewTable, Warehouse, discard};
@@ -49,7 +49,7 @@ impl Warehouse {
             let mut staged = Staged::new();
             let in_table = |e: Error| e.context(format_args!("table {}", commit.table));
             let outcome = match destination {
-                Destination::Branch => warehouse.race(&commit, &mut staged).await.map_err(in_table),
+                Destination::Branch => warehouse.commit_with_retries(&commit, &mut staged).await.map_err(in_table),
                 Destination::Draft(draft) => warehouse.create_filled(&draft, &commit, &mut staged).await,
                 Destination::Replacement { draft, definition } => {
                     let replaced = warehouse.replace_filled(draft.metadata(), &definition, &commit, &mut staged).await;
@@ -72,8 +72,8 @@ impl Warehouse {
         let first = draft.metadata_location_result()?;
         self.write_draft(draft).await?;
         match snapshot::prepare(draft, commit, staged).await {
-            Ok(Attempt::Over(committed)) => self.publish_draft(draft, first, &[]).await.map(|()| committed),
-            Ok(Attempt::Ready(ready)) => {
+            Ok(Prepared::Done(committed)) => self.publish_draft(draft, first, &[]).await.map(|()| committed),
+            Ok(Prepared::Ready(ready)) => {
                 let made = async {
                     self.write_metadata(&ready.metadata, &ready.location).await?;
                     self.publish_draft(draft, &ready.location, &ready.updates).await

@@ -44,10 +44,10 @@ pub use land::Destination;
 pub use overwrite::{Isolation, Overwrite, ReadFilter};
 pub use partitions::Replaced;
 pub use plan::Tally;
-use snapshot::{Attempt, Ready, Staged};
+use snapshot::{Prepared, Ready, Staged};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pointers::store::{Change, Found};
+use crate::pointers::store::{Change, TableEntry};
 use crate::table::{Warehouse, discard};
 
 /// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
@@ -171,7 +171,7 @@ pub struct Committed {
 }
 
 impl Warehouse {
-    async fn race(&self, commit: &Commit, staged: &mut Staged) -> Result<Committed> {
+    async fn commit_with_retries(&self, commit: &Commit, staged: &mut Staged) -> Result<Committed> {
         let began = Instant::now();
         let mut retries = 0;
         loop {
@@ -180,13 +180,13 @@ impl Warehouse {
             };
             let policy = Retry::of(table.metadata());
             let ready = match snapshot::prepare(&table, commit, staged).await? {
-                Attempt::Over(mut committed) => {
+                Prepared::Done(mut committed) => {
                     committed.retries = retries;
                     return Ok(committed);
                 }
-                Attempt::Ready(ready) => ready,
+                Prepared::Ready(ready) => ready,
             };
-            if let Some(committed) = self.settle(&table, commit, *ready, staged).await? {
+            if let Some(committed) = self.write_and_swap(&table, commit, *ready, staged).await? {
                 return Ok(Committed { retries, ..committed });
             }
             retries += 1;
@@ -196,7 +196,7 @@ impl Warehouse {
 
     /// The last step of an attempt: the metadata is written and made the table's. `None` if another writer was quicker.
     /// What turns out to be of no use is deleted, but for manifests, which the next attempt may take over.
-    async fn settle(
+    async fn write_and_swap(
         &self,
         table: &Table,
         commit: &Commit,
@@ -209,8 +209,8 @@ impl Warehouse {
             return Err(e);
         }
         let has_landed = |m: &TableMetadata| m.snapshot_by_id(staged.snapshot_id).is_some();
-        let published = self.publish(table, &new, &ready.updates, has_landed).await;
-        match published.map_err(|doubt| doubt.told(|| unknown(commit, staged.snapshot_id))) {
+        let published = self.swap(table, &new, &ready.updates, has_landed).await;
+        match published.map_err(|e| e.into_error(|| unknown(commit, staged.snapshot_id))) {
             Ok(true) => {
                 staged.in_use(ready.manifests);
                 self.delete_expired(table, ready.expired).await;
@@ -242,33 +242,35 @@ impl Warehouse {
     /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold what we did
     /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the
     /// same request is repeated: whichever arrives first makes the other void.
-    async fn publish(
+    async fn swap(
         &self,
         table: &Table,
         new: &str,
         updates: &[TableUpdate],
         has_landed: impl Fn(&TableMetadata) -> bool,
-    ) -> std::result::Result<bool, Doubt> {
+    ) -> std::result::Result<bool, SwapError> {
         const TRIES: u32 = 5;
         let ident = table.identifier();
-        let old = table.metadata_location_result().map_err(|e| Doubt::Not(e.into()))?;
+        let old = table.metadata_location_result().map_err(|e| SwapError::Failed(e.into()))?;
         let change = Change { table: ident, base: Some((old, table.metadata())), location: new, updates };
-        let mut doubt = None;
+        let mut unknown_state = None;
         for attempt in 1..=TRIES {
             match self.catalog().commit(&change).await {
                 Ok(true) => return Ok(true),
-                Ok(false) if doubt.is_none() => return Ok(false),
-                Err(e) if doubt.is_none() && e.kind() != ErrorKind::Unknown => return Err(Doubt::Not(e)),
+                Ok(false) if unknown_state.is_none() => return Ok(false),
+                Err(e) if unknown_state.is_none() && e.kind() != ErrorKind::Unknown => {
+                    return Err(SwapError::Failed(e));
+                }
                 Ok(false) => {}
-                Err(e) => doubt = Some(e),
+                Err(e) => unknown_state = Some(e),
             }
             match self.catalog().find(ident).await {
                 Ok(Some(found)) if found.location == new => return Ok(true),
-                Ok(Some(Found { metadata: Some(now), location, .. })) if location != old => {
+                Ok(Some(TableEntry { metadata: Some(now), location, .. })) if location != old => {
                     return Ok(has_landed(&now));
                 }
                 Ok(Some(found)) if found.location != old => {
-                    let now = self.load_at(ident, &found.location).await.map_err(Doubt::Unknown)?;
+                    let now = self.load_at(ident, &found.location).await.map_err(SwapError::CommitStateUnknown)?;
                     return Ok(has_landed(now.metadata()));
                 }
                 // A table that is gone may have been renamed after our commit.
@@ -278,24 +280,26 @@ impl Warehouse {
                 sleep(Duration::from_millis(20 << attempt)).await;
             }
         }
-        Err(Doubt::Unknown(doubt.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone"))))
+        Err(SwapError::CommitStateUnknown(
+            unknown_state.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone")),
+        ))
     }
 }
 
 /// Why a pointer was not seen to move.
-enum Doubt {
-    /// It did not, and will not.
-    Not(Error),
-    /// It may have, for all that can be found out.
-    Unknown(Error),
+enum SwapError {
+    /// It did not move, and will not.
+    Failed(Error),
+    /// It may have moved: the catalog's answer was lost, and what it holds now does not show it.
+    CommitStateUnknown(Error),
 }
 
-impl Doubt {
-    /// The error to report: when nothing is known, what `how_to_find_out` says.
-    fn told(self, how_to_find_out: impl FnOnce() -> String) -> Error {
+impl SwapError {
+    /// The error to report; if the state is unknown, with what `how_to_find_out` returns as its message.
+    fn into_error(self, how_to_find_out: impl FnOnce() -> String) -> Error {
         match self {
-            Self::Not(e) => e,
-            Self::Unknown(cause) => Error::new(ErrorKind::Unknown, how_to_find_out()).with_source(cause),
+            Self::Failed(e) => e,
+            Self::CommitStateUnknown(cause) => Error::new(ErrorKind::Unknown, how_to_find_out()).with_source(cause),
         }
     }
 }

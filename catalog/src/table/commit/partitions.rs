@@ -117,7 +117,7 @@ impl Selection {
     }
 
     /// Whether a file of the given spec is taken out.
-    pub(super) fn covers(&self, spec_id: i32, file: &DataFile) -> Result<bool> {
+    pub(super) fn fully_matches(&self, spec_id: i32, file: &DataFile) -> Result<bool> {
         let chosen = match self {
             Self::Nothing => return Ok(false),
             Self::All => return Ok(true),
@@ -286,7 +286,8 @@ mod tests {
         let null_today = file_in(partition(Some(DAY), None));
         let check = |conditions: Vec<(String, Option<Datum>)>, expected: [bool; 4]| {
             let selection = chosen(Replaced::Where(conditions.clone()), &[]).unwrap();
-            let covered = [&view_today, &cart_today, &view_later, &null_today].map(|f| selection.covers(0, f).unwrap());
+            let covered =
+                [&view_today, &cart_today, &view_later, &null_today].map(|f| selection.fully_matches(0, f).unwrap());
             assert_eq!(covered, expected, "{conditions:?}");
         };
         let day = || condition("ts_day", Some(Datum::date(DAY)));
@@ -316,16 +317,16 @@ mod tests {
     #[test]
     fn touched_means_the_partitions_of_the_added_files() {
         let selection = chosen(Replaced::Touched, &[event_file("a", DAY, "view", 1)]).unwrap();
-        assert!(selection.covers(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
-        assert!(!selection.covers(0, &file_in(partition(Some(DAY), Some("purchase")))).unwrap());
+        assert!(selection.fully_matches(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
+        assert!(!selection.fully_matches(0, &file_in(partition(Some(DAY), Some("purchase")))).unwrap());
         let none = chosen(Replaced::Touched, &[]).unwrap();
-        assert!(!none.covers(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
+        assert!(!none.fully_matches(0, &file_in(partition(Some(DAY), Some("view")))).unwrap());
     }
 
     #[test]
     fn a_spec_that_lacks_the_field_is_refused() {
         let selection = chosen(Replaced::Where(vec![condition("event_type", Some(Datum::string("view")))]), &[]);
-        let e = selection.unwrap().covers(7, &file_in(Struct::empty())).unwrap_err();
+        let e = selection.unwrap().fully_matches(7, &file_in(Struct::empty())).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
     }
 

@@ -110,7 +110,7 @@ fn check_added(metadata: &TableMetadata, added: &[DataFile]) -> Result<()> {
 pub(super) fn check_within(metadata: &TableMetadata, selection: &Selection, added: &[DataFile]) -> Result<()> {
     let spec_id = metadata.default_partition_spec_id();
     for file in added {
-        if !selection.covers(spec_id, file)? {
+        if !selection.fully_matches(spec_id, file)? {
             let partition = describe(metadata, spec_id, file.partition());
             let message = format!("rows were written to {partition}, which is not among what is replaced");
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -136,7 +136,7 @@ pub(super) fn check_conflict(
         for entry in manifest.entries() {
             let is_change = entry.status() != ManifestStatus::Existing
                 && entry.snapshot_id().is_none_or(|id| id == snapshot.snapshot_id());
-            if is_change && selection.covers(file.partition_spec_id, entry.data_file())? {
+            if is_change && selection.fully_matches(file.partition_spec_id, entry.data_file())? {
                 let partition = describe(metadata, file.partition_spec_id, entry.data_file().partition());
                 let message = format!(
                     "another writer changed {partition} (snapshot {}, {}) since this write began; run the \
@@ -153,7 +153,7 @@ pub(super) fn check_conflict(
 
 /// What becomes of one manifest of the snapshot before.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum ManifestAction {
     /// Goes into the new snapshot as it is.
     Keep,
     /// Is written anew, with the entries at these places marked as deleted.
@@ -161,14 +161,18 @@ pub(super) enum Fate {
 }
 
 /// What becomes of a manifest that may list replaced files.
-pub(super) fn fate(selection: &Selection, file: &ManifestFile, manifest: &Manifest) -> Result<Fate> {
+pub(super) fn manifest_action(
+    selection: &Selection,
+    file: &ManifestFile,
+    manifest: &Manifest,
+) -> Result<ManifestAction> {
     let mut removed = Vec::new();
     for (at, entry) in manifest.entries().iter().enumerate() {
-        if entry.is_alive() && selection.covers(file.partition_spec_id, entry.data_file())? {
+        if entry.is_alive() && selection.fully_matches(file.partition_spec_id, entry.data_file())? {
             removed.push(at);
         }
     }
-    Ok(if removed.is_empty() { Fate::Keep } else { Fate::Rewrite(removed) })
+    Ok(if removed.is_empty() { ManifestAction::Keep } else { ManifestAction::Rewrite(removed) })
 }
 
 /// Files that came or went, counted.

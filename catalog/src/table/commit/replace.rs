@@ -5,7 +5,7 @@ use iceberg::table::Table;
 use iceberg::{TableIdent, TableUpdate};
 use tokio::time::Instant;
 
-use super::snapshot::{self, Attempt, Staged};
+use super::snapshot::{self, Prepared, Staged};
 use super::{Commit, Committed, Retry, find_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::evolve::replacement;
@@ -63,15 +63,15 @@ impl Warehouse {
                 return conflict("its columns or its partitioning were changed since this write began");
             }
             let mut ready = match snapshot::prepare(&replaced, commit, staged).await? {
-                Attempt::Ready(ready) => ready,
+                Prepared::Ready(ready) => ready,
                 // Without a row there is no snapshot, and the table is empty all the same.
-                Attempt::Over(committed) => {
+                Prepared::Done(committed) => {
                     self.replace(&commit.table, new).await?;
                     return Ok(Committed { retries, ..committed });
                 }
             };
             ready.updates.splice(0..0, definition);
-            if let Some(committed) = self.settle(&current, commit, *ready, staged).await? {
+            if let Some(committed) = self.write_and_swap(&current, commit, *ready, staged).await? {
                 return Ok(Committed { retries, ..committed });
             }
             retries += 1;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::cherry_pick::CherryPick;
 use super::history::head;
 use super::partitions::Selection;
-use super::plan::{self, Changes, Fate, Tally, Verdict};
+use super::plan::{self, Changes, ManifestAction, Tally, Verdict};
 use super::{Commit, Committed, Operation, overwrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::discard;
@@ -36,7 +36,7 @@ pub(super) struct Staged {
     /// Paths of manifests in which no replaced file is.
     untouched: HashSet<String>,
     /// Snapshots of others that were found not to be in the way.
-    cleared: HashSet<i64>,
+    checked: HashSet<i64>,
     written: Vec<String>,
     /// What they were written with.
     files: Option<FileIO>,
@@ -60,9 +60,9 @@ pub(super) struct Ready {
 }
 
 #[derive(Debug)]
-pub(super) enum Attempt {
-    /// Nothing is left to do.
-    Over(Committed),
+pub(super) enum Prepared {
+    /// Nothing is left to commit.
+    Done(Committed),
     Ready(Box<Ready>),
 }
 
@@ -76,7 +76,7 @@ impl Staged {
             added: None,
             rewritten: HashMap::new(),
             untouched: HashSet::new(),
-            cleared: HashSet::new(),
+            checked: HashSet::new(),
             written: Vec::new(),
             files: None,
             attempts: 0,
@@ -165,11 +165,11 @@ impl Staged {
 }
 
 /// Does all of a commit but its last step.
-pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged) -> Result<Attempt> {
+pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged) -> Result<Prepared> {
     let metadata = table.metadata();
     let over = |snapshot_id, already| {
         let (added, removed) = (Tally::default(), Tally::default());
-        Ok(Attempt::Over(Committed { snapshot_id, already, retries: 0, added, removed }))
+        Ok(Prepared::Done(Committed { snapshot_id, already, retries: 0, added, removed }))
     };
     let since_base = match plan::examine(metadata, commit)? {
         Verdict::Done(snapshot) => {
@@ -190,7 +190,7 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
             let selection = Selection::resolve(metadata, replaced, &commit.added)?;
             plan::check_within(metadata, &selection, &commit.added)?;
             for snapshot in since_base {
-                clear(table, &selection, snapshot, staged).await?;
+                check_no_conflict(table, &selection, snapshot, staged).await?;
             }
             selection
         }
@@ -214,20 +214,25 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
     };
     manifests.extend(staged.added_manifest(table, &commit.added).await?);
     let ready = write_snapshot(table, commit, staged, manifests, changes).await?;
-    Ok(Attempt::Ready(Box::new(ready)))
+    Ok(Prepared::Ready(Box::new(ready)))
 }
 
 /// Makes sure that a snapshot that came after the base did nothing to what is to be replaced.
-async fn clear(table: &Table, selection: &Selection, snapshot: &SnapshotRef, staged: &mut Staged) -> Result<()> {
+async fn check_no_conflict(
+    table: &Table,
+    selection: &Selection,
+    snapshot: &SnapshotRef,
+    staged: &mut Staged,
+) -> Result<()> {
     let id = snapshot.snapshot_id();
-    if staged.cleared.contains(&id) || !plan::changes_rows(snapshot) {
+    if staged.checked.contains(&id) || !plan::changes_rows(snapshot) {
         return Ok(());
     }
     let mut own = manifest_list(table, snapshot).await?;
     own.retain(|m| m.added_snapshot_id == id && selection.may_touch(m));
     let own = load_manifests(table.file_io(), own).await?;
     plan::check_conflict(table.metadata(), selection, snapshot, &own)?;
-    staged.cleared.insert(id);
+    staged.checked.insert(id);
     Ok(())
 }
 
@@ -248,10 +253,10 @@ async fn carried_over(
     // What an older snapshot deleted has nothing to say to a newer one.
     manifests.retain(has_live_files);
 
-    take_out(table, selection, manifests.iter().filter(|m| first(m)), staged).await?;
+    rewrite_manifests(table, selection, manifests.iter().filter(|m| first(m)), staged).await?;
     if let Selection::Files(paths) = selection {
         if !staged.missing(&manifests, paths).is_empty() {
-            take_out(table, selection, manifests.iter().filter(|m| !first(m)), staged).await?;
+            rewrite_manifests(table, selection, manifests.iter().filter(|m| !first(m)), staged).await?;
         }
         let missing = staged.missing(&manifests, paths);
         if !missing.is_empty() {
@@ -268,7 +273,7 @@ async fn carried_over(
 }
 
 /// Rewrites those of the manifests that list files to be taken out.
-async fn take_out(
+async fn rewrite_manifests(
     table: &Table,
     selection: &Selection,
     among: impl Iterator<Item = &ManifestFile>,
@@ -280,9 +285,9 @@ async fn take_out(
     };
     let open: Vec<ManifestFile> = among.filter(is_open).cloned().collect();
     for (file, manifest) in load_manifests(table.file_io(), open).await? {
-        match plan::fate(selection, &file, &manifest)? {
-            Fate::Keep => drop(staged.untouched.insert(file.manifest_path)),
-            Fate::Rewrite(removed) => staged.rewrite(table, &file, &manifest, &removed).await?,
+        match plan::manifest_action(selection, &file, &manifest)? {
+            ManifestAction::Keep => drop(staged.untouched.insert(file.manifest_path)),
+            ManifestAction::Rewrite(removed) => staged.rewrite(table, &file, &manifest, &removed).await?,
         }
     }
     Ok(())

@@ -370,7 +370,7 @@ async fn a_writer_that_dies_before_the_swap_leaves_the_old_snapshot() {
     let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
     let table = shop.warehouse.load(&events()).await.unwrap();
     let attempt = snapshot::prepare(&table, &commit, &mut Staged::new()).await.unwrap();
-    assert!(matches!(attempt, Attempt::Ready(_)));
+    assert!(matches!(attempt, Prepared::Ready(_)));
     // All files of the new snapshot are there, and it is not.
     let reopened = warehouse_in(shop.folder.path()).await.load(&events()).await.unwrap();
     assert_eq!(reopened.metadata().current_snapshot_id(), commit.base.snapshot_id);

@@ -97,7 +97,7 @@ async fn files_can_be_deleted_again() {
     let other = table.write(vec![vec![events(0, 96)]]).await.unwrap();
     let count = |files: &[DataFile]| files.iter().filter(|f| local(f).exists()).count();
 
-    assert_eq!(delete_leftovers(&runtime, &spec, &kept).await.unwrap(), lost.len());
+    assert_eq!(delete_orphan_files(&runtime, &spec, &kept).await.unwrap(), lost.len());
     assert_eq!((count(&lost), count(&kept), count(&other)), (0, kept.len(), other.len()));
     assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), kept.len());
     assert_eq!(delete_files(&runtime, kept.iter().map(|f| f.file_path())).await.unwrap(), 0);
@@ -121,7 +121,7 @@ async fn an_object_store_keeps_the_files_of_a_write_together() {
     assert!(lost.iter().chain(&kept).all(|f| f.file_path().starts_with(&own)));
     assert!(other.iter().all(|f| !f.file_path().starts_with(&own)));
 
-    assert_eq!(delete_leftovers(&runtime, &spec, &kept).await.unwrap(), lost.len());
+    assert_eq!(delete_orphan_files(&runtime, &spec, &kept).await.unwrap(), lost.len());
     let left: BTreeSet<_> =
         bucket.list(None).map_ok(|o| format!("s3://raw/{}", o.location)).try_collect().await.unwrap();
     assert_eq!(left, kept.iter().chain(&other).map(|f| f.file_path().to_string()).collect());

@@ -156,6 +156,6 @@ async fn paths_are_hashed_for_a_table_that_wants_it() {
         assert_eq!(table.folder.files().len() + elsewhere.files().len(), files.len());
         // What a write has left that failed is found by its name.
         let runtime = SessionContext::new().runtime_env();
-        assert_eq!(delete_leftovers(&runtime, &table.spec(), &[]).await.unwrap(), 0, "of another write");
+        assert_eq!(delete_orphan_files(&runtime, &table.spec(), &[]).await.unwrap(), 0, "of another write");
     }
 }

@@ -38,7 +38,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::result::files_of;
+use super::written_file::files_of;
 use super::*;
 use crate::error::{Error, ErrorKind};
 

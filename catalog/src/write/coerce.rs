@@ -18,13 +18,13 @@ const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: FormatOptions::new().with_display_error(false) };
 
 /// The batch with the table's schema. Columns are taken by position.
-pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn coerce(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch
         .columns()
         .iter()
         .zip(schema.fields())
         .map(|(column, field)| {
-            let column = conform_array(column, field, field.name())?;
+            let column = coerce_array(column, field, field.name())?;
             check_nulls(&column, field, None, field.name())?;
             Ok(column)
         })
@@ -34,7 +34,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 }
 
 /// `array` as a column of `field`'s type; `path` names it in errors.
-pub(super) fn conform_array(array: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef> {
+pub(super) fn coerce_array(array: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef> {
     let target = field.data_type();
     if array.data_type() == target && !target.is_nested() {
         return Ok(Arc::clone(array));
@@ -43,15 +43,15 @@ pub(super) fn conform_array(array: &ArrayRef, field: &Field, path: &str) -> Resu
         return Ok(new_null_array(target, array.len()));
     }
     match target {
-        DataType::Struct(fields) => conform_struct(array, fields, path),
-        DataType::List(element) => conform_list(array, element, path),
-        DataType::Map(entries, _) => conform_map(array, entries, path),
+        DataType::Struct(fields) => coerce_struct(array, fields, path),
+        DataType::List(element) => coerce_list(array, element, path),
+        DataType::Map(entries, _) => coerce_map(array, entries, path),
         _ if array.data_type().is_nested() => Err(mismatch(array, target, path)),
         _ => cast_with_options(array, target, &STRICT).map_err(|e| unfit(path, e)),
     }
 }
 
-fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<ArrayRef> {
+fn coerce_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<ArrayRef> {
     let Some(source) = array.as_struct_opt() else {
         return Err(mismatch(array, &DataType::Struct(fields.clone()), path));
     };
@@ -72,7 +72,7 @@ fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<Array
             // `struct(1, 2)` has no names to go by: its fields are taken in order.
             let child = if named { source.column_by_name(field.name()) } else { Some(source.column(i)) };
             let child = match child {
-                Some(child) => conform_array(child, field, &child_path)?,
+                Some(child) => coerce_array(child, field, &child_path)?,
                 None => new_null_array(field.data_type(), source.len()),
             };
             check_nulls(&child, field, source.nulls(), &child_path)?;
@@ -83,7 +83,7 @@ fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<Array
     Ok(Arc::new(rebuilt.map_err(|e| unfit(path, e))?))
 }
 
-fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<ArrayRef> {
+fn coerce_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<ArrayRef> {
     let list = match array.data_type() {
         DataType::List(_) => Arc::clone(array),
         DataType::LargeList(f) | DataType::FixedSizeList(f, _) | DataType::ListView(f) | DataType::LargeListView(f) => {
@@ -99,13 +99,13 @@ fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<Ar
     }
     let (_, offsets, values, nulls) = list.into_parts();
     let element_path = format!("{path}.element");
-    let values = conform_array(&values, element, &element_path)?;
+    let values = coerce_array(&values, element, &element_path)?;
     check_nulls(&values, element, None, &element_path)?;
     let rebuilt = ListArray::try_new(Arc::clone(element), offsets, values, nulls);
     Ok(Arc::new(rebuilt.map_err(|e| unfit(path, e))?))
 }
 
-fn conform_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<ArrayRef> {
+fn coerce_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<ArrayRef> {
     let (Some(map), DataType::Struct(pair)) = (array.as_map_opt(), entries.data_type()) else {
         return Err(mismatch(array, &DataType::Map(Arc::clone(entries), false), path));
     };
@@ -120,7 +120,7 @@ fn conform_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<Arr
         .zip(source.columns())
         .map(|(field, child)| {
             let child_path = format!("{path}.{}", field.name());
-            let child = conform_array(child, field, &child_path)?;
+            let child = coerce_array(child, field, &child_path)?;
             check_nulls(&child, field, source.nulls(), &child_path)?;
             Ok(child)
         })

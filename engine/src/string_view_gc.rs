@@ -23,8 +23,8 @@ use futures::StreamExt;
 /// Buffers may be so many times as large as what is used of them.
 const TOLERATED: usize = 2;
 
-/// The plan with compact batches before each sort that keeps all its rows.
-pub(crate) fn compact_before_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// The plan with batches whose views are garbage-collected before each sort that keeps all its rows.
+pub(crate) fn gc_string_views_before_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let wrapped = |node: Arc<dyn ExecutionPlan>| {
         let Some(sort) = node.downcast_ref::<SortExec>().filter(|s| s.fetch().is_none()) else {
             return Ok(Transformed::no(node));
@@ -35,7 +35,7 @@ pub(crate) fn compact_before_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<d
             return Ok(Transformed::no(node));
         }
         let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        Ok(Transformed::yes(node.replace_children(vec![Arc::new(CompactExec { input })], options)?))
+        Ok(Transformed::yes(node.replace_children(vec![Arc::new(StringViewGcExec { input })], options)?))
     };
     plan.transform_up(wrapped).data()
 }
@@ -46,17 +46,17 @@ fn is_view(kind: &DataType) -> bool {
 
 /// Copies text whose buffers hold little of it.
 #[derive(Debug)]
-struct CompactExec {
+struct StringViewGcExec {
     input: Arc<dyn ExecutionPlan>,
 }
 
-impl DisplayAs for CompactExec {
+impl DisplayAs for StringViewGcExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("CompactExec")
+        f.write_str("StringViewGcExec")
     }
 }
 
-impl ExecutionPlan for CompactExec {
+impl ExecutionPlan for StringViewGcExec {
     bergmill_catalog::one_input!(input, |_, input| Ok(Self { input }));
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -68,19 +68,19 @@ impl ExecutionPlan for CompactExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?.map(|batch| compact(&batch?));
+        let rows = self.input.execute(partition, context)?.map(|batch| gc(&batch?));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }
 
-fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(compact_column).collect();
+fn gc(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(gc_column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
 }
 
-fn compact_column(column: &ArrayRef) -> ArrayRef {
-    macro_rules! compacted {
+fn gc_column(column: &ArrayRef) -> ArrayRef {
+    macro_rules! collected {
         ($views:expr) => {{
             let views = $views;
             let held: usize = views.data_buffers().iter().map(|b| b.capacity()).sum();
@@ -91,8 +91,8 @@ fn compact_column(column: &ArrayRef) -> ArrayRef {
         }};
     }
     match column.data_type() {
-        DataType::Utf8View => compacted!(column.as_string_view()),
-        DataType::BinaryView => compacted!(column.as_binary_view()),
+        DataType::Utf8View => collected!(column.as_string_view()),
+        DataType::BinaryView => collected!(column.as_binary_view()),
         _ => Arc::clone(column),
     }
 }
@@ -109,11 +109,11 @@ mod tests {
         let few: ArrayRef = Arc::new(all.slice(10, 50));
         let numbers: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from_iter_values(0..50));
         let batch = RecordBatch::try_from_iter([("few", few), ("n", numbers)]).unwrap();
-        let compacted = compact(&batch).unwrap();
-        assert_eq!(compacted, batch);
-        assert!(compacted.get_array_memory_size() < batch.get_array_memory_size() / 5);
-        let again = compact(&compacted).unwrap();
+        let collected = gc(&batch).unwrap();
+        assert_eq!(collected, batch);
+        assert!(collected.get_array_memory_size() < batch.get_array_memory_size() / 5);
+        let again = gc(&collected).unwrap();
         let buffer = |b: &RecordBatch| b.column(0).as_string_view().data_buffers()[0].as_ptr();
-        assert_eq!(buffer(&again), buffer(&compacted), "what is compact is not copied");
+        assert_eq!(buffer(&again), buffer(&collected), "what is compact is not copied");
     }
 }

@@ -15,26 +15,26 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Name of the function that [`relabel_udf`] makes.
-pub const RELABEL_FUNCTION: &str = "iceberg_relabel";
+/// Name of the function that [`nested_cast_udf`] makes.
+pub const NESTED_CAST_FUNCTION: &str = "iceberg_nested_cast";
 
-/// The function `iceberg_relabel(value, named, type)`: the same value as the type of its last argument. The one before
+/// The function `iceberg_nested_cast(value, named, type)`: the same value as the type of its last argument. The one before
 /// has that type, too, but for the names of fields in structs, which are those that they have in the value; both are
 /// NULL. A field that the value lacks is NULL, and one that the type lacks is left out.
 ///
 /// The function has no state, so it travels in plans by name: register it wherever plans are decoded.
-pub fn relabel_udf() -> ScalarUDF {
-    ScalarUDF::from(Relabel { signature: Signature::any(3, Volatility::Immutable) })
+pub fn nested_cast_udf() -> ScalarUDF {
+    ScalarUDF::from(NestedCast { signature: Signature::any(3, Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Relabel {
+struct NestedCast {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Relabel {
+impl ScalarUDFImpl for NestedCast {
     fn name(&self) -> &str {
-        RELABEL_FUNCTION
+        NESTED_CAST_FUNCTION
     }
 
     fn signature(&self) -> &Signature {
@@ -47,30 +47,30 @@ impl ScalarUDFImpl for Relabel {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
         let (value, ty) = (&args.arg_fields[0], &args.arg_fields[2]);
-        Ok(Arc::new(Field::new(RELABEL_FUNCTION, ty.data_type().clone(), value.is_nullable())))
+        Ok(Arc::new(Field::new(NESTED_CAST_FUNCTION, ty.data_type().clone(), value.is_nullable())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
         let (named, to) = (args.arg_fields[1].data_type(), args.return_field.data_type());
         match &args.args[0] {
-            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(relabel(values, named, to)?)),
+            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(nested_cast(values, named, to)?)),
             ColumnarValue::Scalar(value) => {
-                let relabelled = relabel(&value.to_array()?, named, to)?;
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&relabelled, 0)?))
+                let cast = nested_cast(&value.to_array()?, named, to)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&cast, 0)?))
             }
         }
     }
 }
 
 /// The same values; buffers are shared. Fields are looked for by their names in `named`, which has the shape of `to`.
-fn relabel(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRef> {
+fn nested_cast(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRef> {
     let failed = |e| Error::new(ErrorKind::Internal, "naming the fields of a column").with_source(e);
     match (values.data_type(), named, to) {
         (from, _, to) if from == to && named == to => Ok(Arc::clone(values)),
         (DataType::Struct(from), DataType::Struct(named), DataType::Struct(to)) if named.len() == to.len() => {
             let (_, children, nulls) = values.as_struct().clone().into_parts();
             let children = named.iter().zip(to).map(|(named, to)| match from.find(named.name()) {
-                Some((at, _)) => relabel(&children[at], named.data_type(), to.data_type()),
+                Some((at, _)) => nested_cast(&children[at], named.data_type(), to.data_type()),
                 None => Ok(new_null_array(to.data_type(), values.len())),
             });
             let children = children.collect::<Result<Vec<_>>>()?;
@@ -79,7 +79,7 @@ fn relabel(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRe
         }
         (DataType::List(_), DataType::List(named), DataType::List(element)) => {
             let (_, offsets, items, nulls) = values.as_list::<i32>().clone().into_parts();
-            let items = relabel(&items, named.data_type(), element.data_type())?;
+            let items = nested_cast(&items, named.data_type(), element.data_type())?;
             Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, items, nulls).map_err(failed)?))
         }
         (DataType::Map(..), DataType::Map(named, _), DataType::Map(entries, sorted)) => {
@@ -89,7 +89,7 @@ fn relabel(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRe
                 return Err(Error::new(ErrorKind::Internal, "the entries of a map are no struct"));
             };
             let columns = pairs.columns().iter().zip(named).zip(to);
-            let columns = columns.map(|((pair, named), to)| relabel(pair, named.data_type(), to.data_type()));
+            let columns = columns.map(|((pair, named), to)| nested_cast(pair, named.data_type(), to.data_type()));
             let columns = columns.collect::<Result<Vec<_>>>()?;
             let pairs = StructArray::try_new(to.clone(), columns, pairs.nulls().cloned()).map_err(failed)?;
             let made = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted);
@@ -124,14 +124,14 @@ mod tests {
         let list: ArrayRef = Arc::new(ListArray::try_new(element, offsets, Arc::new(points), nulls).unwrap());
 
         let to = DataType::new_list(DataType::Struct(point("y")), true);
-        let relabelled = relabel(&list, list.data_type(), &to).unwrap();
-        assert_eq!(relabelled.data_type(), &to);
-        assert_eq!((relabelled.is_null(1), relabelled.len()), (true, 3));
-        let values = relabelled.as_list::<i32>().values().as_struct();
+        let cast = nested_cast(&list, list.data_type(), &to).unwrap();
+        assert_eq!(cast.data_type(), &to);
+        assert_eq!((cast.is_null(1), cast.len()), (true, 3));
+        let values = cast.as_list::<i32>().values().as_struct();
         assert_eq!(values.nulls().map(|n| n.iter().collect::<Vec<_>>()), Some(vec![true, false, true]));
         assert!(values.column(0).as_primitive::<arrow::datatypes::Int32Type>().value(0) == 1);
 
-        let e = relabel(&list, &DataType::Int32, &DataType::Int32).unwrap_err();
+        let e = nested_cast(&list, &DataType::Int32, &DataType::Int32).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Internal);
     }
 
@@ -160,10 +160,10 @@ mod tests {
         // `n` is called `m` now and is a long, `new` is not in the file.
         let named = map_of(&[("new", DataType::Utf8), ("n", DataType::Int64)]);
         let to = map_of(&[("new", DataType::Utf8), ("m", DataType::Int64)]);
-        let relabelled = relabel(&map, &named, &to).unwrap();
-        assert_eq!((relabelled.data_type(), relabelled.is_null(1)), (&to, true));
-        let told = arrow::util::display::array_value_to_string(&relabelled, 0).unwrap();
+        let cast = nested_cast(&map, &named, &to).unwrap();
+        assert_eq!((cast.data_type(), cast.is_null(1)), (&to, true));
+        let told = arrow::util::display::array_value_to_string(&cast, 0).unwrap();
         assert_eq!(told, "{a: {new: , m: 1}, b: {new: , m: 2}}");
-        assert_eq!(arrow::util::display::array_value_to_string(&relabelled, 2).unwrap(), "{c: }");
+        assert_eq!(arrow::util::display::array_value_to_string(&cast, 2).unwrap(), "{c: }");
     }
 }

@@ -11,24 +11,24 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
 /// A plan of one partition that gives the batches of `input`, once.
-pub fn one_stream(input: SendableRecordBatchStream) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn once_stream(input: SendableRecordBatchStream) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = input.schema();
-    let stream = Arc::new(OneStream { schema: Arc::clone(&schema), input: Mutex::new(Some(input)) });
+    let stream = Arc::new(OnceStream { schema: Arc::clone(&schema), input: Mutex::new(Some(input)) });
     Ok(Arc::new(StreamingTableExec::try_new(schema, vec![stream], None, Vec::new(), false, None)?))
 }
 
-struct OneStream {
+struct OnceStream {
     schema: SchemaRef,
     input: Mutex<Option<SendableRecordBatchStream>>,
 }
 
-impl fmt::Debug for OneStream {
+impl fmt::Debug for OnceStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OneStream")
+        f.write_str("OnceStream")
     }
 }
 
-impl PartitionStream for OneStream {
+impl PartitionStream for OnceStream {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -141,7 +141,7 @@ impl WriteSpec {
             }
         }
         self.distribution_mode()?;
-        super::settings::check(self)
+        super::writer_properties::check(self)
     }
 
     pub(super) fn property(&self, key: &str) -> Option<&str> {

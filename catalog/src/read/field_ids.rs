@@ -34,7 +34,7 @@ use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
 use parquet::schema::types::Type as ParquetType;
 
 use super::data_file::{FOOTER_HINT_BYTES, object_meta};
-use super::relabel::relabel_udf;
+use super::nested_cast::nested_cast_udf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::evolve::name_mapping;
 use crate::table::live_file::LiveFile;
@@ -105,7 +105,7 @@ pub(super) fn as_table(
             false => {
                 let [named, ty] = [named, to].map(|f| ScalarValue::try_from(f.data_type()).map(lit));
                 let arguments = vec![column, named?, ty?];
-                let (function, options) = (Arc::new(relabel_udf()), Arc::new(ConfigOptions::default()));
+                let (function, options) = (Arc::new(nested_cast_udf()), Arc::new(ConfigOptions::default()));
                 Arc::new(ScalarFunctionExpr::try_new(function, arguments, &written, options)?) as _
             }
         };
@@ -312,5 +312,5 @@ fn has_same_fields(one: &DataType, other: &DataType) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tests/evolved.rs"]
+#[path = "tests/field_ids.rs"]
 mod tests;
