@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod answers;
+mod architecture;
 mod cluster;
 mod command_line;
 mod damage;
