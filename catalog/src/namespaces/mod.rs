@@ -4,6 +4,8 @@
 //! twice is the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of
 //! a name that is not there.
 
+#[cfg(test)]
+mod tests;
 mod unresolved;
 pub(crate) mod views;
 

@@ -14,6 +14,8 @@ mod found;
 mod merge;
 mod plan;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -169,19 +171,23 @@ impl RowChange {
                 volatile.insert(e.to_string());
             }
         };
+        let mut conditions = Vec::new();
         for affected in &self.affected {
             match &affected.rows {
-                Rows::Where(condition) => condition.iter().for_each(&mut look),
+                Rows::Where(condition) => conditions.extend(condition),
                 Rows::MatchedBy { source, on } | Rows::NotMatchedBy { source, on } => {
-                    look(on);
+                    conditions.push(on);
                     plan::for_each_expression(source, &mut look)?;
                 }
             }
-            affected.clauses.iter().filter_map(|c| c.condition.as_ref()).for_each(&mut look);
+            conditions.extend(affected.clauses.iter().filter_map(|clause| clause.condition.as_ref()));
         }
         if let Some(inserted) = &self.inserted {
             plan::for_each_expression(&inserted.source, &mut look)?;
-            look(&inserted.on);
+            conditions.push(&inserted.on);
+        }
+        for condition in conditions {
+            plan::with_subqueries(condition, &mut look)?;
         }
         match volatile.pop_first() {
             Some(expression) => {

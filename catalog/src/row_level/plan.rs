@@ -249,6 +249,23 @@ pub(super) fn for_each_expression(plan: &LogicalPlan, look: &mut impl FnMut(&Exp
     Ok(())
 }
 
+/// Calls `look` with the expression and with every expression of the subqueries in it.
+pub(super) fn with_subqueries(expr: &Expr, look: &mut impl FnMut(&Expr)) -> Result<()> {
+    look(expr);
+    expr.apply(|e| {
+        let subquery = match e {
+            Expr::Exists(exists) => &exists.subquery,
+            Expr::InSubquery(within) => &within.subquery,
+            Expr::SetComparison(comparison) => &comparison.subquery,
+            Expr::ScalarSubquery(subquery) => subquery,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        for_each_expression(&subquery.subquery, look)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
 fn has_subquery(expr: &Expr) -> bool {
     let is_subquery = |e: &Expr| {
         Ok(matches!(e, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_)))
