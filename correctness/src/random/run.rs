@@ -226,12 +226,10 @@ impl Run<'_> {
             format!("-- seed {} query {number}: {} differs\n", self.settings.seed, self.world.name(fault.who));
         comment(&mut text, &fault.detail);
         comment(&mut text, &format!("as it was made: {}", sql(query, Dialect::DataFusion).unwrap_or_default()));
-        let rows: usize = case.tables.iter().map(|t| t.rows.len()).sum();
         for table in &case.tables {
             text.push_str(&format!("{};\n", table.create(true)));
             for insert in table.inserts() {
-                let shown = if rows > 500 { format!("{} ...", first_line(&insert)) } else { insert };
-                text.push_str(&format!("{shown};\n"));
+                text.push_str(&format!("{insert};\n"));
             }
         }
         text.push_str(&format!("{};\n", sql(&case.query, Dialect::DataFusion).unwrap_or_default()));
