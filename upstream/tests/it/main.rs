@@ -3,6 +3,7 @@
 //! A test here holds the wrong behaviour, and fails when it is mended. `../../README.md` says what there is to do then.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod aggregate_statistics;
 mod avro_field_names;
 mod bucket_nanoseconds;
 mod cluster;

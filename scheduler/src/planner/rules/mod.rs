@@ -1,5 +1,6 @@
 //! Rules of the optimizer, beside DataFusion's own: each makes a plan of the same rows that runs right, or faster.
 
+mod aggregate_statistics;
 mod constant_filters;
 mod cross_joins;
 mod distinct_groups;
@@ -52,7 +53,8 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 pub(crate) fn physical_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 4] = [
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 5] = [
+        Arc::new(aggregate_statistics::OwnStatistics::default()),
         Arc::new(offsets::KeptOffsets::default()),
         Arc::new(named_filters::NamedFilters::before()),
         Arc::new(named_filters::NamedFilters::while_running()),
