@@ -1,4 +1,4 @@
-//! The border between Iceberg's types and Arrow's: schemas and single values cross here, arrays never do.
+//! Conversions between Iceberg's types and Arrow's, of schemas and single values; arrays are never converted.
 //!
 //! iceberg 0.10 carries arrow 58 while everything else runs on arrow 59, so its own conversions cannot be called. The
 //! mapping follows the Iceberg specification, appendix A ("Parquet" and "Arrow" columns); field ids travel in the field
@@ -25,8 +25,8 @@ pub fn arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     Ok(ArrowSchema::new(arrow_fields(schema.as_struct())?))
 }
 
-/// The Arrow schema that readers see: without field ids, and with elements of lists by the name that Arrow gives them.
-/// Either would make the type of a nested column differ from that of the same column in an expression.
+/// The Arrow schema that readers see: without field ids, and with list elements named as in Arrow. Otherwise the type
+/// of a nested column would differ from that of the same column in an expression.
 pub fn plain_arrow_schema(schema: &Schema) -> Result<ArrowSchema> {
     let with_ids = arrow_schema(schema)?;
     Ok(ArrowSchema::new(with_ids.fields().iter().map(without_metadata).collect::<Fields>()))
@@ -40,7 +40,7 @@ fn without_metadata(field: &FieldRef) -> FieldRef {
     Arc::new(plain.as_ref().clone().with_data_type(ty))
 }
 
-/// The field without metadata, and all fields in it as `nested` makes them.
+/// The field without metadata, with `nested` applied to the fields in it.
 fn rebuilt(field: &FieldRef, nullable: bool, nested: fn(&FieldRef) -> FieldRef) -> FieldRef {
     let ty = match field.data_type() {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(nested).collect()),
@@ -62,8 +62,8 @@ fn arrow_fields(fields: &StructType) -> Result<Fields> {
 
 fn arrow_field(field: &NestedField) -> Result<FieldRef> {
     if field.initial_default.is_some() {
-        // Files that lack the column have this value for all of their rows, and would be read as if it were NULL.
-        let what = format!("column {} has an initial default, which is not read yet", field.name);
+        // Files that lack the column have this value for all of their rows, and it would be read as NULL.
+        let what = format!("column {} has an initial default, which is not supported yet", field.name);
         return Err(Error::new(ErrorKind::Unsupported, what));
     }
     let ty = arrow_type(&field.field_type)?;
@@ -110,8 +110,8 @@ pub(crate) fn is_float(ty: &PrimitiveType) -> bool {
     matches!(ty, PrimitiveType::Float | PrimitiveType::Double)
 }
 
-/// The same columns, all of them and all in them optional: what a query happens never to give as NULL today is no
-/// promise for the table that its answer is kept in.
+/// The same columns, all optional, nested fields too: that a query cannot return NULL today is no promise for the table
+/// that its result is stored in.
 pub fn optional(schema: &ArrowSchema) -> ArrowSchema {
     ArrowSchema::new(schema.fields().iter().map(optional_field).collect::<Fields>())
 }
@@ -120,15 +120,15 @@ fn optional_field(field: &FieldRef) -> FieldRef {
     rebuilt(field, true, optional_field)
 }
 
-/// The Iceberg schema of an Arrow schema, with fresh field ids in the order Java gives them: all columns of one level,
-/// then what is nested in them.
+/// The Iceberg schema of an Arrow schema, with fresh field ids in Java's order: all columns of one level, then their
+/// nested fields.
 pub fn iceberg_schema(schema: &ArrowSchema) -> Result<Schema> {
     let mut ids = 0;
     let fields = iceberg_fields(schema.fields(), &mut ids)?;
     Ok(Schema::builder().with_fields(fields).build()?)
 }
 
-/// The Iceberg field of an Arrow field, with the ids that follow `last_id`, which is then the last one given.
+/// The Iceberg field of an Arrow field, with the ids after `last_id`, which is set to the last one assigned.
 pub fn iceberg_field(field: &Field, last_id: &mut i32) -> Result<NestedField> {
     let fields = iceberg_fields(&Fields::from(vec![field.clone()]), last_id)?;
     match fields.into_iter().next() {
@@ -274,10 +274,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_that_older_files_have_another_value_for_than_null_is_refused() {
+    fn a_column_with_an_initial_default_is_refused() {
         let column = NestedField::optional(1, "state", Type::Primitive(PrimitiveType::String));
         let schema = |column: NestedField| Schema::builder().with_fields([column.into()]).build().unwrap();
-        // What new rows get says nothing of those that are there.
+        // A write default applies to new rows only.
         let with_write_default = column.clone().with_write_default(Literal::string("new"));
         assert!(arrow_schema(&schema(with_write_default)).is_ok());
         let e = arrow_schema(&schema(column.with_initial_default(Literal::string("new")))).unwrap_err();

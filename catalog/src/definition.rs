@@ -1,4 +1,4 @@
-//! What the clauses of `CREATE TABLE` make of a table.
+//! The table that the clauses of `CREATE TABLE` define.
 
 use arrow::datatypes::Schema as ArrowSchema;
 use bergmill_statement::{TableClauses, Term, Transform};
@@ -15,8 +15,8 @@ impl NewTable {
     /// The table that these columns and these clauses define.
     ///
     /// # Errors
-    /// `NotFound` for a partition or sort term over a column that is not there, `Invalid` or `Unsupported` for what
-    /// Iceberg does not allow.
+    /// `NotFound` for a partition or sort term over a column that does not exist, `Invalid` or `Unsupported` for a
+    /// definition that Iceberg does not allow.
     pub fn define(columns: &ArrowSchema, clauses: &TableClauses) -> Result<Self> {
         let schema = with_docs(bridge::iceberg_schema(columns)?, clauses)?;
         let mut properties = clauses.properties.clone();

@@ -1,4 +1,4 @@
-//! What a table or view is, in words of SQL: for `SHOW CREATE` and `DESCRIBE`.
+//! Tables and views as SQL, for `SHOW CREATE` and `DESCRIBE`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -11,8 +11,8 @@ use crate::statement_types::transform_text;
 use crate::table::evolve::COMMENT;
 use crate::table::views::View;
 
-/// A `CREATE TABLE` that makes the same table without its rows. It tells the table's location if that is not in the
-/// folder `warehouse`, where tables go by themselves.
+/// A `CREATE TABLE` that creates the same table without its rows. It has the table's location if that is not in the
+/// folder `warehouse`, the default.
 pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata, warehouse: &str) -> String {
     let schema = metadata.current_schema();
     let mut sql = format!("CREATE TABLE {} (\n", name(table));
@@ -43,7 +43,7 @@ pub fn create_table_statement(table: &TableIdent, metadata: &TableMetadata, ware
     sql + &tblproperties(&properties)
 }
 
-/// A `CREATE VIEW` that makes the same view.
+/// A `CREATE VIEW` that creates the same view.
 pub fn create_view_statement(view: &View) -> crate::error::Result<String> {
     let docs = view.docs();
     let mut sql = format!("CREATE VIEW {}", name(view.ident()));
@@ -73,7 +73,7 @@ fn ordered(properties: &HashMap<String, String>) -> BTreeMap<&str, &str> {
     properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
-/// The fields of the table's partition spec: names, and what they are made from.
+/// The fields of the table's partition spec: names, and the terms that they are derived from.
 pub fn partition_terms(metadata: &TableMetadata) -> Vec<(String, String)> {
     let schema = metadata.current_schema();
     let fields = metadata.default_partition_spec().fields().iter();
@@ -142,7 +142,7 @@ mod tests {
     use bergmill_statement::{Statement, parse};
     use iceberg::spec::{FormatVersion, TableMetadataBuilder};
 
-    /// The metadata of a table that a `CREATE TABLE` makes, and the columns that DataFusion would have planned.
+    /// The metadata of the table that a `CREATE TABLE` defines, with the columns that DataFusion would have planned.
     fn made(sql: &str, columns: &Schema) -> Result<TableMetadata> {
         let Statement::Sql(create) = parse(sql)? else { panic!("{sql}") };
         let new = NewTable::define(&bridge::plain_arrow_schema(columns)?, &create.clauses)?;

@@ -1,4 +1,4 @@
-//! What Iceberg's metadata says of a table, in plain values: for `SHOW` and `DESCRIBE`.
+//! Iceberg's metadata of a table in plain values, for `SHOW` and `DESCRIBE`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::table::Warehouse;
 use crate::table::evolve::COMMENT;
 
-/// What is known of a table beside its columns.
+/// The properties of a table besides its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDescription {
     /// Comments of columns, by the columns' names; those without one are left out.
     pub column_comments: HashMap<String, String>,
-    /// The fields of the partition spec: their names, and the terms of SQL that they are made by.
+    /// The fields of the partition spec: their names, and the SQL terms that they are derived from.
     pub partitioning: Vec<(String, String)>,
-    /// The terms of the sort order, in words of SQL.
+    /// The terms of the sort order, as SQL.
     pub sort_order: Vec<String>,
     /// The table's own comment.
     pub comment: Option<String>,
@@ -25,7 +25,7 @@ pub struct TableDescription {
     pub location: String,
     /// The version of Iceberg's table format, such as `v2`.
     pub format_version: String,
-    /// What the table is known by whatever its name.
+    /// The table's identity, which does not depend on its name.
     pub uuid: String,
     /// The snapshot that the main branch is at; `None` for a table without one.
     pub snapshot_id: Option<i64>,
@@ -52,12 +52,12 @@ impl TableDescription {
 }
 
 impl Warehouse {
-    /// What is known of a table now. `NotFound` if there is no such table.
+    /// Describes the current state of a table. `NotFound` if there is no such table.
     pub async fn describe_table(&self, table: &TableIdent) -> Result<TableDescription> {
         Ok(TableDescription::of(self.load(table).await?.metadata()))
     }
 
-    /// The `CREATE TABLE` that makes the same table without its rows. `NotFound` if there is no such table.
+    /// The `CREATE TABLE` that creates the same table without its rows. `NotFound` if there is no such table.
     pub async fn create_table_statement(&self, table: &TableIdent) -> Result<String> {
         Ok(create_table_statement(table, self.load(table).await?.metadata(), self.location()))
     }

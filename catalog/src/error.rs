@@ -11,11 +11,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What the caller can do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The statement, name or value is wrong: mend it.
+    /// The statement, name or value is wrong: fix it.
     Invalid,
-    /// The namespace, table or column is not there.
+    /// The namespace, table or column does not exist.
     NotFound,
-    /// Something of that name is there already.
+    /// Something of that name exists already.
     AlreadyExists,
     /// Another writer changed what this write relied on: run the statement again.
     Conflict,
@@ -23,11 +23,11 @@ pub enum ErrorKind {
     Unsupported,
     /// Storage or the catalog's database did not answer or refused.
     Storage,
-    /// A metadata, manifest or data file does not say what it must.
+    /// A metadata, manifest or data file is not what it must be.
     Corrupt,
     /// It cannot be known whether the commit happened; the message says how to find out.
     Unknown,
-    /// Our fault.
+    /// A bug in Bergmill.
     Internal,
 }
 
@@ -51,7 +51,7 @@ impl Error {
         self
     }
 
-    /// The same error, told in the frame of what was being done: `reading table raw.events: ...`.
+    /// The same error with the context of what was being done: `reading table raw.events: ...`.
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self
@@ -100,8 +100,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// The error inside one of the iceberg crate, if it came from us: from the storage that the crate reads and writes
-/// through.
+/// Our own error inside one of the iceberg crate, if it came from the storage that the crate reads and writes through.
 pub(crate) fn store_failure(e: &iceberg::Error) -> Option<&Error> {
     std::error::Error::source(e)?.downcast_ref()
 }
@@ -140,7 +139,7 @@ impl From<storage::Error> for Error {
     }
 }
 
-/// For catalogs that are asked for credentials.
+/// For catalogs that vend credentials.
 impl From<Error> for storage::Error {
     fn from(e: Error) -> Self {
         let kind = match e.kind {
@@ -174,7 +173,7 @@ impl From<parquet::errors::ParquetError> for Error {
     }
 }
 
-/// What a store said, if one did, or else what the library says that read or wrote.
+/// The error of a store, if there is one, or else that of the library that read or wrote.
 fn store_or_other(e: &(impl std::error::Error + 'static)) -> Error {
     storage::Error::find(e).map_or_else(|| Error::new(ErrorKind::Storage, e.to_string()), Error::from)
 }
@@ -190,14 +189,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_store_said_is_found_in_what_wraps_it() {
+    fn the_error_of_a_store_is_found_inside_its_wrappers() {
         let failure = object_store::Error::Generic { store: "S3", source: "<Code>AccessDenied</Code>".into() };
         let parquet = parquet::errors::ParquetError::External(Box::new(std::io::Error::other(failure)));
         let e = Error::from(parquet);
         assert_eq!(e.kind(), ErrorKind::Storage);
         assert!(e.to_string().starts_with("the access key has no right"), "{e}");
-        let lent = storage::Error::new(storage::ErrorKind::Conflict, "another table");
-        let store = object_store::Error::Generic { store: "S3", source: Box::new(lent) };
+        let vendor_error = storage::Error::new(storage::ErrorKind::Conflict, "another table");
+        let store = object_store::Error::Generic { store: "S3", source: Box::new(vendor_error) };
         let e = Error::find(&DataFusionError::ObjectStore(Box::new(store))).unwrap();
         assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Conflict, "another table"));
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folders, the lowest first. Those of one line are side by side, and do not name each other.
+/// The folders, the lowest first. Folders on one line are on one level, and do not name each other.
 const LAYERS: [&[&str]; 6] = [
     &["pointers"],
     &["table"],
@@ -17,7 +17,7 @@ fn layer(folder: &str) -> Option<usize> {
     LAYERS.iter().position(|names| names.contains(&folder))
 }
 
-/// Tests may use all that is there.
+/// Tests may use every layer.
 fn is_test(file: &Path) -> bool {
     let name = file.file_name().unwrap().to_str().unwrap();
     name.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
@@ -37,7 +37,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The folders that a file names: what stands after `crate::`, without its tests.
+/// The folders that a file names: the words after `crate::`, outside its tests.
 fn named(text: &str) -> Vec<&str> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let is_end = |c: char| !c.is_alphanumeric() && c != '_';
@@ -56,8 +56,7 @@ fn no_file_names_a_layer_above_its_own() {
         let text = std::fs::read_to_string(&file).unwrap();
         for other in named(&text) {
             seen += 1;
-            // What has no name begins a list, `crate::{...}`, and a capital an item of the root: their layer is not
-            // told.
+            // An empty name starts a list, `crate::{...}`, and a capital an item of the root: their layer is unknown.
             if other.is_empty() || other.starts_with(char::is_uppercase) {
                 wrong.push(format!("{} names crate::{other} without its folder", inside.display()));
             }

@@ -1,7 +1,7 @@
 //! Names in manifests.
 
-/// The name of a partition field as manifests can have it, which are Avro files: other characters than letters of
-/// ASCII, digits and `_` are written as Iceberg's reference writes them in Avro, `Ä` as `_xC4`.
+/// The name of a partition field in manifests, which are Avro files: characters other than ASCII letters, digits and
+/// `_` are written as Iceberg's reference implementation writes them in Avro, `Ä` as `_xC4`.
 pub(crate) fn avro_name(name: &str) -> String {
     let mut written = String::with_capacity(name.len());
     for c in name.chars() {

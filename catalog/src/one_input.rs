@@ -1,9 +1,9 @@
-//! What all operators with one input have in common.
+//! The methods that all operators with one input share.
 
 /// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) with one input and no expressions that
 /// are the same in each: `name`, `children`, `apply_expressions`, `replace_children` and `with_new_children`.
 ///
-/// `input` is the field that has the input; the closure makes the operator anew over another one, as a DataFusion
+/// `input` is the field that has the input; the closure rebuilds the operator over another one, as a DataFusion
 /// `Result<Self>`.
 ///
 /// ```ignore

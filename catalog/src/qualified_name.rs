@@ -7,8 +7,7 @@ use iceberg::{NamespaceIdent, TableIdent};
 
 /// The name of a table or view together with that of its namespace.
 ///
-/// It stands for the iceberg crate's `TableIdent` wherever that is asked for, so that who calls the catalog need not
-/// name the crate's types.
+/// It dereferences to the iceberg crate's `TableIdent`, so that callers of the catalog need not name the crate's types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QualifiedName(TableIdent);
 
@@ -23,7 +22,7 @@ impl QualifiedName {
         Self(TableIdent::new(self.0.namespace.clone(), name.to_string()))
     }
 
-    /// The namespace; the levels of a nested one have points between them.
+    /// The namespace; the levels of a nested one are separated by dots.
     pub fn namespace(&self) -> String {
         self.0.namespace.to_string()
     }

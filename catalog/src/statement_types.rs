@@ -1,4 +1,4 @@
-//! What statements say, in the types of Iceberg and Arrow, and their errors in the catalog's.
+//! Parts of statements as types of Iceberg and Arrow, and errors of statements as the catalog's.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) fn transform(transform: Transform) -> spec::Transform {
     }
 }
 
-/// A transform of a column in the words of SQL, also of one that no statement can name.
+/// A transform of a column as SQL, including transforms that no statement can name.
 pub(crate) fn transform_text(transform: spec::Transform, column: &str) -> String {
     let transform = match transform {
         spec::Transform::Identity => Transform::Identity,
@@ -71,7 +71,7 @@ pub(crate) fn null_order(nulls: NullOrder) -> spec::NullOrder {
     }
 }
 
-/// The Arrow type of an SQL type, which is the one that `CREATE TABLE` gives it; `clause` stands in errors.
+/// The Arrow type of an SQL type, the one that `CREATE TABLE` uses; errors name `clause`.
 pub(crate) fn arrow_type(ty: &SqlType, clause: &str) -> Result<DataType> {
     let mut options = ConfigOptions::default();
     options.execution.time_zone = Some(UTC.to_string());
@@ -83,7 +83,7 @@ pub(crate) fn arrow_type(ty: &SqlType, clause: &str) -> Result<DataType> {
     Ok(schema.field(0).data_type().clone())
 }
 
-/// Knows no table and no function: all that types need.
+/// A context without tables and functions, which is all that types need.
 struct TypesOnly(ConfigOptions);
 
 impl ContextProvider for TypesOnly {

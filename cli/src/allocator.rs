@@ -1,11 +1,11 @@
-//! The memory allocator of the binary, and when it gives freed memory back to the system.
+//! The memory allocator of the binary, and when it returns freed memory to the system.
 
 use libmimalloc_sys::{mi_option_set_default, mi_option_t};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` of [mimalloc.h], which the Rust bindings leave out; the same in mimalloc 2 and 3.
+/// `mi_option_purge_delay` of [mimalloc.h], missing from the Rust bindings; the same in mimalloc 2 and 3.
 ///
 /// [mimalloc.h]: https://github.com/microsoft/mimalloc/blob/main/include/mimalloc.h
 const PURGE_DELAY: mi_option_t = 15;
@@ -13,10 +13,10 @@ const PURGE_DELAY: mi_option_t = 15;
 /// Milliseconds.
 const DELAY: std::ffi::c_long = 10;
 
-/// Gives freed memory back after ten milliseconds, unless `MIMALLOC_PURGE_DELAY` says otherwise.
+/// Returns freed memory after ten milliseconds, unless `MIMALLOC_PURGE_DELAY` overrides it.
 ///
 /// mimalloc 3 waits a second. Queries that spill free and allocate hundreds of megabytes in that time, so the process
-/// holds twice what its memory pools allow (docs/cluster.md has figures). mimalloc 2 waits ten milliseconds too.
+/// holds twice what its memory pools allow (figures in docs/cluster.md). mimalloc 2 waits ten milliseconds too.
 pub fn return_freed_memory_early() {
     #[expect(unsafe_code, reason = "mimalloc has no safe call for its options; this one sets a number")]
     // SAFETY: the option is in range, and no other thread runs yet that could read it at the same time.

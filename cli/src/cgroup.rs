@@ -1,25 +1,25 @@
-//! What a container, or any other Linux control group, lets this process have.
+//! Limits that a container, or any other Linux control group, sets for this process.
 //!
-//! CPU quotas need nothing of ours: `std::thread::available_parallelism` heeds them, in both versions of control
-//! groups, rounded down to whole cores and at least one.
+//! CPU quotas need no code here: `std::thread::available_parallelism` respects them in both versions of control groups,
+//! rounded down to whole cores and at least one.
 
 use std::path::Path;
 
-/// Tasks may hold a limit's half. What they do not account for takes the rest: pages being read and decoded, shuffles
-/// on their way, metadata, the program itself; and who passes the limit is killed. A grouping that spills all the time
-/// was seen at 1.5 times what it may hold.
+/// Tasks may hold half of the limit. The rest is for memory that they do not account for: pages being read and decoded,
+/// shuffles in flight, metadata, the program itself. A process that exceeds the limit is killed. A grouping that spills
+/// all the time was seen at 1.5 times its limit.
 const TASKS_PART: u64 = 2;
 
-/// Bytes that tasks may hold where memory is limited; `None` where it is not.
+/// Bytes that tasks may hold, or `None` if memory is not limited.
 pub fn task_memory() -> Option<u64> {
     memory_limit(Path::new("/")).map(|limit| limit / TASKS_PART)
 }
 
-/// The lowest memory limit of the control groups that this process is in, of the system whose root folder is `root`.
+/// The lowest memory limit of the control groups of this process, read below the root folder `root`.
 ///
 /// `/proc/self/cgroup` has lines of `id:controllers:path`, where version 2 names no controllers (cgroups(7)). In a
-/// container the path may be the host's, of which the container sees the last part alone, mounted as the root: folders
-/// that are not there are passed over on the way up.
+/// container the path may be the host's, of which the container sees only the last part, mounted as the root: missing
+/// folders are skipped on the way up.
 fn memory_limit(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = groups.lines().filter_map(|line| {
@@ -35,14 +35,14 @@ fn memory_limit(root: &Path) -> Option<u64> {
     limits.min()
 }
 
-/// The lowest number in `file` of the folder `path` under `mount` and of those above it.
+/// The lowest number in `file` of the folder `path` under `mount` and of its parents.
 fn lowest(mount: &Path, path: &str, file: &str) -> Option<u64> {
     let folder = mount.join(path.trim_start_matches('/'));
     let up = folder.ancestors().take_while(|folder| folder.starts_with(mount));
     up.filter_map(|folder| limit(&std::fs::read_to_string(folder.join(file)).ok()?)).min()
 }
 
-/// Version 2 says `max` where there is no limit, version 1 the highest whole page of an i64.
+/// Without a limit, version 2 has `max` and version 1 the highest whole page of an i64.
 fn limit(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|bytes| *bytes < i64::MAX as u64 / 2)
 }
@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(memory_limit(root.path()), expected, "{files:?}");
         };
         check(&[], None);
-        // Version 2, in a container with a namespace of its own.
+        // Version 2, in a container with its own namespace.
         let v2 = ("proc/self/cgroup", "0::/\n");
         check(&[v2], None);
         check(&[v2, ("sys/fs/cgroup/memory.max", "2147483648\n")], Some(2 << 30));
@@ -77,7 +77,7 @@ mod tests {
         let v1 = ("proc/self/cgroup", "5:cpu,cpuacct:/docker/c0\n4:memory:/docker/c0\n0::/\n");
         check(&[v1, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n")], Some(512 << 20));
         check(&[v1, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")], None);
-        // Nonsense is no limit.
+        // Unreadable text is no limit.
         check(&[("proc/self/cgroup", "nonsense\n::\n"), ("sys/fs/cgroup/memory.max", "?\n")], None);
     }
 }

@@ -1,4 +1,4 @@
-//! The cluster that a command works with: one in this process, or one that runs elsewhere.
+//! The cluster that a command uses: one in this process, or one that runs elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,17 +17,17 @@ use crate::settings::{Embedded, Tables, with_file};
 
 /// How long executors of this process may take to register.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long executors may go on with their tasks when the process is told to stop.
+/// How long executors may continue their tasks after a request to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 
 /// Which cluster a command is for.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// Use the cluster whose front door is there, instead of one in this process
+    /// Connect to the cluster at this address instead of starting one in this process
     #[arg(long, env = "BERGMILL_CONNECT", value_name = "HOST:PORT")]
     connect: Option<String>,
-    /// Configuration file (TOML); flags and environment stand over it
+    /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub struct Target {
 pub struct Connected {
     pub client: Client,
     pub folder: PathBuf,
-    /// What finds the tables, and where their files go.
+    /// The catalog and the location of the tables, for display.
     pub tables: String,
     _cluster: Option<Cluster>,
 }
@@ -50,15 +50,20 @@ impl Target {
     pub async fn open(&self) -> Result<Connected> {
         let file = self.config.as_deref();
         let tables = self.tables.clone().with_file(file)?;
-        let (folder, told) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
+        let (folder, described) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
         if let Some(address) = &self.connect {
-            return Ok(Connected { client: Client::connect(address).await?, folder, tables: told, _cluster: None });
+            return Ok(Connected {
+                client: Client::connect(address).await?,
+                folder,
+                tables: described,
+                _cluster: None,
+            });
         }
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let cluster = Cluster::start(&tables, &embedded, listen).await?;
         let client = Client::connect(&cluster.listen().to_string()).await?;
-        Ok(Connected { client, folder, tables: told, _cluster: Some(cluster) })
+        Ok(Connected { client, folder, tables: described, _cluster: Some(cluster) })
     }
 }
 
@@ -70,7 +75,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster over the warehouse, which is made if it is not there.
+    /// Starts a cluster over the warehouse, which is created if missing.
     pub async fn start(tables: &Tables, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
         let warehouse = tables.open().await?;
         let stores = Arc::clone(warehouse.stores());
@@ -112,7 +117,7 @@ impl Cluster {
             done = registered.wait_for_executors(executors, START_TIMEOUT) => done?,
             Some(stopped) = cluster.executors.join_next() => {
                 stopped??;
-                anyhow::bail!("an executor stopped before it had registered");
+                anyhow::bail!("an executor stopped before it registered");
             }
         }
         Ok(cluster)
@@ -123,8 +128,8 @@ impl Cluster {
         self.scheduler.listen
     }
 
-    /// Waits until the executors stop, which they do at Ctrl-C and at SIGTERM. When the first has stopped the others
-    /// have a moment to end their tasks; one that had not begun to listen for signals is stopped then.
+    /// Waits until the executors stop, which they do on Ctrl-C and SIGTERM. Once the first has stopped, the others have
+    /// a moment to finish their tasks; an executor that did not yet listen for signals is stopped then.
     pub async fn stopped(&mut self) -> Result<()> {
         if let Some(stopped) = self.executors.join_next().await {
             stopped??;

@@ -1,4 +1,4 @@
-//! `bergmill`: arguments and output. What the commands do is in the crates they call.
+//! `bergmill`: arguments and output. The crates that the commands call do the work.
 
 mod allocator;
 mod cgroup;
@@ -25,30 +25,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a shop's data, run the daily pipelines over it, and print the reports
+    /// Generate a shop's data, run the daily pipelines over it, and print the reports
     Demo(command::demo::Arguments),
     /// Run a whole cluster in this process until Ctrl-C
     Serve(command::serve::Arguments),
-    /// Run a scheduler: the front door for clients, and the port that executors register at
+    /// Run a scheduler: the front door for clients, and the port where executors register
     Scheduler(command::scheduler::Arguments),
     /// Run an executor for a scheduler
     Executor(command::executor::Arguments),
-    /// Run SQL, or open a prompt
+    /// Run SQL statements, or open a prompt
     Sql(command::sql::Arguments),
     /// Load CSV, JSON lines or Parquet files into a table
     Load(command::load::Arguments),
-    /// List, run and look at pipelines
+    /// List and run pipelines, and show their status
     Job(command::job::Arguments),
-    /// Tell whether a scheduler or an executor is well, by the exit code
+    /// Check a scheduler or an executor; the exit code is the result
     Health(command::health::Arguments),
-    /// Measure the cluster against plain DataFusion on the same files
+    /// Compare the speed of the cluster and plain DataFusion on the same files
     Bench(command::bench::Arguments),
 }
 
 fn main() -> ExitCode {
     allocator::return_freed_memory_early();
     let arguments = Arguments::parse();
-    // Commands answer for themselves; servers tell what goes on.
+    // Commands print their own errors; servers log warnings.
     let serves = matches!(arguments.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
     let default = if serves { "warn" } else { "off" };
     let filter = EnvFilter::try_from_env("BERGMILL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
             Command::Bench(a) => command::bench::run(a).await,
         }
     });
-    // What still runs are servers that nobody waits for.
+    // Only servers still run; no one waits for them.
     runtime.shutdown_background();
     match done {
         Ok(code) => code,

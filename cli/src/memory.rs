@@ -1,8 +1,8 @@
-//! How much memory this process has had.
+//! Peak memory of this process.
 
 use std::fmt;
 
-/// A number of bytes, for people.
+/// A number of bytes, for display.
 pub struct Bytes(u64);
 
 impl fmt::Display for Bytes {
@@ -11,7 +11,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// The most memory that this process has held so far, where the system tells (Linux).
+/// The most memory that this process has held so far, where the system reports it (Linux).
 pub fn peak_rss() -> Option<Bytes> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -23,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// Rows that a table shows; aligning needs all of them in memory.
+/// Maximum rows of a table; aligning needs all of them in memory.
 const TABLE_ROWS: usize = 10_000;
 
 /// Prints all rows and returns their number. CSV and JSON stream; a table shows the first ten thousand rows.

@@ -1,4 +1,4 @@
-//! What is going on, on standard error: bars on a terminal, a line for each thing done elsewhere.
+//! Progress on standard error: bars on a terminal, otherwise a line for each finished item.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bergmill_jobs::{Event, Progress, StepState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Draws what long work reports.
+/// Shows the progress of long work.
 pub struct Display {
     bars: Option<MultiProgress>,
     steps: Mutex<HashMap<String, ProgressBar>>,
@@ -21,7 +21,7 @@ impl Display {
         Self { bars, steps: Mutex::default() }
     }
 
-    /// Begins something that takes a while; `total` counts what it works through, 0 when nobody knows.
+    /// Starts a task of `total` items, or 0 if unknown.
     pub fn begin(&self, what: &str, total: u64) -> Task {
         let bar = match &self.bars {
             Some(all) => all.add(bar(what, total)),
@@ -36,7 +36,7 @@ fn bar(what: &str, total: u64) -> ProgressBar {
         0 => (ProgressBar::new_spinner(), "{spinner} {prefix:32} {msg} {elapsed}"),
         n => (ProgressBar::new(n), "{spinner} {prefix:32} [{bar:30}] {human_pos}/{human_len} {msg}"),
     };
-    // The template is ours and right; the default is a good enough answer if it were not.
+    // The template is a valid constant; the default is good enough otherwise.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(what.to_string());
@@ -44,7 +44,7 @@ fn bar(what: &str, total: u64) -> ProgressBar {
     bar
 }
 
-/// Something under way.
+/// A running task.
 pub struct Task {
     what: String,
     bar: ProgressBar,
@@ -53,12 +53,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// A handle that counts, for the stream that does the work.
+    /// The counter, for the stream that does the work.
     pub fn counter(&self) -> ProgressBar {
         self.bar.clone()
     }
 
-    /// Ends it, with what came of it.
+    /// Finishes the task and shows its outcome.
     pub fn done(self, outcome: &str) {
         let line = format!("{:32} {outcome} in {}", self.what, seconds(self.started.elapsed()));
         if self.plain {
@@ -71,7 +71,7 @@ impl Task {
     }
 }
 
-/// A duration as people say it.
+/// A duration in seconds, for display.
 pub fn seconds(d: Duration) -> String {
     format!("{:.1} s", d.as_secs_f64())
 }

@@ -32,7 +32,7 @@ fn query_error(e: Error) -> QueryError {
         ErrorKind::InvalidInput | ErrorKind::AlreadyExists | ErrorKind::Unsupported => QueryErrorKind::Invalid,
         ErrorKind::NotFound => QueryErrorKind::NotFound,
         ErrorKind::Conflict => QueryErrorKind::Conflict,
-        // A run's statements have commit keys: running one again is safe whatever became of it.
+        // A run's statements have commit keys: a retry is safe whatever the outcome was.
         ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Cancelled => QueryErrorKind::Unavailable,
         ErrorKind::Corrupt | ErrorKind::Internal => QueryErrorKind::Internal,
     };

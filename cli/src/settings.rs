@@ -1,7 +1,7 @@
-//! Settings from three places, strongest first: flags, environment, configuration file. clap reads the first two.
+//! Settings from three sources, strongest first: flags, environment, configuration file. clap reads the first two.
 //!
-//! Each group is one struct, which clap and serde both fill; a field that nobody set falls to its default where the
-//! command turns the group into what the process takes.
+//! Each group is one struct, which clap and serde both fill; an unset field gets its default where the command turns
+//! the group into the settings of the process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Defines a group: every field optional, flags over environment over file.
+/// Defines a group in which every field is optional.
 macro_rules! settings {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$meta])*
@@ -27,7 +27,7 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// These settings, and those of `file` where these say nothing.
+            /// These settings, completed by those of `file`.
             fn over(self, file: Self) -> Self {
                 Self { $($field: self.$field.or(file.$field),)* }
             }
@@ -43,76 +43,75 @@ macro_rules! settings {
 
 /// A group of settings that a file can complete.
 pub trait Layered: DeserializeOwned {
-    /// These settings, and those of `file` where these say nothing.
+    /// These settings, completed by those of `file`.
     fn over(self, file: Self) -> Self;
 }
 
 settings! {
-    /// Where the tables are.
+    /// The location of the tables.
     Data {
         /// Folder of this installation: catalog, tables, reports [default: ./bergmill-data]
         #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
         data: PathBuf,
-        /// Where tables go: a folder, s3://bucket/folder, or s3://{namespace} for a bucket each [default: warehouse in
-        /// --data]
+        /// Location of the tables' files: a folder, s3://bucket/folder, or s3://{namespace} for a bucket per namespace
+        /// [default: warehouse in --data]
         #[arg(long, env = "BERGMILL_WAREHOUSE", value_name = "LOCATION")]
         warehouse: String,
     }
 }
 
 settings! {
-    /// What finds the tables.
+    /// The catalog.
     Catalog {
-        /// sqlite:FILE, postgres://user:password@host:port/database or a REST server's URL [default: catalog.db in
-        /// --data]
+        /// Catalog: sqlite:FILE, postgres://user:password@host:port/database or the URL of a REST server [default:
+        /// catalog.db in --data]
         #[arg(long, env = "BERGMILL_CATALOG", value_name = "ADDRESS", hide_env_values = true)]
         catalog: Secret,
-        /// Name under which a SQL catalog keeps our tables: that of another engine opens its catalog [default:
-        /// bergmill]
+        /// Catalog name in a SQL catalog; use another engine's name to open its catalog [default: bergmill]
         #[arg(long, env = "BERGMILL_CATALOG_NAME", value_name = "NAME")]
         catalog_name: String,
-        /// Which of a REST server's warehouses [default: the server's own]
+        /// Warehouse of a REST server [default: the server's own]
         #[arg(long, env = "BERGMILL_CATALOG_WAREHOUSE", value_name = "NAME")]
         catalog_warehouse: String,
-        /// Where a REST server's tokens are given, if not by itself
+        /// Token endpoint of a REST server, if not its own
         #[arg(long, env = "BERGMILL_CATALOG_TOKEN_URL", value_name = "URL")]
         catalog_token_url: String,
-        /// What a token is asked for [default: catalog]
+        /// OAuth2 scope of requested tokens [default: catalog]
         #[arg(long, env = "BERGMILL_CATALOG_SCOPE", value_name = "SCOPE")]
         catalog_scope: String,
-        /// Whether a REST server is asked for the credentials of tables' files; if not, or if it lends none, our own
-        /// keys are used [default: true]
+        /// Request vended credentials for tables' files from a REST server; without them our own keys are used
+        /// [default: true]
         #[arg(long, env = "BERGMILL_CATALOG_VENDED_CREDENTIALS", value_name = "true|false")]
         catalog_vended_credentials: bool,
         /// BERGMILL_CATALOG_TOKEN: a token for a REST server
         #[arg(skip)]
         catalog_token: Secret,
-        /// BERGMILL_CATALOG_CREDENTIAL: what is exchanged for tokens, as id:secret
+        /// BERGMILL_CATALOG_CREDENTIAL: client credentials that are exchanged for tokens, as id:secret
         #[arg(skip)]
         catalog_credential: Secret,
     }
 }
 
 settings! {
-    /// How object stores are reached. Keys have no flags, since a process's arguments can be seen by others: they come
-    /// from the environment, or from the file.
+    /// Access to object stores. Keys have no flags, since other users can see the arguments of a process: they come
+    /// from the environment or from the file.
     Storage {
-        /// S3 service, such as http://127.0.0.1:9000 [default: Amazon's]
+        /// S3 endpoint, for example http://127.0.0.1:9000 [default: Amazon's]
         #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
         s3_endpoint: String,
-        /// Region that requests are signed for [default: us-east-1]
+        /// Region for signing requests [default: us-east-1]
         #[arg(long, env = "AWS_REGION", value_name = "REGION")]
         s3_region: String,
-        /// Whether the bucket is in the path, or else in the host's name [default: true with --s3-endpoint]
+        /// Put the bucket into the path instead of the host name [default: true with --s3-endpoint]
         #[arg(long, env = "BERGMILL_S3_PATH_STYLE", value_name = "true|false")]
         s3_path_style: bool,
-        /// Seconds that one request may take [default: 30]
+        /// Request timeout in seconds [default: 30]
         #[arg(long, env = "BERGMILL_S3_TIMEOUT", value_name = "SECONDS")]
         s3_timeout: u64,
-        /// Seconds that a connection may take to be made [default: 5]
+        /// Connection timeout in seconds [default: 5]
         #[arg(long, env = "BERGMILL_S3_CONNECT_TIMEOUT", value_name = "SECONDS")]
         s3_connect_timeout: u64,
-        /// How often a request is repeated that the service could not answer [default: 6]
+        /// Retries of a request that the service could not answer [default: 6]
         #[arg(long, env = "BERGMILL_S3_RETRIES", value_name = "N")]
         s3_retries: usize,
         /// AWS_ACCESS_KEY_ID
@@ -133,13 +132,14 @@ settings! {
         /// Executors in this process [default: 2]
         #[arg(long, env = "BERGMILL_EXECUTORS", value_name = "N")]
         executors: usize,
-        /// Task slots of each executor [default: the cores, shared by the executors]
+        /// Task slots of each executor [default: the cores divided by the executors]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
         /// Memory that queries may hold before they spill, in MiB, shared by all [default: 1024]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
-        /// Queries that read no more bytes, and join few rows, run in the scheduler's process [default: 4194304]
+        /// Queries that read at most this many bytes and join few rows run in the scheduler's process [default:
+        /// 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
     }
@@ -148,26 +148,27 @@ settings! {
 settings! {
     /// A scheduler process.
     Scheduler {
-        /// Front door: where Flight SQL clients connect [default: 127.0.0.1:50051]
+        /// Address of the front door for Flight SQL clients [default: 127.0.0.1:50051]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
-        /// Where executors register [default: 127.0.0.1:50050]
+        /// Address where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,
-        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can read and
-        /// change all tables. For networks that let in nobody else, as a container's own [default: false]
+        /// Allow listening on non-loopback addresses, although there is no login: anyone who reaches the port can read
+        /// and change all tables. Only for closed networks, such as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
-        /// Host at which executors reach this scheduler [default: the address of cluster-listen]
+        /// Host at which executors reach this scheduler [default: the address of --cluster-listen]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
-        /// Seconds of silence after which an executor is lost [default: 20]
+        /// Seconds without a heartbeat after which an executor is lost [default: 20]
         #[arg(long, env = "BERGMILL_EXECUTOR_TIMEOUT", value_name = "SECONDS")]
         executor_timeout: u64,
         /// Memory for queries in the scheduler's own process, in MiB [default: 512]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
-        /// Queries that read no more bytes, and join few rows, run in the scheduler's process [default: 4194304]
+        /// Queries that read at most this many bytes and join few rows run in the scheduler's process [default:
+        /// 4194304]
         #[arg(long, env = "BERGMILL_LOCAL_QUERY_BYTES", value_name = "BYTES")]
         local_query_bytes: u64,
         /// Folder for spilled data [default: a temporary one]
@@ -182,42 +183,42 @@ settings! {
         /// The scheduler's port for executors [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_SCHEDULER", value_name = "HOST:PORT")]
         scheduler: String,
-        /// Address to listen on for results and shuffles; port 0 takes a free one [default: 127.0.0.1:0]
+        /// Address for results and shuffles; port 0 picks a free one [default: 127.0.0.1:0]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
-        /// Listen also where others can connect, though nobody has to log in: whoever reaches the port can run tasks
-        /// and read their results. For networks that let in nobody else, as a container's own [default: false]
+        /// Allow listening on non-loopback addresses, although there is no login: anyone who reaches the port can run
+        /// tasks and read their results. Only for closed networks, such as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
-        /// Port for tasks; 0 takes a free one [default: 0]
+        /// Port for tasks; 0 picks a free one [default: 0]
         #[arg(long, env = "BERGMILL_TASK_PORT", value_name = "PORT")]
         task_port: u16,
-        /// Host at which the others reach this executor [default: the address of listen, or that which the scheduler
-        /// sees]
+        /// Host at which other processes reach this executor [default: the address of --listen, or the one that the
+        /// scheduler sees]
         #[arg(long, env = "BERGMILL_ADVERTISE", value_name = "HOST")]
         advertise: String,
-        /// Task slots [default: the cores that this process may use]
+        /// Task slots [default: the cores available to this process]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
-        /// Memory that tasks may hold before they spill, in MiB [default: half of the container's limit, or else 1024]
+        /// Memory that tasks may hold before they spill, in MiB [default: half of the container's limit, or 1024]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
         /// Folder for shuffled and spilled data [default: a temporary one]
         #[arg(long, env = "BERGMILL_WORK_DIR", value_name = "DIR")]
         work_dir: PathBuf,
-        /// Seconds between signs of life [default: 3]
+        /// Seconds between heartbeats [default: 3]
         #[arg(long, env = "BERGMILL_HEARTBEAT", value_name = "SECONDS")]
         heartbeat: u64,
-        /// Where to answer GET /ready over HTTP: 200 while the scheduler answers, else 503 [default: nowhere]
+        /// Address that answers GET /ready over HTTP: 200 while the scheduler answers, otherwise 503 [default: none]
         #[arg(long, env = "BERGMILL_HEALTH_LISTEN", value_name = "ADDR")]
         health_listen: SocketAddr,
-        /// Seconds to try to reach the scheduler [default: 30]
+        /// Seconds to wait for a connection to the scheduler [default: 30]
         #[arg(long, env = "BERGMILL_CONNECT_TIMEOUT", value_name = "SECONDS")]
         connect_timeout: u64,
     }
 }
 
-/// Where the tables are, and how they are reached.
+/// The location of the tables and how to access them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Tables {
     #[command(flatten)]
@@ -243,21 +244,21 @@ impl Tables {
         self.data.data.clone().unwrap_or_else(|| PathBuf::from("bergmill-data"))
     }
 
-    /// What finds the tables, as told to people.
+    /// The catalog, for display.
     pub fn catalog(&self) -> String {
         match &self.catalog.catalog {
-            Some(address) if !address.expose().is_empty() => "the catalog that --catalog names".to_string(),
+            Some(address) if !address.expose().is_empty() => "the catalog of --catalog".to_string(),
             _ => format!("{} (Iceberg SQL catalog)", self.folder().join("catalog.db").display()),
         }
     }
 
-    /// Where the tables' files go, as told to people.
+    /// The location of the tables' files, for display.
     pub fn location(&self) -> String {
         let folder = || self.folder().join("warehouse").display().to_string();
         self.data.warehouse.clone().filter(|w| !w.is_empty()).unwrap_or_else(folder)
     }
 
-    /// Opens the warehouse, and makes what is missing.
+    /// Opens the warehouse and creates what is missing.
     pub async fn open(&self) -> Result<Warehouse> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
@@ -275,7 +276,7 @@ impl Tables {
 }
 
 impl Catalog {
-    /// Whom an executor asks for the credentials of tables' files, if the catalog lends any. No request is made.
+    /// The vendor of credentials for tables' files, for an executor, if the catalog has one. Makes no request.
     pub fn vendor(&self) -> Result<Option<Arc<dyn CredentialVendor>>> {
         match self.address()? {
             Some(address) => Ok(address.vendor(self.rest()?)),
@@ -296,7 +297,7 @@ impl Catalog {
         })
     }
 
-    /// How a REST server knows us: by what the environment says, or else the file.
+    /// Authentication with a REST server, from the environment or else from the file.
     fn auth(&self, environment: impl Fn(&str) -> Option<String>) -> Result<RestAuth> {
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty()).map(Secret::new);
         let (token, credential) = (variable("BERGMILL_CATALOG_TOKEN"), variable("BERGMILL_CATALOG_CREDENTIAL"));
@@ -323,7 +324,7 @@ impl Catalog {
 }
 
 impl Storage {
-    /// How this process reaches object stores.
+    /// The settings of this process for object stores.
     pub fn config(&self) -> Result<StorageConfig> {
         let default = S3Config::default();
         let given = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
@@ -341,7 +342,7 @@ impl Storage {
         Ok(StorageConfig { s3 })
     }
 
-    /// The keys of the environment, or else those of the file: a pair is never made of both.
+    /// The keys from the environment, or else from the file. A pair is never mixed from both.
     fn keys(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Option<S3Keys>> {
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         if let Some(id) = variable("AWS_ACCESS_KEY_ID") {
@@ -369,7 +370,11 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
     let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
-        anyhow::bail!("configuration file {}: no section [{unknown}]; there are {}", path.display(), known.join(", "));
+        anyhow::bail!(
+            "configuration file {}: unknown section [{unknown}]; there are {}",
+            path.display(),
+            known.join(", ")
+        );
     }
     let Some(values) = all.remove(section) else { return Ok(given) };
     let file = values.try_into::<T>().with_context(|| format!("configuration file {}: [{section}]", path.display()))?;
@@ -381,7 +386,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_from_one_place_and_are_not_shown() {
+    fn keys_come_from_one_source_and_are_not_shown() {
         let file = Storage {
             s3_access_key_id: Some("of-file".to_string()),
             s3_secret_access_key: Some(Secret::new("hidden")),
@@ -403,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_over_the_file_and_unknown_keys_are_refused() {
+    fn flags_override_the_file_and_unknown_keys_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bergmill.toml");
         std::fs::write(&path, "[executor]\nvcores = 3\nscheduler = 'a:1'\n").unwrap();
@@ -416,6 +421,6 @@ mod tests {
         assert!(e.contains("[executor]") && e.contains("vcorse"), "{e}");
         std::fs::write(&path, "[exeggutor]\n").unwrap();
         let e = format!("{:#}", with_file(Executor::default(), Some(&path), "executor").unwrap_err());
-        assert!(e.contains("no section [exeggutor]"), "{e}");
+        assert!(e.contains("unknown section [exeggutor]"), "{e}");
     }
 }

@@ -9,7 +9,7 @@ fn bergmill(arguments: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn every_command_explains_itself() {
+fn every_command_has_help() {
     let (ok, help, _) = bergmill(&["--help"]);
     assert!(ok);
     for command in ["demo", "serve", "scheduler", "executor", "sql", "load", "job"] {
@@ -28,13 +28,13 @@ fn pipelines_are_listed_without_a_cluster() {
 }
 
 #[test]
-fn wrong_arguments_are_refused_with_what_is_right() {
+fn wrong_arguments_are_refused_with_a_hint() {
     let check = |arguments: &[&str], expected: &str| {
         let (ok, _, err) = bergmill(arguments);
         assert!(!ok && err.contains(expected), "{arguments:?}: {err}");
     };
     check(&["sqll"], "similar subcommand");
-    check(&["job", "run", "daily_report", "--date", "yesterday"], "is no date like 2026-02-14");
+    check(&["job", "run", "daily_report", "--date", "yesterday"], "is not a date like 2026-02-14");
     check(&["load", "x.csv", "--into", "a.b.c.d"], "is not namespace.table");
     check(&["sql", "-f", "no-such-file.sql"], "no-such-file.sql");
     check(&["demo", "--events", "10", "--days", "0"], "error");

@@ -1,4 +1,4 @@
-//! How our plan nodes travel to executors.
+//! Encodes our plan nodes for executors.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::first_row::FirstRowExec;
 use crate::property_barrier::PropertyBarrierExec;
 use crate::whole_query::WholeQueryExec;
 
-/// Begin the bytes of a node of ours. No protobuf message begins so: field number 8, wire type 2 is not one of
-/// Ballista's, which take what does not begin with it.
+/// Prefix of the bytes of one of our nodes. Its first byte, read as protobuf, is field number 8 with wire type 2, which
+/// no message of Ballista's codec starts with; bytes without the prefix go to that codec.
 const WRITE_TAG: &[u8] = b"BERGMILL/write/1:";
 
 const WHOLE_TAG: &[u8] = b"BERGMILL/whole/2:";
@@ -117,7 +117,7 @@ impl PhysicalExtensionCodec for PlanCodec {
 fn only(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
     match inputs {
         [input] => Ok(Arc::clone(input)),
-        _ => Err(DataFusionError::Internal(format!("a node of ours has one input, not {}", inputs.len()))),
+        _ => Err(DataFusionError::Internal(format!("expected one input, found {}", inputs.len()))),
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// What an `IcebergWriteExec` says of a table `id BIGINT, day DATE` that is partitioned by day and sorted by id.
+    /// An encoded `IcebergWriteExec` for a table `id BIGINT, day DATE`, partitioned by day and sorted by id.
     const WRITE_SPEC: &str = concat!(
         r#"{"data_location":"file:///wh/raw/t/data","hashed_paths":null,"#,
         r#""schema":{"schema-id":0,"type":"struct","fields":["#,
@@ -177,8 +177,8 @@ mod tests {
         names
     }
 
-    /// What is in these bytes is what a scheduler of another build may send, or an executor of another build read: if
-    /// they change, so must the number in the node's tag.
+    /// A scheduler of another build may send these bytes, or an executor of another build read them: if they change, so
+    /// must the number in the node's tag.
     #[track_caller]
     fn check(node: Arc<dyn ExecutionPlan>, bytes: &[u8]) {
         assert_eq!(text(&encoded(&node)), text(bytes));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_travels_keeps_its_bytes() {
+    fn encoded_nodes_keep_their_bytes() {
         let descending = SortOptions { descending: true, nulls_first: false };
         let first = FirstRowExec::try_new(rows(), vec![1], vec![(0, descending)], "n".to_string()).unwrap();
         check(Arc::new(first), br#"BERGMILL/first/1:{"keys":[1],"order":[[0,true,false]],"number":"n"}"#);

@@ -1,8 +1,8 @@
-//! What went wrong in a task, from the executor to the scheduler.
+//! Carries the failure of a task from the executor to the scheduler.
 //!
-//! Ballista reports the failure of a task as text, in the form of Rust's `Debug`, several layers deep. What the
-//! scheduler needs to know of it is a kind and a message, as if the plan had run in its own process; so an executor
-//! puts these two into the text, in a form that nothing in a message can be mistaken for.
+//! Ballista reports the failure of a task as text, in the form of Rust's `Debug`, several layers deep. The scheduler
+//! needs a kind and a message, as if the plan had run in its own process, so an executor writes these two into the
+//! text, in a form that no message can be mistaken for.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-/// Begins an encoded failure.
+/// Prefix of an encoded failure.
 const TAG: &str = "BERGMILL/failure/1:";
 
 /// What can be done about a failure of a plan.
@@ -20,33 +20,33 @@ const TAG: &str = "BERGMILL/failure/1:";
 pub enum FailureKind {
     /// The statement or its values are wrong.
     Invalid,
-    /// A column or table is not there.
+    /// A column or table does not exist.
     NotFound,
-    /// DataFusion does not have it.
+    /// DataFusion does not support it.
     Unsupported,
-    /// Operators would have held more memory than they may.
+    /// Operators needed more memory than their limit.
     Memory,
     /// Files cannot be reached, or the disk is full.
     Storage,
     /// A file is missing or damaged.
     Corrupt,
-    /// The catalog says so.
+    /// The catalog reported an error.
     Catalog(CatalogErrorKind),
-    /// A fault of ours, or of a library.
+    /// A bug, ours or a library's.
     Internal,
 }
 
-/// A failure of a plan: what can be done about it, and what DataFusion says.
+/// A failure of a plan: its kind and DataFusion's message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What can be done about it.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// What went wrong.
     pub message: String,
 }
 
 impl Failure {
-    /// The failure that an error is.
+    /// Classifies an error.
     pub fn of(error: &DataFusionError) -> Self {
         if let Some(catalog) = CatalogError::find(error) {
             return Self { kind: FailureKind::Catalog(catalog.kind()), message: catalog.to_string() };
@@ -54,7 +54,7 @@ impl Failure {
         let mut error = error;
         loop {
             error = match error {
-                // A constant that cannot be computed is found by a rule of the optimizer, whose name helps nobody.
+                // A constant that cannot be computed is found by an optimizer rule, whose name does not help the user.
                 DataFusionError::Context(doing, inner) if doing.starts_with("Optimizer rule") => inner,
                 DataFusionError::Shared(inner) => inner,
                 _ => break,
@@ -75,7 +75,7 @@ impl Failure {
         }
     }
 
-    /// The failure that an error of Arrow's is: of a value that does not fit.
+    /// Classifies an error of Arrow: an invalid value.
     pub fn of_arrow(error: &ArrowError) -> Self {
         let message = match error {
             ArrowError::DivideByZero => "division by zero".to_string(),
@@ -84,7 +84,7 @@ impl Failure {
         Self { kind: FailureKind::Invalid, message }
     }
 
-    /// The failure that a task's report holds, if an executor has put one there.
+    /// Finds the failure encoded in a task's report, if an executor put one there.
     pub fn find(text: &str) -> Option<Self> {
         let encoded = &text[text.find(TAG)? + TAG.len()..];
         let (name, rest) = encoded.split_once(':')?;
@@ -96,7 +96,7 @@ impl Failure {
     }
 }
 
-/// The form in which a failure travels: Ballista reports errors by `Debug`.
+/// The encoded form: Ballista reports errors by `Debug`.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or("internal", |(_, name)| name);
@@ -114,7 +114,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Kinds by the names that travel.
+/// Kinds and their encoded names.
 const KINDS: [(FailureKind, &str); 16] = [
     (FailureKind::Invalid, "invalid"),
     (FailureKind::NotFound, "not-found"),
@@ -142,9 +142,9 @@ fn kind(error: &DataFusionError) -> FailureKind {
             _ => FailureKind::Invalid,
         },
         DataFusionError::NotImplemented(_) => FailureKind::Unsupported,
-        // Wrong values: a division by zero, a cast that does not fit.
+        // Invalid values: a division by zero, a cast that overflows.
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => FailureKind::Invalid,
-        // DataFusion puts what the store said into the text.
+        // DataFusion keeps only the text of the store's error.
         DataFusionError::ParquetError(inner) => match storage::kind_of_unread(&inner.to_string()) {
             storage::ErrorKind::Unavailable => FailureKind::Storage,
             _ => FailureKind::Corrupt,

@@ -1,6 +1,6 @@
-//! One row per key, by a hash table of the best row of each key instead of a sort of all rows.
+//! One row per key, from a hash table of the best row of each key instead of a sort of all rows.
 //!
-//! When memory runs out the operator sorts after all.
+//! When memory runs out, the operator falls back to a sort.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::once_stream::once_stream;
 
-/// Keeps, of the rows that agree in their key columns, the first in an order; of equals the one that came first. Adds a
-/// column with the row number, which is always 1. Rows of one key must come in one partition.
+/// Keeps, of the rows with equal key columns, the first in an order; of equals, the one that arrived first. Adds a
+/// column with the row number, which is always 1. All rows of a key must be in one partition.
 #[derive(Debug)]
 pub struct FirstRowExec {
     input: Arc<dyn ExecutionPlan>,
@@ -45,7 +45,7 @@ pub struct FirstRowExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// How the operator travels, without its input. Columns are given by their positions.
+/// Encoded form of the operator, without its input. Columns are positions in the input's schema.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     keys: Vec<usize>,
@@ -55,11 +55,11 @@ struct Wire {
 }
 
 impl FirstRowExec {
-    /// `keys` are columns of `input`, at least one, and `order` says by which columns of it a row comes first; `number`
-    /// is the name of the added column.
+    /// `keys` are columns of `input`, at least one; `order` are the columns that decide which row is first; `number` is
+    /// the name of the added column.
     ///
     /// # Errors
-    /// `Internal` if there is no key, or no such column.
+    /// `Internal` if there is no key, or a column does not exist.
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<usize>,
@@ -69,7 +69,9 @@ impl FirstRowExec {
         let from = input.schema();
         let width = from.fields().len();
         if keys.is_empty() || keys.iter().chain(order.iter().map(|(at, _)| at)).any(|at| *at >= width) {
-            return Err(DataFusionError::Internal("the first row is by columns of its input".to_string()));
+            return Err(DataFusionError::Internal(
+                "FirstRowExec needs at least one key, and only columns of its input".to_string(),
+            ));
         }
         let mut fields = from.fields().to_vec();
         fields.push(Arc::new(Field::new(&number, DataType::UInt64, false)));
@@ -102,7 +104,7 @@ impl FirstRowExec {
         self.keys.iter().map(|at| Arc::new(Column::new(schema.field(*at).name(), *at)) as _).collect()
     }
 
-    /// By key, then in the order that says which row is first.
+    /// Sorts by key, then by the order that decides which row is first.
     fn ordering(&self) -> Option<LexOrdering> {
         let schema = self.input.schema();
         let order = self
@@ -189,29 +191,29 @@ async fn first_rows(
             other => other?,
         }
     }
+    // No sort was needed: release the memory reserved for it.
     drop(sorted);
-    // Neither batches that have been passed on nor the table are needed any more.
     let rows = futures::stream::iter(firsts.into_first_rows());
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 
-/// Where a row stands: batch, row in the batch.
-type Place = (u32, u32);
+/// Position of a row: batch, row in the batch.
+type RowPosition = (u32, u32);
 
-/// All batches so far, and where the best row of each key stands.
+/// All batches so far, and the position of the best row of each key.
 struct Firsts {
     keys: Vec<usize>,
     order: Vec<usize>,
     converter: Option<RowConverter>,
     table: Box<dyn GroupValues>,
-    /// By the number that `table` gave to the key.
-    best: Vec<Place>,
+    /// Indexed by the group number that `table` assigned to the key.
+    best: Vec<RowPosition>,
     batches: Vec<RecordBatch>,
-    /// Bytes of each batch that none before it shares.
+    /// Bytes of each batch that no earlier batch shares.
     batch_bytes: Vec<usize>,
-    /// The order's columns of each batch, in a form that compares; none when the first that comes is the best.
+    /// The order's columns of each batch, in comparable form; empty when the first row to arrive is the best.
     ranks: Vec<Rows>,
-    /// Buffers that are counted: batches often share them.
+    /// Addresses of the buffers counted so far: batches often share them.
     counted: HashSet<usize>,
     /// Bytes of batches and ranks.
     bytes: usize,
@@ -245,7 +247,7 @@ impl Firsts {
         })
     }
 
-    /// Takes a batch. When memory for it is refused it has been taken nevertheless: see `into_batches`.
+    /// Takes a batch, even if the reservation of memory for it fails: see `into_batches`.
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let columns = |of: &[usize]| of.iter().map(|at| Arc::clone(batch.column(*at))).collect::<Vec<ArrayRef>>();
         let (keys, order) = (columns(&self.keys), columns(&self.order));
@@ -267,7 +269,7 @@ impl Firsts {
             match self.best.get_mut(*key) {
                 None => self.best.push((at, row)),
                 Some(best) if !self.ranks.is_empty() => {
-                    let rank = |(batch, row): Place| self.ranks[batch as usize].row(row as usize);
+                    let rank = |(batch, row): RowPosition| self.ranks[batch as usize].row(row as usize);
                     if rank((at, row)) < rank(*best) {
                         *best = (at, row);
                     }
@@ -279,14 +281,14 @@ impl Firsts {
     }
 
     fn size(&self) -> usize {
-        self.bytes + self.table.size() + self.best.capacity() * size_of::<Place>()
+        self.bytes + self.table.size() + self.best.capacity() * size_of::<RowPosition>()
     }
 
-    /// All batches that were taken. Their memory stays reserved until each is passed on.
+    /// All batches taken. The memory of each stays reserved until it is passed on.
     fn into_batches(self) -> impl Iterator<Item = RecordBatch> + Send {
         let Self { batches, batch_bytes, table, ranks, reservation, .. } = self;
         drop((table, ranks));
-        // The last batch may have been refused: then it is not in the reservation.
+        // The reservation for the last batch may have failed.
         let bytes: usize = batch_bytes.iter().sum();
         reservation.shrink(reservation.size().saturating_sub(bytes));
         batches.into_iter().zip(batch_bytes).map(move |(batch, bytes)| {
@@ -295,7 +297,7 @@ impl Firsts {
         })
     }
 
-    /// The best rows, in the order in which they came.
+    /// The best rows, in order of arrival.
     fn into_first_rows(self) -> impl Iterator<Item = Result<RecordBatch>> {
         let Self { best, batches, table, ranks, reservation, .. } = self;
         drop((table, ranks));
@@ -309,7 +311,7 @@ impl Firsts {
             kept[batch as usize].set_bit(row as usize, true);
         }
         batches.into_iter().zip(kept).map(move |(batch, mut kept)| {
-            // Held until the last batch has gone.
+            // Held until the last batch is returned.
             let _reservation = &reservation;
             Ok(filter_record_batch(&batch, &BooleanArray::new(kept.finish(), None))?)
         })
@@ -320,18 +322,18 @@ fn too_many<E>(_: E) -> DataFusionError {
     DataFusionError::Execution("more than 4 billion rows in one partition of a deduplication".to_string())
 }
 
-/// Bytes of the buffers under an array that were not counted before.
+/// Bytes of the buffers of an array that are not in `counted`, which they are added to.
 fn new_bytes(data: &ArrayData, counted: &mut HashSet<usize>) -> usize {
     let buffers = data.buffers().iter().chain(data.nulls().map(|n| n.buffer()));
     let own = buffers.filter(|b| counted.insert(b.data_ptr().as_ptr() as usize)).map(|b| b.capacity()).sum::<usize>();
     own + data.child_data().iter().map(|child| new_bytes(child, counted)).sum::<usize>()
 }
 
-/// The same answer by sorting, which spills.
+/// The same result by a sort, which can spill.
 struct Sorted {
-    /// What the sort needs to begin with: it is given up when the sort begins, which takes it at once.
+    /// Memory that the sort needs to start. Released when the sort starts, which reserves it at once.
     room: MemoryReservation,
-    /// What the sort sets aside for its merges.
+    /// Bytes that the sort reserves for its merges.
     merge_bytes: usize,
     ordering: Option<LexOrdering>,
     keys: Vec<usize>,
@@ -341,7 +343,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    /// Keeps memory for the merges of a sort and for sorting the largest batch so far, which takes twice its size.
+    /// Reserves memory for the merges of a sort and for sorting the largest batch so far, which takes twice its size.
     fn keep_room(&mut self, batch: &RecordBatch) -> Result<()> {
         let needed = self.merge_bytes + 2 * batch.get_array_memory_size();
         if needed > self.room.size() { self.room.try_resize(needed) } else { Ok(()) }
@@ -394,7 +396,7 @@ mod tests {
 
     use super::*;
 
-    /// The pool would lend the memory of batches that wait for the sort a second time.
+    /// Otherwise the pool would hand out the memory of batches waiting for the sort a second time.
     #[test]
     fn batches_are_reserved_until_they_are_passed_on() {
         let rows = |n: usize| -> ArrayRef {
@@ -415,7 +417,7 @@ mod tests {
         for batch in firsts.into_batches() {
             assert_eq!(batch, batches[passed]);
             passed += 1;
-            // What was refused is not in the pool.
+            // The refused batch is not in the pool.
             assert!(pool.reserved() <= bytes(&batches[passed..=refused]), "{passed}: {}", pool.reserved());
             assert!(
                 pool.reserved() + bytes(&batches[refused..=refused]) >= bytes(&batches[passed..=refused]),

@@ -1,4 +1,4 @@
-//! The SQL functions: Ballista's set and ours, the same for planning and for execution.
+//! SQL functions: Ballista's and our own, the same for planning and for execution.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::lead_lag::with_nulls_ignored;
 use crate::session::cluster_config;
 use crate::zoned_timestamps::with_zones;
 
-/// All scalar functions: DataFusion's, those on nested values among them, and those that our own plans call.
+/// All scalar functions: DataFusion's, including those on nested values, and those that our own plans call.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = with_zones(ballista_scalar_functions());
     functions.push(Arc::new(partition_udf()));
@@ -30,9 +30,8 @@ pub fn window_functions() -> Vec<Arc<WindowUDF>> {
     with_nulls_ignored(ballista_window_functions())
 }
 
-/// All functions, for an executor. They have the settings of the session that planned them, as in it: a plan names a
-/// function and does not say with which settings it was planned, and `to_timestamp` takes the time zone of its result's
-/// type from there.
+/// All functions, for an executor, with the settings of the session that planned them: an encoded plan names a function
+/// without those settings, and `to_timestamp` takes the time zone of its result type from them.
 pub fn function_registry() -> BallistaFunctionRegistry {
     let settings = cluster_config(1);
     let planned = |function: Arc<ScalarUDF>| {

@@ -1,7 +1,7 @@
-//! `lead` and `lag`, right with `IGNORE NULLS`.
+//! `lead` and `lag` with correct `IGNORE NULLS`.
 //!
-//! DataFusion 55 computes them row by row where it can, and then loses count of the rows that `lead(x, n) IGNORE NULLS`
-//! passes over. Over all rows of a partition at once they are right, so with `IGNORE NULLS` they are computed so.
+//! DataFusion 55 evaluates them row by row where it can, and then miscounts the rows that `lead(x, n) IGNORE NULLS`
+//! skips. Evaluated over a whole partition at once they are correct, so `IGNORE NULLS` always does that.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
-/// The same functions, `lead` and `lag` wrapped.
+/// Wraps `lead` and `lag`, and leaves other functions unchanged.
 pub(crate) fn with_nulls_ignored(functions: Vec<Arc<WindowUDF>>) -> Vec<Arc<WindowUDF>> {
     functions.into_iter().map(|function| if is_shift(&function) { wrapped(function) } else { function }).collect()
 }
@@ -90,7 +90,7 @@ impl WindowUDFImpl for Shift {
     }
 }
 
-/// An evaluator that is asked for the rows of a whole partition only.
+/// Evaluates whole partitions only.
 #[derive(Debug)]
 struct AllRows(Box<dyn PartitionEvaluator>);
 

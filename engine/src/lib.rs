@@ -1,8 +1,8 @@
-//! What the scheduler and the executors must agree on: the session's settings, the SQL functions, the operators of our
-//! own and their codec, the memory and the object stores of a process.
+//! What the scheduler and the executors must agree on: session settings, SQL functions, our own operators and their
+//! codec, the memory and the object stores of a process.
 //!
-//! A difference between the two processes shows as a plan that one of them cannot read, so each of these has one
-//! definition, here, that both call.
+//! If the two processes differed, one could not read the other's plans, so each of these has a single definition here
+//! that both call.
 mod codec;
 mod failure;
 mod first_row;

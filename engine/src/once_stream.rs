@@ -1,4 +1,4 @@
-//! A stream that exists already, as a plan.
+//! An existing stream as a plan.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
-/// A plan of one partition that gives the batches of `input`, once.
+/// A plan of one partition that returns the batches of `input`. It can be executed once.
 pub fn once_stream(input: SendableRecordBatchStream) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = input.schema();
     let stream = Arc::new(OnceStream { schema: Arc::clone(&schema), input: Mutex::new(Some(input)) });
@@ -38,7 +38,7 @@ impl PartitionStream for OnceStream {
         match taken {
             Some(input) => input,
             None => {
-                let e = DataFusionError::Internal("an input stream is read once".to_string());
+                let e = DataFusionError::Internal("OnceStream was executed twice".to_string());
                 let once = futures::stream::once(std::future::ready(Err(e)));
                 Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), once))
             }

@@ -1,4 +1,4 @@
-//! An operator that gives the rows of its input as they are, and hides all that is known of them.
+//! An operator that returns the rows of its input unchanged and hides their properties from the planner.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SendableRecordBatchStream,
 };
 
-/// The rows of its input, in as many partitions, of which nothing else is known: no order, no keys, no constant or
-/// equal columns.
+/// Returns the rows of its input in the same number of partitions, without any other property: no ordering, no keys, no
+/// constant or equal columns.
 #[derive(Debug)]
 pub struct PropertyBarrierExec {
     input: Arc<dyn ExecutionPlan>,

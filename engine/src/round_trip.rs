@@ -1,9 +1,9 @@
-//! Whether a plan that is sent away arrives as the plan that was made.
+//! Checks that a plan decodes to the plan that was encoded.
 //!
 //! Plans travel as protobuf messages of `datafusion-proto`, which do not carry everything: `IGNORE NULLS` and `FILTER`
-//! of a window function, the settings that a function was planned with. A plan that lost something still runs, and
-//! answers another query. So a plan is decoded again where it was encoded, as an executor would decode it, and compared
-//! node by node before it is sent.
+//! of a window function, the settings that a function was planned with. A plan that lost something still runs, but
+//! returns a wrong result. So a plan is decoded where it was encoded, as an executor would decode it, and compared node
+//! by node before it is sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub enum Encoding {
     Whole,
 }
 
-/// Encodes plans and decodes them again as an executor does.
+/// Encodes plans and decodes them as an executor does.
 pub struct RoundTrip {
     codec: PlanCodec,
     context: TaskContext,
@@ -54,16 +54,16 @@ impl fmt::Debug for RoundTrip {
 }
 
 impl RoundTrip {
-    /// Decodes by the functions and settings of executors, and with the object stores of `runtime`.
+    /// Decodes with the functions and settings of executors and the object stores of `runtime`.
     pub fn new(runtime: Arc<RuntimeEnv>) -> Self {
         Self { codec: PlanCodec::default(), context: executor_context(cluster_config(1), runtime) }
     }
 
-    /// `plan` as an executor gets it.
+    /// Returns `plan` as an executor decodes it.
     ///
     /// # Errors
-    /// `NotImplemented` that says in what the plan that arrives differs; and if it cannot be encoded or
-    /// decoded at all.
+    /// `NotImplemented` that describes the difference if the decoded plan differs; and any error of encoding or
+    /// decoding.
     pub fn arrived(&self, plan: &Arc<dyn ExecutionPlan>, encoding: Encoding) -> Result<Arc<dyn ExecutionPlan>> {
         let arrived = match encoding {
             Encoding::Task => self.sent(plan, &DefaultPhysicalProtoConverter {})?,
@@ -71,7 +71,7 @@ impl RoundTrip {
         };
         match difference(plan, &arrived)? {
             None => Ok(arrived),
-            Some(what) => not_impl_err!("the plan would not arrive as it is: {what}"),
+            Some(what) => not_impl_err!("the plan changes when it is encoded: {what}"),
         }
     }
 
@@ -85,7 +85,7 @@ impl RoundTrip {
     }
 }
 
-/// What an executor decodes plans with.
+/// The context with which an executor decodes plans.
 fn executor_context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> TaskContext {
     let BallistaFunctionRegistry { scalar_functions, aggregate_functions, window_functions, higher_order_functions } =
         function_registry();
@@ -152,12 +152,12 @@ fn node_difference(made: &Arc<dyn ExecutionPlan>, arrived: &Arc<dyn ExecutionPla
     Ok(differs.and_then(|(made, arrived)| became("an expression", &format!("{made:?}"), &format!("{arrived:?}"))))
 }
 
-/// Names, types and nullability; what else fields say changes no value.
+/// Names, types and nullability; other attributes of fields change no value.
 fn columns(schema: &Schema) -> Vec<(String, DataType, bool)> {
     schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone(), f.is_nullable())).collect()
 }
 
-/// What a node says of itself, with all details.
+/// A node's verbose display.
 struct Shown<'a>(&'a dyn ExecutionPlan);
 
 impl fmt::Display for Shown<'_> {
@@ -166,8 +166,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Without what a scan says of the order in which it reads row groups, which changes no row and does not travel, and of
-/// what it derives from its filter.
+/// Cuts off what a scan displays about the order in which it reads row groups, which changes no row and is not encoded,
+/// and what it derives from its filter.
 fn without_hints(mut shown: String) -> String {
     const HINTS: [&str; 4] =
         [", sort_order_for_reorder=", ", reverse_row_groups=", ", dynamic_rg_pruning=", ", pruning_predicate="];
@@ -177,7 +177,8 @@ fn without_hints(mut shown: String) -> String {
     shown
 }
 
-/// The functions of a window or an aggregate with all that decides what they do. Neither displays all of it.
+/// The functions of a window or an aggregate, with everything that affects their result. Neither node displays all of
+/// it.
 fn functions(plan: &Arc<dyn ExecutionPlan>) -> String {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         format!("{:?}", window.window_expr())
@@ -208,19 +209,19 @@ fn is_same(made: &Arc<dyn PhysicalExpr>, arrived: &Arc<dyn PhysicalExpr>) -> boo
     if children.0.len() != children.1.len() || !children.0.iter().zip(&children.1).all(|(m, a)| is_same(m, a)) {
         return false;
     }
-    // What is filled at run time is equal to itself alone.
+    // Expressions filled at run time are equal only to themselves.
     if made.expression_id().is_some() || made.is::<ScalarSubqueryExpr>() {
         return made.to_string() == arrived.to_string();
     }
     if let (Some(made), Some(arrived)) =
         (made.downcast_ref::<ScalarFunctionExpr>(), arrived.downcast_ref::<ScalarFunctionExpr>())
     {
-        // Of the session's settings only those count that the function has taken: they are part of it.
+        // Of the session's settings, only those that the function has stored matter: they are part of it.
         return made.fun() == arrived.fun()
             && made.return_type() == arrived.return_type()
             && made.nullable() == arrived.nullable();
     }
-    // With the same inputs, what is left to compare is the expression itself.
+    // With the same inputs, only the expression itself remains to be compared.
     let inputs = children.0.into_iter().cloned().collect();
     Arc::clone(arrived).with_new_children(inputs).is_ok_and(|arrived| &arrived == made)
 }

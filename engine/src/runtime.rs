@@ -12,16 +12,16 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::object_store::ObjectStore;
 use url::Url;
 
-/// Consumers that an out-of-memory error names.
+/// Number of consumers that an out-of-memory error lists.
 pub(crate) const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// Bytes that sorts, aggregates and joins of a process may hold before they spill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit(pub usize);
 
-/// A runtime that reads and writes files by `stores`, and spills to `spill_dir` when its operators would pass `limit`.
-/// Without a limit nothing spills for lack of memory: Ballista puts its own pool, sized by vcores, over an executor's
-/// runtime.
+/// A runtime that reads and writes files through `stores`, and spills to `spill_dir` when its operators would exceed
+/// `limit`. Without a limit its own pool never causes a spill; on an executor, Ballista replaces the pool by one sized
+/// by vcores.
 pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>> {
     let registry = Arc::new(Registry(stores));
     let builder = RuntimeEnvBuilder::new().with_temp_file_path(spill_dir).with_object_store_registry(registry);
@@ -34,7 +34,7 @@ pub fn runtime_env(limit: Option<MemoryLimit>, spill_dir: &Path, stores: Arc<Sto
     builder.build_arc()
 }
 
-/// The stores as DataFusion asks for them.
+/// Adapts [`Stores`] to DataFusion.
 #[derive(Debug)]
 struct Registry(Arc<Stores>);
 

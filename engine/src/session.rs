@@ -1,24 +1,25 @@
-//! The settings of a session, for plans in stages, whole plans, and plans in the scheduler's own process.
+//! Session settings for plans in stages, whole plans, and plans in the scheduler's own process.
 
 use ballista_core::config::BallistaConfig;
 use ballista_core::extension::SessionConfigExt;
 use bergmill_statement::CATALOG;
 use datafusion::prelude::SessionConfig;
 
-/// Largest gRPC message between our processes: plans over many files pass Ballista's 16 MiB.
+/// Largest gRPC message between our processes: plans over many files exceed Ballista's 16 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
 
 /// Namespace of an unqualified table name.
 pub const DEFAULT_NAMESPACE: &str = "raw";
 
-/// Settings of a query that runs on executors with `vcores` task slots in all.
+/// Settings of a query that runs in stages, on executors with `vcores` task slots in total.
 pub fn cluster_config(vcores: usize) -> SessionConfig {
     common(SessionConfig::new_with_ballista())
         .with_target_partitions(vcores.max(1))
         .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
 }
 
-/// Settings of a query that one executor runs whole, on `vcores` task slots: all that DataFusion can do in one process.
+/// Settings of a query that one executor runs whole, on `vcores` task slots, with all features of DataFusion in one
+/// process.
 pub fn whole_config(vcores: usize) -> SessionConfig {
     let plain = SessionConfig::new().with_option_extension(BallistaConfig::default());
     common(plain).with_target_partitions(vcores.max(1)).with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
@@ -37,10 +38,10 @@ fn common(config: SessionConfig) -> SessionConfig {
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.execution.time_zone", "UTC")
-        // It compares nullability too, of which logical and physical expressions make different guesses; results are
+        // The check compares nullability too, which logical and physical expressions infer differently; results are
         // nullable.
         .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true)
-        // One batch a spill file. An exchange that has two spill files open at once can wait for ever on the one
-        // without batches, which a file that is closed after its first batch cannot cause: apache/datafusion#24883.
+        // One batch per spill file. An exchange with two open spill files can wait forever on the one without batches;
+        // closing each file after its first batch avoids that: apache/datafusion#24883.
         .set_usize("datafusion.execution.max_spill_file_size_bytes", 1)
 }

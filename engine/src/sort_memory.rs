@@ -1,9 +1,9 @@
-//! Memory that sorts keep free for merging.
+//! Memory that sorts reserve for merging.
 //!
-//! A sort gathers rows until the pool has no more for it, and then merges what it has gathered, which takes memory
-//! again, for keys and for the batches between. DataFusion sets 10 MiB aside for that (`sort_spill_reservation_bytes`)
-//! whatever the pool is, too little for a merge of a hundred megabytes whose keys are most of its rows, and too much
-//! for many sorts in a small pool. Here the sorts of a task share half of its memory for their merges.
+//! A sort buffers rows until the pool is exhausted and then merges them, which takes more memory, for keys and for
+//! intermediate batches. DataFusion reserves 10 MiB for that (`sort_spill_reservation_bytes`) whatever the size of the
+//! pool: too little for a merge of a hundred megabytes in which keys are most of the rows, and too much for many sorts
+//! in a small pool. Here the sorts of a task share half of its memory for their merges.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::first_row::FirstRowExec;
 
-/// How many sorts of a plan may spill, each partition of an operator being one. The operator that keeps the first row
-/// of each key sorts when its table does not fit.
+/// Number of sorts in a plan that may spill, one per partition of an operator. [`FirstRowExec`] counts: it sorts when
+/// its hash table does not fit.
 pub fn count_sorts(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let mut sorts = 0;
     // The closure never fails.
@@ -30,12 +30,12 @@ pub fn count_sorts(plan: &Arc<dyn ExecutionPlan>) -> usize {
     sorts
 }
 
-/// The context of a task with so many sorts.
+/// The context of a task with this number of sorts.
 pub fn with_room_to_merge(context: &TaskContext, sorts: usize) -> TaskContext {
     with_runtime(context, sorts, context.runtime_env())
 }
 
-/// The same, with memory and disk of this runtime.
+/// [`with_room_to_merge`] with the memory and disk of `runtime`.
 pub(crate) fn with_runtime(context: &TaskContext, sorts: usize, runtime: Arc<RuntimeEnv>) -> TaskContext {
     let config = context.session_config().clone();
     let config = match runtime.memory_pool.memory_limit() {
@@ -66,8 +66,8 @@ mod tests {
 
     use super::*;
 
-    /// With 10 MiB set aside, the day's purchases of ten million events did not fit into a pool of 170 MB: their keys
-    /// are larger than the rows, and it is the first row of each key that sorts them.
+    /// With 10 MiB reserved, the purchases of ten million events did not fit into a pool of 170 MB: the keys are larger
+    /// than the rows, and it is `FirstRowExec` that sorts them.
     #[test]
     fn all_that_may_sort_shares_half_of_the_memory() {
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true)]));

@@ -1,6 +1,7 @@
-//! Text as others expect it. Inside one process columns of text are views (`Utf8View`): 16 bytes a value that point
-//! into buffers shared by many rows. A batch of twenty rows may keep megabytes alive so, and would carry them all along
-//! to another process; and clients know plain text better. At the border views become text with its own bytes.
+//! Converts string views to plain strings. Inside one process string columns are views (`Utf8View`): 16 bytes per value
+//! that point into buffers shared by many rows. A batch of twenty rows may keep megabytes alive and would carry them
+//! all to another process, and clients support plain strings better. So views are converted before rows leave the
+//! process.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ pub fn without_views(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// The batch with the columns of `schema`, which has no views; other differences between the two are of names and
-/// nullability.
+/// Converts the columns of `batch` to those of `schema`, which has no views. Otherwise the two may differ only in names
+/// and nullability.
 pub fn plain_text(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let plain = |(column, field): (&ArrayRef, &Arc<Field>)| match column.data_type() {

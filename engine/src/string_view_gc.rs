@@ -1,7 +1,7 @@
-//! Batches that take no more memory than their rows, before an operator that keeps them all.
+//! Compacts string views before a sort that keeps all its rows.
 //!
-//! An exchange gathers text in buffers of a megabyte and passes each on with the batch that began to fill it. A sort
-//! that keeps such batches is charged for, and holds, several times what its rows take, and spills to disk that much
+//! An exchange collects strings in buffers of a megabyte and passes each on with the batch that started to fill it. A
+//! sort that keeps such batches holds, and is charged for, several times the size of its rows, and spills that much
 //! earlier.
 
 use std::fmt;
@@ -20,10 +20,10 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-/// Buffers may be so many times as large as what is used of them.
+/// Buffers may be this many times as large as their used part.
 const TOLERATED: usize = 2;
 
-/// The plan with batches whose views are garbage-collected before each sort that keeps all its rows.
+/// Adds a [`StringViewGcExec`] below each sort that keeps all its rows and has view columns.
 pub(crate) fn gc_string_views_before_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let wrapped = |node: Arc<dyn ExecutionPlan>| {
         let Some(sort) = node.downcast_ref::<SortExec>().filter(|s| s.fetch().is_none()) else {
@@ -44,7 +44,7 @@ fn is_view(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8View | DataType::BinaryView)
 }
 
-/// Copies text whose buffers hold little of it.
+/// Copies the strings of columns that use little of their buffers.
 #[derive(Debug)]
 struct StringViewGcExec {
     input: Arc<dyn ExecutionPlan>,
@@ -103,7 +103,7 @@ mod tests {
     use datafusion::arrow::array::StringViewArray;
 
     #[test]
-    fn text_of_few_rows_leaves_the_buffers_of_many() {
+    fn strings_of_few_rows_are_copied_out_of_large_buffers() {
         let word = |i: usize| (!i.is_multiple_of(3)).then(|| format!("a word of more than twelve bytes {i}"));
         let all = StringViewArray::from_iter((0..1_000).map(word));
         let few: ArrayRef = Arc::new(all.slice(10, 50));
@@ -114,6 +114,6 @@ mod tests {
         assert!(collected.get_array_memory_size() < batch.get_array_memory_size() / 5);
         let again = gc(&collected).unwrap();
         let buffer = |b: &RecordBatch| b.column(0).as_string_view().data_buffers()[0].as_ptr();
-        assert_eq!(buffer(&again), buffer(&collected), "what is compact is not copied");
+        assert_eq!(buffer(&again), buffer(&collected), "a compact column is not copied");
     }
 }

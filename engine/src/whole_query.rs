@@ -1,9 +1,9 @@
-//! A query that one executor answers by itself, in one task.
+//! A query that one executor runs alone, in one task.
 //!
-//! Ballista cuts a plan wherever rows change partitions, and what crosses a cut is written to disk. In a cluster of one
-//! executor nobody else needs those rows, so the plan stays whole: its exchanges are DataFusion's own, in memory, and
-//! what works only inside one process works again: filters that a join or a top-k hands down to a scan while it runs.
-//! To the planner the query is one operator, so nothing looks into it.
+//! Ballista cuts a plan wherever rows change partitions, and rows that cross a cut are written to disk. In a cluster of
+//! one executor no other process needs those rows, so the plan stays whole: its exchanges are DataFusion's own, in
+//! memory, and features that need a single process work, such as the filters that a join or a top-k pushes down to a
+//! scan at run time. To the planner the query is one opaque operator.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,17 +37,17 @@ use crate::sort_memory::{count_sorts, with_runtime};
 use crate::string_view::{plain_text, without_views};
 use crate::string_view_gc::gc_string_views_before_sorts;
 
-/// A whole plan as one operator. Its first partition has all rows; the others are empty, and there are as many as the
-/// plan uses vcores, because Ballista gives a task the memory and the slots of its partitions.
+/// A whole plan as one operator. Its first partition has all rows; the others are empty. There is one partition per
+/// vcore of the plan, because Ballista gives a task the memory and the slots of its partitions.
 ///
-/// Its input says which partition is the first: Ballista may give the partitions to several tasks, and takes from a
-/// task's leaves those that are not the task's. One row in the first partition of the input stands for the query, and
-/// goes where that goes.
+/// The input marks the first partition: Ballista may distribute the partitions over several tasks, and removes other
+/// tasks' partitions from the leaves of a task. One row in the first partition of the input represents the query and
+/// stays with that partition.
 #[derive(Debug)]
 pub struct WholeQueryExec {
     plan: Arc<dyn ExecutionPlan>,
     slots: Arc<dyn ExecutionPlan>,
-    /// The plan's, with text as it travels.
+    /// The plan's schema without views.
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
@@ -56,7 +56,7 @@ impl WholeQueryExec {
     /// `plan`, to be run by one executor on `vcores` of its task slots.
     ///
     /// # Errors
-    /// None that a caller can cause: the rows that stand for the slots do not fit together.
+    /// None that a caller can cause: the marker row could not be built.
     pub fn try_new(plan: Arc<dyn ExecutionPlan>, vcores: usize) -> Result<Self> {
         let query: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
         let query = RecordBatch::try_from_iter([("query", query)])?;
@@ -77,7 +77,7 @@ impl WholeQueryExec {
     }
 
     pub(crate) fn encode(&self, codec: &dyn PhysicalExtensionCodec) -> Result<Vec<u8>> {
-        // Both ends of a filter that is handed down at run time must find each other again.
+        // Both ends of a filter that is pushed down at run time must stay connected.
         let converter = DeduplicatingProtoConverter {};
         Ok(physical_plan_to_bytes_with_proto_converter(Arc::clone(&self.plan), codec, &converter)?.to_vec())
     }
@@ -95,9 +95,9 @@ impl WholeQueryExec {
     }
 }
 
-/// The task's memory in one pool for all operators of the plan. Ballista's pool gives each operator that can spill an
-/// equal share from the start: right for the few operators of a stage, but a whole plan has many that are not busy at a
-/// time.
+/// Puts the task's memory into one pool for all operators of the plan. Ballista's pool gives each operator that can
+/// spill an equal share from the start: right for the few operators of a stage, but a whole plan has many, not all of
+/// them active at the same time.
 fn with_shared_memory(context: &TaskContext, sorts: usize) -> Result<TaskContext> {
     let runtime = context.runtime_env();
     let runtime = match runtime.memory_pool.memory_limit() {
@@ -110,7 +110,7 @@ fn with_shared_memory(context: &TaskContext, sorts: usize) -> Result<TaskContext
     Ok(with_runtime(context, sorts, runtime))
 }
 
-/// Lets scans find the footers that earlier queries of this process have read: the cache does not travel with a plan.
+/// Lets scans use the footers that earlier queries of this process have read: the cache is not part of an encoded plan.
 fn with_footer_cache(plan: Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let runtime = context.runtime_env();
     let cached = |node: Arc<dyn ExecutionPlan>| {

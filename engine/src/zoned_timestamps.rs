@@ -1,8 +1,8 @@
-//! `to_timestamp` and its like, with rows of the type that they promise.
+//! `to_timestamp` and its variants, with results of the declared type.
 //!
-//! In a session with a time zone these functions promise times of that zone. Over a column of text and with formats,
-//! DataFusion 55 returns times without a zone, of the same instants. The rows then do not fit their schema, and the
-//! query fails.
+//! In a session with a time zone these functions declare timestamps of that zone. Over a string column and with
+//! formats, DataFusion 55 returns timestamps without a zone, of the same instants. The rows then do not match their
+//! schema, and the query fails.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The same functions, those of them that make times wrapped.
+/// Wraps the `to_timestamp` functions, and leaves others unchanged.
 pub(crate) fn with_zones(functions: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     let wrapped = |function: Arc<ScalarUDF>| match function.name().starts_with("to_timestamp") {
         true => Arc::new(ScalarUDF::new_from_impl(Zoned(function))),
@@ -52,10 +52,10 @@ impl ScalarUDFImpl for Zoned {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let promised = Arc::clone(&arguments.return_field);
-        // Of the function itself: `ScalarUDF` asserts in debug builds that the type is right.
+        let declared = Arc::clone(&arguments.return_field);
+        // Calls the implementation: `ScalarUDF` asserts in debug builds that the type matches.
         let times = self.0.inner().invoke_with_args(arguments)?;
-        if times.data_type() == *promised.data_type() { Ok(times) } else { times.cast_to(promised.data_type(), None) }
+        if times.data_type() == *declared.data_type() { Ok(times) } else { times.cast_to(declared.data_type(), None) }
     }
 
     fn documentation(&self) -> Option<&Documentation> {

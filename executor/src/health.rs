@@ -1,5 +1,5 @@
-//! The probe of an executor, for what watches over processes: `GET /ready` is 200 while the scheduler answers the
-//! executor's signs of life, else 503.
+//! The readiness probe of an executor: `GET /ready` returns 200 while the scheduler answers the executor's heartbeats,
+//! otherwise 503.
 
 use axum::Router;
 use axum::http::StatusCode;

@@ -1,7 +1,6 @@
 //! The executor process: runs the scheduler's tasks, and serves their results to other executors.
 //!
-//! Thin on purpose: Ballista's executor does the work. This crate says with which codec, functions, memory and
-//! time-outs.
+//! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts.
 
 mod health;
 mod stage;
@@ -20,38 +19,38 @@ use bergmill_storage::Stores;
 /// Result of the executor crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an executor did not start, or stopped.
+/// Why an executor did not start or why it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address cannot be listened on: taken, or not this machine's.
+    /// An address cannot be listened on: it is in use, or not this machine's.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The folder for shuffle data cannot be made.
+    /// The folder for shuffle data cannot be created.
     #[error("cannot use {path} as the executor's work folder: {source}")]
     WorkDir {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Ballista's executor failed: most often the scheduler cannot be reached.
+    /// Ballista's executor failed, most often because the scheduler cannot be reached.
     #[error("executor for scheduler {scheduler}: {source}")]
     Process {
         /// `host:port` of the scheduler.
         scheduler: String,
-        /// What Ballista said.
+        /// Ballista's error.
         source: Box<BallistaError>,
     },
 }
 
 impl Error {
-    /// Whether Ballista found one of its ports taken.
-    fn is_port_taken(&self) -> bool {
+    /// Whether one of Ballista's ports is in use.
+    fn is_port_in_use(&self) -> bool {
         let Self::Process { source, .. } = self else { return false };
         let mut cause: Option<&(dyn std::error::Error + 'static)> = match source.as_ref() {
             BallistaError::IoError(e) => Some(e),
@@ -71,50 +70,51 @@ impl Error {
 /// Settings of an executor process.
 #[derive(Debug, Clone)]
 pub struct ExecutorConfig {
-    /// Host of the scheduler's port for executors.
+    /// Host of the scheduler.
     pub scheduler_host: String,
-    /// That port.
+    /// The scheduler's port for executors.
     pub scheduler_port: u16,
     /// How long to try to reach the scheduler before giving up.
     pub connect_timeout: Duration,
     /// Address to listen on.
     pub bind: IpAddr,
-    /// Host name or address at which scheduler and executors reach this one; `None` lets the scheduler see for itself.
+    /// Host name or address at which the scheduler and executors reach this one; `None` uses the address that the
+    /// scheduler sees.
     pub advertised_host: Option<String>,
-    /// Port for results and shuffles; 0 takes a free one.
+    /// Port for results and shuffles; 0 picks a free one.
     pub flight_port: u16,
-    /// Port for tasks; 0 takes a free one.
+    /// Port for tasks; 0 picks a free one.
     pub task_port: u16,
-    /// Task slots: how many partitions run at a time.
+    /// Task slots: number of partitions that run at a time.
     pub vcores: usize,
-    /// Memory that tasks may hold before they spill, in bytes; shared evenly by the vcores.
+    /// Memory that tasks may hold before they spill, in bytes, shared evenly by the vcores.
     pub memory_bytes: u64,
     /// Folder for shuffle data and spills.
     pub work_dir: PathBuf,
-    /// The object stores of the tables' files. No plan says how they are reached.
+    /// The object stores of the tables' files. Plans carry no endpoints or credentials of them.
     pub stores: Arc<Stores>,
-    /// How often to tell the scheduler that this executor lives.
+    /// Interval between heartbeats to the scheduler.
     pub heartbeat: Duration,
-    /// Where to answer `GET /ready` over HTTP: 200 while the scheduler answers those signs of life, else 503.
+    /// Address that answers `GET /ready` over HTTP: 200 while the scheduler answers heartbeats, otherwise 503.
     pub health: Option<SocketAddr>,
 }
 
-/// Shuffle data of a query that the scheduler forgot to clean goes after this.
+/// Age at which shuffle data that the scheduler did not clean up is deleted.
 const SHUFFLE_TTL: Duration = Duration::from_secs(6 * 3600);
-/// How often such data is looked for.
+/// Interval between checks for such data.
 const SHUFFLE_CLEANUP: Duration = Duration::from_secs(600);
 
-/// Ports that were free a moment ago are taken so often, before it is an error that they are.
+/// Attempts to find free ports before a port in use is an error.
 const MAX_BINDS: usize = 5;
 
-/// Runs an executor until it is told to stop: by a signal, or by the scheduler.
+/// Runs an executor until a signal or the scheduler stops it.
 pub async fn run(config: ExecutorConfig) -> Result<()> {
     std::fs::create_dir_all(&config.work_dir)
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
     for _ in 1..MAX_BINDS {
         match run_once(&config).await {
-            // Between choosing a free port and listening on it somebody else may have got it: another is as good.
-            Err(e) if e.is_port_taken() && (config.flight_port == 0 || config.task_port == 0) => {}
+            // Another process took the port between choosing it and listening on it: choose another.
+            Err(e) if e.is_port_in_use() && (config.flight_port == 0 || config.task_port == 0) => {}
             done => return done,
         }
     }
@@ -131,8 +131,7 @@ async fn run_once(config: &ExecutorConfig) -> Result<()> {
     }
 }
 
-/// Opens the port for probes, if there is to be one. The future that is returned answers them, and ends with an error
-/// only.
+/// Opens the port for probes, if configured. The returned future answers them and ends only with an error.
 async fn probes(
     config: &ExecutorConfig,
     process: &ExecutorProcessConfig,
@@ -157,10 +156,10 @@ async fn probes(
 }
 
 fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
-    // Ballista binds by number. Both ports are held until both are known, so that they differ.
+    // Ballista binds port numbers. Both ports are held until both are known, so that they differ.
     let flight = reserve(config.bind, config.flight_port)?;
     let task = reserve(config.bind, config.task_port)?;
-    let port = |l: &TcpListener, asked: u16| l.local_addr().map_or(asked, |a| a.port());
+    let port = |l: &TcpListener, requested: u16| l.local_addr().map_or(requested, |a| a.port());
     let message = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
     let vcores = config.vcores.max(1);
     let (spill, stores) = (config.work_dir.clone(), Arc::clone(&config.stores));

@@ -1,4 +1,4 @@
-//! Running a task as Ballista does, with failures that the scheduler understands.
+//! Runs tasks as Ballista does, and encodes their failures for the scheduler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-/// Ballista's engine, but for how failures are reported, and for the memory that sorts keep free.
+/// Ballista's engine, except for how failures are reported and the memory that sorts reserve.
 pub(crate) struct Engine(DefaultExecutionEngine);
 
 impl Engine {
@@ -89,8 +89,7 @@ impl QueryStageExecutor for Stage {
     }
 }
 
-/// The error as it is to be reported. Those that Ballista decides by what is tried again are left alone: its own, and
-/// those of the system.
+/// The error to report. Errors that decide what Ballista retries stay unchanged: its own, and those of the system.
 fn reported(error: DataFusionError) -> DataFusionError {
     match failure(&error) {
         Some(failure) => DataFusionError::External(Box::new(failure)),
@@ -98,12 +97,12 @@ fn reported(error: DataFusionError) -> DataFusionError {
     }
 }
 
-/// The failure that an error is, if the plan has failed; `None` if what it needs was lost.
+/// Classifies an error if the plan failed; `None` if something the plan needs was lost.
 fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     let mut cause = Some(error);
     while let Some(current) = cause {
         match current.downcast_ref::<BallistaError>() {
-            // Its operators wrap what those of DataFusion say.
+            // Ballista's operators wrap the errors of DataFusion's.
             Some(BallistaError::DataFusionError(inner)) => return failure(inner.as_ref()),
             Some(BallistaError::ArrowError(inner)) => return Some(Failure::of_arrow(inner)),
             Some(_) => return None,

@@ -1,7 +1,7 @@
-//! Plain DataFusion over the data files of the tables: what the cluster is measured against.
+//! Plain DataFusion over the data files of the tables: the baseline of the measurements.
 //!
-//! It knows nothing of Iceberg: it is given the files that the tables' current snapshots name, as a `ListingTable`
-//! each, with DataFusion's default settings and as many partitions as the cluster has vcores.
+//! It does not use Iceberg: each table is a `ListingTable` of the files of its current snapshot, with DataFusion's
+//! default settings and as many partitions as the cluster has vcores.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const CATALOG: &str = "bergmill";
 pub(crate) struct Plain(SessionContext);
 
 impl Plain {
-    /// Registers the files of all tables that `client` shows.
+    /// Registers the files of all tables that `client` lists.
     pub(crate) async fn open(client: &Client, partitions: usize) -> Result<Self> {
         let config = SessionConfig::new()
             .with_target_partitions(partitions.max(1))
@@ -49,7 +49,7 @@ impl Plain {
             let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
             let config = config.infer_schema(&context.state()).await.map_err(failed)?;
             let listing = ListingTable::try_new(config).map_err(failed)?;
-            // As a session gives to the tables that it makes itself.
+            // A session sets the same cache for the tables that it creates.
             let listing = listing.with_cache(context.runtime_env().cache_manager.get_file_statistic_cache());
             if !namespaces.contains_key(&table.namespace) {
                 let namespace = Arc::new(MemorySchemaProvider::new());
@@ -62,7 +62,7 @@ impl Plain {
         Ok(Self(context))
     }
 
-    /// All rows of a query.
+    /// Returns all rows of a query.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<RecordBatch>, DataFusionError> {
         self.0.sql(sql).await?.collect().await
     }

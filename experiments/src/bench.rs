@@ -1,4 +1,4 @@
-//! Asking both engines in turn.
+//! Runs queries on both engines in turn.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::report::{Latency, Measured, Report};
 use crate::suite::{Query, Suite};
 
-/// Times that the smallest query is asked for its latency.
+/// Repetitions of the smallest query, for its latency.
 const LATENCY_REPEATS: usize = 200;
 
-/// How a suite is run.
+/// Options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Timed repetitions of each query, after one that warms up and is compared.
@@ -24,16 +24,16 @@ pub struct Options {
     pub partitions: usize,
 }
 
-/// Told what is under way.
+/// Receives the progress of a run.
 pub trait Progress {
-    /// A query has been measured.
+    /// Called when a query has been measured.
     fn measured(&self, query: &Measured);
 }
 
 /// Runs a suite on the cluster behind `client` and on plain DataFusion over the same files.
 ///
 /// # Errors
-/// When an engine fails, or when the two answers to a query differ: then nothing is timed.
+/// If an engine fails, or if the two results of a query differ, in which case the query is not timed.
 pub async fn run(suite: &Suite, client: &Client, options: Options, progress: &dyn Progress) -> Result<Report> {
     let plain = Plain::open(client, options.partitions).await?;
     let mut queries = Vec::with_capacity(suite.queries.len());

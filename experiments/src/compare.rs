@@ -1,4 +1,4 @@
-//! Two answers to one query, and whether they say the same.
+//! Compares two results of one query.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Floating-point sums depend on the order of their terms; beyond this they differ.
+/// Tolerance for floating-point sums, which depend on the order of their terms.
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,8 @@ enum Value {
     Text(String),
 }
 
-/// Where `a` and `b` differ, or `None` when they hold the same rows, in any order. Text types count as one type.
+/// The first difference between `a` and `b`, or `None` if they hold the same rows in any order. All string types count
+/// as one type.
 pub(crate) fn difference(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
     let (mut a, mut b) = (rows(a)?, rows(b)?);
     if a.len() != b.len() {
@@ -55,7 +56,7 @@ fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, ArrowError> {
     Ok(rows)
 }
 
-/// Exact columns first, so that rows stand opposite each other even when their floats differ a little.
+/// Compares exact columns first, so that equal rows are paired even if their floats differ slightly.
 fn order(a: &[Value], b: &[Value]) -> Ordering {
     let exact = a.iter().zip(b).map(|(x, y)| match (x, y) {
         (Value::Text(x), Value::Text(y)) => x.cmp(y),

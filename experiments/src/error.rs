@@ -1,43 +1,43 @@
-//! What can go wrong in a measurement.
+//! Errors of a measurement.
 
 /// Result of the experiments crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a measurement has no result.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The cluster refused or failed.
+    /// The cluster refused a query or failed.
     #[error("{what}: {source}")]
     Cluster {
-        /// The query or step it was about.
+        /// The query or step.
         what: String,
-        /// What the front door said.
+        /// The front door's error.
         source: bergmill_gateway::Error,
     },
-    /// Plain DataFusion, against which is measured, failed.
+    /// Plain DataFusion failed.
     #[error("{what}, in plain DataFusion: {source}")]
     Plain {
-        /// The query or step it was about.
+        /// The query or step.
         what: String,
-        /// What DataFusion said.
+        /// DataFusion's error.
         source: datafusion::error::DataFusionError,
     },
-    /// The two engines do not agree, so no time means anything.
-    #[error("{query}: the cluster and plain DataFusion disagree: {difference}")]
+    /// The results of the two engines differ, so times are meaningless.
+    #[error("{query}: the results of the cluster and of plain DataFusion differ: {difference}")]
     Differs {
         /// The query.
         query: String,
-        /// Where the answers part.
+        /// The first difference.
         difference: String,
     },
-    /// A query that the suite does not have.
+    /// The suite has no such query.
     #[error("no query {name} in suite {suite}; it has: {known}")]
-    UnknownQuestion {
-        /// What was asked for.
+    UnknownQuery {
+        /// The requested name.
         name: String,
         /// The suite.
         suite: String,
-        /// What there is.
+        /// The suite's queries.
         known: String,
     },
     /// Nothing to measure.

@@ -1,9 +1,8 @@
-//! Measuring Bergmill, through the public front door alone.
+//! Measures Bergmill through its public front door.
 //!
-//! A [`Suite`] is a list of queries. [`run`] asks each of the cluster and of plain DataFusion over the very same
-//! Parquet files, compares the two answers first, and only then times them, in turn, in one process and one run. So a
-//! ratio in its [`Report`] is a ratio of two engines that had the same files, the same cores and the same minute of the
-//! machine.
+//! A [`Suite`] is a list of queries. [`run`] sends each to the cluster and to plain DataFusion over the same Parquet
+//! files, compares the two results, and only then times the engines, in turn, in one process and one run. So both sides
+//! of a ratio in its [`Report`] had the same files, the same cores and the same minute of the machine.
 
 mod baseline;
 mod bench;

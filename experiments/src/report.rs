@@ -1,15 +1,15 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The measurements, as a table for people and as JSON for programs.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One query, measured. Times are seconds from sending the SQL to having the last row.
+/// Measurements of one query. Times are seconds from sending the SQL to receiving the last row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
     /// The query.
     pub name: String,
-    /// Rows of its answer.
+    /// Rows of its result.
     pub rows: usize,
     /// Time of each repetition on the cluster.
     pub cluster: Vec<f64>,
@@ -29,7 +29,7 @@ impl Measured {
     }
 }
 
-/// How long the smallest query takes, in seconds.
+/// Latency of the smallest query, in seconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Latency {
     /// Half of the queries take at most this.
@@ -44,16 +44,16 @@ impl Latency {
     }
 }
 
-/// A suite, measured.
+/// Measurements of a suite.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The suite.
     pub suite: String,
-    /// Partitions of plain DataFusion, which is the number of vcores that both had.
+    /// Partitions of plain DataFusion, equal to the vcores of the cluster.
     pub partitions: usize,
     /// Its queries, in order.
     pub queries: Vec<Measured>,
-    /// Of `SELECT 1` through the front door.
+    /// Latency of `SELECT 1` through the front door.
     pub latency: Latency,
 }
 
@@ -68,13 +68,13 @@ impl Report {
         self.queries.iter().map(Measured::datafusion_median).sum()
     }
 
-    /// What the cluster takes for what plain DataFusion does in 1.
+    /// Time of the cluster relative to plain DataFusion.
     pub fn ratio(&self) -> f64 {
         self.cluster_sum() / self.datafusion_sum()
     }
 }
 
-/// As Markdown.
+/// Formats the report as Markdown.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {} | rows | cluster, s | plain DataFusion, s | ratio |", self.suite)?;
@@ -88,7 +88,7 @@ impl fmt::Display for Report {
         let Latency { p50, p99 } = self.latency;
         writeln!(
             f,
-            "\nMedians; all answers equal; {} partitions each. SELECT 1: p50 {:.1} ms, p99 {:.1} ms.",
+            "\nMedians; all results equal; {} partitions each. SELECT 1: p50 {:.1} ms, p99 {:.1} ms.",
             self.partitions,
             p50 * 1000.0,
             p99 * 1000.0

@@ -1,4 +1,4 @@
-//! The tables of TPC-H as streams of batches, by the generator that DataFusion's own benchmarks use.
+//! The tables of TPC-H as streams of batches, from the generator that DataFusion's own benchmarks use.
 
 use arrow::array::RecordBatchReader;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -11,7 +11,7 @@ use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
 };
 
-/// Batches made ahead of the one being read.
+/// Batches generated ahead of the one being read.
 const BATCHES_AHEAD: usize = 4;
 
 /// A table of TPC-H.
@@ -63,7 +63,7 @@ impl TpchTable {
     }
 }
 
-/// The rows of one table at scale factor `scale`. The same scale gives the same rows.
+/// The rows of one table at scale factor `scale`. The same scale always has the same rows.
 pub fn tpch_table(table: TpchTable, scale: f64) -> SendableRecordBatchStream {
     match table {
         TpchTable::LineItem => stream(LineItemArrow::new(LineItemGenerator::new(scale, 1, 1))),
@@ -83,7 +83,7 @@ fn stream(batches: impl RecordBatchReader + Send + 'static) -> SendableRecordBat
     builder.spawn_blocking(move || {
         for batch in batches {
             if sender.blocking_send(batch.map_err(Into::into)).is_err() {
-                // Nobody reads on: the load failed and says why.
+                // The reader is gone: the load failed and reports why.
                 break;
             }
         }

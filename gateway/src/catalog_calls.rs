@@ -1,6 +1,6 @@
-//! Answers to the catalog calls: which catalogs, schemas (namespaces), tables, table types and keys there are.
+//! Results of the catalog calls: catalogs, schemas (namespaces), tables, table types and keys.
 //!
-//! Each call has a schema, known without asking the backend, and a batch. Filters and order are arrow-flight's.
+//! Each call has a schema, known without the backend, and a batch. arrow-flight filters and sorts the rows.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetTable
 use crate::backend::Backend;
 use crate::error::Result;
 
-/// The kinds of table that [`TableInfo::kind`](crate::TableInfo::kind) can name.
+/// The values of [`TableInfo::kind`](crate::TableInfo::kind).
 pub(crate) const TABLE_TYPES: [&str; 2] = ["TABLE", "VIEW"];
 
 pub(crate) fn catalogs(call: CommandGetCatalogs, backend: &dyn Backend) -> Result<RecordBatch> {
@@ -44,8 +44,8 @@ pub(crate) fn table_types(call: CommandGetTableTypes) -> Result<RecordBatch> {
     Ok(rows.build()?)
 }
 
-/// Iceberg tables have no primary keys that anyone enforces, and JDBC tools ask about each table they show: an empty
-/// answer is the true one, an error would be shown to the user.
+/// Iceberg tables have no enforced primary keys, and JDBC tools request the keys of each table they show: an empty
+/// result is correct, while an error would be shown to the user.
 pub(crate) static PRIMARY_KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("catalog_name", DataType::Utf8, true),
@@ -57,7 +57,7 @@ pub(crate) static PRIMARY_KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Imported keys, exported keys and cross references: the same columns for all three, and no rows, as above.
+/// Imported keys, exported keys and cross references: all three have the same columns, and no rows for the same reason.
 pub(crate) static FOREIGN_KEYS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("pk_catalog_name", DataType::Utf8, true),

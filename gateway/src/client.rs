@@ -1,8 +1,8 @@
-//! Our own end of the wire: what the prompt, jobs and experiments use to ask a front door.
+//! The client of the front door, used by the prompt, jobs and experiments.
 //!
-//! It adds to arrow-flight's client what these need: an error keeps the server's kind and message, a commit tag goes
-//! with one statement and not with a connection, an update is told from a query, and an upload whose input fails is
-//! called off, so that the server does not take half of it for the whole.
+//! It extends arrow-flight's client: an error keeps the server's kind and message, a commit tag belongs to one
+//! statement and not to a connection, an update is distinguished from a query, and an upload whose input fails is
+//! aborted, so that the server does not take a part of it for the whole.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,21 +37,21 @@ use crate::status::with_sources;
 use crate::ticket::Ticket;
 use crate::{headers, ingest};
 
-/// A statement may run for hours, but a server that does not even accept a connection is not there.
+/// A statement may run for hours, but a server that does not accept a connection in this time is unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to a front door. Clones share it, and calls on clones run side by side.
+/// A connection to a front door. Clones share it, and calls on clones run concurrently.
 #[derive(Debug, Clone)]
 pub struct Client {
     flight: FlightServiceClient<Channel>,
 }
 
-/// What a statement gave.
+/// The result of a statement.
 #[derive(Debug)]
 pub enum Answer {
     /// The statement was a query: its rows.
     Rows(Rows),
-    /// The statement changed something: the number of rows it wrote, 0 for DDL.
+    /// The statement was an update: the number of rows it wrote, 0 for DDL.
     Updated(u64),
 }
 
@@ -62,10 +62,10 @@ pub struct Rows {
 }
 
 impl Client {
-    /// Connects to `address`: `host:port`, or that with `http://` or `grpc://` before it.
+    /// Connects to `address`: `host:port`, optionally with the prefix `http://` or `grpc://`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when nobody answers there within ten seconds.
+    /// [`ErrorKind::Unavailable`] if no server answers within ten seconds.
     pub async fn connect(address: &str) -> Result<Self> {
         let channel = endpoint(address)?.connect().await.map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("cannot connect to {address}: {}", with_sources(&e)))
@@ -76,16 +76,16 @@ impl Client {
         Ok(Self { flight })
     }
 
-    /// Runs a statement for its rows. Of an update this is one row: the count of rows written.
+    /// Runs a statement and returns its rows. An update returns one row: the number of rows written.
     pub async fn query(&self, sql: &str) -> Result<Rows> {
         let info = self.info(query_command(sql), None).await?;
         self.fetch(info).await
     }
 
-    /// Runs any one statement, and says whether it was a query or an update.
+    /// Runs a statement, and returns whether it was a query or an update.
     pub async fn execute(&self, sql: &str, tag: Option<&CommitTag>) -> Result<Answer> {
         let info = self.info(query_command(sql), tag).await?;
-        // Only the answer to an update has this, and there it is the ticket.
+        // Only the response to an update has app metadata: its ticket.
         if let Ok(Ticket::Updated { rows }) = Ticket::decode(&info.app_metadata) {
             return Ok(Answer::Updated(rows));
         }
@@ -102,7 +102,8 @@ impl Client {
     /// Writes `input` into a table in one commit, and returns the number of rows written.
     ///
     /// # Errors
-    /// When `input` yields an error it is returned, and nothing is committed; nor when this future is dropped early.
+    /// If `input` yields an error, that error is returned. Nothing is committed then, nor if this future is dropped
+    /// early.
     pub async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
         let command = CommandStatementIngest {
             table_definition_options: Some(ingest::options(target.mode)),
@@ -116,8 +117,8 @@ impl Client {
             .with_flight_descriptor(Some(descriptor(&command)))
             .build(input.map_err(|e| FlightError::ExternalError(Box::new(Error::from(e)))));
 
-        // A request that ends is complete, and the server would commit what it got. So when the input fails the request
-        // stays open until the call is dropped, which resets it.
+        // A request that ends is complete, and the server would commit what it received. So if the input fails, the
+        // request stays open until the call is dropped, which resets it.
         let (failed, failure) = oneshot::channel();
         let mut failed = Some(failed);
         let messages = stream::poll_fn(move |context| {
@@ -128,7 +129,7 @@ impl Client {
                 Some(Ok(message)) => Poll::Ready(Some(message)),
                 Some(Err(error)) => {
                     if let Some(failed) = failed.take() {
-                        // If nobody listens, the call is over already.
+                        // If the receiver is gone, the call has ended already.
                         let _ = failed.send(Error::from(error));
                     }
                     Poll::Pending
@@ -172,9 +173,9 @@ impl Client {
 
     async fn fetch(&self, info: FlightInfo) -> Result<Rows> {
         let [endpoint] = info.endpoint.as_slice() else {
-            return Err(not_bergmill("an answer must have one endpoint"));
+            return Err(not_bergmill("a result must have one endpoint"));
         };
-        let ticket = endpoint.ticket.clone().ok_or_else(|| not_bergmill("an answer must have a ticket"))?;
+        let ticket = endpoint.ticket.clone().ok_or_else(|| not_bergmill("a result must have a ticket"))?;
         let schema = Arc::new(info.try_decode_schema()?);
         let data = self.flight.clone().do_get(ticket).await?.into_inner();
         let batches = FlightRecordBatchStream::new_from_flight_data(data.map_err(FlightError::from));
@@ -219,7 +220,7 @@ impl std::fmt::Debug for Rows {
 fn endpoint(address: &str) -> Result<Endpoint> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("grpc", address));
     if !matches!(scheme, "http" | "grpc" | "grpc+tcp") {
-        let message = format!("cannot connect to {address}: only http:// and grpc:// are known");
+        let message = format!("cannot connect to {address}: only http:// and grpc:// are supported");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|e| {
@@ -256,10 +257,10 @@ fn texts(batch: &RecordBatch, column: usize) -> Result<&StringArray> {
 }
 
 fn not_tables() -> Error {
-    not_bergmill("the list of tables has other columns or kinds than this client knows")
+    not_bergmill("the list of tables has unknown columns or kinds")
 }
 
-/// The other side speaks Flight, but not as our server does: another product, or another version.
+/// The server supports Flight, but differs from ours: another product, or another version.
 fn not_bergmill(message: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("unexpected answer of the server: {message}"))
+    Error::new(ErrorKind::Internal, format!("unexpected response of the server: {message}"))
 }

@@ -1,4 +1,4 @@
-//! The front door's error: a small kind that decides the gRPC code, and a message for the person who asked.
+//! The front door's error: a small kind that decides the gRPC code, and a message for the user.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What the caller can do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The statement or its values are wrong: mend and send again.
+    /// The statement or its values are wrong: fix it and send it again.
     InvalidInput,
-    /// A table, namespace or column is not there.
+    /// A table, namespace or column does not exist.
     NotFound,
-    /// Something of that name is there already.
+    /// Something of that name already exists.
     AlreadyExists,
-    /// Another writer changed the same files: run the statement again.
+    /// A concurrent commit changed the same files: run the statement again.
     Conflict,
-    /// The cluster cannot take it now: try later.
+    /// The cluster is not available: try again later.
     Unavailable,
-    /// It cannot be found out whether the change happened: look before it is sent again, or send it with a commit tag.
+    /// The commit state is unknown: check it before sending the statement again, or send it with a commit tag.
     OutcomeUnknown,
     /// The statement was cancelled.
     Cancelled,
-    /// The protocol has it, this server does not.
+    /// The protocol supports it, this server does not.
     Unsupported,
     /// A file of a table is missing or damaged: restore it, or roll the table back.
     Corrupt,
-    /// Our fault.
+    /// A bug of ours.
     Internal,
 }
 
-/// An error with its kind and the whole message, causes included.
+/// An error with its kind and the complete message, including causes.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
@@ -40,12 +40,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind` that says `message`.
+    /// Creates an error of `kind` with `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
-    /// The error of ours that `error` wraps.
+    /// Finds the [`Error`] that `error` wraps, if any.
     pub fn find(error: &DataFusionError) -> Option<&Error> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(current) = cause {
@@ -57,7 +57,7 @@ impl Error {
         None
     }
 
-    /// What the caller can do.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

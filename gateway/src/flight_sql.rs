@@ -1,13 +1,13 @@
 //! The Flight SQL service: each call of the protocol as calls of the [`Backend`].
 //!
-//! - A query is planned by GetFlightInfo, which answers with a ticket, and run by DoGet, which streams its rows as the
-//!   client reads them. A client that goes away drops the stream, and with it the query.
-//! - An update is run exactly once: by DoPut, or, as many drivers send every statement as if it were a query, by
-//!   GetFlightInfo. Its ticket then only holds the number of rows, and fetching it gives one row `count`.
-//! - A prepared statement's handle is its SQL. It is planned anew when it is executed, because the tables may have
+//! - A query is planned by GetFlightInfo, which returns a ticket, and run by DoGet, which streams its rows as the
+//!   client reads them. A client that disconnects drops the stream, and with it the query.
+//! - An update is run exactly once: by DoPut or, since many drivers send every statement as if it were a query, by
+//!   GetFlightInfo. The ticket then only holds the number of rows, and fetching it returns one row `count`.
+//! - A prepared statement's handle is its SQL. It is planned again when it is executed, because the tables may have
 //!   changed since. Parameters cannot be bound yet.
 //!
-//! Everybody is let in: there is no login yet.
+//! All clients are admitted: there is no login yet.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -51,7 +51,7 @@ use crate::type_info::TYPE_INFO;
 use crate::upload::{UploadEnd, WatchUploads};
 use crate::{headers, ingest, wire};
 
-/// Ours unless a method of the protocol's trait asks for a status.
+/// Our error, unless a method of the protocol's trait requires a status.
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Arrow Flight SQL over a [`Backend`].
@@ -72,7 +72,7 @@ impl FlightSql {
         Self { backend }
     }
 
-    /// The service as tonic wants it, with message limits set; [`serve`](crate::serve) also sets up a server for it.
+    /// The service for tonic, with message limits set; [`serve`](crate::serve) also sets up a server for it.
     pub fn into_service(
         self,
     ) -> impl Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send>
@@ -86,7 +86,7 @@ impl FlightSql {
         WatchUploads(service)
     }
 
-    /// Plans `statement`, runs it if it is an update, and says how to fetch the answer.
+    /// Plans `statement`, runs it if it is an update, and returns how to fetch the result.
     async fn info(&self, statement: Statement, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>> {
         let (ticket, schema) = match self.backend.prepare(&statement).await? {
             Prepared::Query(schema) => {
@@ -102,8 +102,9 @@ impl FlightSql {
         let command = TicketStatementQuery { statement_handle: encoded.clone().into() };
         let mut info = flight_info(&schema, command.as_any().encode_to_vec(), descriptor)?;
         if let Ticket::Updated { rows } = ticket {
-            // Our client reads the count here and saves a call. ADBC hands `total_records` on as the number of rows
-            // affected (Python's `rowcount`), which for an update is this number and not the one row of the answer.
+            // Our client reads the count here and saves a call. ADBC passes `total_records` on as the number of
+            // affected rows (Python's `rowcount`), which for an update is this number and not the one row of the
+            // result.
             info.app_metadata = encoded.into();
             info.total_records = count(rows);
         }
@@ -132,8 +133,8 @@ type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Statu
 impl FlightSqlService for FlightSql {
     type FlightService = Self;
 
-    /// Drivers that were given a user shake hands first, and give up when the answer has no token for their further
-    /// calls. There is no login: whoever asks is let in, and the token says what it is worth. Nothing looks at it.
+    /// Drivers with a configured user start with a handshake, and give up if the response has no token for later calls.
+    /// There is no login: all clients are admitted, and the token `anonymous` is never checked.
     async fn do_handshake(
         &self,
         _request: Request<Streaming<HandshakeRequest>>,
@@ -203,7 +204,7 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statement = statement(command.query, command.transaction_id, request.metadata())?;
-        // JDBC takes a statement without a schema for an update, and then sends it by DoPut.
+        // JDBC treats a statement without a schema as an update, and sends it by DoPut.
         let dataset_schema = match self.backend.prepare(&statement).await? {
             Prepared::Query(schema) => wire::encode_schema(&wire::schema(&schema))?,
             Prepared::Update => Bytes::new(),
@@ -258,7 +259,7 @@ impl FlightSqlService for FlightSql {
         command: ActionClosePreparedStatementRequest,
         _request: Request<Action>,
     ) -> Result<(), Status> {
-        // Nothing is held for a handle; a wrong one still deserves to be told.
+        // A handle holds no resources, but an invalid one is still an error.
         Handle::decode(&command.prepared_statement_handle)?;
         Ok(())
     }
@@ -425,7 +426,7 @@ impl FlightSqlService for FlightSql {
         Ok(no_rows(&FOREIGN_KEYS))
     }
 
-    // What the protocol has and this server does not: said in words that a person can act on
+    // Parts of the protocol that this server does not support, with errors that users can act on
 
     async fn get_flight_info_substrait_plan(
         &self,
@@ -522,11 +523,11 @@ impl FlightSqlService for FlightSql {
         Err(invalid(error.to_string()).into())
     }
 
-    /// Required by the trait and never called: what there is to say stands in `sql_info`.
+    /// Required by the trait and never called: the entries are in `sql_info`.
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}
 }
 
-/// The answer to an update that was sent as a query.
+/// Schema of the result of an update that was sent as a query.
 static COUNT: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("count", DataType::Int64, false)])));
 
@@ -537,7 +538,7 @@ fn statement(sql: String, transaction: Option<Bytes>, metadata: &MetadataMap) ->
     Ok(Statement { sql, tag: headers::decode(metadata)? })
 }
 
-/// Parameters come as batches after the command, so none are bound when there is no schema or it has no columns.
+/// Parameters follow the command as batches: without a schema, or with one without columns, none are bound.
 async fn refuse_parameters(mut input: PeekableFlightDataStream) -> Result<()> {
     let first = input.peek().await.cloned().transpose()?;
     let Some(first) = first.filter(|data| !data.data_header.is_empty()) else {
@@ -550,7 +551,7 @@ async fn refuse_parameters(mut input: PeekableFlightDataStream) -> Result<()> {
     Err(unsupported("parameters cannot be bound to a statement yet: write the values into the SQL"))
 }
 
-/// The answer to GetFlightInfo: one endpoint without an address, which means "fetch it where you asked".
+/// The response to GetFlightInfo: one endpoint without an address, which means "fetch from the same server".
 fn flight_info(schema: &Schema, ticket: Vec<u8>, descriptor: FlightDescriptor) -> Result<FlightInfo> {
     let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket));
     Ok(FlightInfo::new().try_with_schema(schema)?.with_endpoint(endpoint).with_descriptor(descriptor))
@@ -569,17 +570,17 @@ fn no_rows(schema: &SchemaRef) -> Response<DoGetStream> {
     wire::rows(Arc::clone(schema), stream::empty())
 }
 
-/// The protocol counts in `i64`; no table has more rows than that.
+/// The protocol counts rows in `i64`.
 fn count(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 fn no_transactions() -> Error {
-    unsupported("there are no transactions: every statement commits by itself")
+    unsupported("transactions are not supported: every statement commits on its own")
 }
 
 fn no_substrait() -> Status {
-    unsupported("substrait plans are not taken, only SQL").into()
+    unsupported("Substrait plans are not supported: send SQL").into()
 }
 
 fn unsupported(message: impl Into<String>) -> Error {

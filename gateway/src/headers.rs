@@ -1,11 +1,11 @@
-//! How a [`CommitTag`] travels: as gRPC metadata, which every Flight client can set, whatever its language.
+//! Encodes a [`CommitTag`] as gRPC metadata, which every Flight client can set, in any language.
 //!
 //! | header | value |
 //! |---|---|
 //! | `bergmill-commit-key` | the commit key |
 //! | `bergmill-summary-<name>` | the value of the summary entry `<name>` |
 //!
-//! Header values are printable ASCII, summary values may be anything, so `%` and all else outside printable ASCII is
+//! Header values are printable ASCII and summary values are any text, so `%` and everything outside printable ASCII is
 //! percent-encoded. Header names are lower case, so summary names must be too.
 
 use std::collections::BTreeMap;
@@ -19,16 +19,17 @@ use crate::error::{Error, ErrorKind, Result};
 /// The header that holds the commit key.
 pub const COMMIT_KEY: &str = "bergmill-commit-key";
 
-/// What the name of a header holding a summary entry starts with.
+/// Prefix of the name of a header that holds a summary entry.
 pub const SUMMARY_PREFIX: &str = "bergmill-summary-";
 
-/// Besides what HTTP forbids, `%` because it starts an escape; leading and trailing spaces could be trimmed on the way.
+/// Besides characters that HTTP forbids: `%` because it starts an escape, and spaces because leading and trailing ones
+/// could be trimmed on the way.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 
 /// Writes `tag` into the metadata of a call.
 ///
 /// # Errors
-/// When the key is empty or a summary entry's name cannot be part of a header name.
+/// If the key is empty, or the name of a summary entry cannot be part of a header name.
 pub fn encode(tag: &CommitTag, metadata: &mut MetadataMap) -> Result<()> {
     if tag.key.is_empty() {
         return Err(invalid("a commit key must not be empty".to_owned()));
@@ -36,20 +37,20 @@ pub fn encode(tag: &CommitTag, metadata: &mut MetadataMap) -> Result<()> {
     metadata.insert(COMMIT_KEY, value(&tag.key)?);
     for (name, text) in &tag.summary {
         let header = format!("{SUMMARY_PREFIX}{name}");
-        // `-bin` marks a binary header to gRPC, and upper case would silently come out as lower case.
+        // gRPC treats a `-bin` header as binary, and upper case would silently become lower case.
         let fits = !name.is_empty() && !name.ends_with("-bin") && !name.contains(char::is_uppercase);
         let key = MetadataKey::<Ascii>::from_bytes(header.as_bytes()).ok().filter(|_| fits).ok_or_else(|| {
-            invalid(format!("summary name {name:?} cannot travel: use lower case letters, digits, '-', '_' and '.'"))
+            invalid(format!("summary name {name:?} cannot be sent: use lower case letters, digits, '-', '_' and '.'"))
         })?;
         metadata.insert(key, value(text)?);
     }
     Ok(())
 }
 
-/// Reads the tag out of the metadata of a call, if the client sent one.
+/// Reads the tag from the metadata of a call, if the client sent one.
 ///
 /// # Errors
-/// When a value is not what [`encode`] could have written, or there are summary entries without a commit key.
+/// If a value cannot be the output of [`encode`], or there are summary entries without a commit key.
 pub fn decode(metadata: &MetadataMap) -> Result<Option<CommitTag>> {
     let mut key = None;
     let mut summary = BTreeMap::new();
@@ -65,13 +66,13 @@ pub fn decode(metadata: &MetadataMap) -> Result<Option<CommitTag>> {
         Some(key) if key.is_empty() => Err(invalid(format!("header {COMMIT_KEY} is empty"))),
         Some(key) => Ok(Some(CommitTag { key, summary })),
         None if summary.is_empty() => Ok(None),
-        None => Err(invalid(format!("{SUMMARY_PREFIX}* headers need a {COMMIT_KEY} header beside them"))),
+        None => Err(invalid(format!("{SUMMARY_PREFIX}* headers need a {COMMIT_KEY} header"))),
     }
 }
 
 fn value(text: &str) -> Result<MetadataValue<Ascii>> {
     let escaped = utf8_percent_encode(text, ESCAPED).to_string();
-    // Cannot happen, as escaping leaves printable ASCII only; still no reason to panic over a header.
+    // Cannot happen, since escaping leaves only printable ASCII, but is no reason to panic.
     escaped.parse().map_err(|_| invalid(format!("{text:?} cannot be sent as a header")))
 }
 
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_comes_back_as_it_went() {
+    fn tags_round_trip() {
         for tag in [
             tag("sales/2026-08-01", &[]),
             tag(" key with spaces ", &[("pipeline.step", "reviews"), ("hash", "100% ÄÖ\n\t€")]),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_travel_is_refused() {
+    fn tags_that_cannot_be_sent_are_refused() {
         for tag in [tag("", &[]), tag("k", &[("", "x")]), tag("k", &[("Upper", "x")]), tag("k", &[("a b", "x")])] {
             let error = encode(&tag, &mut MetadataMap::new()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{tag:?}");
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_make_no_tag_are_refused() {
+    fn headers_without_a_valid_tag_are_refused() {
         for (header, value) in
             [("bergmill-summary-step", "x"), ("bergmill-commit-key", ""), ("bergmill-commit-key", "%ff")]
         {

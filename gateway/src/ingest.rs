@@ -1,8 +1,8 @@
-//! Bulk ingest: what the command says about the table, and the upload as a stream of batches for the backend.
+//! Bulk ingest: the target of the command, and the upload as a stream of batches for the backend.
 //!
-//! Batches are decoded one at a time as the backend asks for them, so HTTP/2 flow control holds the client back while
-//! the backend writes. An upload that breaks off ends the stream with an error, never as if it were complete: the
-//! backend must not commit then.
+//! Batches are decoded one at a time as the backend polls for them, so HTTP/2 flow control holds the client back while
+//! the backend writes. An aborted upload ends the stream with an error, never as if it were complete, so that the
+//! backend does not commit.
 
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ use crate::backend::{CommitTag, IngestMode, IngestTarget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::upload::UploadEnd;
 
-/// Where the command wants its rows. `catalog` is the only catalog there is.
+/// The target of the command. `catalog` is the only catalog.
 pub(crate) fn target(command: CommandStatementIngest, catalog: &str, tag: Option<CommitTag>) -> Result<IngestTarget> {
     if command.temporary {
-        return Err(unsupported("there are no temporary tables"));
+        return Err(unsupported("temporary tables are not supported"));
     }
     if command.transaction_id.is_some_and(|id| !id.is_empty()) {
-        return Err(unsupported("there are no transactions: every statement commits by itself"));
+        return Err(unsupported("transactions are not supported: every statement commits on its own"));
     }
     if let Some(name) = command.catalog.filter(|name| !name.is_empty() && name != catalog) {
-        return Err(Error::new(ErrorKind::NotFound, format!("there is no catalog {name:?}, only {catalog:?}")));
+        return Err(Error::new(ErrorKind::NotFound, format!("catalog {name:?} not found; there is {catalog:?}")));
     }
     if command.table.is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "the ingest names no table"));
@@ -47,17 +47,17 @@ fn mode(options: TableDefinitionOptions) -> Result<IngestMode> {
         (Missing::Fail, Exists::Append) => Ok(IngestMode::Append),
         (Missing::Create, Exists::Append) => Ok(IngestMode::CreateAppend),
         (Missing::Create, Exists::Replace) => Ok(IngestMode::Replace),
-        // The protocol forbids to leave one open; some clients send no options for "append".
+        // The protocol requires both options, but some clients send none for "append".
         (Missing::Unspecified, Exists::Unspecified) => Ok(IngestMode::Append),
         (missing, exists) => Err(unsupported(&format!(
-            "ingest options {} with {} make no mode of create, append, create_append or replace",
+            "ingest options {} with {} match none of the modes create, append, create_append and replace",
             missing.as_str_name(),
             exists.as_str_name()
         ))),
     }
 }
 
-/// The options that say `mode`; the other direction of [`target`], for our client.
+/// The options for `mode`, the reverse of [`target`], for our client.
 pub(crate) fn options(mode: IngestMode) -> TableDefinitionOptions {
     let (missing, exists) = match mode {
         IngestMode::Create => (TableNotExistOption::Create, TableExistsOption::Fail),
@@ -82,11 +82,11 @@ pub(crate) async fn input(upload: PeekableFlightDataStream, end: UploadEnd) -> R
             DecodedPayload::None => Ok(None),
             DecodedPayload::Schema(again) if again == expected => Ok(None),
             DecodedPayload::Schema(_) => {
-                Err(Error::new(ErrorKind::InvalidInput, "the schema changes in the middle of the upload"))
+                Err(Error::new(ErrorKind::InvalidInput, "the schema changes during the upload"))
             }
         })
     });
-    // Only now, with all of it read, can be said whether this was all.
+    // Only after everything is read is it known whether the upload was complete.
     let end = stream::once(async move { end.check() }).try_filter_map(|()| future::ready(Ok(None)));
     let batches = batches.chain(end).map_err(DataFusionError::from);
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_come_back_as_they_went() {
+    fn modes_round_trip() {
         for mode in [IngestMode::Create, IngestMode::Append, IngestMode::CreateAppend, IngestMode::Replace] {
             assert_eq!(target(command(Some(options(mode))), "c", None).unwrap().mode, mode);
         }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ingest_cannot_do_is_said() {
+    fn unsupported_ingests_are_refused() {
         let odd = TableDefinitionOptions {
             if_not_exist: TableNotExistOption::Fail as i32,
             if_exists: TableExistsOption::Fail as i32,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_are_no_names() {
+    fn empty_names_count_as_missing() {
         let command =
             CommandStatementIngest { catalog: Some(String::new()), schema: Some(String::new()), ..command(None) };
         assert_eq!(target(command, "c", None).unwrap().namespace, None);

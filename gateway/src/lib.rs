@@ -1,9 +1,9 @@
 //! The front door: Arrow Flight SQL over a [`Backend`].
 //!
-//! It speaks the protocol and nothing else. [`serve`] runs it on a listener, [`FlightSql`] is the service itself for a
-//! process that builds its own server, and [`Client`] is the other end for our own prompt, jobs and experiments.
-//! Nothing is kept between calls: a ticket or a prepared statement's handle carries all that it stands for, so a client
-//! that forgets to close costs nothing and a restarted server still knows yesterday's handles.
+//! It implements the protocol and nothing else. [`serve`] runs it on a listener, [`FlightSql`] is the service itself
+//! for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and experiments. The
+//! server keeps no state between calls: tickets and handles of prepared statements are self-contained, so a client that
+//! does not close them costs nothing, and a restarted server accepts handles from before.
 
 mod backend;
 mod catalog_calls;

@@ -1,4 +1,4 @@
-//! Runs the front door on a listener until it is told to stop.
+//! Runs the front door on a listener until shutdown.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight_sql::FlightSql;
 
-/// The largest message either side takes. Results are cut to about 2 MiB before they are sent, but one row can be
-/// larger than that, and ingesting clients choose their own batch size.
+/// The largest message that either side accepts. Results are split into about 2 MiB before they are sent, but one row
+/// can be larger than that, and ingesting clients choose their own batch size.
 pub const MESSAGE_LIMIT_BYTES: usize = 128 << 20;
 
-/// HTTP/2 flow control starts at 64 KiB, which is less than one batch and makes every batch wait for the other side.
+/// The default window of HTTP/2 flow control is 64 KiB, less than one batch, so that every batch waits for the other
+/// side.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 
@@ -23,16 +24,16 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves Flight SQL on `listener` until `shutdown` completes and the calls under way have ended.
+/// Serves Flight SQL on `listener` until `shutdown` completes and the running calls have ended.
 ///
-/// A client that reads slowly can make those last calls long, so a process that must end by a given time puts its own
-/// limit round this future.
+/// A client that reads slowly can prolong those calls, so a process that must end by a given time needs its own timeout
+/// around this future.
 pub async fn serve(
     listener: TcpListener,
     backend: Arc<dyn Backend>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    // Small answers must not wait for Nagle's algorithm: that alone would cost 40 ms a call.
+    // Small responses must not wait for Nagle's algorithm, which would cost 40 ms per call.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -1,7 +1,7 @@
-//! What the server says about itself (GetSqlInfo). Drivers decide by it: ADBC whether to begin transactions, JDBC tools
-//! how to quote names and which words to colour.
+//! The capabilities of the server (GetSqlInfo). Drivers depend on them: ADBC on whether to begin transactions, JDBC
+//! tools on how to quote names and which words to highlight.
 //!
-//! Only facts are listed. A client takes a missing entry for unknown, so nothing needs to be guessed.
+//! Only facts are listed. A client treats a missing entry as unknown, so nothing needs to be guessed.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ const KEYWORDS: [&str; 16] = [
     "UNNEST",
 ];
 
-/// All entries; a call takes those that it names.
+/// All entries; a call requests some of them.
 pub(crate) static SQL_INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
     let mut info = SqlInfoDataBuilder::new();
 
@@ -43,7 +43,7 @@ pub(crate) static SQL_INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
-    // There is no cancel action to send: closing the call or the connection cancels.
+    // There is no cancel action: closing the call or the connection cancels.
     info.append(SqlInfo::FlightSqlServerCancel, false);
     info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
@@ -100,11 +100,11 @@ pub(crate) static SQL_INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
     info.append(SqlInfo::SqlSavepointsSupported, false);
     info.append(SqlInfo::SqlTransactionsSupported, false);
 
-    // Constants and a builder made for them: a failure here is a mistake in the lines above, which any test finds.
+    // The entries are constants: a failure here is a mistake in the lines above, which any test finds.
     info.build().expect("the entries above have the types that the builder knows")
 });
 
-/// A bit mask from the numbers of its bits.
+/// A bit mask with the given bits set.
 fn bits<const N: usize>(bits: [i32; N]) -> i32 {
     bits.iter().fold(0, |mask, bit| mask | (1 << bit))
 }

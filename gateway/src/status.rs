@@ -1,8 +1,7 @@
-//! The one place where errors cross the protocol: ours to a gRPC status and back, and those that come out of a stream
-//! of batches.
+//! Converts errors at the protocol: ours to a gRPC status and back, and those from a stream of batches.
 //!
-//! A status keeps the kind (as its code) and the whole message. Codes that we never send but other software on the way
-//! may (a proxy, the transport itself) are read as the kind with the same remedy.
+//! A status keeps the kind (as its code) and the whole message. Codes that we never send, but a proxy or the transport
+//! may, are read as the kind with the same remedy.
 
 use std::error::Error as StdError;
 
@@ -13,15 +12,15 @@ use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorKind};
 
-/// The message travels in a header, escaped. A header block over 8 KiB makes grpc-java (so JDBC) report a protocol
-/// error in place of ours, and 16 KiB does the same to tonic: better the first part of the message than none.
+/// The message is sent in a header, escaped. A header block over 8 KiB makes grpc-java (and so JDBC) report a protocol
+/// error instead of ours, and one over 16 KiB does the same to tonic: a truncated message is better than none.
 const MESSAGE_BYTES: usize = 7 << 10;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         if error.kind() == ErrorKind::Internal {
-            tracing::error!(error = message, "a call failed by our fault");
+            tracing::error!(error = message, "a call failed with an internal error");
         } else {
             tracing::debug!(kind = ?error.kind(), error = message, "a call failed");
         }
@@ -32,7 +31,7 @@ impl From<Error> for Status {
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
         let kind = kind(status.code());
-        // A status made by the transport says "transport error" and keeps the reason as its source.
+        // A status of the transport says "transport error" and has the reason as its source.
         let message = match status.source() {
             Some(source) if status.message().is_empty() => with_sources(source),
             Some(source) => format!("{}: {}", status.message(), with_sources(source)),
@@ -52,7 +51,7 @@ impl From<FlightError> for Error {
                 Ok(error) => *error,
                 Err(error) => Error::new(ErrorKind::Internal, with_sources(error.as_ref())),
             },
-            // The other side sent what is not Flight, or not Arrow.
+            // The other side sent invalid Flight or Arrow data.
             other => Error::new(ErrorKind::InvalidInput, other.to_string()),
         }
     }
@@ -65,27 +64,27 @@ impl From<ArrowError> for Error {
     }
 }
 
-/// A [`Backend`](crate::Backend) that wraps its own [`Error`] as [`DataFusionError::External`] gets it back here with
-/// its kind; the other variants tell the kind as well as they can.
+/// An [`Error`] that a [`Backend`](crate::Backend) wrapped as [`DataFusionError::External`] keeps its kind; the kind of
+/// other variants is derived as well as possible.
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         if let Some(own) = Error::find(&error) {
             return own.clone();
         }
         let kind = datafusion_kind(&error);
-        // No back trace for whoever asked.
+        // Clients get no backtrace.
         Error::new(kind, error.strip_backtrace())
     }
 }
 
-/// For a backend, or a client's input, that hands batches over as DataFusion's stream.
+/// For the streams of a backend or a client's input, whose errors are DataFusion's.
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         DataFusionError::External(Box::new(error))
     }
 }
 
-/// The gRPC code that says `kind`.
+/// The gRPC code for `kind`.
 fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::InvalidInput => Code::InvalidArgument,
@@ -93,9 +92,9 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::Conflict => Code::Aborted,
         ErrorKind::Unavailable => Code::Unavailable,
-        // Drivers and proxies send a call again by themselves when they read UNAVAILABLE, and some do for
-        // DEADLINE_EXCEEDED, ABORTED and RESOURCE_EXHAUSTED: rows would be written twice. None does for UNKNOWN, which
-        // says no more than is known; DATA_LOSS would say that a table is damaged.
+        // Drivers and proxies retry on UNAVAILABLE, and some on DEADLINE_EXCEEDED, ABORTED and RESOURCE_EXHAUSTED: rows
+        // would be written twice. None retries on UNKNOWN, which claims no more than is known; DATA_LOSS would mean
+        // that a table is damaged.
         ErrorKind::OutcomeUnknown => Code::Unknown,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Unsupported => Code::Unimplemented,
@@ -104,7 +103,7 @@ fn code(kind: ErrorKind) -> Code {
     }
 }
 
-/// The kind that `code` says.
+/// The kind for `code`.
 fn kind(code: Code) -> ErrorKind {
     match code {
         Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::InvalidInput,
@@ -112,7 +111,7 @@ fn kind(code: Code) -> ErrorKind {
         Code::NotFound => ErrorKind::NotFound,
         Code::AlreadyExists => ErrorKind::AlreadyExists,
         Code::Aborted => ErrorKind::Conflict,
-        // Whoever sends it on the way does not know either.
+        // Other software on the way that sends it does not know the outcome either.
         Code::Unknown => ErrorKind::OutcomeUnknown,
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => ErrorKind::Unavailable,
         Code::Cancelled => ErrorKind::Cancelled,
@@ -140,7 +139,7 @@ fn datafusion_kind(error: &DataFusionError) -> ErrorKind {
     }
 }
 
-/// Arrow's kernels complain about values (a cast, a division), and those came from the statement or its tables.
+/// Arrow's kernels fail on values (a cast, a division), which come from the statement or its tables.
 fn arrow_kind(error: &ArrowError) -> ErrorKind {
     match error {
         ArrowError::CastError(_)
@@ -154,10 +153,10 @@ fn arrow_kind(error: &ArrowError) -> ErrorKind {
     }
 }
 
-/// `message`, cut where it would not fit into a header once escaped.
+/// Truncates `message` to fit into a header once escaped.
 fn fitted(mut message: String) -> String {
     const NOTE: &str = " ... (the rest is cut)";
-    // gRPC only asks for '%' and what is not printable to be escaped, as three bytes each; tonic escapes these too.
+    // gRPC requires only '%' and non-printable bytes to be escaped, as three bytes each; tonic escapes these too.
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '#' | '%' | '<' | '>' | '`' | '?' | '{' | '}');
     let escaped_len = |c: char| if plain(c) { 1 } else { 3 * c.len_utf8() };
     let mut room = MESSAGE_BYTES - 3 * NOTE.len();
@@ -174,7 +173,7 @@ fn fitted(mut message: String) -> String {
     message
 }
 
-/// An error and its causes on one line, leaving out causes that the text before already ends with.
+/// An error and its causes on one line, without causes that the preceding text already ends with.
 pub(crate) fn with_sources(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_others_are_read_by_their_remedy() {
+    fn foreign_codes_map_to_the_kind_with_the_same_remedy() {
         for (code, kind) in [
             (Code::DeadlineExceeded, ErrorKind::Unavailable),
             (Code::ResourceExhausted, ErrorKind::Unavailable),
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn datafusion_errors_get_the_kind_they_tell() {
+    fn datafusion_errors_get_a_matching_kind() {
         for (error, kind) in [
             (DataFusionError::Plan("x".into()), ErrorKind::InvalidInput),
             (DataFusionError::Plan("x".into()).context("y"), ErrorKind::InvalidInput),

@@ -1,26 +1,26 @@
-//! What a ticket or a prepared statement's handle stands for, and how it travels.
+//! Contents and encoding of tickets and of prepared statements' handles.
 //!
-//! Both are opaque bytes to a client, and both carry everything the server needs, so the server remembers nothing about
-//! them. A client could forge one, and would gain nothing: it names SQL that it could have sent as well.
+//! Both are opaque bytes to a client and hold everything the server needs, so the server keeps no state for them. A
+//! client gains nothing by forging one: it could send the same SQL directly.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a client brings back to fetch an answer.
+/// Sent by a client to fetch a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ticket {
     /// Run this query and stream its rows, in the schema that was announced with the ticket (as an IPC message).
     Query { sql: String, schema: Vec<u8> },
-    /// A statement that has been run already and wrote so many rows: fetching must not run it again.
+    /// A statement that has already run and wrote this number of rows: fetching must not run it again.
     Updated { rows: u64 },
 }
 
-/// What a client was given for a prepared statement.
+/// Identifies a prepared statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handle {
     pub sql: String,
 }
 
-/// The first byte says what follows; letters, so that a ticket in a log can be read.
+/// The first byte is the type. It is a letter, so that tickets are readable in logs.
 const QUERY: u8 = b'q';
 const UPDATED: u8 = b'u';
 const PREPARED: u8 = b'p';
@@ -29,7 +29,7 @@ impl Ticket {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Ticket::Query { sql, schema } => {
-                // Flight's messages, and so schemas, are far smaller than what this length can say.
+                // Flight messages, and so schemas, are far smaller than this length allows.
                 let schema_len = (schema.len() as u32).to_be_bytes();
                 tagged(QUERY, &[&schema_len, schema, sql.as_bytes()])
             }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tickets_and_handles_come_back_as_they_went() {
+    fn tickets_and_handles_round_trip() {
         for ticket in [
             Ticket::Query { sql: "SELECT 'Zürich'".into(), schema: vec![0, 255, 7] },
             Ticket::Query { sql: String::new(), schema: vec![] },

@@ -1,4 +1,4 @@
-//! The SQL types that columns can have, for clients that ask (GetXdbcTypeInfo): JDBC tools fill their type lists so.
+//! The SQL types of columns (GetXdbcTypeInfo), which JDBC tools use for their type lists.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode}
 
 use XdbcDataType::*;
 
-/// All types; a call takes those of the code that it names.
+/// All types; a call may request those of one code.
 pub(crate) static TYPE_INFO: LazyLock<XdbcTypeInfoData> = LazyLock::new(|| {
     let mut types = XdbcTypeInfoDataBuilder::new();
     types.append(plain("BOOLEAN", XdbcBit, 1));
@@ -26,7 +26,7 @@ pub(crate) static TYPE_INFO: LazyLock<XdbcTypeInfoData> = LazyLock::new(|| {
     types.append(XdbcTypeInfo { case_sensitive: true, ..quoted("VARCHAR", XdbcVarchar, i32::MAX, "'") });
     types.append(quoted("VARBINARY", XdbcVarbinary, i32::MAX, "X'"));
     types.append(XdbcTypeInfo {
-        // The protocol gives "date" the number of "year", and prost keeps one name for a number.
+        // In the protocol "date" has the number of "year", and prost keeps one name per number.
         datetime_subcode: Some(XdbcDatetimeSubcode::XdbcSubcodeYear),
         sql_data_type: XdbcDatetime,
         ..quoted("DATE", XdbcDate, 10, "DATE '")
@@ -41,7 +41,7 @@ pub(crate) static TYPE_INFO: LazyLock<XdbcTypeInfoData> = LazyLock::new(|| {
         sql_data_type: XdbcDatetime,
         ..quoted("TIMESTAMP", XdbcTimestamp, 26, "TIMESTAMP '")
     });
-    // Constants and a builder made for them: a failure here is a mistake in the lines above, which any test finds.
+    // The types are constants: a failure here is a mistake in the lines above, which any test finds.
     types.build().expect("the types above fit the builder's columns")
 });
 

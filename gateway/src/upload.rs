@@ -1,8 +1,8 @@
-//! Tells an upload that was broken off from one that ended.
+//! Distinguishes an aborted upload from a complete one.
 //!
 //! When a client cancels a call, tonic ends the request's stream as if the client had sent everything, and a server
-//! that commits what it got would commit half of the rows. The HTTP body underneath does know the difference, so it is
-//! watched here, below tonic, and what it saw travels with the request for `ingest` to read.
+//! that commits what it received would commit a part of the rows. The underlying HTTP body does report the difference,
+//! so it is watched here, below tonic, and the result is attached to the request for `ingest` to read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,23 +18,23 @@ use tonic::{Extensions, Status};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is known of a request's body. Shared by the body and whoever reads the request.
+/// How a request's body ended. Shared by the body and the reader of the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UploadEnd {
     broken: Arc<AtomicBool>,
 }
 
 impl UploadEnd {
-    /// What [`WatchUploads`] attached to the request.
+    /// The state that [`WatchUploads`] attached to the request.
     pub fn of(request: &Extensions) -> Result<Self> {
         let missing = || Error::new(ErrorKind::Internal, "the service was set up without watching uploads");
         request.get().cloned().ok_or_else(missing)
     }
 
-    /// To be called when the request's stream has ended.
+    /// Returns an error if the upload was aborted. Call it when the request's stream has ended.
     pub fn check(&self) -> Result<()> {
         if self.broken.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Cancelled, "the client broke the upload off"));
+            return Err(Error::new(ErrorKind::Cancelled, "the client aborted the upload"));
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! Rows and schemas as they go over the wire.
+//! Encodes rows and schemas.
 //!
-//! A query is planned twice, once to announce its schema and once to run it, and the two may differ in what does not
-//! matter to the rows: an optimizer learns that a column has no nulls, or chooses another layout for text. Clients such
-//! as ADBC refuse rows whose schema is not exactly the announced one, so rows are sent in the announced schema.
+//! A query is planned twice, once to announce its schema and once to run it, and the two schemas may differ in ways
+//! that do not change the rows: an optimizer infers that a column has no nulls, or chooses another string layout.
+//! Clients such as ADBC reject rows whose schema is not exactly the announced one, so rows are sent in the announced
+//! schema.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,16 +22,16 @@ use crate::error::Result;
 
 type FlightDataStream = Pin<Box<dyn Stream<Item = std::result::Result<FlightData, Status>> + Send>>;
 
-/// What the encoder makes of `schema`: it sends dictionaries as the values that they stand for.
+/// The schema that the encoder sends for `schema`: dictionaries become their value types.
 pub(crate) fn schema(schema: &SchemaRef) -> SchemaRef {
     let encoder = FlightDataEncoderBuilder::new().with_schema(Arc::clone(schema)).build(stream::empty());
     encoder.known_schema().unwrap_or_else(|| Arc::clone(schema))
 }
 
-/// Whether rows of schema `actual` can be sent as `announced` without a change of any value.
+/// Whether rows of schema `actual` can be sent as `announced` without changing any value.
 ///
-/// They cannot when a table was altered between planning and running, and then they are sent as they are: a client that
-/// insists on the announced schema says so itself.
+/// They cannot if a table was altered between planning and running. They are then sent unchanged: a client that insists
+/// on the announced schema reports the error.
 pub(crate) fn can_carry(announced: &SchemaRef, actual: &SchemaRef) -> bool {
     let actual = schema(actual);
     let same_width = announced.fields().len() == actual.fields().len();
@@ -38,12 +39,12 @@ pub(crate) fn can_carry(announced: &SchemaRef, actual: &SchemaRef) -> bool {
     same_width && pairs.all(|(a, b)| a.name() == b.name() && same_values(a.data_type(), b.data_type()))
 }
 
-/// Encodes batches as they come, in `schema`; nothing is read ahead of the client.
+/// Encodes batches as they arrive, in `schema`, without reading ahead of the client.
 pub(crate) fn rows(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
 ) -> Response<FlightDataStream> {
-    // Errors become a status here and not behind the encoder, so that kind and message stay.
+    // Errors become a status here and not behind the encoder, so that kind and message are kept.
     let batches = batches.map_err(|error| FlightError::from(Status::from(error)));
     let data = FlightDataEncoderBuilder::new().with_schema(schema).build(batches);
     Response::new(data.map_err(Status::from).boxed())
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_keeps_the_values_can_be_carried() {
+    fn only_schemas_with_the_same_values_can_be_carried() {
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let announced = one("a", DataType::Utf8, true);
         for (actual, expected) in [

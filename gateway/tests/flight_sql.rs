@@ -1,5 +1,5 @@
-//! The front door from outside: a real server on a real port in front of a small engine, asked by arrow-flight's client
-//! (as other people's programs do) and by our own.
+//! The front door from outside: a real server on a real port in front of a small engine, called by arrow-flight's
+//! client (as other programs do) and by our own.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -35,7 +35,7 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-/// A server under test, its engine, and what stops it.
+/// A server under test, its engine, and its stop signal.
 struct FrontDoor {
     address: String,
     engine: Arc<SmallEngine>,
@@ -144,7 +144,7 @@ async fn rows_come_in_the_schema_that_was_announced() {
     with_front_door(|door| async move {
         let mut flight = door.flight_sql().await;
         for sql in [
-            // Planned as nullable, and run by an optimizer that knows better.
+            // Planned as nullable, but the optimizer infers that it is not.
             "SELECT repeat('x', 3) AS text FROM generate_series(1, 3)",
             "SELECT arrow_cast(name, 'Dictionary(Int32, Utf8)') AS text FROM shop.people",
             "SELECT arrow_cast(name, 'Utf8View') AS text FROM shop.people",
@@ -192,7 +192,7 @@ async fn a_slow_reader_holds_the_query_back_and_leaving_cancels_it() {
 }
 
 #[tokio::test]
-async fn a_query_that_fails_half_way_says_why() {
+async fn a_query_that_fails_half_way_reports_the_error() {
     with_front_door(|door| async move {
         let sql = "SELECT 10 / (500000 - value) FROM generate_series(1, 1000000)";
         let error = door.client().await.query(sql).await.unwrap().try_collect::<Vec<_>>().await.unwrap_err();
@@ -203,7 +203,7 @@ async fn a_query_that_fails_half_way_says_why() {
 }
 
 #[tokio::test]
-async fn the_protocol_adds_little_to_a_small_question() {
+async fn the_protocol_adds_little_to_a_small_query() {
     with_front_door(|door| async move {
         let client = door.client().await;
         let mut times = Vec::new();
@@ -214,7 +214,7 @@ async fn the_protocol_adds_little_to_a_small_question() {
             assert_eq!(rows.len(), 1);
         }
         times.sort();
-        // Printed for whoever measures; the bound only catches a wait such as Nagle's 40 ms, on any machine.
+        // Printed for measurements; the bound only catches delays such as Nagle's 40 ms, on any machine.
         println!("SELECT 1: p50 {:?}, p90 {:?}", times[100], times[180]);
         assert!(times[100] < Duration::from_millis(30), "half of the calls took over {:?}", times[100]);
     })
@@ -234,7 +234,7 @@ async fn an_update_sent_as_a_query_runs_once() {
         assert!(matches!(inserted, Answer::Updated(2)), "{inserted:?}");
         assert_eq!(count(&client, "shop.items").await, 2);
 
-        // Fetching the answer, even twice, gives the count and changes nothing.
+        // Fetching the result, even twice, returns the count and changes nothing.
         let mut flight = door.flight_sql().await;
         let info = flight.execute(sql.into(), None).await.unwrap();
         assert_eq!(info.total_records, 2);
@@ -318,7 +318,7 @@ async fn a_prepared_update_runs_when_it_is_executed() {
         let mut flight = door.flight_sql().await;
         let sql = "INSERT INTO shop.people VALUES (4, 'Edsger'), (5, 'Barbara')";
         let mut prepared = flight.prepare(sql.into(), None).await.unwrap();
-        // JDBC tells an update from a query by this.
+        // JDBC distinguishes an update from a query by this.
         assert!(prepared.dataset_schema().unwrap().fields().is_empty());
         let client = door.client().await;
         assert_eq!(count(&client, "shop.people").await, 3);
@@ -333,7 +333,7 @@ async fn a_prepared_update_runs_when_it_is_executed() {
 }
 
 #[tokio::test]
-async fn bound_parameters_are_refused_in_words() {
+async fn bound_parameters_are_refused_with_a_message() {
     with_front_door(|door| async move {
         let parameters = RecordBatch::try_from_iter([("1", Arc::new(Int64Array::from(vec![1])) as _)]).unwrap();
         let mut flight = door.flight_sql().await;
@@ -423,7 +423,7 @@ async fn the_other_catalog_calls_answer() {
 }
 
 #[tokio::test]
-async fn nothing_has_keys_and_asking_is_no_error() {
+async fn key_calls_return_no_rows() {
     with_front_door(|door| async move {
         let mut flight = door.flight_sql().await;
         let table = || "people".to_owned();
@@ -521,25 +521,25 @@ async fn an_upload_whose_input_fails_writes_nothing() {
         let error = client.ingest(&into("people", IngestMode::Append), input).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert_eq!(error.to_string(), "the disk is upside down");
-        wait_for_given_up_ingest(&door).await;
+        wait_for_aborted_ingest(&door).await;
         assert_eq!(count(&client, "shop.people").await, 3);
     })
     .await;
 }
 
-/// An upload that sends a batch and then waits for ever.
+/// An upload that sends a batch and then waits forever.
 fn unfinished() -> SendableRecordBatchStream {
     people(stream::iter([Ok(people_batch(0..5))]).chain(stream::pending()))
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_waits_for_any_more_writes_nothing() {
+async fn a_dropped_upload_writes_nothing() {
     with_front_door(|door| async move {
         let client = door.client().await;
         let target = into("people", IngestMode::Append);
         let ingest = client.ingest(&target, unfinished());
         tokio::time::timeout(Duration::from_millis(300), ingest).await.unwrap_err();
-        wait_for_given_up_ingest(&door).await;
+        wait_for_aborted_ingest(&door).await;
         assert_eq!(count(&client, "shop.people").await, 3);
     })
     .await;
@@ -549,7 +549,7 @@ async fn an_upload_that_nobody_waits_for_any_more_writes_nothing() {
 async fn an_upload_whose_client_dies_writes_nothing() {
     with_front_door(|door| async move {
         let address = door.address.clone();
-        // A runtime of its own, so that ending it closes the socket without a word, as a killed process does.
+        // A separate runtime, so that ending it closes the socket without notice, as a killed process does.
         let elsewhere = tokio::runtime::Runtime::new().unwrap();
         elsewhere.spawn(async move {
             let client = Client::connect(&address).await.unwrap();
@@ -558,14 +558,14 @@ async fn an_upload_whose_client_dies_writes_nothing() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(door.engine.tags.lock().unwrap().len(), 1, "the upload has begun");
         elsewhere.shutdown_background();
-        wait_for_given_up_ingest(&door).await;
+        wait_for_aborted_ingest(&door).await;
         assert_eq!(count(&door.client().await, "shop.people").await, 3);
     })
     .await;
 }
 
-async fn wait_for_given_up_ingest(door: &FrontDoor) {
-    while door.engine.ingests_given_up.load(Ordering::SeqCst) == 0 {
+async fn wait_for_aborted_ingest(door: &FrontDoor) {
+    while door.engine.ingests_aborted.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -591,7 +591,7 @@ async fn errors_keep_their_kind_and_message() {
         assert_eq!(code, Code::InvalidArgument);
         assert!(message.contains("SELEC"), "{message}");
 
-        // A message as long as its statement still arrives, as far as a header goes.
+        // A message longer than a header arrives truncated.
         let long = format!("SELECT * FROM shop.\"{}\"", "x".repeat(50_000));
         let error = client.execute(&long, None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
@@ -600,7 +600,7 @@ async fn errors_keep_their_kind_and_message() {
 }
 
 #[tokio::test]
-async fn a_tag_that_makes_no_sense_is_refused_before_the_statement_runs() {
+async fn an_invalid_tag_is_refused_before_the_statement_runs() {
     with_front_door(|door| async move {
         let mut flight = door.flight_sql().await;
         flight.set_header(format!("{}step", headers::SUMMARY_PREFIX), "no key");
@@ -614,7 +614,7 @@ async fn a_tag_that_makes_no_sense_is_refused_before_the_statement_runs() {
 }
 
 #[tokio::test]
-async fn what_the_server_did_not_issue_is_invalid() {
+async fn forged_tickets_and_handles_are_invalid() {
     with_front_door(|door| async move {
         let mut flight = door.flight().await;
         let forged = TicketStatementQuery { statement_handle: b"\xff\xff".as_slice().into() };
@@ -648,12 +648,12 @@ async fn what_the_server_did_not_issue_is_invalid() {
 }
 
 #[tokio::test]
-async fn what_the_server_does_not_have_is_unsupported() {
+async fn unsupported_calls_are_reported_as_such() {
     with_front_door(|door| async move {
         let mut flight = door.flight_sql().await;
         let (code, message) = status(flight.begin_transaction().await.unwrap_err());
         assert_eq!(code, Code::Unimplemented);
-        assert!(message.contains("no transactions"), "{message}");
+        assert!(message.contains("transactions are not supported"), "{message}");
         let (code, _) = status(flight.end_transaction("1".into(), EndTransaction::Commit).await.unwrap_err());
         assert_eq!(code, Code::Unimplemented);
         let (code, _) = status(flight.execute("SELECT 1".into(), Some("1".into())).await.unwrap_err());
@@ -682,8 +682,8 @@ async fn a_handshake_lets_everyone_in() {
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_connect_says_where() {
-    // A port that was free a moment ago: nobody listens there.
+async fn a_failed_connection_names_the_address() {
+    // A port that was free a moment ago, so nothing listens on it.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -699,7 +699,7 @@ async fn a_client_that_cannot_connect_says_where() {
 }
 
 #[tokio::test]
-async fn clients_work_side_by_side_on_one_connection() {
+async fn calls_run_concurrently_on_one_connection() {
     with_front_door(|door| async move {
         let client = door.client().await;
         let calls = (0..50).map(|i| {

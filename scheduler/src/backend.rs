@@ -1,4 +1,4 @@
-//! The scheduler as the front door sees it: the one place where its errors become the gateway's.
+//! The scheduler as the front door's [`Backend`]. Its errors become the gateway's here.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Backend for Scheduler {
     }
 }
 
-/// Rows whose errors are the gateway's, so that it finds their kinds.
+/// Converts the errors of rows to the gateway's, which keeps their kinds.
 fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = rows.schema();
     let rows = rows.map_err(|e| match Error::find(&e) {
@@ -118,7 +118,7 @@ impl Scheduler {
         for (namespace, names) in listed {
             let Some(schema) = session.tables.schema(namespace) else { continue };
             for name in &names.all {
-                // A table that was dropped since it was listed, or whose metadata is damaged, must not hide the others.
+                // A table that was dropped since the listing, or whose metadata is damaged, must not hide the others.
                 let found: Option<Arc<dyn TableProvider>> = match schema.table(name).await {
                     Ok(found) => found,
                     Err(e) => {

@@ -1,4 +1,4 @@
-//! Rows as clients get them: of the schema that was announced, and with errors that have a kind.
+//! Rows for clients: with the announced schema, and with errors that have a kind.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -14,23 +14,23 @@ use futures::StreamExt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The schema of a query's rows as clients get them, from the plan that one process would run: text without views, and
-/// every column nullable. Plans disagree about nullability often enough that a promise of NOT NULL would break, and
-/// clients that were promised one schema reject another.
+/// The schema of a query's rows for clients, from the plan for a single process: strings without views, and every
+/// column nullable. Plans differ in nullability often enough that NOT NULL could not be guaranteed, and clients reject
+/// rows of another schema than the announced one.
 pub(crate) fn announced(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
     nullable(&plan.schema())
 }
 
-/// The schema with every column nullable, and text without views.
+/// The schema with every column nullable, and strings without views.
 pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
     let plain = without_views(schema);
     let fields = plain.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Rows of this process as clients get them: with the announced schema, and with errors that have the front door's
-/// kinds. A panic on the way, as readers of damaged files may have, is an error too, as it is on executors; else the
-/// client would see its connection break.
+/// Converts rows of this process for clients: to the announced schema, and with errors that have the front door's
+/// kinds. A panic, for example of a reader of a damaged file, becomes an error, as on executors. Otherwise the
+/// connection of the client would break.
 pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let announced = Arc::clone(&schema);
     let rows = AssertUnwindSafe(rows).catch_unwind().map(move |batch| {
@@ -40,8 +40,8 @@ pub(crate) fn for_clients(schema: SchemaRef, rows: SendableRecordBatchStream) ->
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-/// The batch with the types that were announced. Plans for several processes may compute a decimal wider than the plan
-/// for one.
+/// Casts the batch to the announced types. A plan for several processes may compute wider decimals than the plan for a
+/// single one.
 pub(crate) fn coerce(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let column = |(column, field): (&ArrayRef, &Arc<Field>)| {
@@ -58,7 +58,7 @@ pub(crate) fn coerce(schema: &SchemaRef, batch: &RecordBatch) -> datafusion::err
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    Error::new(ErrorKind::Internal, format!("the query panicked: {}", text.unwrap_or("it did not say why")))
+    Error::new(ErrorKind::Internal, format!("the query panicked: {}", text.unwrap_or("no message")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The scheduler's settings. The command line and the configuration file fill this struct; nothing else reads them.
+//! The scheduler's settings, which the command line and the configuration file fill.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,25 +7,25 @@ use std::time::Duration;
 /// Settings of a scheduler process.
 #[derive(Debug, Clone)]
 pub struct SchedulerConfig {
-    /// Where executors register and report. Port 0 takes a free port.
+    /// Address where executors register and report. Port 0 picks a free port.
     pub cluster_addr: SocketAddr,
     /// Host name or address at which executors reach this scheduler.
     pub advertised_host: String,
-    /// Where the front door listens for Flight SQL. Port 0 takes a free port.
+    /// Address of the front door, for Flight SQL. Port 0 picks a free port.
     pub listen: SocketAddr,
-    /// An executor that is silent for so long is lost; its tasks run elsewhere.
+    /// An executor without a heartbeat for this long is lost; its tasks run elsewhere.
     pub executor_timeout: Duration,
-    /// A query that reads no more bytes of data files, and is not expected to look at many pairs of rows, is answered
-    /// in the scheduler's own process.
+    /// A query that reads at most this many bytes of data files, and is not expected to compare many pairs of rows,
+    /// runs in the scheduler's own process.
     pub local_query_bytes: u64,
     /// Memory that queries in the scheduler's own process may hold before they spill, in bytes.
     pub local_memory_bytes: usize,
-    /// Folder for what those queries spill and for event logs.
+    /// Folder for the spill files of those queries and for event logs.
     pub work_dir: PathBuf,
 }
 
 impl SchedulerConfig {
-    /// Loopback, free ports, quick loss detection: the embedded cluster and the tests.
+    /// Loopback, free ports, quick loss detection: for the embedded cluster and tests.
     pub fn embedded(work_dir: PathBuf) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {

@@ -1,4 +1,4 @@
-//! Statements that define: `ALTER TABLE`, comments, views.
+//! Definition statements: `ALTER TABLE`, comments, views.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Scheduler {
             Ddl::AlterTable { table, if_exists, alteration } => {
                 let name = qualified(&table)?;
                 let altered = warehouse.alter_table(&name, &alteration).await.map(drop);
-                or_missing(altered, if_exists, || self.is_there(&table)).await
+                or_missing(altered, if_exists, || self.exists(&table)).await
             }
             Ddl::RenameTable { table, if_exists, to } => {
                 let from = qualified(&table)?;
@@ -38,7 +38,7 @@ impl Scheduler {
                     None => from.beside(&to.table),
                 };
                 let renamed = self.in_namespace(&to, || warehouse.rename_table(&from, &to)).await;
-                or_missing(renamed, if_exists, || self.is_there(&table)).await
+                or_missing(renamed, if_exists, || self.exists(&table)).await
             }
             Ddl::Comment { table, is_view: true, text } => {
                 let name = qualified(&table)?;
@@ -64,8 +64,7 @@ impl Scheduler {
         Ok(done.map(|()| 0)?)
     }
 
-    /// Makes a table or view. The namespace of names without one need not have been created: it is when it is needed,
-    /// whoever is first.
+    /// Creates a table or view, and first the default namespace if it is needed and missing.
     pub(crate) async fn in_namespace<T, F: Future<Output = CatalogResult<T>>>(
         &self,
         name: &QualifiedName,
@@ -79,12 +78,12 @@ impl Scheduler {
         }
         match self.warehouse.create_namespace(DEFAULT_NAMESPACE, None).await {
             Err(e) if e.kind() != CatalogErrorKind::AlreadyExists => Err(e),
-            // By us or by another writer: it is there now.
+            // Created by us or by a concurrent statement: it exists.
             _ => make().await,
         }
     }
 
-    async fn is_there(&self, table: &TableName) -> bool {
+    async fn exists(&self, table: &TableName) -> bool {
         match qualified(table) {
             Ok(name) => !matches!(self.warehouse.catalog().pointer(&name).await, Ok(None)),
             Err(_) => true,
@@ -117,24 +116,24 @@ impl Scheduler {
     }
 }
 
-/// The table or view that a name in a statement stands for.
+/// The table or view to which a name in a statement refers.
 pub(crate) fn qualified(name: &TableName) -> Result<QualifiedName> {
     identifier(&reference(name))
 }
 
-/// With `IF EXISTS` a table that is not there is no error, but a column that is not there is one.
+/// With `IF EXISTS` a missing table is not an error, but a missing column is.
 async fn or_missing<F: Future<Output = bool>>(
     done: bergmill_catalog::Result<()>,
     if_exists: bool,
-    is_there: impl FnOnce() -> F,
+    exists: impl FnOnce() -> F,
 ) -> bergmill_catalog::Result<()> {
     match done {
-        Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound && !is_there().await => Ok(()),
+        Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound && !exists().await => Ok(()),
         other => other,
     }
 }
 
-/// Plans views, in sessions of their own over the tables of a statement.
+/// Plans views in separate sessions over the tables of a statement.
 #[derive(Debug)]
 pub(crate) struct SessionViews {
     /// The process's memory and object stores.
@@ -153,7 +152,7 @@ impl ViewPlanner for SessionViews {
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(tables.clone()));
         let config = local_config().with_default_catalog_and_schema(CATALOG, default_namespace);
         let state = session_state(config, Arc::clone(&self.runtime), catalogs as _);
-        let no_query = || DataFusionError::Plan("a view is made of a query".to_string());
+        let no_query = || DataFusionError::Plan("a view must be defined by a query".to_string());
         let statement = parse(sql).map_err(bergmill_catalog::Error::from)?;
         let statement = parsed(statement)?.ok_or_else(no_query)?;
         if names_information_schema(&statement, &state) {

@@ -1,4 +1,4 @@
-//! `DELETE FROM t AS x WHERE ...`, planned as DataFusion plans a `DELETE` without an alias: as the rows to delete.
+//! `DELETE FROM t AS x WHERE ...`, planned like DataFusion plans a `DELETE` without an alias: as the rows to delete.
 
 use bergmill_statement::AliasedDelete;
 use datafusion::error::{DataFusionError, Result};
@@ -20,7 +20,7 @@ pub(crate) async fn plan(delete: AliasedDelete, state: &SessionState) -> Result<
         target = target.inputs()[0];
     }
     let LogicalPlan::TableScan(target) = target else {
-        return Err(DataFusionError::Plan(format!("DELETE FROM {}: it is not a table", delete.table)));
+        return Err(DataFusionError::Plan(format!("DELETE FROM {}: not a table", delete.table)));
     };
     let (target, table) = (target.source.clone(), object_name_to_table_reference(delete.table, true)?);
     Ok(LogicalPlan::Dml(DmlStatement::new(table, target, WriteOp::Delete, rows)))

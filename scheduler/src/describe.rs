@@ -1,4 +1,4 @@
-//! `SHOW` and `DESCRIBE`: what the catalog and Iceberg's metadata say, as rows.
+//! `SHOW` and `DESCRIBE`: rows from the catalog and from Iceberg's metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::define::qualified;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
 
-/// Rows of text, some of it missing.
+/// Rows of nullable text.
 type Rows = Vec<Vec<Option<String>>>;
 
-/// The plan of what a statement shows.
+/// The plan of a `SHOW` or `DESCRIBE`.
 pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<LogicalPlan> {
     let warehouse = &session.warehouse;
     match show {
@@ -49,7 +49,7 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
     }
 }
 
-/// Tables, or views, of one namespace or of all.
+/// Tables or views of one namespace, or of all.
 async fn names(
     session: &StatementSession,
     namespace: Option<&str>,
@@ -69,15 +69,15 @@ async fn names(
     rows(&["namespace", column], found)
 }
 
-/// What a `DESCRIBE` is of.
+/// The object of a `DESCRIBE`.
 enum Described {
     Table(TableDescription),
     View(View),
-    /// Such as `"t$files"`: it has columns and nothing else.
+    /// For example `"t$files"`, which has only columns.
     MetadataTable,
 }
 
-/// One row a column; `extended` tells what Iceberg keeps besides.
+/// One row per column; `extended` adds Iceberg's other metadata.
 async fn describe(session: &StatementSession, table: &TableName, extended: bool) -> Result<LogicalPlan> {
     let name = qualified(table)?;
     let warehouse = &session.warehouse;
@@ -163,7 +163,7 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_string())
 }
 
-/// A plan that gives these rows.
+/// A plan that returns these rows.
 fn rows(columns: &[&str], rows: Rows) -> Result<LogicalPlan> {
     let schema =
         Arc::new(Schema::new(columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()));

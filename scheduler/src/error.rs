@@ -1,7 +1,7 @@
-//! The scheduler's error: a kind that says what the caller can do, and the whole message, causes included.
+//! The scheduler's error: a kind that says what the caller can do, and the complete message, including causes.
 //!
-//! The errors of all layers below become this one here, by `From`, so that `?` does the rest; and it becomes the
-//! gateway's here, which `impl Backend` asks for.
+//! `From` implementations convert the errors of all lower layers to this one, so that `?` works, and this one to the
+//! gateway's, which `impl Backend` needs.
 
 use std::fmt;
 
@@ -20,25 +20,25 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// The statement or its values are wrong: correct them.
     InvalidInput,
-    /// A table, namespace or column is not there.
+    /// A table, namespace or column does not exist.
     NotFound,
-    /// Something of that name is there already.
+    /// Something of that name already exists.
     AlreadyExists,
-    /// Another writer changed what the statement relied on: run it again.
+    /// A concurrent commit changed what the statement relied on: run it again.
     Conflict,
-    /// Neither DataFusion nor this release can do it: write the statement otherwise.
+    /// DataFusion or this release does not support it: write the statement differently.
     Unsupported,
-    /// Operators would have held more memory than they may: run the query in smaller parts, or with more memory.
+    /// Operators needed more memory than their limit: run the query in smaller parts, or with more memory.
     Memory,
-    /// Executors, storage or the catalog do not answer now: try later.
+    /// Executors, storage or the catalog do not respond: try again later.
     Unavailable,
-    /// It cannot be known whether a commit happened: look before the statement is run again.
+    /// The commit state is unknown: check it before running the statement again.
     OutcomeUnknown,
     /// The query was cancelled.
     Cancelled,
     /// A file of a table is missing or damaged: restore it, or roll the table back.
     Corrupt,
-    /// A fault of Bergmill, or of a library.
+    /// A bug in Bergmill or in a library.
     Internal,
 }
 
@@ -55,7 +55,7 @@ impl Error {
         Self { kind, message: message.into() }
     }
 
-    /// What the caller can do.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -108,7 +108,7 @@ impl From<catalog::ErrorKind> for ErrorKind {
     }
 }
 
-/// A statement that cannot be understood.
+/// An error of parsing a statement.
 impl From<statement::Error> for Error {
     fn from(e: statement::Error) -> Self {
         let kind = match e.kind() {
@@ -137,14 +137,13 @@ impl From<Failure> for Error {
     }
 }
 
-/// An error of planning or of running a plan: the one of ours that is inside, if there is one, or else what DataFusion
-/// reports.
+/// An error of planning or of running a plan: the error of ours that it wraps, if any, or else DataFusion's.
 impl From<DataFusionError> for Error {
     fn from(e: DataFusionError) -> Self {
         if let Some(ours) = Self::find(&e) {
             return ours.clone();
         }
-        // Rows that a client sends come with the gateway's errors.
+        // Rows sent by a client have the gateway's errors.
         match cause::<gateway::Error>(&e) {
             Some(theirs) => Self::new(theirs.kind().into(), theirs.to_string()),
             None => Failure::of(&e).into(),
@@ -186,7 +185,7 @@ impl From<Error> for DataFusionError {
     }
 }
 
-/// The error as clients get it.
+/// The error for clients.
 impl From<Error> for gateway::Error {
     fn from(e: Error) -> Self {
         let kind = match e.kind {
@@ -211,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    /// The kind and message that `e` has here, and the kind that clients get.
+    /// Checks the kind and message of `e` here, and its kind for clients.
     fn check(e: impl Into<Error>, kind: ErrorKind, for_clients: gateway::ErrorKind, message: &str) {
         let ours = e.into();
         let theirs = gateway::Error::from(ours.clone());
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_the_catalogs_has_one_of_ours_and_one_for_clients() {
+    fn each_kind_of_catalog_error_maps_to_ours_and_to_the_clients() {
         use gateway::ErrorKind as Gateway;
         for (kind, ours, theirs) in [
             (catalog::ErrorKind::Invalid, ErrorKind::InvalidInput, Gateway::InvalidInput),
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_failure_has_one_of_ours_and_one_for_clients() {
+    fn each_kind_of_failure_maps_to_ours_and_to_the_clients() {
         use gateway::ErrorKind as Gateway;
         for (kind, ours, theirs) in [
             (FailureKind::Invalid, ErrorKind::InvalidInput, Gateway::InvalidInput),
@@ -281,9 +280,9 @@ mod tests {
         }
     }
 
-    /// As an upload has them.
+    /// For example in an upload.
     #[test]
-    fn errors_of_the_rows_that_a_client_sends_come_back_to_it() {
+    fn errors_of_the_rows_that_a_client_sends_are_returned_to_it() {
         use gateway::ErrorKind::*;
         let kinds = [
             InvalidInput,
@@ -305,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_ballistas_are_internal_unless_they_say_more() {
+    fn errors_of_ballista_are_internal_by_default() {
         use gateway::ErrorKind as Gateway;
         let plan = BallistaError::DataFusionError(Box::new(DataFusionError::Plan("x".to_string())));
         check(plan, ErrorKind::InvalidInput, Gateway::InvalidInput, "Error during planning: x");
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_from_a_value_that_speaks_of_it() {
+    fn memory_errors_are_distinguished_from_values_that_mention_them() {
         let full = Error::from(DataFusionError::ResourcesExhausted("no more".to_string()));
         assert_eq!(full.kind(), ErrorKind::Memory, "{full}");
         let value = Error::from(DataFusionError::Execution("'Resources exhausted' is no number".to_string()));

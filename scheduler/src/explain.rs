@@ -1,4 +1,4 @@
-//! `EXPLAIN ANALYZE`: the plan with what happened, per operator, per scan and per executor.
+//! `EXPLAIN ANALYZE`: the plan with metrics per operator, per scan and per executor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 impl Scheduler {
-    /// Runs the plan, throws its rows away, and tells how it ran.
+    /// Runs the plan, discards its rows, and reports how it ran.
     pub(crate) async fn explain_analyze(
         &self,
         plan: &LogicalPlan,
@@ -40,7 +40,7 @@ impl Scheduler {
         let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
         let ran = self.run_as(plan, &analyze?, session).await?;
         let text = match &ran.how {
-            // What is not cut is one task, inside of which DataFusion itself takes the figures.
+            // An uncut plan is one task, in which DataFusion itself collects the metrics.
             How::Local | How::Whole(_) => plan_text(ran.rows).await?,
             How::Stages(id) => {
                 drain(ran.rows).await?;
@@ -62,7 +62,7 @@ impl Scheduler {
         Ok(for_clients(schema(), Box::pin(rows?)))
     }
 
-    /// Tasks that each executor finished for a query.
+    /// Number of tasks of a query that each executor finished.
     pub(crate) async fn tasks_by_executor(&self, id: &JobId) -> Result<BTreeMap<String, usize>> {
         let graph = self.jobs.get_execution_graph(id).await?;
         let mut tasks = BTreeMap::new();

@@ -1,7 +1,8 @@
-//! The scheduler process: plans statements with our catalog, hands them to Ballista, commits what executors wrote.
+//! The scheduler process: plans statements with our catalog, submits them to Ballista, commits the files that executors
+//! wrote.
 //!
-//! [`Scheduler`] is the door's `Backend`. A statement goes one of three ways: answered in this process when it reads
-//! little, as a Ballista query when it reads much, or as a change of the catalog. Everything that a statement reads is
+//! [`Scheduler`] is the front door's `Backend`. A statement runs in one of three ways: in this process if it reads
+//! little, as a Ballista query if it reads much, or as a change of the catalog. Everything that a statement reads is
 //! pinned when it is planned.
 mod backend;
 mod client_rows;

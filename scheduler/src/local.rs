@@ -1,7 +1,7 @@
-//! The threads on which queries run in the scheduler's process.
+//! The threads for queries in the scheduler's process.
 //!
-//! They are not those that serve executors and clients: an operator may compute for long before it lets others have its
-//! thread, and a heartbeat that waits for it makes an executor look lost.
+//! They are separate from those that serve executors and clients: an operator may compute for a long time before it
+//! yields its thread, and a delayed heartbeat makes an executor look lost.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Batches of an answer that may wait for the client.
+/// Batches of a result that may wait for the client.
 const BATCHES_AHEAD: usize = 2;
 
-/// Queries that are expected to sort at a time: they have one pool of memory.
+/// Queries that are expected to sort at the same time: they share one memory pool.
 const QUERIES: usize = 4;
 
 /// A runtime for queries.
@@ -31,19 +31,20 @@ pub(crate) struct LocalRuntime {
 impl LocalRuntime {
     /// Starts a thread for each core.
     pub(crate) fn start() -> Result<Self> {
-        let runtime = Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(|e| {
-            Error::new(ErrorKind::Unavailable, format!("threads for queries in this process cannot be started: {e}"))
-        })?;
+        let runtime =
+            Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(|e| {
+                Error::new(ErrorKind::Unavailable, format!("cannot start the threads for queries: {e}"))
+            })?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// The rows of a plan. Who drops them ends the query.
+    /// Returns the rows of a plan. Dropping them cancels the query.
     pub(crate) fn execute(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
     ) -> datafusion::error::Result<SendableRecordBatchStream> {
-        // Some operators start tasks of their own as soon as they are executed.
+        // Some operators spawn tasks as soon as they are executed.
         let entered = self.handle.enter();
         let context = Arc::new(with_room_to_merge(&context, QUERIES * count_sorts(&plan)));
         let mut rows = execute_stream(plan, context)?;
@@ -62,7 +63,7 @@ impl LocalRuntime {
         Ok(answer.build())
     }
 
-    /// The rows of each partition of a plan, which nothing asks for yet.
+    /// Returns the rows of each partition of a plan, for the caller to poll.
     pub(crate) fn execute_partitioned(
         &self,
         plan: Arc<dyn ExecutionPlan>,
@@ -84,7 +85,7 @@ impl LocalRuntime {
 
 impl Drop for LocalRuntime {
     fn drop(&mut self) {
-        // Not by waiting for its threads, which asynchronous code must not do.
+        // Does not wait for the threads, which asynchronous code must not do.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -100,9 +101,9 @@ mod tests {
 
     use super::*;
 
-    /// With one thread that serves, and a query that lets nobody else have its own.
+    /// With one thread that serves, and a query that never yields its own.
     #[tokio::test]
-    async fn who_serves_does_not_wait_for_a_query_that_computes() {
+    async fn serving_does_not_wait_for_a_query_that_computes() {
         let local = LocalRuntime::start().unwrap();
         let context = SessionContext::new();
         let sql = "SELECT count(*) FROM unnest(range(0, 3000)) a (x), unnest(range(0, 30000)) b (y) WHERE x + y < 0";
@@ -130,13 +131,13 @@ mod tests {
         let mut rows = local.execute(plan, context.task_ctx()).unwrap();
         assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
         drop(rows);
-        // What runs keeps its operators.
+        // A running query keeps its operators alive.
         for _ in 0..1000 {
             if weak.strong_count() == 0 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("it runs on");
+        panic!("the query still runs");
     }
 }

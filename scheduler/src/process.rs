@@ -1,4 +1,4 @@
-//! Starting and holding the scheduler: Ballista's server for the executors, the front door for people.
+//! Starts and holds the scheduler: Ballista's server for executors, the front door for clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use crate::planner::session_state;
 use crate::results::ResultClients;
 use crate::stages::{CountedVcores, Gate};
 
-/// Finished queries' result files are removed after this: clients read at once, or not at all.
+/// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
-/// How often lost executors are looked for.
+/// Interval between checks for lost executors.
 const EXPIRY_CHECK: Duration = Duration::from_secs(2);
 
 /// The scheduler: plans, runs and commits statements.
@@ -56,7 +56,7 @@ impl Scheduler {
         &self.warehouse
     }
 
-    /// Task slots of each executor that is registered now.
+    /// Task slots of each registered executor.
     pub async fn executors(&self) -> Result<Vec<usize>> {
         let executors = self.server.state.executor_manager.get_executors_state().await?;
         Ok(executors.iter().map(|(e, ..)| e.specification.vcores as usize).collect())
@@ -83,9 +83,9 @@ impl Scheduler {
 pub struct Running {
     /// The scheduler itself.
     pub scheduler: Arc<Scheduler>,
-    /// Where executors register.
+    /// Address where executors register.
     pub cluster_addr: SocketAddr,
-    /// Where the front door listens.
+    /// Address of the front door.
     pub listen: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -148,12 +148,12 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     Ok(Running { scheduler, cluster_addr, listen, tasks })
 }
 
-async fn bind(addr: SocketAddr, whom: &str) -> Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|e| cannot_listen(addr, whom, &e))
+async fn bind(addr: SocketAddr, purpose: &str) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|e| cannot_listen(addr, purpose, &e))
 }
 
-fn cannot_listen(addr: SocketAddr, whom: &str, e: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("cannot listen on {addr} for {whom}: {e}"))
+fn cannot_listen(addr: SocketAddr, purpose: &str, e: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("cannot listen on {addr} for {purpose}: {e}"))
 }
 
 fn ballista_config(config: &SchedulerConfig, addr: SocketAddr, runtime: Arc<RuntimeEnv>) -> BallistaConfig {

@@ -1,4 +1,4 @@
-//! Running a plan: in this process when it reads little, else on the executors.
+//! Runs a plan: in this process if it reads little, otherwise on the executors.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,14 +28,14 @@ pub(crate) struct Ran {
 pub(crate) enum How {
     /// In the scheduler's process.
     Local,
-    /// By one executor.
+    /// On one executor.
     Whole(JobId),
     /// In stages.
     Stages(JobId),
 }
 
 impl Scheduler {
-    /// Runs a plan where it belongs, and streams its rows.
+    /// Runs a plan in the appropriate way, and streams its rows.
     pub(crate) async fn run(
         &self,
         plan: &LogicalPlan,
@@ -44,7 +44,7 @@ impl Scheduler {
         Ok(self.run_as(plan, plan, session).await?.rows)
     }
 
-    /// Runs a plan where it belongs. If that is not in stages, `uncut` is run in its place.
+    /// Runs a plan in the appropriate way. If that is not in stages, runs `uncut` instead.
     pub(crate) async fn run_as(
         &self,
         plan: &LogicalPlan,
@@ -54,13 +54,13 @@ impl Scheduler {
         let began = Instant::now();
         let single = session.single.create_physical_plan(plan).await?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
-        // What is run uncut may be planned already.
+        // The uncut plan may be planned already.
         let planned = std::ptr::eq(plan, uncut).then(|| Arc::clone(&single));
         let schema = planned.as_ref().map_or_else(|| nullable(uncut.schema().inner()), announced);
         let plan_uncut = async |state: &SessionState, planned: Option<Arc<dyn ExecutionPlan>>| match planned {
             Some(planned) => Result::Ok(planned),
             None => {
-                // What the scans of the other plan have reported, these report again.
+                // These scans report again what those of the other plan reported.
                 session.scans.take();
                 Ok(state.create_physical_plan(uncut).await?)
             }
@@ -80,7 +80,7 @@ impl Scheduler {
             Err(e) if e.kind() == ErrorKind::Memory && session.one_executor => {
                 match self.run_in_stages(plan, &single, session).await? {
                     Staged::Answer(answer) => {
-                        tracing::info!("a query that did not fit the memory of one task ran in stages: {e}");
+                        tracing::info!("a query exceeded the memory of one task and ran in stages: {e}");
                         Ok(Ran { rows: answer.rows, how: How::Stages(answer.id) })
                     }
                     Staged::Refused(_) => Err(e),
@@ -96,7 +96,7 @@ impl Scheduler {
         Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
     }
 
-    /// Runs a plan on one executor, uncut; here, if it would not arrive there as it is.
+    /// Runs a plan uncut on one executor, or in this process if encoding would change the plan.
     async fn run_whole(&self, whole: Arc<dyn ExecutionPlan>, state: SessionState, schema: SchemaRef) -> Result<Ran> {
         if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
@@ -129,16 +129,16 @@ impl Scheduler {
         state.config_mut().options_mut().execution.target_partitions = partitions(estimated_bytes(single), vcores);
         let context = Arc::new(SessionContext::new_with_state(state));
         let submit = |subscriber| {
-            // What the last plan's scans have reported, this one's report again.
+            // These scans report again what those of the last plan reported.
             session.scans.take();
             self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
         };
-        self.until_answered(announced(single), order::is_asked_for(plan), submit).await
+        self.until_answered(announced(single), order::is_requested(plan), submit).await
     }
 }
 
-/// Why a query cannot be run in stages, as far as that can be said before it is cut; `None` if it may be tried.
-/// `single` is the same query planned for one process.
+/// Why a query cannot run in stages, as far as is known before it is cut; `None` if it can be tried. `single` is the
+/// same query planned for one process.
 async fn refused_before_cutting(
     plan: &LogicalPlan,
     single: &Arc<dyn ExecutionPlan>,

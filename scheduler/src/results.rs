@@ -1,4 +1,4 @@
-//! Fetching the rows of finished queries from the executors.
+//! Fetches the rows of finished queries from the executors.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,15 @@ use futures::{StreamExt, TryStreamExt};
 use crate::client_rows::coerce;
 use crate::error::{Error, ErrorKind};
 
-/// Result partitions that are fetched ahead of the one being read.
+/// Result partitions fetched ahead of the one being read.
 const FETCH_AHEAD: usize = 2;
 
-/// Connections to executors, kept for the next query.
+/// Connections to executors, reused by later queries.
 #[derive(Clone, Default)]
 pub(crate) struct ResultClients(Arc<Mutex<HashMap<(String, u16), BallistaClient>>>);
 
 impl ResultClients {
-    /// The rows of a finished query, partition after partition.
+    /// The rows of a finished query, one partition after the other.
     pub(crate) fn stream(&self, partitions: Vec<PartitionLocation>, schema: SchemaRef) -> SendableRecordBatchStream {
         let clients = self.clone();
         let announced = Arc::clone(&schema);
@@ -46,7 +46,7 @@ impl ResultClients {
         let partition = location.partition_id.ok_or_else(|| missing("partition"))?.into();
         let port = u16::try_from(executor.port).map_err(|_| missing("port"))?;
         let lost = |e: BallistaError| {
-            let what = format!("executor {} cannot be asked for its rows of the answer, ask again: {e}", executor.id);
+            let what = format!("cannot fetch the result from executor {}; run the query again: {e}", executor.id);
             DataFusionError::from(Error::new(ErrorKind::Unavailable, what))
         };
         let mut client = self.client(executor.host, port).await.map_err(lost)?;

@@ -1,4 +1,4 @@
-//! The session of one statement: settings for where it runs, and the tables as they are now.
+//! The session of one statement: its settings, and the current tables.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,26 +15,26 @@ use crate::error::Result;
 use crate::planner::session_state;
 use crate::process::Scheduler;
 
-/// The ways to plan the same statement, over one view of the catalog.
+/// Sessions that plan the same statement in different ways, over one view of the catalog.
 pub(crate) struct StatementSession {
     /// Plans for one process: the scheduler's own, or the only executor's.
     pub single: SessionState,
-    /// Whether there is just one executor, which then runs a query whole.
+    /// Whether there is only one executor, which then runs queries whole.
     pub one_executor: bool,
     /// Plans for several executors.
     pub cluster: SessionState,
     /// Task slots of the largest executor.
     vcores: usize,
-    /// What scans were planned to read.
+    /// The files that scans were planned to read.
     pub scans: Arc<ScanLog>,
     /// The tables, pinned as the statement names them.
     pub tables: Arc<NamespaceCatalog>,
-    /// Where they come from.
+    /// The warehouse of the tables.
     pub warehouse: Warehouse,
 }
 
 impl StatementSession {
-    /// Plans for one executor, which runs the query whole.
+    /// A session that plans for one executor, which runs the query whole.
     pub(crate) fn whole(&self) -> SessionState {
         let mut state = self.single.clone();
         if !self.one_executor {
@@ -43,8 +43,7 @@ impl StatementSession {
         state
     }
 
-    /// For statements about tables rather than over their rows: the types they show must not depend on where rows are
-    /// read.
+    /// A session for statements that describe tables: the types they show must not depend on where rows are read.
     pub(crate) fn describing(&self) -> SessionState {
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         let tables = Arc::new(self.tables.with_text(TextType::Utf8));

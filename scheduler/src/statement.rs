@@ -1,4 +1,4 @@
-//! From SQL text to what is to be done about it.
+//! Plans SQL text as one of the kinds of statements that the scheduler runs.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -30,19 +30,19 @@ use crate::{delete, describe};
 /// A planned statement.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    /// Rows.
+    /// A statement that returns rows.
     Query(LogicalPlan),
     /// `EXPLAIN ANALYZE`: the plan to run.
     ExplainAnalyze(LogicalPlan),
     /// `INSERT`.
     Insert(Box<Insert>),
-    /// Branches, tags, the current snapshot.
+    /// A change of branches, tags or the current snapshot.
     ChangeReferences { table: TableReference, change: ReferenceChange },
-    /// `DELETE`, `UPDATE`, `MERGE` of the rows of a branch.
+    /// `DELETE`, `UPDATE` or `MERGE` of the rows of a branch.
     ChangeRows { statement: Box<DmlStatement>, branch: Option<String> },
     /// `TRUNCATE` of a branch of `table`.
     Truncate { table: TableReference, branch: Option<String> },
-    /// `CREATE TABLE`, with rows when there is an `AS`.
+    /// `CREATE TABLE`, with rows if there is an `AS`.
     CreateTable(Box<CreateTable>),
     /// `CREATE SCHEMA`.
     CreateNamespace { name: String, location: Option<String>, if_not_exists: bool },
@@ -75,18 +75,18 @@ pub(crate) struct Insert {
     pub input: LogicalPlan,
 }
 
-/// What an `INSERT` does about the rows that are there.
+/// How an `INSERT` treats existing rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum InsertMode {
     /// `INSERT INTO`.
     Append,
-    /// `INSERT OVERWRITE`: the partitions that the new rows fall into, or the whole of an unpartitioned table.
+    /// `INSERT OVERWRITE`: replaces the partitions of the new rows, or all rows of an unpartitioned table.
     Overwrite,
-    /// `INSERT OVERWRITE ... PARTITION (column = value, ...)`: just the partitions with these values.
+    /// `INSERT OVERWRITE ... PARTITION (column = value, ...)`: replaces the partitions with these values.
     OverwritePartitions(Vec<(String, ScalarValue)>),
 }
 
-/// Plans one statement against the tables as the session sees them.
+/// Plans one statement over the tables of the session.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
     let sql = match parse(sql)? {
@@ -132,7 +132,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
     })
 }
 
-/// The plan of a statement, with its types settled.
+/// The plan of a statement, with type coercion applied.
 async fn logical_plan(statement: ParsedStatement, session: &StatementSession) -> Result<LogicalPlan> {
     let describing = describes(&statement, &session.cluster).then(|| session.describing());
     if names_information_schema(&statement, &session.cluster) {
@@ -145,10 +145,10 @@ async fn logical_plan(statement: ParsedStatement, session: &StatementSession) ->
     };
     let plan = match made {
         Ok(plan) => plan,
-        Err(e) => return Err(why(e, session).await),
+        Err(e) => return Err(planning_error(e, session).await),
     };
     check_views(&plan)?;
-    // Types are settled here: a decimal may come out of a `CASE` wider than it was announced otherwise.
+    // Coerces types here: otherwise a `CASE` may return a wider decimal than was announced.
     Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
 
@@ -159,7 +159,7 @@ fn aliased_delete(statement: &ParsedStatement) -> bergmill_statement::Result<Opt
     }
 }
 
-/// A statement that is explained, as DataFusion has it.
+/// An explained statement as DataFusion's.
 fn explained(explain: Explain) -> datafusion::error::Result<ParsedStatement> {
     let options = match explain.options {
         ExplainOptions::List(options) => ExplainStatementOptions::from_utility_options(&options)?,
@@ -172,7 +172,7 @@ fn explained(explain: Explain) -> datafusion::error::Result<ParsedStatement> {
     Ok(ParsedStatement::Explain(ExplainStatement { options, statement }))
 }
 
-/// A statement that DataFusion plans, as DataFusion has it; `None` if it is another.
+/// A statement that DataFusion plans as DataFusion's; `None` for others.
 pub(crate) fn parsed(statement: Statement) -> datafusion::error::Result<Option<ParsedStatement>> {
     match statement {
         Statement::Sql(sql) => Ok(Some(ParsedStatement::Statement(Box::new(sql.tree)))),
@@ -181,7 +181,7 @@ pub(crate) fn parsed(statement: Statement) -> datafusion::error::Result<Option<P
     }
 }
 
-/// A name as DataFusion has it.
+/// A name as DataFusion's.
 pub(crate) fn reference(name: &TableName) -> TableReference {
     let table = name.table.as_str();
     match (name.catalog.as_deref(), name.namespace.as_deref()) {
@@ -191,8 +191,8 @@ pub(crate) fn reference(name: &TableName) -> TableReference {
     }
 }
 
-/// The same plan with `VALUES` that may be null. DataFusion promises that those of an `INSERT` are not where the
-/// table's columns are required, and a null then fails before the writer can say whose it is.
+/// Makes the `VALUES` of a plan nullable. In an `INSERT`, DataFusion declares them not nullable for required columns of
+/// the table, and a null then fails before the writer can name the column.
 fn with_nullable_values(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Values(_))))? {
         return Ok(plan);
@@ -211,7 +211,7 @@ fn with_nullable_values(plan: LogicalPlan) -> datafusion::error::Result<LogicalP
     Ok(plan.data)
 }
 
-/// Whether the answer is about tables: `DESCRIBE`, `SHOW`, and all that reads `information_schema`.
+/// Whether the result describes tables: `DESCRIBE`, `SHOW`, and everything that reads `information_schema`.
 fn describes(statement: &ParsedStatement, state: &SessionState) -> bool {
     if matches!(statement, ParsedStatement::Statement(s) if matches!(s.as_ref(), SqlStatement::ExplainTable { .. })) {
         return true;
@@ -226,11 +226,11 @@ pub(crate) fn names_information_schema(statement: &ParsedStatement, state: &Sess
 }
 
 /// The error of a statement that could not be planned.
-async fn why(e: DataFusionError, session: &StatementSession) -> Error {
+async fn planning_error(e: DataFusionError, session: &StatementSession) -> Error {
     if is_missing_table(&e)
         && let Some(miss) = session.tables.take_miss().await
     {
-        // Who names a table that is not there is told of it, not of what followed.
+        // The error names the missing table, not what followed from it.
         return miss.into();
     }
     e.into()
@@ -306,7 +306,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether the columns of a plan may be null, and those of its `VALUES`.
+    /// Whether the columns of a plan are nullable, and those of its `VALUES`.
     fn nullable(plan: &LogicalPlan) -> (Vec<bool>, Vec<bool>) {
         let of = |schema: &DFSchema| schema.fields().iter().map(|f| f.is_nullable()).collect();
         let mut values = Vec::new();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_required_columns_may_be_null_until_they_are_written() {
+    fn values_of_required_columns_are_nullable_until_they_are_written() {
         let required = |name| Field::new(name, arrow::datatypes::DataType::Int64, false);
         let schema = arrow::datatypes::Schema::new(vec![required("a"), required("b")]);
         let schema = Arc::new(DFSchema::try_from(schema).unwrap());

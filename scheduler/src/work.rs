@@ -1,4 +1,4 @@
-//! How much a plan has to do, by what is known before it runs.
+//! Estimates the work of a plan before it runs.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
-/// Rows that operators of a query in the scheduler's process may look at, all together: about a second of one core.
+/// Rows that all operators of a query in the scheduler's process may read in total: about a second of one core.
 const LOCAL_ROWS: usize = 50_000_000;
 
-/// Whether the scheduler's own process runs a plan: it opens no more than `bytes` of data files, and is not expected to
-/// make much of them.
+/// Whether the scheduler's own process runs a plan: it opens at most `bytes` of data files, and its operators are not
+/// expected to read many rows.
 pub(crate) fn is_small(plan: &Arc<dyn ExecutionPlan>, bytes: u64) -> bool {
     bytes_read(plan) <= bytes && rows_seen(plan).seen <= LOCAL_ROWS
 }
 
-/// Bytes of data files that a plan opens. What does not come from files counts nothing.
+/// Bytes of data files that a plan opens. Other sources count as 0.
 fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let mut bytes = 0u64;
     let counted = plan.apply(|node| {
@@ -31,12 +31,12 @@ fn bytes_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     if counted.is_ok() { bytes } else { u64::MAX }
 }
 
-/// Rows of a plan.
+/// Row counts of a plan.
 struct Rows {
-    /// Rows, or pairs of rows, that its operators look at.
+    /// Rows, or pairs of rows, that its operators read.
     seen: usize,
-    /// Rows that it gives, at most, but for joins on equality, of which it is guessed that each row meets one.
-    given: usize,
+    /// Maximum number of rows that it returns; for equijoins a guess, that each row has one match.
+    returned: usize,
 }
 
 fn rows_seen(plan: &Arc<dyn ExecutionPlan>) -> Rows {
@@ -46,22 +46,22 @@ fn rows_seen(plan: &Arc<dyn ExecutionPlan>) -> Rows {
         [] => {
             let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
             let rows = statistics.ok().and_then(|known| known.num_rows.get_value().copied()).unwrap_or(1);
-            Rows { seen: rows, given: rows }
+            Rows { seen: rows, returned: rows }
         }
         [left, right] if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() => {
-            let pairs = left.given.saturating_mul(right.given);
-            Rows { seen: below.saturating_add(pairs), given: pairs }
+            let pairs = left.returned.saturating_mul(right.returned);
+            Rows { seen: below.saturating_add(pairs), returned: pairs }
         }
         [left, right] => Rows {
-            seen: below.saturating_add(left.given).saturating_add(right.given),
-            given: left.given.max(right.given),
+            seen: below.saturating_add(left.returned).saturating_add(right.returned),
+            returned: left.returned.max(right.returned),
         },
         inputs => {
-            let given = inputs.iter().fold(0usize, |sum, rows| sum.saturating_add(rows.given));
-            Rows { seen: below.saturating_add(given), given }
+            let returned = inputs.iter().fold(0usize, |sum, rows| sum.saturating_add(rows.returned));
+            Rows { seen: below.saturating_add(returned), returned }
         }
     };
-    Rows { given: plan.fetch().map_or(rows.given, |fetch| rows.given.min(fetch)), ..rows }
+    Rows { returned: plan.fetch().map_or(rows.returned, |fetch| rows.returned.min(fetch)), ..rows }
 }
 
 #[cfg(test)]
@@ -70,12 +70,12 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A session with a table `t` of 1,000 numbers, and a view `v` of as many.
+    /// A session with a table `t` of 1,000 numbers, and a view `v` of the same numbers.
     pub(crate) async fn context() -> SessionContext {
         let context = SessionContext::new();
         let rows = "CREATE TABLE t AS SELECT value AS n FROM unnest(range(0, 1000)) AS r (value)";
         context.sql(rows).await.unwrap().collect().await.unwrap();
-        // A count of rows alone would be known without a plan.
+        // Without the filter, a count of rows would be answered from statistics.
         context.sql("CREATE VIEW v AS SELECT n FROM t WHERE n % 2 < 9").await.unwrap();
         context
     }

@@ -1,4 +1,4 @@
-//! Statements that write: executors make the files, one commit makes them visible.
+//! Statements that write: executors write the files, one commit makes them visible.
 
 use std::sync::Arc;
 
@@ -24,20 +24,20 @@ use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::{CreateTable, Insert, InsertMode};
 
-/// A statement's write: what it is for, and what it does about the rows that are there.
+/// A statement's write: its target, and how it treats existing rows.
 pub(crate) struct WriteJob<'a> {
-    /// The table as the statement sees it, or as it is to be.
+    /// The table as the statement sees it, or as it will be created.
     table: IcebergTable,
     branch: &'a str,
     destination: Destination,
     operation: Operation,
-    /// Names the work in the snapshot, if the client has given it a name.
+    /// Names the commit in the snapshot, if the client sent a tag.
     tag: Option<&'a CommitTag>,
     session: &'a StatementSession,
 }
 
 impl<'a> WriteJob<'a> {
-    /// A change of a branch of a table that is there.
+    /// A change of a branch of an existing table.
     fn in_branch(
         table: IcebergTable,
         branch: &'a str,
@@ -48,7 +48,7 @@ impl<'a> WriteJob<'a> {
         Self { table, branch, destination: Destination::Branch, operation, tag, session }
     }
 
-    /// The first rows of a table, or of another definition of a table.
+    /// The first rows of a new table, or of a new definition of a table.
     fn first_rows(
         table: IcebergTable,
         destination: Destination,
@@ -58,7 +58,7 @@ impl<'a> WriteJob<'a> {
         Self { table, branch: MAIN_BRANCH, destination, operation: Operation::Append, tag, session }
     }
 
-    /// Where it goes, and the commit, yet without files.
+    /// The destination, and the commit without files.
     fn into_commit(self) -> (Destination, Commit) {
         let key = self.tag.map_or_else(CommitKey::unique, |tag| CommitKey::new(&tag.key));
         let summary = self.tag.map(|tag| tag.summary.clone()).unwrap_or_default();
@@ -66,14 +66,14 @@ impl<'a> WriteJob<'a> {
         (self.destination, Commit { summary, ..commit })
     }
 
-    /// Whether only this process was lent what opens the files: those of a table that the catalog does not know yet.
+    /// Whether credentials for the files were vended only to this process, because the table is not in the catalog yet.
     fn is_written_here(&self) -> bool {
         matches!(self.destination, Destination::Draft(_)) && vended_address(self.table.table()).is_some()
     }
 }
 
 impl Scheduler {
-    /// `INSERT`: writes the input's rows and commits them to a branch; returns how many.
+    /// `INSERT`: writes the input's rows, commits them to a branch and returns their number.
     pub(crate) async fn insert(
         &self,
         insert: Insert,
@@ -91,7 +91,7 @@ impl Scheduler {
         self.fill(WriteJob::in_branch(table, branch, operation, tag, session), insert.input).await
     }
 
-    /// A branch of a table that is there, as the statement sees it.
+    /// A branch of an existing table, as the statement sees it.
     async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
         let name = identifier(table)?;
         let pinned = session.tables.pinned(&name).await?;
@@ -135,7 +135,8 @@ impl Scheduler {
         }
     }
 
-    /// Where the rows of a `CREATE TABLE AS` go: the table appears, or changes if it `exists`, together with them.
+    /// The destination of the rows of a `CREATE TABLE AS`: the commit that adds them also creates the table, or
+    /// replaces it if it `exists`.
     async fn destination(
         &self,
         name: &QualifiedName,
@@ -153,7 +154,7 @@ impl Scheduler {
         Ok((table, Destination::Replacement { draft, definition: Box::new(new) }))
     }
 
-    /// Writes the input's rows and commits them; returns how many.
+    /// Writes the input's rows, commits them and returns their number.
     async fn fill(&self, job: WriteJob<'_>, input: LogicalPlan) -> Result<u64> {
         let spec = WriteSpec::of(job.table.table())?;
         let written = match job.is_written_here() {
@@ -166,7 +167,7 @@ impl Scheduler {
         Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
-    /// Writes the input's rows into data files that nobody sees yet.
+    /// Writes the input's rows into data files that are not committed yet.
     async fn write(
         &self,
         spec: &WriteSpec,
@@ -177,7 +178,8 @@ impl Scheduler {
         Ok(self.run(&write, session).await?.try_collect().await?)
     }
 
-    /// `DELETE`, `UPDATE` and `MERGE` of the rows of a branch; returns how many were deleted, updated and inserted.
+    /// `DELETE`, `UPDATE` and `MERGE` of the rows of a branch; returns the number of rows deleted, updated and
+    /// inserted.
     pub(crate) async fn change_rows(
         &self,
         statement: &DmlStatement,
@@ -206,7 +208,7 @@ impl Scheduler {
         Ok(landed.map_or(0, |written| found.changed_rows() + written.saturating_sub(found.kept_rows())))
     }
 
-    /// `TRUNCATE` of a branch; returns how many rows there were.
+    /// `TRUNCATE` of a branch; returns the number of rows removed.
     pub(crate) async fn truncate(
         &self,
         table: &TableReference,
@@ -261,9 +263,9 @@ impl Scheduler {
         Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
-    /// Commits the files of a write, and removes those that did not become part of the table; `spec` says where they
-    /// are, if any were to be written. Returns how many rows were written; `None` if the same work had been committed
-    /// before.
+    /// Commits the files of a write, and removes those that did not become part of the table; `spec` has their
+    /// location, if any were written. Returns the number of rows written, or `None` if the same work was already
+    /// committed.
     async fn land(
         &self,
         job: WriteJob<'_>,
@@ -274,7 +276,7 @@ impl Scheduler {
         let added = match added {
             Ok(added) => added,
             Err(e) => {
-                // Tasks that had ended well have left whole files.
+                // Tasks that succeeded have left complete files.
                 remove_orphan_files(&self.runtime, spec.as_ref(), &[]).await;
                 return Err(e);
             }
@@ -282,12 +284,12 @@ impl Scheduler {
         let (destination, commit) = job.into_commit();
         let commit = Commit { added: added.clone(), ..commit };
         let (warehouse, runtime) = (self.warehouse.clone(), Arc::clone(&self.runtime));
-        // A task of its own, so that a client that goes away leaves neither a half-done commit nor files of nobody.
+        // A separate task, so that a client that disconnects leaves neither a partial commit nor orphan files.
         let committing = tokio::spawn(async move {
             let done = warehouse.land(destination, commit).await;
             let kept = match &done {
                 Ok(done) if !done.already => added.as_slice(),
-                // Whether the files are part of the table cannot be known, so they must stay.
+                // The commit state is unknown: the files may be part of the table, so they must stay.
                 Err(e) if e.kind() == bergmill_catalog::ErrorKind::Unknown => added.as_slice(),
                 _ => &[],
             };
@@ -301,7 +303,7 @@ impl Scheduler {
     }
 }
 
-/// The branch that a statement names, or the one that it means.
+/// The branch that a statement names, or the main branch.
 pub(crate) fn branch_or_main(branch: &Option<String>) -> &str {
     branch.as_deref().unwrap_or(MAIN_BRANCH)
 }
@@ -333,7 +335,7 @@ async fn write_here(
     Ok(written)
 }
 
-/// The table that a name in SQL stands for.
+/// The table to which a name in SQL refers.
 pub(crate) fn identifier(name: &TableReference) -> Result<QualifiedName> {
     if let Some(catalog) = name.catalog().filter(|c| *c != CATALOG) {
         let what = format!("catalog {catalog} not found; there is {CATALOG}");

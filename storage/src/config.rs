@@ -23,7 +23,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text, for the one who must send it.
+    /// The text, for code that must send it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -41,7 +41,7 @@ impl From<String> for Secret {
     }
 }
 
-/// How to reach storage that is not a disk of this machine. Every process of a cluster has its own, filled by its
+/// How to reach storage that is not a disk of this machine. Every process of a cluster has its own, from its
 /// settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageConfig {
@@ -59,14 +59,14 @@ pub struct S3Config {
     /// Whether the bucket is the first part of the path, or else of the host's name; `None` is the path for an endpoint
     /// and the host's name for Amazon.
     pub path_style: Option<bool>,
-    /// `None` asks where the process runs, as Amazon's own tools do: web identity, container, instance. Profiles in
+    /// `None` takes credentials from the host, as Amazon's own tools do: web identity, container, instance. Profiles in
     /// `~/.aws` are not read.
     pub keys: Option<S3Keys>,
-    /// How long one request may take, with its body.
+    /// How long one request may take, including its body.
     pub request_timeout: Duration,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
-    /// How often a request is repeated that the server could not answer, with growing pauses.
+    /// How often a request is retried that the server could not answer, with growing pauses.
     pub retries: usize,
 }
 
@@ -77,7 +77,7 @@ pub struct S3Keys {
     pub id: String,
     /// Signs requests.
     pub secret: Secret,
-    /// Goes with keys that are lent for a while.
+    /// The session token of temporary keys.
     pub session_token: Option<Secret>,
 }
 
@@ -95,13 +95,13 @@ impl Default for S3Config {
     }
 }
 
-/// The first pause before a request is repeated, and the longest; each is about twice the one before.
+/// The first pause before a request is retried, and the longest; each is about twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// No request is begun anew so long after the first attempt: credentials may have expired by then.
+/// No retry starts this long after the first attempt: credentials may have expired.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// Says where the process runs: what Amazon's services set for those that they host.
+/// The variables that Amazon's services set for the processes that they host.
 const HOST_CREDENTIALS: [(&str, AmazonS3ConfigKey); 8] = [
     ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
     ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
@@ -126,13 +126,13 @@ impl S3Config {
             return Err(wrong("does not begin with http:// or https://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            // Shown without what it holds.
+            // Reported without the endpoint, which holds them.
             return Err(Error::new(ErrorKind::Invalid, "the S3 endpoint holds credentials; give them as keys"));
         }
         Ok(())
     }
 
-    /// The store of one bucket, which this process's own keys open. No request is made.
+    /// The store of one bucket, accessed with this process's own keys. No request is made.
     pub(crate) fn open(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
         let mut s3 = self.builder(bucket)?;
         match &self.keys {
@@ -153,7 +153,7 @@ impl S3Config {
         build(s3, bucket)
     }
 
-    /// The same, opened by what `credentials` says at each request.
+    /// The store of one bucket, accessed with what `credentials` returns at each request.
     pub(crate) fn open_with(&self, bucket: &str, credentials: AwsCredentialProvider) -> Result<Arc<dyn ObjectStore>> {
         build(self.builder(bucket)?.with_credentials(credentials), bucket)
     }

@@ -12,15 +12,15 @@ pub enum ErrorKind {
     Invalid,
     /// The catalog that was asked for credentials knows no such table.
     NotFound,
-    /// The table that credentials were asked for is not the one that was meant any more: run the statement again.
+    /// Another table has the name of the one that credentials were requested for: run the statement again.
     Conflict,
-    /// There is no store for such locations, or the catalog does not lend credentials.
+    /// There is no store for such locations, or the catalog does not vend credentials.
     Unsupported,
-    /// A store, or the catalog that lends credentials for it, did not answer or refused.
+    /// A store, or the catalog that vends credentials for it, did not answer or refused.
     Unavailable,
     /// A file is missing, or shorter than it must be.
     Corrupt,
-    /// A fault of Bergmill.
+    /// A bug in Bergmill.
     Internal,
 }
 
@@ -37,7 +37,7 @@ impl Error {
         Self { kind, message: message.into() }
     }
 
-    /// The same error, told in the frame of what was being done: `bucket raw: ...`.
+    /// The same error with the context of what was being done: `bucket raw: ...`.
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self

@@ -1,4 +1,4 @@
-//! Ranges of objects that come whole or not at all.
+//! Ranges of objects, returned whole or not at all.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,8 +14,9 @@ use object_store::{
 
 use crate::failure::ENDS_EARLY;
 
-/// A store that refuses to give less of an object than was asked for. S3 gives what there is of a range that goes
-/// beyond the object's end, and readers of Parquet panic when a file is so much shorter than its manifest says.
+/// A store that fails rather than return less of an object than was requested. S3 returns the existing part of a range
+/// that extends beyond the object's end, and readers of Parquet panic when a file is that much shorter than its
+/// manifest says.
 #[derive(Debug)]
 pub(crate) struct ExactRanges<S>(pub(crate) S);
 
@@ -100,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_comes_whole_or_not_at_all() {
-        // Gives what there is, as S3 does.
+        // Returns the existing part of a range, as S3 does.
         let store = ExactRanges(InMemory::new());
         let file = Path::from("t/data/a.parquet");
         store.put(&file, PutPayload::from_static(b"0123456789")).await.unwrap();
@@ -112,7 +113,7 @@ mod tests {
         ] {
             assert!(short.to_string().contains(&format!("t/data/a.parquet {ENDS_EARLY}")), "{short}");
         }
-        // Neither of these says where the end is to be.
+        // Neither of these requests a fixed end.
         let last = GetOptions { range: Some(GetRange::Suffix(20)), ..GetOptions::default() };
         assert_eq!(store.get_opts(&file, last).await.unwrap().bytes().await.unwrap(), b"0123456789"[..]);
         assert_eq!(store.get(&file).await.unwrap().bytes().await.unwrap().len(), 10);

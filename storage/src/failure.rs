@@ -1,14 +1,14 @@
-//! What an object store's failure means, told by what the user can do about it.
+//! Failures of object stores, explained by what the user can do about them.
 
 use std::error::Error as StdError;
 
 use crate::error::{Error, ErrorKind};
 
-/// An executor has been given a task that it has no credentials for.
-pub(crate) const NO_VENDOR: &str = "this process knows no REST catalog to ask; give --catalog (BERGMILL_CATALOG) and what goes with it to each executor, as to \
-     the scheduler";
+/// The error of an executor that has no credentials for its task.
+pub(crate) const NO_VENDOR: &str = "no REST catalog is configured for this process; \
+     give each executor the --catalog (BERGMILL_CATALOG) and related options of the scheduler";
 
-/// A file is shorter than the range of it that was asked for.
+/// Part of the error of a file that is shorter than the requested range.
 pub(crate) const ENDS_EARLY: &str = "ends before the end of bytes";
 
 impl Error {
@@ -21,7 +21,7 @@ impl Error {
                 return Some(explain(found));
             }
             next = match e.downcast_ref::<std::io::Error>() {
-                // Its `source` would pass over what it holds.
+                // Its `source` would skip the error that it holds.
                 Some(io) => io.get_ref().map(|inner| inner as _),
                 None => e.source(),
             };
@@ -36,7 +36,7 @@ impl From<object_store::Error> for Error {
     }
 }
 
-/// The kind and the words of a store's failure.
+/// The kind and the message of a store's failure.
 fn explain(e: &object_store::Error) -> Error {
     if let Some(ours) = ours(e) {
         return ours.clone();
@@ -60,16 +60,16 @@ fn ours(e: &object_store::Error) -> Option<&Error> {
     None
 }
 
-/// What to do about a store's failure that `text` tells of, with the server's own words; `None` when that is not known.
+/// What to do about the store's failure that `text` reports, with the server's message; `None` if that is not known.
 pub fn remedy(text: &str) -> Option<String> {
     if text.contains(NO_VENDOR) {
-        return Some(format!("a table's files are opened by credentials that its catalog lends, but {NO_VENDOR}"));
+        return Some(format!("the files of a table need credentials that its catalog vends, but {NO_VENDOR}"));
     }
     // S3 answers in XML (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
     let code = element(text, "Code").unwrap_or_default();
     let remedy = match code {
-        "NoSuchBucket" => "the bucket does not exist; make it first",
-        "InvalidBucketName" => "S3 allows no bucket of that name",
+        "NoSuchBucket" => "the bucket does not exist; create it first",
+        "InvalidBucketName" => "S3 does not allow this bucket name",
         "InvalidAccessKeyId" => "the server does not know the access key; see AWS_ACCESS_KEY_ID",
         "SignatureDoesNotMatch" => "the secret access key is not that of the access key; see AWS_SECRET_ACCESS_KEY",
         "ExpiredToken" | "InvalidToken" => "the session token has expired or is not valid",
@@ -87,16 +87,16 @@ pub fn remedy(text: &str) -> Option<String> {
     Some(format!("{remedy} ({code}{message})"))
 }
 
-/// The kind of a data file's failure of which there is only the text: of its storage, or else of the file, which is
-/// then not what its manifest says.
+/// The kind of a data file's failure of which only the text is known: of its storage, or else of the file, which then
+/// does not match its manifest.
 pub fn kind_of_unread(text: &str) -> ErrorKind {
     let from_store = ["Object Store error", "Generic S3 error"].iter().any(|part| text.contains(part));
     let is_missing = text.contains("Object at location") && text.contains("not found");
     if from_store && !is_missing && !is_too_short(text) { ErrorKind::Unavailable } else { ErrorKind::Corrupt }
 }
 
-/// Whether a failure is that of a file without the bytes that were asked for: by our word, by the stores of
-/// `object_store`, and by S3.
+/// Whether a failure is that of a file without the requested bytes: by our message, those of `object_store`'s stores,
+/// and that of S3.
 fn is_too_short(text: &str) -> bool {
     let said = [ENDS_EARLY, "range was invalid", "Out of range of file", "Wanted range starting at", "InvalidRange"];
     said.iter().any(|part| text.contains(part))
@@ -135,7 +135,7 @@ mod tests {
         };
         check(
             "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
-            "the bucket does not exist; make it first (NoSuchBucket: The specified bucket does not exist)",
+            "the bucket does not exist; create it first (NoSuchBucket: The specified bucket does not exist)",
         );
         check(
             "<Error><Code>SlowDown</Code></Error>",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_found_in_what_wraps_it() {
+    fn a_failure_is_found_inside_its_wrappers() {
         let io = std::io::Error::other(failure("<Code>AccessDenied</Code>"));
         let outer = std::io::Error::other(io);
         assert!(Error::find(&outer).unwrap().to_string().starts_with("the access key has no right"));

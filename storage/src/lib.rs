@@ -1,4 +1,4 @@
-//! Storage: where files are, on disks and in buckets, how they are reached, and what it means when they are not.
+//! Storage: where files are, on disks and in buckets, how they are reached, and what their failures mean.
 //!
 //! One stack for all files of tables. [`Stores`] opens an object store for each bucket that a [`Location`] names, by
 //! one [`StorageConfig`]; DataFusion finds data files through it, and the iceberg crate metadata files. Buckets need

@@ -5,7 +5,7 @@ use object_store::path::Path;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A file or folder of a table, as Iceberg metadata names it: `file:///data/wh/raw/events`, `s3://bucket/key` or a
-/// plain absolute path. The text after the store is taken as it is: a `%20` in it is part of the name, as in Iceberg's
+/// plain absolute path. The text after the store is used unchanged: a `%20` in it is part of the name, as in Iceberg's
 /// other implementations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
@@ -52,7 +52,7 @@ impl Location {
         &self.store
     }
 
-    /// The same, with the table for its user when that is whom the store's credentials are lent to.
+    /// The store's address, with the table `vended_to` as its user if the store's credentials are vended for one.
     pub fn store_url_for(&self, vended_to: Option<&str>) -> String {
         match (vended_to, self.store.split_once("://")) {
             (Some(table), Some((scheme, bucket))) if !self.is_local() => format!("{scheme}://{table}@{bucket}"),
@@ -65,7 +65,7 @@ impl Location {
         let wrong =
             |why: &dyn std::fmt::Display| Error::new(ErrorKind::Invalid, format!("{}/{}: {why}", self.store, self.key));
         if self.key.starts_with('/') && !self.is_local() {
-            // It would be dropped, and another object meant.
+            // The slash would be dropped, which would name another object.
             return Err(wrong(&"a key that begins with a slash"));
         }
         Path::parse(&self.key).map_err(|e| wrong(&e))

@@ -1,7 +1,7 @@
-//! Object stores by the location of what they hold, each opened when it is first named.
+//! Object stores by location, each opened when it is first named.
 //!
-//! A bucket's address may have a table for its user (`s3://raw~events~<uuid>@bucket`): the bucket as far as the
-//! credentials open it that a catalog lends for this table's files. The address holds none of them.
+//! A bucket's address may have a table as its user (`s3://raw~events~<uuid>@bucket`): the bucket is then accessed with
+//! the credentials that a catalog vends for this table's files. The address itself holds no credentials.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::vended_store::TableStores;
 /// The store of a disk.
 const LOCAL: &str = "file://";
 
-/// Tables with vended credentials that are remembered while nobody uses them.
+/// How many unused tables with vended credentials are remembered.
 const IDLE_TABLES: usize = 64;
 
 /// The object stores of a process. Share one: each store holds its connections.
@@ -30,29 +30,29 @@ pub struct Stores {
     /// By address: `file://`, `s3://bucket`.
     opened: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>,
     vendor: OnceLock<Arc<dyn CredentialVendor>>,
-    /// Those used last at the end.
+    /// Most recently used last.
     tables: Mutex<VecDeque<Arc<TableStores>>>,
 }
 
 impl Stores {
-    /// Stores that are reached as `config` says.
+    /// Stores that are reached with `config`.
     pub fn new(config: StorageConfig) -> Arc<Self> {
         let local: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
         let opened = Mutex::new(BTreeMap::from([(LOCAL.to_string(), local)]));
         Arc::new(Self { config, opened, vendor: OnceLock::new(), tables: Mutex::default() })
     }
 
-    /// Lets `vendor` be asked for the credentials of tables. The first one stays.
+    /// Sets the vendor of the credentials of tables. The first one stays.
     pub fn set_vendor(&self, vendor: Arc<dyn CredentialVendor>) {
         let _ = self.vendor.set(vendor);
     }
 
-    /// Takes credentials that the catalog has lent for a table.
+    /// Stores credentials that the catalog has vended for a table.
     pub fn put_vended(&self, table: &VendedTable, credentials: VendedCredentials) {
         self.of_table(table).credentials().put(credentials);
     }
 
-    /// The stores of a table for whose files credentials were lent to this process; `None` when its own keys open them.
+    /// The stores of a table for whose files this process was vended credentials; `None` when its own keys are used.
     pub fn known_table(&self, table: &VendedTable) -> Option<Arc<TableStores>> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.iter().find(|t| t.credentials().table() == table).cloned()
@@ -70,7 +70,7 @@ impl Stores {
             }
         };
         tables.push_back(Arc::clone(&stores));
-        // What came unasked could not be asked for again while its table is a draft.
+        // Tables in use stay: credentials that came with a draft table could not be requested again.
         let is_idle = |t: &Arc<TableStores>| Arc::strong_count(t) == 1;
         let mut surplus = tables.iter().filter(|t| is_idle(t)).count().saturating_sub(IDLE_TABLES);
         tables.retain(|t| {
@@ -81,7 +81,7 @@ impl Stores {
         stores
     }
 
-    /// The disks of this machine, and buckets with nothing but defaults.
+    /// The disks of this machine, and buckets with default settings.
     pub fn local() -> Arc<Self> {
         Self::new(StorageConfig::default())
     }
@@ -98,9 +98,9 @@ impl Stores {
         }
         let store = match address.split_once("://") {
             Some(("s3", bucket)) if !bucket.is_empty() => self.config.s3.open(bucket)?,
-            Some(("s3", _)) => return Err(Error::new(ErrorKind::Invalid, format!("{address} lacks its bucket"))),
+            Some(("s3", _)) => return Err(Error::new(ErrorKind::Invalid, format!("{address} has no bucket"))),
             _ => {
-                let what = format!("storage {address} is not supported; there are file:// and s3://");
+                let what = format!("storage {address} is not supported; use file:// or s3://");
                 return Err(Error::new(ErrorKind::Unsupported, what));
             }
         };
@@ -108,13 +108,12 @@ impl Stores {
         Ok(store)
     }
 
-    /// The same for the address that a URL begins with; what else is in the URL does not count.
+    /// The store at the address that `url` begins with; the rest of the URL is ignored.
     pub fn at(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         self.get(&address(url))
     }
 
-    /// Takes `store` for all that is at the address that `url` begins with, and returns the one that was used so far,
-    /// if any.
+    /// Uses `store` for the address that `url` begins with, and returns the previous store, if any.
     pub fn register(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         self.lock().insert(address(url), store)
     }
@@ -147,8 +146,8 @@ fn address(url: &Url) -> String {
     }
 }
 
-/// Says what an executor lacks. It does so at the first request: what fails earlier, while a task is made ready,
-/// Ballista does not pass on.
+/// Reports what an executor lacks, at the first request: Ballista does not pass on earlier errors, from the preparation
+/// of a task.
 #[derive(Debug)]
 struct NoVendor;
 

@@ -1,8 +1,8 @@
-//! Vended credentials: a REST catalog lends, for one table's files and for a while, what opens them.
+//! Vended credentials: temporary credentials that a REST catalog issues for the files of one table.
 //!
-//! [`TableCredentials`] keeps those of one table: they are asked for when they are first needed and again ahead of
-//! their end, once, however many requests need them at that moment. Nothing here is part of a plan: a plan has the
-//! table's [`VendedTable`], and each process asks the catalog itself.
+//! [`TableCredentials`] keeps those of one table: they are requested when they are first needed and again before they
+//! expire, once, however many requests need them at that moment. Nothing here is part of a plan: a plan has the table's
+//! [`VendedTable`], and each process asks the catalog itself.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,19 +15,19 @@ use uuid::Uuid;
 use crate::config::S3Keys;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Credentials are renewed so long before they expire, or after half of their time if that is later: Iceberg's
+/// Credentials are renewed this long before they expire, or after half their life if that is later: Iceberg's
 /// `VendedCredentialsProvider` has the same five minutes.
 const RENEW_AHEAD: Duration = Duration::from_secs(300);
-/// The life of credentials whose server does not tell it: the shortest that AWS gives any (AssumeRole,
+/// The assumed life of credentials whose server does not report it: the shortest that AWS allows (AssumeRole,
 /// `DurationSeconds`).
-const UNTOLD_LIFE: Duration = Duration::from_secs(900);
-/// A renewal that failed is tried again after this.
-const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// Stands between the parts of a table's identity in an address. What is between is encoded and has none of it.
+const DEFAULT_LIFE: Duration = Duration::from_secs(900);
+/// A failed renewal is retried after this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Separates the parts of a table's identity in an address. The parts are encoded and do not contain it.
 const SEPARATOR: char = '~';
 
 /// The table that credentials are for: its name, by which the catalog is asked, and its UUID, since another table may
-/// come to have the name.
+/// take the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VendedTable {
     /// The levels of its namespace, outermost first.
@@ -39,17 +39,17 @@ pub struct VendedTable {
 }
 
 impl VendedTable {
-    /// The table `name` of a namespace, as far as it is the one of that UUID.
+    /// The table `name` of a namespace, if it has that UUID.
     pub fn new(namespace: &[String], name: &str, uuid: Uuid) -> Self {
         Self { namespace: namespace.to_vec(), name: name.to_string(), uuid }
     }
 
-    /// Its name for people: `raw.events`.
+    /// Its name in messages: `raw.events`.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.namespace.join("."), self.name)
     }
 
-    /// What [`fmt::Display`] wrote.
+    /// Parses the output of [`fmt::Display`].
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let decoded = |part: &str| {
             let pair = format!("{part}=");
@@ -63,7 +63,7 @@ impl VendedTable {
 }
 
 /// As the user of an object store's address, such as `raw~events~<uuid>` in `s3://raw~events~<uuid>@bucket`. No
-/// character of it means anything to a URL.
+/// character of it is special in a URL.
 impl fmt::Display for VendedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in self.namespace.iter().chain([&self.name]) {
@@ -73,30 +73,30 @@ impl fmt::Display for VendedTable {
     }
 }
 
-/// Who lends credentials: a REST catalog.
+/// A source of vended credentials: a REST catalog.
 #[async_trait]
 pub trait CredentialVendor: fmt::Debug + Send + Sync {
-    /// What opens the files of a table now.
+    /// Requests new credentials for the files of a table.
     async fn vend(&self, table: &VendedTable) -> Result<VendedCredentials>;
 }
 
-/// What opens the files of a table, and how they are reached.
+/// The credentials for the files of a table, and how the files are reached.
 #[derive(Debug, Clone)]
 pub struct VendedCredentials {
-    /// For files whose location begins so; the longest of several prefixes counts.
+    /// By the prefix of the files' locations; the longest matching prefix counts.
     pub by_prefix: Vec<PrefixCredentials>,
-    /// When they were asked for.
+    /// When they were requested.
     pub asked_at: SystemTime,
 }
 
-/// What opens the files below a prefix. What is not told is as the process's own settings say.
+/// The credentials for the files below a prefix. Settings that are missing are the process's own.
 #[derive(Debug, Clone)]
 pub struct PrefixCredentials {
     /// Such as `s3://bucket/raw/events`; empty for all files.
     pub prefix: String,
-    /// Lent for a while.
+    /// The temporary keys.
     pub keys: S3Keys,
-    /// When they end, if that was told.
+    /// When they expire, if known.
     pub expires_at: Option<SystemTime>,
     /// The service's address.
     pub endpoint: Option<String>,
@@ -107,7 +107,7 @@ pub struct PrefixCredentials {
 }
 
 impl VendedCredentials {
-    /// Those for the object of that location, which begins with `s3://`.
+    /// The credentials for the object at that location, which begins with `s3://`.
     pub(crate) fn for_location(&self, location: &str) -> Option<&PrefixCredentials> {
         let fits = |one: &&PrefixCredentials| match one.prefix.strip_prefix("s3a://") {
             Some(prefix) => location.strip_prefix("s3://").is_some_and(|location| location.starts_with(prefix)),
@@ -116,13 +116,13 @@ impl VendedCredentials {
         self.by_prefix.iter().filter(fits).max_by_key(|one| one.prefix.len())
     }
 
-    /// When the first of them ends; `None` if that is not known.
+    /// When the first of them expires; `None` if that is not known.
     fn expires_at(&self) -> Option<SystemTime> {
         self.by_prefix.iter().filter_map(|one| one.expires_at).min()
     }
 
     fn renew_at(&self) -> SystemTime {
-        let end = self.expires_at().unwrap_or(self.asked_at + UNTOLD_LIFE);
+        let end = self.expires_at().unwrap_or(self.asked_at + DEFAULT_LIFE);
         let life = end.duration_since(self.asked_at).unwrap_or_default();
         self.asked_at + life.saturating_sub(RENEW_AHEAD).max(life / 2)
     }
@@ -132,14 +132,14 @@ impl VendedCredentials {
     }
 }
 
-/// The credentials of one table, as fresh as they must be.
+/// The credentials of one table, renewed as needed.
 #[derive(Debug)]
 pub(crate) struct TableCredentials {
     table: VendedTable,
     vendor: Arc<dyn CredentialVendor>,
     known: Mutex<Option<Known>>,
-    /// Held by the one who asks.
-    asking: Arc<tokio::sync::Mutex<()>>,
+    /// Held while credentials are requested.
+    requesting: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -150,20 +150,20 @@ struct Known {
 
 impl TableCredentials {
     pub(crate) fn new(table: VendedTable, vendor: Arc<dyn CredentialVendor>) -> Self {
-        Self { table, vendor, known: Mutex::default(), asking: Arc::default() }
+        Self { table, vendor, known: Mutex::default(), requesting: Arc::default() }
     }
 
     pub(crate) fn table(&self) -> &VendedTable {
         &self.table
     }
 
-    /// Takes credentials that came unasked, as those that come with a table.
+    /// Stores credentials that were not requested here, such as those that come with a table.
     pub(crate) fn put(&self, credentials: VendedCredentials) {
         let renew_at = credentials.renew_at();
         *self.lock() = Some(Known { credentials: Arc::new(credentials), renew_at });
     }
 
-    /// Credentials that have not expired. Who needs them ahead of their end does not wait for new ones.
+    /// Credentials that have not expired. While they are valid, callers do not wait for new ones.
     pub(crate) async fn get(self: &Arc<Self>) -> Result<Arc<VendedCredentials>> {
         if let Some(known) = self.still_good() {
             if known.renew_at <= SystemTime::now() {
@@ -171,52 +171,52 @@ impl TableCredentials {
             }
             return Ok(known.credentials);
         }
-        let _asking = self.asking.lock().await;
+        let _requesting = self.requesting.lock().await;
         match self.still_good() {
-            // Another has asked meanwhile.
+            // Another caller has requested them meanwhile.
             Some(known) => Ok(known.credentials),
-            None => self.ask().await,
+            None => self.request().await,
         }
     }
 
-    /// Asks for new ones in the background, unless another does or has done so.
+    /// Requests new ones in the background, unless another caller does or has done so.
     fn renew_ahead(self: &Arc<Self>, due: &Known) {
-        let Ok(asking) = Arc::clone(&self.asking).try_lock_owned() else { return };
+        let Ok(requesting) = Arc::clone(&self.requesting).try_lock_owned() else { return };
         let is_due = self.lock().as_ref().is_some_and(|known| known.renew_at == due.renew_at);
         if !is_due {
             return;
         }
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(e) = this.ask().await {
-                tracing::warn!("{e}; those that are there are used until they expire");
-                this.try_again_later();
+            if let Err(e) = this.request().await {
+                tracing::warn!("{e}; the present ones are used until they expire");
+                this.retry_later();
             }
-            drop(asking);
+            drop(requesting);
         });
     }
 
-    fn try_again_later(&self) {
+    fn retry_later(&self) {
         let mut known = self.lock();
         if let Some(known) = known.as_mut() {
-            known.renew_at = SystemTime::now() + TRY_AGAIN;
+            known.renew_at = SystemTime::now() + RETRY_AFTER;
         }
     }
 
-    async fn ask(&self) -> Result<Arc<VendedCredentials>> {
+    async fn request(&self) -> Result<Arc<VendedCredentials>> {
         let asked = self.vendor.vend(&self.table).await;
-        let told = asked.map_err(|e| {
-            e.context(format_args!("asking for the credentials of the files of table {}", self.table.full_name()))
+        let vended = asked.map_err(|e| {
+            e.context(format_args!("requesting credentials for the files of table {}", self.table.full_name()))
         })?;
-        tracing::debug!(table = self.table.full_name(), "the catalog has lent credentials");
-        if told.have_expired(SystemTime::now()) {
+        tracing::debug!(table = self.table.full_name(), "the catalog has vended credentials");
+        if vended.have_expired(SystemTime::now()) {
             let what = format!(
-                "the credentials that the catalog lends for the files of table {} have expired already; compare the clocks",
+                "the credentials that the catalog vends for the files of table {} have expired already; compare the clocks",
                 self.table.full_name()
             );
             return Err(Error::new(ErrorKind::Unavailable, what));
         }
-        let (renew_at, credentials) = (told.renew_at(), Arc::new(told));
+        let (renew_at, credentials) = (vended.renew_at(), Arc::new(vended));
         *self.lock() = Some(Known { credentials: Arc::clone(&credentials), renew_at });
         Ok(credentials)
     }

@@ -1,8 +1,8 @@
-//! The object stores of one table's files, which vended credentials open.
+//! The object stores of one table's files, accessed with vended credentials.
 //!
-//! A wrapper, because the catalog may lend different credentials for different prefixes of a bucket: which of them a
-//! request needs, its path tells. Behind it is one S3 client a prefix, which asks for credentials at each request, so
-//! that uploads in parts outlive those that they began with.
+//! A wrapper, because the catalog may vend different credentials for different prefixes of a bucket: the path of a
+//! request decides which it needs. Behind it is one S3 client per prefix, which gets credentials at each request, so
+//! that multipart uploads outlive the credentials that they started with.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// Deletes in flight at once.
 const CONCURRENT_DELETES: usize = 16;
 
-/// What opens one table's files, and the clients that were made with it.
+/// The credentials for one table's files, and the clients that use them.
 #[derive(Debug)]
 pub struct TableStores {
     credentials: Arc<TableCredentials>,
@@ -78,7 +78,7 @@ impl TableStores {
     }
 }
 
-/// The credentials of one prefix, at each request anew.
+/// The credentials of one prefix, looked up at each request.
 #[derive(Debug)]
 struct VendedKeys {
     credentials: Arc<TableCredentials>,
@@ -111,13 +111,13 @@ fn failed(e: Error) -> StoreError {
 
 fn not_vended(credentials: &TableCredentials, location: &str) -> StoreError {
     let what = format!(
-        "the catalog lends credentials for files of table {}, but none for {location}",
+        "the catalog vends credentials for files of table {}, but none for {location}",
         credentials.table().full_name()
     );
     failed(Error::new(ErrorKind::Unavailable, what))
 }
 
-/// A bucket, as far as one table's credentials open it.
+/// A bucket, accessed with one table's credentials.
 #[derive(Debug)]
 struct VendedStore {
     bucket: String,
@@ -125,7 +125,7 @@ struct VendedStore {
 }
 
 impl VendedStore {
-    /// The store whose credentials open the object, or what begins so.
+    /// The store whose credentials are for the object, or for the prefix `path`.
     async fn at(&self, path: &Path) -> Result<Arc<dyn ObjectStore>> {
         let location = format!("s3://{}/{path}", self.bucket);
         let credentials = self.stores.credentials.get().await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! When credentials are asked for, and which of them count.
+//! When credentials are requested, and which of them count.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ fn table(name: &str) -> VendedTable {
     VendedTable::new(&parts, &name, Uuid::from_u128(7))
 }
 
-fn lent(prefix: &str, expires_at: Option<SystemTime>) -> PrefixCredentials {
+fn vended(prefix: &str, expires_at: Option<SystemTime>) -> PrefixCredentials {
     let keys = S3Keys {
         id: format!("id of {prefix}"),
         secret: Secret::new("hidden-secret"),
@@ -25,40 +25,40 @@ fn lent(prefix: &str, expires_at: Option<SystemTime>) -> PrefixCredentials {
     PrefixCredentials { prefix: prefix.to_string(), keys, expires_at, endpoint: None, region: None, path_style: None }
 }
 
-/// Lends what it was told to, one after the other, and then refuses; each time after a while.
+/// Vends credentials with these lives, one after the other, and then refuses; each answer takes a while.
 #[derive(Debug)]
-struct Lends {
+struct TestVendor {
     lives: Mutex<VecDeque<Option<Duration>>>,
     asked: AtomicUsize,
 }
 
 #[async_trait]
-impl CredentialVendor for Lends {
+impl CredentialVendor for TestVendor {
     async fn vend(&self, table: &VendedTable) -> Result<VendedCredentials> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(50)).await;
         let life = self.lives.lock().unwrap().pop_front();
         let Some(life) = life else { return Err(Error::new(ErrorKind::Unavailable, "the catalog is closed")) };
         let asked_at = SystemTime::now();
-        let one = lent(&format!("s3://raw/{}", table.name), life.map(|life| asked_at + life));
+        let one = vended(&format!("s3://raw/{}", table.name), life.map(|life| asked_at + life));
         Ok(VendedCredentials { by_prefix: vec![one], asked_at })
     }
 }
 
-fn credentials(lives: &[u64]) -> (Arc<TableCredentials>, Arc<Lends>) {
+fn credentials(lives: &[u64]) -> (Arc<TableCredentials>, Arc<TestVendor>) {
     let lives = lives.iter().map(|ms| Some(Duration::from_millis(*ms))).collect();
-    let vendor = Arc::new(Lends { lives: Mutex::new(lives), asked: AtomicUsize::new(0) });
+    let vendor = Arc::new(TestVendor { lives: Mutex::new(lives), asked: AtomicUsize::new(0) });
     (Arc::new(TableCredentials::new(table("raw.events"), Arc::clone(&vendor) as _)), vendor)
 }
 
 #[test]
 fn a_table_is_the_user_of_an_address() {
     for name in ["raw.events", "a.b.c", "raw.o'brien ~@:/?#[]%2F+표"] {
-        let told = table(name);
-        let url = url::Url::parse(&format!("s3://{told}@bucket/")).unwrap();
-        assert_eq!(url.username(), told.to_string(), "a URL leaves it as it is");
+        let table = table(name);
+        let url = url::Url::parse(&format!("s3://{table}@bucket/")).unwrap();
+        assert_eq!(url.username(), table.to_string(), "a URL leaves it unchanged");
         assert_eq!((url.host_str(), url.password()), (Some("bucket"), None));
-        assert_eq!(VendedTable::parse(url.username()), Some(told));
+        assert_eq!(VendedTable::parse(url.username()), Some(table));
     }
     for other in ["", "me", "raw~events", "raw~events~me", "7~00000000-0000-0000-0000-000000000007x"] {
         assert_eq!(VendedTable::parse(other), None, "{other}");
@@ -68,7 +68,7 @@ fn a_table_is_the_user_of_an_address() {
 #[test]
 fn the_longest_prefix_counts() {
     let of = VendedCredentials {
-        by_prefix: ["", "s3://raw/t", "s3a://raw/t/metadata", "s3://other"].map(|p| lent(p, None)).into(),
+        by_prefix: ["", "s3://raw/t", "s3a://raw/t/metadata", "s3://other"].map(|p| vended(p, None)).into(),
         asked_at: SystemTime::now(),
     };
     let check = |location: &str, expected: &str| {
@@ -77,17 +77,17 @@ fn the_longest_prefix_counts() {
     check("s3://raw/t/data/x.parquet", "s3://raw/t");
     check("s3://raw/t/metadata/v1.json", "s3a://raw/t/metadata");
     check("s3://else/x", "");
-    let none = VendedCredentials { by_prefix: vec![lent("s3://raw/t", None)], ..of };
+    let none = VendedCredentials { by_prefix: vec![vended("s3://raw/t", None)], ..of };
     assert!(none.for_location("s3://raw/s/x").is_none());
 }
 
 #[test]
-fn credentials_are_renewed_ahead_of_their_end() {
+fn credentials_are_renewed_before_they_expire() {
     let asked_at = UNIX_EPOCH + Duration::from_secs(1_000_000);
     let check = |lives: &[Option<u64>], expected: u64| {
-        let by_prefix = lives.iter().map(|life| lent("", life.map(|s| asked_at + Duration::from_secs(s)))).collect();
-        let told = VendedCredentials { by_prefix, asked_at };
-        assert_eq!(told.renew_at(), asked_at + Duration::from_secs(expected), "{lives:?}");
+        let by_prefix = lives.iter().map(|life| vended("", life.map(|s| asked_at + Duration::from_secs(s)))).collect();
+        let credentials = VendedCredentials { by_prefix, asked_at };
+        assert_eq!(credentials.renew_at(), asked_at + Duration::from_secs(expected), "{lives:?}");
     };
     check(&[Some(3600)], 3300);
     check(&[Some(900)], 600);
@@ -106,22 +106,22 @@ async fn several_requests_at_once_ask_once() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_renewal_ahead_of_the_end() {
+async fn no_caller_waits_for_a_renewal_ahead_of_expiry() {
     let (credentials, vendor) = credentials(&[1_000, 60_000]);
     let first = credentials.get().await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
-    // Due, and good still.
+    // Due, but still valid.
     for got in join_all((0..20).map(|_| credentials.get())).await {
         assert!(Arc::ptr_eq(&first, &got.unwrap()));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(vendor.asked.load(Ordering::SeqCst), 2, "one of the twenty asked");
     let renewed = credentials.get().await.unwrap();
-    assert!(!Arc::ptr_eq(&first, &renewed) && !first.have_expired(SystemTime::now()), "it came ahead of the end");
+    assert!(!Arc::ptr_eq(&first, &renewed) && !first.have_expired(SystemTime::now()), "renewed before they expired");
 }
 
 #[tokio::test]
-async fn a_catalog_that_does_not_answer_is_not_missed_before_the_end() {
+async fn a_catalog_that_does_not_answer_is_not_needed_before_expiry() {
     let (credentials, vendor) = credentials(&[1_000]);
     credentials.get().await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -131,7 +131,7 @@ async fn a_catalog_that_does_not_answer_is_not_missed_before_the_end() {
     assert_eq!(vendor.asked.load(Ordering::SeqCst), 2, "not at each request");
     tokio::time::sleep(Duration::from_millis(400)).await;
     let e = credentials.get().await.unwrap_err();
-    let expected = "asking for the credentials of the files of table raw.events: the catalog is closed";
+    let expected = "requesting credentials for the files of table raw.events: the catalog is closed";
     assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Unavailable, expected));
 }
 
@@ -147,11 +147,11 @@ async fn a_process_without_a_catalog_says_what_to_do() {
     let stores = Stores::new(StorageConfig::default());
     let store = stores.get(&format!("s3://{}@raw", table("raw.events"))).unwrap();
     let e = store.head(&"x".into()).await.unwrap_err();
-    // What an executor's failure becomes on its way to the client.
-    let told = crate::remedy(&format!("Task failed: ObjectStore({e:?})")).unwrap();
-    assert!(told.contains("give --catalog (BERGMILL_CATALOG)"), "{told}");
+    // An executor's failure as it reaches the client.
+    let remedy = crate::remedy(&format!("Task failed: ObjectStore({e:?})")).unwrap();
+    assert!(remedy.contains("the --catalog (BERGMILL_CATALOG)"), "{remedy}");
     let e = Error::from(e).to_string();
-    let expected = "asking for the credentials of the files of table raw.events: this process knows no REST catalog";
+    let expected = "requesting credentials for the files of table raw.events: no REST catalog is configured";
     assert!(e.starts_with(expected), "{e}");
     assert_eq!(stores.get("s3://me@raw").unwrap_err().kind(), ErrorKind::Invalid);
 }
@@ -160,23 +160,23 @@ async fn a_process_without_a_catalog_says_what_to_do() {
 async fn a_table_has_stores_of_its_own_which_show_no_secret() {
     let lives = Mutex::new([Some(Duration::from_secs(60)); 2].into());
     let stores = Stores::new(StorageConfig::default());
-    stores.set_vendor(Arc::new(Lends { lives, asked: AtomicUsize::new(0) }));
+    stores.set_vendor(Arc::new(TestVendor { lives, asked: AtomicUsize::new(0) }));
     let (events, other) = (table("raw.events"), table("raw.other"));
     assert!(stores.known_table(&events).is_none());
-    let mut told = lent("s3://raw/events", Some(SystemTime::now() + Duration::from_secs(60)));
-    told.endpoint = Some("http://127.0.0.1:1".to_string());
-    stores.put_vended(&events, VendedCredentials { by_prefix: vec![told], asked_at: SystemTime::now() });
+    let mut own = vended("s3://raw/events", Some(SystemTime::now() + Duration::from_secs(60)));
+    own.endpoint = Some("http://127.0.0.1:1".to_string());
+    stores.put_vended(&events, VendedCredentials { by_prefix: vec![own], asked_at: SystemTime::now() });
     let mine = stores.get(&format!("s3://{events}@raw")).unwrap();
     let e = Error::from(mine.head(&"elsewhere/x".into()).await.unwrap_err());
     assert_eq!(
         e.to_string(),
-        "the catalog lends credentials for files of table raw.events, but none for s3://raw/elsewhere/x"
+        "the catalog vends credentials for files of table raw.events, but none for s3://raw/elsewhere/x"
     );
     let theirs = stores.get(&format!("s3://{other}@raw")).unwrap();
     let e = Error::from(theirs.head(&"events/x".into()).await.unwrap_err());
     assert!(e.to_string().contains("table raw.other, but none for"), "{e}");
     let e = Error::from(mine.head(&"events/x".into()).await.unwrap_err());
-    assert!(e.to_string().contains("refused"), "the endpoint is that which was lent: {e}");
+    assert!(e.to_string().contains("refused"), "the endpoint is the vended one: {e}");
     let known = stores.known_table(&events).unwrap();
     for shown in [format!("{stores:#?}"), format!("{mine:?}"), mine.to_string(), format!("{known:#?}"), e.to_string()] {
         assert!(!shown.contains("hidden"), "{shown}");
@@ -186,9 +186,9 @@ async fn a_table_has_stores_of_its_own_which_show_no_secret() {
 }
 
 #[tokio::test]
-async fn tables_that_nobody_uses_are_forgotten() {
+async fn unused_tables_are_forgotten() {
     let stores = Stores::new(StorageConfig::default());
-    stores.set_vendor(Arc::new(Lends { lives: Mutex::default(), asked: AtomicUsize::new(0) }));
+    stores.set_vendor(Arc::new(TestVendor { lives: Mutex::default(), asked: AtomicUsize::new(0) }));
     let name = |n: usize| table(&format!("raw.t{n}"));
     let used = stores.get(&format!("s3://{}@raw", name(0))).unwrap();
     for n in 1..200 {

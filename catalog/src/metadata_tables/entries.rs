@@ -1,11 +1,11 @@
-//! `$entries`: one row an entry of the snapshot's manifests, also of files that it took out.
+//! `$entries`: one row per entry of the snapshot's manifests, including files that it removed.
 //!
 //! | column | |
 //! |---|---|
-//! | status | 0 was there, 1 added, 2 deleted |
+//! | status | 0 existing, 1 added, 2 deleted |
 //! | snapshot_id | the snapshot that added the file, or deleted it |
-//! | sequence_number | the file's place in the order of changes, which decides what deletes apply to it |
-//! | file_sequence_number | the same of when the file came into the table |
+//! | sequence_number | the file's position in the order of changes, which decides which deletes apply to it |
+//! | file_sequence_number | the sequence number with which the file was added to the table |
 //! | data_file | a struct with the columns of `$files` |
 
 use arrow::array::{Int32Array, Int64Array, RecordBatch, StructArray};

@@ -1,4 +1,4 @@
-//! `$files`: one row a live file of the snapshot, of rows or of row-level deletes.
+//! `$files`: one row per live data or delete file of the snapshot.
 //!
 //! | column | |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | sort_order_id | the table's sort order that its rows are in |
 //! | column_sizes | bytes in the file, by field id |
 //! | value_counts, null_value_counts, nan_value_counts | values, NULLs and NaNs, by field id |
-//! | lower_bounds, upper_bounds | no value is below or above; text may be cut off; by field id |
-//! | split_offsets | where row groups begin |
+//! | lower_bounds, upper_bounds | no value is below or above; text may be truncated; by field id |
+//! | split_offsets | where row groups start |
 //! | equality_ids | of equality deletes: the field ids of the columns that are compared |
 
 use std::collections::{BTreeMap, HashMap};
@@ -84,7 +84,7 @@ fn bounds<'a>(of: impl Iterator<Item = &'a HashMap<i32, Datum>>) -> Result<MapAr
     by_field(of, |all| Arc::new(StringArray::from_iter_values(all.into_iter().map(bound_text))))
 }
 
-/// Maps from field id, whose values `array` makes all at once.
+/// Maps from field id, whose values `array` builds all at once.
 fn by_field<'a, V: 'a>(
     of: impl Iterator<Item = &'a HashMap<i32, V>>,
     array: impl Fn(Vec<&'a V>) -> ArrayRef,

@@ -1,11 +1,11 @@
-//! `$history`: which snapshot was current when, oldest first. This is what `TIMESTAMP AS OF` goes by.
+//! `$history`: which snapshot was current when, oldest first. `TIMESTAMP AS OF` uses it.
 //!
 //! | column | |
 //! |---|---|
 //! | made_current_at | |
 //! | snapshot_id | |
 //! | parent_id | the snapshot that it changed; unknown when it has expired |
-//! | is_current_ancestor | whether the rows of now come from it; false after a rollback |
+//! | is_current_ancestor | whether the current snapshot descends from it; false after a rollback |
 
 use std::collections::HashSet;
 

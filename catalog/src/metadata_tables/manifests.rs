@@ -1,13 +1,13 @@
-//! `$manifests`: one row a manifest of the snapshot.
+//! `$manifests`: one row per manifest of the snapshot.
 //!
 //! | column | |
 //! |---|---|
-//! | content | 0 lists files of rows, 1 files of row-level deletes |
+//! | content | 0 for data files, 1 for delete files |
 //! | path, length | the manifest, and its bytes |
 //! | partition_spec_id | the spec of the files that it lists |
 //! | added_snapshot_id | the snapshot that it was written for |
-//! | added_data_files_count, existing_data_files_count, deleted_data_files_count | files that this snapshot added, that were there, that it took out; 0 for a manifest of deletes |
-//! | added_delete_files_count, existing_delete_files_count, deleted_delete_files_count | the same of row-level deletes |
+//! | added_data_files_count, existing_data_files_count, deleted_data_files_count | data files that this snapshot added, kept and removed; 0 for a manifest of deletes |
+//! | added_delete_files_count, existing_delete_files_count, deleted_delete_files_count | delete files likewise; 0 for a manifest of data files |
 //! | partition_summaries | for each field of the partition spec: whether there are NULLs and NaNs, and the bounds |
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ fn summaries(metadata: &TableMetadata, of: &[ManifestFile]) -> Result<ListArray>
     ListArray::try_new(element, OffsetBuffer::from_lengths(lengths), Arc::new(values), None).map_err(internal)
 }
 
-/// A bound of the partition field at this place of the spec, for people; `None` if it cannot be told.
+/// A bound of the partition field at this position of the spec, as readable text; `None` if it cannot be decoded.
 fn bound(metadata: &TableMetadata, spec_id: i32, at: usize, bytes: &[u8]) -> Option<String> {
     let spec = metadata.partition_spec_by_id(spec_id)?;
     let ty = spec.partition_type(metadata.current_schema()).ok()?.fields().get(at)?.field_type.clone();

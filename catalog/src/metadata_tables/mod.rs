@@ -1,6 +1,6 @@
-//! What the metadata of a table says, as rows: `raw."events$snapshots"`, `raw."events$files"` and so on, one file each.
+//! The metadata of a table as rows: `raw."events$snapshots"`, `raw."events$files"` and so on, in one module each.
 //!
-//! Columns have the names that Spark gives them. A partition is text, `day=2026-02-14/type=view`, since tables whose
+//! Columns are named as in Spark. A partition is text, `day=2026-02-14/type=view`, since tables whose
 //! partitioning was changed have partitions of several types. Rows are made when the table is scanned, from the state
 //! of the table that the statement reads: `raw."events$files" VERSION AS OF 3` lists the files of that snapshot.
 
@@ -126,12 +126,12 @@ fn internal(e: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Internal, "building a metadata table").with_source(e)
 }
 
-/// Counts and sizes, which Iceberg keeps without a sign and SQL has no type for.
+/// Counts and sizes, which are unsigned in Iceberg and have no such type in SQL.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// A bound for people: a date as a date.
+/// A bound as readable text: a date as a date.
 fn bound_text(bound: &Datum) -> String {
     human(&Transform::Identity, bound.data_type(), Some(bound.literal()))
 }

@@ -1,15 +1,15 @@
-//! `$partitions`: one row a partition of the snapshot, one in all for a table that is not partitioned.
+//! `$partitions`: one row per partition of the snapshot; a single row for an unpartitioned table.
 //!
 //! | column | |
 //! |---|---|
 //! | partition | `day=2026-02-14/type=view`; NULL for files without partition |
 //! | spec_id | the partition spec of its files |
-//! | record_count | rows in data files; rows that are deleted by delete files are among them |
+//! | record_count | rows in data files, including those that delete files delete |
 //! | file_count | data files |
 //! | total_data_file_size_in_bytes | |
 //! | position_delete_record_count, position_delete_file_count | |
 //! | equality_delete_record_count, equality_delete_file_count | |
-//! | last_updated_at, last_updated_snapshot_id | the last snapshot that added a file of those that are there, if it is known still |
+//! | last_updated_at, last_updated_snapshot_id | the last snapshot that added one of its present files, if that has not expired |
 
 use std::collections::BTreeMap;
 

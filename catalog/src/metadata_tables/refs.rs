@@ -1,13 +1,13 @@
-//! `$refs`: one row a branch or tag, in the order of their names.
+//! `$refs`: one row per branch or tag, in the order of their names.
 //!
 //! | column | |
 //! |---|---|
 //! | name | |
 //! | type | `BRANCH` or `TAG` |
 //! | snapshot_id | the snapshot that it refers to |
-//! | max_reference_age_in_ms | the age at which maintenance drops the name, if that is not left to the table's properties |
-//! | min_snapshots_to_keep | of a branch, likewise: how many of its snapshots stay in any case |
-//! | max_snapshot_age_in_ms | of a branch, likewise: the age up to which its snapshots stay |
+//! | max_reference_age_in_ms | the age at which maintenance drops the name; NULL if the table's properties decide |
+//! | min_snapshots_to_keep | of a branch, likewise: how many of its snapshots are always kept |
+//! | max_snapshot_age_in_ms | of a branch, likewise: the age up to which its snapshots are kept |
 
 use arrow::array::{Int32Array, Int64Array, RecordBatch, StringArray};
 use iceberg::spec::{SnapshotReference, SnapshotRetention};

@@ -1,4 +1,4 @@
-//! `$snapshots`: one row a snapshot, oldest first, those of all branches.
+//! `$snapshots`: one row per snapshot of any branch, oldest first.
 //!
 //! | column | |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | parent_id | the snapshot that it changed |
 //! | committed_at | |
 //! | operation | `append`, `overwrite`, `delete` or `replace` (the same rows in other files) |
-//! | summary | what the writer says of it, as a JSON object |
+//! | summary | the writer's summary, as a JSON object |
 //! | manifest_list | the file that lists its manifests |
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The warehouse as a DataFusion catalog, for one statement.
 //!
 //! A table is looked up and loaded, and so pinned to a snapshot, when the statement names it, and the same table named
-//! twice is the same snapshot. Names are listed only for a statement that asks for lists of them, and for the hint of
-//! a name that is not there.
+//! twice is the same snapshot. Names are listed only for a statement that lists them, and for the hint of a name that
+//! is not found.
 
 #[cfg(test)]
 mod tests;
@@ -33,16 +33,16 @@ use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
 /// The tables and views of a namespace.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Of tables and views, in order.
+    /// The names of tables and views, in order.
     pub all: Vec<String>,
-    /// Those of them that are views.
+    /// The names of the views among them.
     pub views: BTreeSet<String>,
 }
 
-/// The names of a warehouse as they were when they were first asked for.
+/// The names of a warehouse as of the first time they were listed.
 type Listing = Arc<OnceCell<BTreeMap<String, Names>>>;
 
-/// Plans the queries of views, for which it makes a session over the tables that it is given.
+/// Plans the queries of views, in a session over the given tables.
 #[async_trait]
 pub trait ViewPlanner: Debug + Send + Sync {
     /// The plan of `sql` over `tables`, of which those without a namespace are in `default_namespace`.
@@ -54,7 +54,7 @@ pub trait ViewPlanner: Debug + Send + Sync {
     ) -> DataFusionResult<LogicalPlan>;
 }
 
-/// The namespaces of a warehouse in the eyes of one statement. Clones share what they have seen.
+/// The namespaces of a warehouse as one statement sees them. Clones share the tables and lists that they have loaded.
 #[derive(Debug, Clone)]
 pub struct NamespaceCatalog {
     warehouse: Warehouse,
@@ -67,7 +67,7 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    /// Tables whose text is to be read as `text`, and views that `planner` plans. Nothing is asked of the warehouse's
+    /// Tables whose text is read as `text`, and views that `planner` plans. No request is made to the warehouse's
     /// catalog.
     pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>) -> Self {
         let unresolved = UnresolvedNames::new(warehouse.clone());
@@ -75,16 +75,16 @@ impl NamespaceCatalog {
         Self { warehouse, text, unresolved, planner, views, listing, pinned }
     }
 
-    /// The same names, of tables whose text is to be read as `text`.
+    /// The same names, of tables whose text is read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
-        // Plans of views are over the tables as they are read here.
+        // Plans of views depend on how their tables are read.
         Self { text, views: Arc::default(), pinned: Arc::default(), ..self.clone() }
     }
 
-    /// The plan of what is, or is to be, the query of `view`.
+    /// The plan of the query of `view`, which need not exist yet.
     ///
     /// # Errors
-    /// `Invalid` if the query reads `view` itself, be it through other views.
+    /// `Invalid` if the query reads `view` itself, directly or through other views.
     pub async fn plan_view(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
         self.views.plan(view, self.planner.plan(self, sql, default_namespace), &self.unresolved).await
     }
@@ -94,8 +94,8 @@ impl NamespaceCatalog {
         views::provider(view, planned).await
     }
 
-    /// All namespaces with their tables and views. What asks for them without waiting, as `information_schema` does,
-    /// finds none until this was called.
+    /// All namespaces with their tables and views. Callers that cannot wait, such as `information_schema`, find none
+    /// until this has been called.
     pub async fn list(&self) -> Result<&BTreeMap<String, Names>> {
         let list = async || {
             let namespaces = self.warehouse.catalog().namespaces().await?;
@@ -119,7 +119,7 @@ impl NamespaceCatalog {
         Ok(Names { all, views })
     }
 
-    /// The tables and views of a namespace, whose levels have points between them. `NotFound` if there is no such
+    /// The tables and views of a namespace, whose levels are separated by dots. `NotFound` if there is no such
     /// namespace.
     pub async fn list_namespace(&self, namespace: &str) -> Result<Names> {
         let namespace = NamespaceIdent::from_strs(namespace.split('.'))?;
@@ -129,7 +129,7 @@ impl NamespaceCatalog {
         }
     }
 
-    /// Why a name that planning could not find is not there, with the nearest one that is.
+    /// The error of a name that planning did not find, with the nearest name that exists.
     pub async fn take_miss(&self) -> Option<Error> {
         self.unresolved.take().await
     }
@@ -164,7 +164,7 @@ impl CatalogProvider for NamespaceCatalog {
         self.listing.get().into_iter().flat_map(|listing| listing.keys().cloned()).collect()
     }
 
-    /// Also of a namespace that is not there: it has no tables.
+    /// Also for a namespace that does not exist: it has no tables.
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         Some(Arc::new(self.namespace(name)))
     }

@@ -1,4 +1,4 @@
-//! Names in a statement that nothing was found for.
+//! Names in a statement that were not found.
 
 use std::sync::{Arc, PoisonError};
 
@@ -7,8 +7,8 @@ use iceberg::TableIdent;
 use crate::error::Error;
 use crate::table::Warehouse;
 
-/// Names that were asked for and are not there. DataFusion asks for every name in a statement, also for the one that a
-/// `CREATE TABLE` is about to make, so that a missing one is no error until planning fails for it.
+/// Names that were looked up and not found. DataFusion looks up every name in a statement, including the one that a
+/// `CREATE TABLE` is about to create, so a missing name is not an error until planning fails because of it.
 #[derive(Debug, Clone)]
 pub(super) struct UnresolvedNames {
     warehouse: Warehouse,
@@ -20,11 +20,11 @@ impl UnresolvedNames {
         Self { warehouse, names: Arc::default() }
     }
 
-    pub(super) fn push(&self, miss: TableIdent) {
-        self.lock().push(miss);
+    pub(super) fn push(&self, name: TableIdent) {
+        self.lock().push(name);
     }
 
-    /// The error of the first that was missed since the last call.
+    /// The error of the first name that was not found since the last call.
     pub(super) async fn take(&self) -> Option<Error> {
         let first = std::mem::take(&mut *self.lock()).into_iter().next();
         match first {

@@ -39,11 +39,10 @@ pub(super) async fn provider(
 pub(super) struct OpenViews(Mutex<Vec<TableIdent>>);
 
 impl OpenViews {
-    /// The plan of the query of `view`, which `planned` makes; names that it asks for and that are not there are in
-    /// `unresolved`.
+    /// The plan of the query of `view`, which `planned` makes; names that planning did not find are in `unresolved`.
     ///
     /// # Errors
-    /// `Invalid` if the query reads `view` itself, or through another view.
+    /// `Invalid` if the query reads `view` itself, directly or through other views.
     pub(super) async fn plan(
         &self,
         view: &TableIdent,
@@ -79,15 +78,15 @@ async fn why(e: &DataFusionError, unresolved: &UnresolvedNames) -> Error {
         return ours;
     }
     if is_missing_table(e)
-        && let Some(miss) = unresolved.take().await
+        && let Some(missing) = unresolved.take().await
     {
-        // Who names a table that is not there is told of it, with the nearest that is.
-        return miss;
+        // This error names the missing table and the nearest one that exists.
+        return missing;
     }
     Error::new(ErrorKind::Invalid, e.strip_backtrace())
 }
 
-/// Whether planning failed for want of a table: DataFusion has no kind for that, only the words.
+/// Whether planning failed because a table is missing: DataFusion has no error kind for that, only the message.
 pub fn is_missing_table(e: &DataFusionError) -> bool {
     matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
 }
@@ -112,7 +111,7 @@ pub fn check_views(plan: &LogicalPlan) -> Result<()> {
     }
 }
 
-/// The columns that a view has of those that its query gives now: a `SELECT *` may have come to give more.
+/// Projects the plan of a view's query to the view's columns: a `SELECT *` may return more than when it was created.
 fn with_columns(plan: LogicalPlan, columns: &SchemaRef) -> Result<LogicalPlan> {
     let names: Vec<_> = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
     if names.iter().eq(columns.fields().iter().map(|f| f.name())) {
@@ -122,7 +121,8 @@ fn with_columns(plan: LogicalPlan, columns: &SchemaRef) -> Result<LogicalPlan> {
     for field in columns.fields() {
         let found = plan.schema().iter().find(|(_, f)| f.name() == field.name());
         let Some((qualifier, found)) = found else {
-            let what = format!("its query gives no column {} any more; it gives {}", field.name(), names.join(", "));
+            let what =
+                format!("its query does not return column {} anymore; it returns {}", field.name(), names.join(", "));
             return Err(Error::new(ErrorKind::Invalid, what));
         };
         chosen.push(match qualifier {
@@ -134,7 +134,7 @@ fn with_columns(plan: LogicalPlan, columns: &SchemaRef) -> Result<LogicalPlan> {
     plan.map_err(|e| Error::new(ErrorKind::Internal, "choosing the columns of a view").with_source(e))
 }
 
-/// A view whose query cannot be planned now, for instance because a table of it is gone.
+/// A view whose query cannot be planned now, for instance because one of its tables is gone.
 #[derive(Debug)]
 struct BrokenView {
     columns: SchemaRef,

@@ -1,4 +1,4 @@
-//! Which catalog a warehouse has, as one text says it.
+//! The address of a warehouse's catalog, as text.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,14 +34,14 @@ impl CatalogAddress {
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.clone())),
             Some(("http" | "https", _)) => Ok(Self::Rest(at.to_string())),
             _ => {
-                let what = "the catalog's address begins with none of sqlite:, postgres://, http:// and https://";
+                let what = "the catalog's address must begin with sqlite:, postgres://, http:// or https://";
                 Err(Error::new(ErrorKind::Invalid, what))
             }
         }
     }
 
-    /// Opens the catalog there, and makes what is missing. A SQL database may have several, told apart by `name`; a
-    /// REST server has what `rest` says.
+    /// Opens the catalog, and creates what is missing. A SQL database may hold several, distinguished by `name`; a
+    /// REST server is opened with `rest`.
     pub async fn open(&self, name: &str, rest: RestOptions) -> Result<Arc<dyn Catalog>> {
         Ok(match self {
             Self::Rest(uri) => Arc::new(RestCatalog::open(rest.config(uri)).await?),
@@ -50,8 +50,8 @@ impl CatalogAddress {
         })
     }
 
-    /// Whom a process without a catalog asks for the credentials of tables' files; `None` if this catalog lends none.
-    /// No request is made before there is such a table.
+    /// The vendor that a process without a catalog asks for the credentials of tables' files; `None` if this catalog
+    /// vends none. No request is made before a table needs it.
     pub fn vendor(&self, rest: RestOptions) -> Option<Arc<dyn CredentialVendor>> {
         match self {
             Self::Rest(uri) => Some(Arc::new(RestVendor::new(rest.config(uri)))),
@@ -60,14 +60,14 @@ impl CatalogAddress {
     }
 }
 
-/// What a REST server is told beside its address.
+/// Settings for a REST server besides its address.
 #[derive(Debug, Clone)]
 pub struct RestOptions {
-    /// Which of its warehouses; `None` for its default.
+    /// The warehouse to use; `None` for the server's default.
     pub warehouse: Option<String>,
-    /// Who we are.
+    /// How to authenticate.
     pub auth: RestAuth,
-    /// Whether to ask for credentials for tables' files.
+    /// Whether to request vended credentials for tables' files.
     pub vended_credentials: bool,
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_apart() {
+    fn addresses_are_distinguished() {
         let parse = |text: &str| CatalogAddress::parse(&Secret::new(text));
         assert_eq!(parse("sqlite:/data/c.db").unwrap(), CatalogAddress::Sqlite("/data/c.db".into()));
         assert_eq!(parse("sqlite:///data/c.db").unwrap(), CatalogAddress::Sqlite("/data/c.db".into()));

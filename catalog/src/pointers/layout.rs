@@ -5,11 +5,11 @@ use iceberg::NamespaceIdent;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Stands for a namespace's name in a warehouse's location.
+/// The placeholder for a namespace's name in a warehouse's location.
 const NAMESPACE: &str = "{namespace}";
 
-/// The property by which a namespace says where its tables go. Java's `JdbcCatalog` and PyIceberg's `SqlCatalog` read
-/// the same.
+/// The property of a namespace with the location of its tables. Java's `JdbcCatalog` and PyIceberg's `SqlCatalog` read
+/// the same property.
 pub(crate) const LOCATION: &str = "location";
 
 /// The location of a warehouse. `{namespace}` in it stands for the name of a namespace, as in `s3://{namespace}` for a
@@ -22,7 +22,7 @@ impl Layout {
         Self(location.trim_end_matches('/').to_string())
     }
 
-    /// Refuses a location that files could not be kept at.
+    /// Refuses a location that cannot hold files.
     pub(crate) fn check(&self) -> Result<()> {
         check_location(&self.0.replace(NAMESPACE, "namespace"))?;
         match self.0.replace(NAMESPACE, "").contains(['{', '}']) {
@@ -39,7 +39,7 @@ impl Layout {
         &self.0
     }
 
-    /// The folder of a namespace that has no location of its own, without a slash at its end.
+    /// The folder of a namespace that has no location property, without a trailing slash.
     pub(crate) fn folder(&self, namespace: &NamespaceIdent) -> String {
         let path = namespace.as_ref().join("/");
         match self.is_templated() {
@@ -48,9 +48,9 @@ impl Layout {
         }
     }
 
-    /// What a new namespace is to have as its location. Other engines know folders of one location by themselves, but
-    /// no template.
-    pub(crate) fn told_location(&self, namespace: &NamespaceIdent) -> Option<String> {
+    /// The location property of a new namespace, if it needs one. Other engines derive the folders of one location
+    /// themselves, but know no templates.
+    pub(crate) fn location_property(&self, namespace: &NamespaceIdent) -> Option<String> {
         self.is_templated().then(|| self.folder(namespace))
     }
 
@@ -59,13 +59,13 @@ impl Layout {
     }
 }
 
-/// Refuses a location that files could not be kept at; gives it without slashes at its end.
+/// Refuses a location that cannot hold files; returns it without trailing slashes.
 pub(crate) fn check_location(location: &str) -> Result<String> {
     let at = Location::parse(location)?;
     at.path()?;
     let is_known = at.is_local() || at.store_url().strip_prefix("s3://").is_some_and(|bucket| !bucket.is_empty());
     if !is_known {
-        let what = format!("{location} is not a location of ours; there are s3://bucket/folder and file:///folder");
+        let what = format!("{location} is not a supported location; use s3://bucket/folder or file:///folder");
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     Ok(location.trim_end_matches('/').to_string())
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn namespaces_have_folders_or_buckets() {
-        let check = |location: &str, namespace: &str, folder: &str, told: bool| {
+        let check = |location: &str, namespace: &str, folder: &str, has_property: bool| {
             let layout = Layout::new(location);
             layout.check().unwrap();
             let namespace = NamespaceIdent::from_strs(namespace.split('.')).unwrap();
             assert_eq!(layout.folder(&namespace), folder);
-            assert_eq!(layout.told_location(&namespace), told.then(|| folder.to_string()));
+            assert_eq!(layout.location_property(&namespace), has_property.then(|| folder.to_string()));
         };
         check("file:///wh/", "raw", "file:///wh/raw", false);
         check("s3://lake/wh", "raw.eu", "s3://lake/wh/raw/eu", false);

@@ -1,4 +1,4 @@
-//! `not found` errors, which say what the user may have meant.
+//! `not found` errors, which suggest what the user may have meant.
 
 use bergmill_statement::nearest;
 use iceberg::{NamespaceIdent, TableIdent};

@@ -1,4 +1,4 @@
-//! Pointers: who keeps which metadata file of a table or view is its current one, and how a pointer changes.
+//! Pointers: which metadata file of a table or view is the current one, and how that changes.
 //!
 //! Nothing here knows what a table is made of beyond its name and the metadata that goes with a change.
 pub(crate) mod address;

@@ -1,5 +1,5 @@
-//! What a catalog must be able to do: keep namespaces, and for each table its current metadata, which changes only from
-//! what the writer has seen to the next.
+//! The interface of a catalog: it keeps namespaces, and for each table the current metadata, which changes only from
+//! the version that the writer has read to the next.
 //!
 //! There are two kinds. SQL databases keep a pointer to a metadata file, which the warehouse has written: they
 //! implement [`Catalog::pointer`], [`Catalog::insert`] and [`Catalog::swap`], and the rest follows. REST servers write
@@ -23,20 +23,20 @@ pub(crate) use crate::pointers::missing;
 pub struct TableEntry {
     /// Its current metadata file.
     pub location: String,
-    /// What is in it, if the catalog has told.
+    /// Its content, if the catalog returned it.
     pub metadata: Option<TableMetadata>,
-    /// What opens its files, if the catalog lends that.
+    /// The credentials for its files, if the catalog vends any.
     pub credentials: Option<VendedCredentials>,
 }
 
-/// What a new table is made of. Field ids are assigned anew, as all Iceberg implementations do.
+/// The definition of a new table. Field ids are reassigned, as in all Iceberg implementations.
 #[derive(Debug, Clone)]
 pub struct NewTable {
     /// Columns.
     pub schema: Schema,
     /// How its files are divided.
     pub partition_spec: UnboundPartitionSpec,
-    /// How rows lie in a file.
+    /// The order of rows in a file.
     pub sort_order: SortOrder,
     /// Table properties.
     pub properties: HashMap<String, String>,
@@ -57,12 +57,12 @@ impl NewTable {
     }
 }
 
-/// What a new table is to be in the eyes of its catalog. Nothing is created yet.
+/// A new table as its catalog would create it. Nothing is created yet.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// With the location that the catalog gives it.
+    /// Its metadata, with the location that the catalog chose.
     pub metadata: TableMetadata,
-    /// What opens its files, if the catalog lends that.
+    /// The credentials for its files, if the catalog vends any.
     pub credentials: Option<VendedCredentials>,
 }
 
@@ -71,11 +71,11 @@ pub struct Draft {
 pub struct Change<'a> {
     /// The table.
     pub table: &'a TableIdent,
-    /// What the change was made from, and its file; `None` for a table that is to be created.
+    /// The metadata file that the change is based on, and its content; `None` for a new table.
     pub base: Option<(&'a str, &'a TableMetadata)>,
-    /// The file of the new metadata. It is there already, unless the catalog writes metadata itself.
+    /// The file of the new metadata. It exists already, unless the catalog writes metadata itself.
     pub location: &'a str,
-    /// The steps from the base to the new metadata; for a table that is to be created, all that it is made of.
+    /// The steps from the base to the new metadata; for a new table, its whole definition.
     pub updates: &'a [TableUpdate],
 }
 
@@ -84,7 +84,7 @@ pub struct Change<'a> {
 pub struct ViewEntry {
     /// Its current metadata file.
     pub location: String,
-    /// What is in it, if the catalog has told.
+    /// Its content, if the catalog returned it.
     pub metadata: Option<ViewMetadata>,
 }
 
@@ -93,9 +93,9 @@ pub struct ViewEntry {
 pub struct ViewChange<'a> {
     /// The view.
     pub view: &'a TableIdent,
-    /// What the change was made from, and its file; `None` for a view that is to be created.
+    /// The metadata file that the change is based on, and its content; `None` for a new view.
     pub base: Option<(&'a str, &'a ViewMetadata)>,
-    /// The file of the new metadata. It is there already, unless the catalog writes metadata itself.
+    /// The file of the new metadata. It exists already, unless the catalog writes metadata itself.
     pub location: &'a str,
     /// The new metadata. A catalog that writes it may decide on another location.
     pub metadata: &'a ViewMetadata,
@@ -109,17 +109,16 @@ pub trait Catalog: Debug + Send + Sync {
     /// All namespaces, nested ones too, in the order of their names.
     async fn namespaces(&self) -> Result<Vec<NamespaceIdent>>;
 
-    /// Whether the namespace was created, or holds a table, or has a namespace in it.
+    /// Whether the namespace was created, or holds a table or another namespace.
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool>;
 
     /// `AlreadyExists` if it was created before.
     async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()>;
 
-    /// What is kept of a namespace beside its name, such as the `location` of its tables. `NotFound` if there is no
-    /// such namespace.
+    /// The properties of a namespace, such as the `location` of its tables. `NotFound` if there is no such namespace.
     async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>>;
 
-    /// `NotFound` if there is no such namespace, `Invalid` if something is left in it.
+    /// `NotFound` if there is no such namespace, `Invalid` if it is not empty.
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()>;
 
     /// The tables of a namespace in the order of their names; none if there is no such namespace.
@@ -131,14 +130,14 @@ pub trait Catalog: Debug + Send + Sync {
     /// Adds a table. `AlreadyExists` if its name is taken, `NotFound` if its namespace does not exist.
     async fn insert(&self, table: &TableIdent, metadata_location: &str) -> Result<()>;
 
-    /// Moves the table's pointer from `expected` to `new`; false, and nothing done, if it is not `expected` now (or
-    /// there is no such table).
+    /// Moves the table's pointer from `expected` to `new`. Returns false and does nothing if it is not at `expected`,
+    /// or there is no such table.
     ///
-    /// An error of kind [`ErrorKind::Unknown`] says that it may have been done, and may even be done later. With an
-    /// error of any other kind it has not been done and will not be.
+    /// An error of kind [`ErrorKind::Unknown`] means that the swap may have happened, or may even happen later. With an
+    /// error of any other kind it has not happened and will not.
     async fn swap(&self, table: &TableIdent, expected: &str, new: &str) -> Result<bool>;
 
-    /// Whether the catalog writes metadata files itself, so that nobody else does.
+    /// Whether the catalog writes metadata files itself, so that its callers do not.
     fn writes_metadata(&self) -> bool {
         false
     }
@@ -148,12 +147,13 @@ pub trait Catalog: Debug + Send + Sync {
         Ok(self.pointer(table).await?.map(|location| TableEntry { location, metadata: None, credentials: None }))
     }
 
-    /// What a new table is to be, where the catalog wants a say in it, such as its location. Nothing is created.
+    /// The new table as the catalog would create it, if the catalog decides parts of it, such as the location. Nothing
+    /// is created.
     async fn draft(&self, _: &TableIdent, _: &NewTable) -> Result<Option<Draft>> {
         Ok(None)
     }
 
-    /// Whom to ask for the credentials of tables' files, if the catalog lends any.
+    /// The vendor of credentials for tables' files, if the catalog vends any.
     fn vendor(&self) -> Option<Arc<dyn CredentialVendor>> {
         None
     }
@@ -163,21 +163,21 @@ pub trait Catalog: Debug + Send + Sync {
         self.insert(change.table, change.location).await
     }
 
-    /// Makes the change if the table still is what it was made from, as [`swap`](Self::swap).
+    /// Applies the change if the table is still at its base, as [`swap`](Self::swap).
     async fn commit(&self, change: &Change<'_>) -> Result<bool> {
         match change.base {
             Some((expected, _)) => self.swap(change.table, expected, change.location).await,
-            None => Err(Error::new(ErrorKind::Internal, "a change of a table was made from nothing")),
+            None => Err(Error::new(ErrorKind::Internal, "a change of a table without a base")),
         }
     }
 
-    /// Forgets the table and leaves its files. `NotFound` if there is no such table.
+    /// Removes the table and leaves its files. `NotFound` if there is no such table.
     async fn remove(&self, table: &TableIdent) -> Result<()>;
 
     /// Renames a table. `NotFound` if `from`, or the namespace of `to`, does not exist; `AlreadyExists` if `to` does.
     async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()>;
 
-    /// The views of a namespace in the order of their names; none if the catalog keeps no views.
+    /// The views of a namespace in the order of their names; none if the catalog does not support views.
     async fn views(&self, _namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
         Ok(Vec::new())
     }
@@ -188,9 +188,9 @@ pub trait Catalog: Debug + Send + Sync {
     }
 
     /// Adds a view. `AlreadyExists` if its name is a table's or a view's, `NotFound` if its namespace does not exist,
-    /// `Unsupported` if the catalog keeps no views.
+    /// `Unsupported` if the catalog does not support views.
     async fn insert_view(&self, view: &TableIdent, _metadata_location: &str) -> Result<()> {
-        Err(Error::new(ErrorKind::Unsupported, format!("view {view}: this catalog keeps no views")))
+        Err(Error::new(ErrorKind::Unsupported, format!("view {view}: this catalog does not support views")))
     }
 
     /// Moves the view's pointer as [`Catalog::swap`] moves a table's.
@@ -208,33 +208,33 @@ pub trait Catalog: Debug + Send + Sync {
         self.insert_view(change.view, change.location).await
     }
 
-    /// Makes the change if the view still is what it was made from, as [`swap_view`](Self::swap_view). A catalog that
-    /// writes metadata itself may make it also of what the view has become, if that is possible.
+    /// Applies the change if the view is still at its base, as [`swap_view`](Self::swap_view). A catalog that writes
+    /// metadata itself may also apply it to a newer state of the view, if that is possible.
     async fn commit_view(&self, change: &ViewChange<'_>) -> Result<bool> {
         match change.base {
             Some((expected, _)) => self.swap_view(change.view, expected, change.location).await,
-            None => Err(Error::new(ErrorKind::Internal, "a change of a view was made from nothing")),
+            None => Err(Error::new(ErrorKind::Internal, "a change of a view without a base")),
         }
     }
 
-    /// Forgets the view and leaves its files. `NotFound` if there is no such view.
+    /// Removes the view and leaves its files. `NotFound` if there is no such view.
     async fn remove_view(&self, view: &TableIdent) -> Result<()> {
         Err(missing::view(view, &[]))
     }
 }
 
-/// Refuses namespaces that could not be told from others once written as `a.b`.
+/// Refuses namespaces that would be ambiguous when written as `a.b`.
 pub(crate) fn check_namespace(namespace: &NamespaceIdent) -> Result<()> {
     for level in namespace.as_ref() {
         check_name("namespace", level)?;
         if level.contains('.') {
-            return Err(Error::new(ErrorKind::Invalid, format!("namespace name {level:?} has a dot in it")));
+            return Err(Error::new(ErrorKind::Invalid, format!("namespace name {level:?} contains a dot")));
         }
     }
     Ok(())
 }
 
-/// Why a namespace cannot be dropped in which something is left.
+/// The error of dropping a namespace that is not empty.
 pub(crate) async fn not_empty(catalog: &dyn Catalog, namespace: &NamespaceIdent) -> Result<Error> {
     let tables = catalog.tables(namespace).await?;
     let left: Vec<&str> = tables.iter().map(TableIdent::name).collect();
@@ -259,10 +259,10 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Invalid, format!("{what} name {name:?} {wrong}")))
 }
 
-/// What every [`Catalog`] must do, for an implementation's tests to call on an empty catalog.
+/// Checks the contract of [`Catalog`]; an implementation's tests call it on an empty catalog.
 ///
 /// # Panics
-/// When the catalog does not keep the contract.
+/// If the catalog does not keep the contract.
 #[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
 pub async fn conformance(catalog: &dyn Catalog) {
     let ns = |name: &str| NamespaceIdent::from_strs(name.split('.')).expect("a namespace");
@@ -324,14 +324,14 @@ pub async fn conformance(catalog: &dyn Catalog) {
     let expected = "v1";
     let moved = table("a.b.moved");
     let attempts = (0..8).map(|i| {
-        let (moved, new) = (moved.clone(), format!("race-{i}"));
+        let (moved, new) = (moved.clone(), format!("concurrent-{i}"));
         async move { catalog.swap(&moved, expected, &new).await.unwrap() }
     });
     let winners = futures::future::join_all(attempts).await.into_iter().filter(|won| *won).count();
     assert_eq!(winners, 1, "exactly one of several swaps from the same value wins");
 }
 
-/// The part of [`conformance`] about views; `table` is a table of `namespace`. A catalog that keeps no views says so.
+/// The part of [`conformance`] about views; `table` is a table of `namespace`. A catalog may not support views.
 #[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
 async fn views_conform(catalog: &dyn Catalog, namespace: &NamespaceIdent, table: &TableIdent) {
     let view = TableIdent::new(namespace.clone(), "v".to_string());
@@ -343,7 +343,7 @@ async fn views_conform(catalog: &dyn Catalog, namespace: &NamespaceIdent, table:
         Err(e) if e.kind() == ErrorKind::Unsupported => return,
         other => other.unwrap(),
     }
-    // Tables and views share their names, and are not each other.
+    // Tables and views share one set of names, but are not each other.
     assert_eq!(kind(catalog.insert_view(&view, "x1").await), ErrorKind::AlreadyExists);
     assert_eq!(kind(catalog.insert_view(table, "x1").await), ErrorKind::AlreadyExists);
     assert_eq!(kind(catalog.insert(&view, "x1").await), ErrorKind::AlreadyExists);

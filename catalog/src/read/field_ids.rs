@@ -1,15 +1,15 @@
-//! Files of a table whose columns have changed since they were written.
+//! Column projection by field id, for files that were written before the table's columns changed.
 //!
-//! In a file a column is told by its field id (Iceberg specification, "Column Projection"), DataFusion's Parquet source
-//! goes by names. So files are grouped by the names that they have for the table's columns, and each group is read
-//! under those names: added columns are then NULL, widened ones are cast, dropped ones are not looked at, all by the
-//! Parquet source itself. [`as_table`] gives the columns the table's names again. Files without renamed columns, which
-//! is all files of most tables, need none of this and are one group.
+//! Iceberg identifies a column of a file by its field id (Iceberg specification, "Column Projection"); DataFusion's
+//! Parquet source goes by names. So files are grouped by the names that they have for the table's columns, and each
+//! group is read under those names. The Parquet source itself then reads added columns as NULL, casts widened ones and
+//! ignores dropped ones; [`as_table`] restores the table's names. Files without renamed columns, which is all files of
+//! most tables, need none of this and form one group.
 //!
-//! A map whose values had other fields is read as it is in the file, since the Parquet source adds and drops fields of
-//! structs in no map; [`as_table`] does that as well.
+//! A map whose values had other fields is read with the type it has in the file, because the Parquet source does not
+//! add or drop fields of structs inside maps; [`as_table`] does.
 //!
-//! The names are taken from the files' footers and not from the schema that a manifest names: other writers merge old
+//! The names are read from the files' footers rather than from the schema of the manifest: other writers merge old
 //! manifests into new ones under the newest schema.
 
 use std::collections::{BTreeMap, HashSet};
@@ -41,20 +41,20 @@ use crate::table::live_file::LiveFile;
 use crate::table::pruning::Numbered;
 use crate::table::vended_address;
 
-/// Footers read at a time.
+/// Number of footers read concurrently.
 const FOOTERS_IN_FLIGHT: usize = 16;
 
 /// Files that have the same names for the table's columns.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// The table's columns under the files' names, as they are read.
+    /// The table's columns under the files' names, with the types that are read.
     pub(super) schema: SchemaRef,
-    /// The table's columns under the files' names, as the table's types.
+    /// The table's columns under the files' names, with the table's types.
     pub(super) named: SchemaRef,
     pub(super) files: Vec<Numbered>,
 }
 
-/// The files by their names for `columns`, which are read as the types of `schema`.
+/// Groups the files by their names for `columns`, which are read as the types of `schema`.
 pub(super) async fn groups(
     table: &Table,
     columns: &Columns,
@@ -86,8 +86,8 @@ pub(super) async fn groups(
     Ok(groups)
 }
 
-/// The rows of a scan of a group's files as columns of the table, of which `target` has the names and `named` those in
-/// the files.
+/// Projects a scan of a group's files to the columns of the table, `target`. `named` has the same columns under the
+/// files' names.
 pub(super) fn as_table(
     scan: Arc<dyn ExecutionPlan>,
     named: &Schema,
@@ -114,7 +114,7 @@ pub(super) fn as_table(
     Ok(Arc::new(ProjectionExec::try_new(projection, scan)?))
 }
 
-/// Whether a column of the table was ever known by another name, or its name was another column's.
+/// Whether a column of the table ever had another name, or its name belonged to another column.
 fn was_renamed(metadata: &TableMetadata, columns: &Columns) -> bool {
     metadata.schemas_iter().any(|earlier| {
         columns.field_id_to_name_map().iter().any(|(id, name)| {
@@ -125,7 +125,7 @@ fn was_renamed(metadata: &TableMetadata, columns: &Columns) -> bool {
     })
 }
 
-/// Whether the values of a map ever had other fields, or the same in another order or of another type.
+/// Whether the values of a map ever had other fields, or the same fields in another order or of another type.
 fn has_changed_map(metadata: &TableMetadata, columns: &Columns) -> bool {
     let maps = columns.field_id_to_fields().iter().filter(|(_, f)| matches!(f.field_type.as_ref(), Type::Map(_)));
     let maps: Vec<_> = maps.collect();
@@ -134,7 +134,7 @@ fn has_changed_map(metadata: &TableMetadata, columns: &Columns) -> bool {
     })
 }
 
-/// The names of a file's columns, nested ones too.
+/// The names of a file's columns, including nested ones.
 #[derive(Debug, Default)]
 struct Names {
     by_id: BTreeMap<i32, String>,
@@ -164,13 +164,13 @@ async fn names_in(file: &LiveFile, table: &Table, mapping: Option<&NameMapping>,
     let types = parquet_to_arrow_schema(written.schema_descr(), written.key_value_metadata());
     types.map_err(|e| reading(e.into()))?.fields().iter().for_each(|f| names.add_maps(f));
     if names.by_id.is_empty() {
-        // Files that were not written for an Iceberg table, and were added to one.
+        // Files without field ids were not written by Iceberg, but imported into the table.
         match mapping {
             Some(mapping) => mapping.fields().iter().for_each(|f| names.map(f)),
             None => {
                 let written = metadata.schema_by_id(file.schema_id).unwrap_or(metadata.current_schema());
-                let there = written.field_id_to_fields().iter().filter(|(_, field)| names.all.contains(&field.name));
-                names.by_id = there.map(|(id, field)| (*id, field.name.clone())).collect();
+                let present = written.field_id_to_fields().iter().filter(|(_, field)| names.all.contains(&field.name));
+                names.by_id = present.map(|(id, field)| (*id, field.name.clone())).collect();
             }
         }
     }
@@ -206,14 +206,14 @@ impl Names {
     }
 
     fn map(&mut self, field: &MappedField) {
-        let there = field.names().iter().find(|name| self.all.contains(*name));
-        if let (Some(id), Some(name)) = (field.field_id(), there) {
+        let present = field.names().iter().find(|name| self.all.contains(*name));
+        if let (Some(id), Some(name)) = (field.field_id(), present) {
             self.by_id.insert(id, name.clone());
         }
         field.fields().iter().for_each(|f| self.map(f));
     }
 
-    /// A name for a column: that in the file, or else one that is not in the file, so that it reads as NULL.
+    /// The name of a column in the file. A column that the file lacks gets an unused name, so that it reads as NULL.
     fn name(&self, field: &NestedField) -> String {
         if let Some(name) = self.by_id.get(&field.id) {
             return name.clone();
@@ -233,7 +233,7 @@ impl Names {
     fn field(&self, field: &NestedField, read_as: &FieldRef) -> Result<FieldRef> {
         let ty = match self.by_id.contains_key(&field.id) {
             true => self.data_type(&field.field_type, read_as.data_type()).map_err(|e| e.context(&field.name))?,
-            // All of it is NULL.
+            // The whole column is NULL.
             false => read_as.data_type().clone(),
         };
         Ok(Arc::new(Field::new(self.name(field), ty, read_as.is_nullable())))
@@ -243,7 +243,7 @@ impl Names {
         Ok(match (ty, read_as) {
             (Type::Struct(s), DataType::Struct(fields)) => {
                 if !s.fields().iter().any(|f| self.by_id.contains_key(&f.id)) {
-                    let what = "none of the fields that this struct has now is in the file, which cannot be read yet";
+                    let what = "none of the fields of this struct is in the file, which is not supported yet";
                     return Err(Error::new(ErrorKind::Unsupported, what));
                 }
                 DataType::Struct(self.fields(s.fields(), fields)?)
@@ -265,7 +265,8 @@ impl Names {
         })
     }
 
-    /// The columns as they are read: as `named` says, but for maps whose values have other fields in the file.
+    /// The columns with the types that are read: those of `named`, except for maps whose values have other fields in
+    /// the file.
     fn read_as(&self, fields: &[NestedFieldRef], named: &Fields) -> Fields {
         let read_as = |(field, named): (&NestedFieldRef, &FieldRef)| match self.by_id.contains_key(&field.id) {
             true => {
@@ -292,7 +293,8 @@ impl Names {
     }
 }
 
-/// Whether structs in the two types have fields of the same names in the same order. What else differs, a cast can do.
+/// Whether structs in the two types have fields of the same names in the same order. A cast handles all other
+/// differences.
 fn has_same_fields(one: &DataType, other: &DataType) -> bool {
     let all_same = |one: &Fields, other: &Fields| {
         one.iter().zip(other).all(|(one, other)| has_same_fields(one.data_type(), other.data_type()))
@@ -303,7 +305,7 @@ fn has_same_fields(one: &DataType, other: &DataType) -> bool {
         }
         (DataType::List(one), DataType::List(other)) => has_same_fields(one.data_type(), other.data_type()),
         (DataType::Map(one, _), DataType::Map(other, _)) => match (one.data_type(), other.data_type()) {
-            // Each writer calls the key and the value as it likes.
+            // Writers name the key and the value differently.
             (DataType::Struct(one), DataType::Struct(other)) => all_same(one, other),
             _ => false,
         },

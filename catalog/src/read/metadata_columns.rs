@@ -1,5 +1,5 @@
-//! Columns that no table has and every row does: which file it lies in, and where in it. A table carries them, after
-//! its own columns, only when it is asked to: `SELECT *` means the table's own.
+//! Metadata columns: the file that a row is in, and its position in the file. A table offers them, after its own
+//! columns, only on request: `SELECT *` selects the table's own columns.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::bridge::UTC;
 use crate::table::live_file::LiveFile;
 use crate::table::partition_value::partition_text;
 
-/// The columns that are the same for all rows of a file, in the order of [`file_values`].
+/// The columns that are constant within a file, in the order of [`file_values`].
 pub(super) fn file_fields() -> Vec<FieldRef> {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
     vec![
@@ -26,7 +26,7 @@ pub(super) fn file_fields() -> Vec<FieldRef> {
     ]
 }
 
-/// The column that is another for each row of a file.
+/// The column with the position of a row in its file.
 pub(super) fn position_field() -> FieldRef {
     Arc::new(Field::new(POSITION_COLUMN, DataType::Int64, false))
 }

@@ -1,4 +1,4 @@
-//! Reading a table: manifests tell which files a query needs, DataFusion's Parquet source reads them.
+//! Reading a table: manifests decide which files a query needs, DataFusion's Parquet source reads them.
 mod data_file;
 mod field_ids;
 mod metadata_columns;

@@ -1,6 +1,6 @@
-//! Other names for the fields inside a nested column, and other fields inside a map. Names of columns are a
-//! projection's; those inside a column are part of its type, and no cast of DataFusion gives a field another name, or a
-//! map's values another field.
+//! Casts that rename the fields inside a nested column, and add or drop fields inside a map. A projection renames
+//! columns, but the names inside a column are part of its type, and DataFusion's casts neither rename fields nor change
+//! the fields of a map's values.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Name of the function that [`nested_cast_udf`] makes.
+/// Name of the function that [`nested_cast_udf`] returns.
 pub const NESTED_CAST_FUNCTION: &str = "iceberg_nested_cast";
 
-/// The function `iceberg_nested_cast(value, named, type)`: the same value as the type of its last argument. The one before
-/// has that type, too, but for the names of fields in structs, which are those that they have in the value; both are
-/// NULL. A field that the value lacks is NULL, and one that the type lacks is left out.
+/// The function `iceberg_nested_cast(value, named, type)`: casts `value` to the type of `type`. `named` has the same
+/// type, but with the names that the struct fields have in `value`; both arguments are NULL and only carry their types.
+/// A field that the value lacks is NULL, and one that the type lacks is dropped.
 ///
-/// The function has no state, so it travels in plans by name: register it wherever plans are decoded.
+/// The function has no state and is encoded in plans by name: register it wherever plans are decoded.
 pub fn nested_cast_udf() -> ScalarUDF {
     ScalarUDF::from(NestedCast { signature: Signature::any(3, Volatility::Immutable) })
 }
@@ -62,9 +62,10 @@ impl ScalarUDFImpl for NestedCast {
     }
 }
 
-/// The same values; buffers are shared. Fields are looked for by their names in `named`, which has the shape of `to`.
+/// Casts `values` to `to`, sharing buffers. Fields are looked up by their names in `named`, which has the shape of
+/// `to`.
 fn nested_cast(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<ArrayRef> {
-    let failed = |e| Error::new(ErrorKind::Internal, "naming the fields of a column").with_source(e);
+    let failed = |e| Error::new(ErrorKind::Internal, "casting a nested column").with_source(e);
     match (values.data_type(), named, to) {
         (from, _, to) if from == to && named == to => Ok(Arc::clone(values)),
         (DataType::Struct(from), DataType::Struct(named), DataType::Struct(to)) if named.len() == to.len() => {
@@ -74,8 +75,8 @@ fn nested_cast(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<Arr
                 None => Ok(new_null_array(to.data_type(), values.len())),
             });
             let children = children.collect::<Result<Vec<_>>>()?;
-            let made = StructArray::try_new_with_length(to.clone(), children, nulls, values.len());
-            Ok(Arc::new(made.map_err(failed)?))
+            let array = StructArray::try_new_with_length(to.clone(), children, nulls, values.len());
+            Ok(Arc::new(array.map_err(failed)?))
         }
         (DataType::List(_), DataType::List(named), DataType::List(element)) => {
             let (_, offsets, items, nulls) = values.as_list::<i32>().clone().into_parts();
@@ -84,16 +85,16 @@ fn nested_cast(values: &ArrayRef, named: &DataType, to: &DataType) -> Result<Arr
         }
         (DataType::Map(..), DataType::Map(named, _), DataType::Map(entries, sorted)) => {
             let (_, offsets, pairs, nulls, _) = values.as_map().clone().into_parts();
-            // The key and the value are known by their places, and called otherwise by each writer.
+            // The key and the value are identified by position, because writers name them differently.
             let (DataType::Struct(named), DataType::Struct(to)) = (named.data_type(), entries.data_type()) else {
-                return Err(Error::new(ErrorKind::Internal, "the entries of a map are no struct"));
+                return Err(Error::new(ErrorKind::Internal, "the entries of a map are not a struct"));
             };
             let columns = pairs.columns().iter().zip(named).zip(to);
             let columns = columns.map(|((pair, named), to)| nested_cast(pair, named.data_type(), to.data_type()));
             let columns = columns.collect::<Result<Vec<_>>>()?;
             let pairs = StructArray::try_new(to.clone(), columns, pairs.nulls().cloned()).map_err(failed)?;
-            let made = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted);
-            Ok(Arc::new(made.map_err(failed)?))
+            let array = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted);
+            Ok(Arc::new(array.map_err(failed)?))
         }
         (from, _, to) if from.is_nested() || to.is_nested() => {
             Err(Error::new(ErrorKind::Internal, format!("{from} and {to} differ in more than their fields")))
@@ -157,13 +158,13 @@ mod tests {
         let offsets = OffsetBuffer::from_lengths([2, 0, 1]);
         let map: ArrayRef = Arc::new(MapArray::try_new(entries, offsets, pairs, nulls, false).unwrap());
 
-        // `n` is called `m` now and is a long, `new` is not in the file.
+        // `n` was renamed to `m` and widened to long; `new` is not in the file.
         let named = map_of(&[("new", DataType::Utf8), ("n", DataType::Int64)]);
         let to = map_of(&[("new", DataType::Utf8), ("m", DataType::Int64)]);
         let cast = nested_cast(&map, &named, &to).unwrap();
         assert_eq!((cast.data_type(), cast.is_null(1)), (&to, true));
-        let told = arrow::util::display::array_value_to_string(&cast, 0).unwrap();
-        assert_eq!(told, "{a: {new: , m: 1}, b: {new: , m: 2}}");
+        let text = arrow::util::display::array_value_to_string(&cast, 0).unwrap();
+        assert_eq!(text, "{a: {new: , m: 1}, b: {new: , m: 2}}");
         assert_eq!(arrow::util::display::array_value_to_string(&cast, 2).unwrap(), "{c: }");
     }
 }

@@ -32,16 +32,16 @@ const TOTAL_RECORDS: &str = "total-records";
 /// The Arrow type that text is read as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TextType {
-    /// Each value with its bytes: what travels well between processes.
+    /// Each value with its own bytes, which is compact to send between processes.
     #[default]
     Utf8,
-    /// Views of bytes that rows share: joins, sorts and aggregates pass on 16 bytes a value. A batch keeps all the
-    /// bytes alive that its views are of, and would send them all.
+    /// Views of shared buffers: joins, sorts and aggregates copy 16 bytes per value. A batch keeps the whole buffers
+    /// of its views alive, and would send all of them.
     Utf8View,
 }
 
 /// An Iceberg table at the snapshot it had when the statement was planned, or at the one that the statement names.
-/// Commits made meanwhile are not seen.
+/// Concurrent commits are not seen.
 #[derive(Debug, Clone)]
 pub struct IcebergTable {
     table: Table,
@@ -51,12 +51,12 @@ pub struct IcebergTable {
     text: TextType,
     /// The table's own columns.
     own: SchemaRef,
-    /// The columns that are offered: the table's own, then the metadata columns if they are asked for.
+    /// The columns that are offered: the table's own, then the metadata columns if requested.
     schema: SchemaRef,
-    /// When only some files are read: their numbers.
+    /// The numbers of the files to read; `None` reads all files.
     only: Option<Arc<BTreeSet<usize>>>,
     files: OnceCell<Arc<SnapshotFiles>>,
-    /// Whether the files are a list of their own, rather than what the snapshot consists of.
+    /// Whether `files` is a given list rather than the files of the snapshot.
     is_listed: bool,
     read: Arc<StatementFiles>,
 }
@@ -74,7 +74,7 @@ impl IcebergTable {
         Ok(Self { table, snapshot, columns, text, own, schema, only: None, files, is_listed: false, read })
     }
 
-    /// The same table, as the same metadata knows it, at another state.
+    /// The table at another version, by the same metadata.
     ///
     /// # Errors
     /// `NotFound` if there is no such snapshot, branch or tag.
@@ -87,12 +87,12 @@ impl IcebergTable {
         Ok(if self.offers_metadata_columns() { at.with_metadata_columns() } else { at })
     }
 
-    /// Remembers the snapshot's files in `seen`, and finds them there.
+    /// Caches the snapshot's files in `seen`.
     pub(crate) fn with_seen_files(self, seen: Arc<SnapshotFilesCache>) -> Self {
         Self { read: Arc::new(StatementFiles::new(seen)), ..self }
     }
 
-    /// Reads the columns of text as `text` says; those inside nested columns are `Utf8` always.
+    /// Reads text columns as `text`; text inside nested columns is always `Utf8`.
     pub fn with_text(self, text: TextType) -> Self {
         if text == TextType::Utf8 {
             return self;
@@ -105,7 +105,7 @@ impl IcebergTable {
         Self { text, schema: schema(&self.schema), own: schema(&self.own), ..self }
     }
 
-    /// The same table, which offers the metadata columns too, after its own.
+    /// The same table with the metadata columns after its own columns.
     pub fn with_metadata_columns(&self) -> Self {
         let own = self.own.fields().iter().cloned();
         let fields =
@@ -117,38 +117,39 @@ impl IcebergTable {
         self.schema.fields().len() > self.own.fields().len()
     }
 
-    /// The same table as if only these files were in it: by their numbers, as column `$file` tells them.
+    /// The same table restricted to these files, by their numbers as in column `$file`.
     pub fn with_files(&self, numbers: BTreeSet<usize>) -> Self {
         Self { only: Some(Arc::new(numbers)), ..self.clone() }
     }
 
-    /// The same table as if these files were all that is in it, whichever snapshots they are of.
+    /// The same table as if it consisted of these files, which may be of any snapshots.
     pub(crate) fn with_list(&self, files: SnapshotFiles) -> Self {
         Self { files: OnceCell::new_with(Some(Arc::new(files))), is_listed: true, ..self.clone() }
     }
 
-    /// What a statement with these filters reads of the table, for its commit to be checked against.
+    /// The rows that a statement with these filters reads, for the conflict check of its commit.
     pub(crate) fn read_filter(&self, filters: &[Expr]) -> ReadFilter {
         ReadFilter::new(Predicate::all(filters, &self.columns))
     }
 
-    /// The live data files that may have a row for which the condition holds, by what the manifests say, each with its
-    /// number and whether the condition surely holds for all of its rows. All of all files if there is no condition.
+    /// The live data files that may have a row that matches the condition (inclusive projection on the manifests), each
+    /// with its number and whether the condition fully matches it (strict projection). Without a condition, all files
+    /// fully match.
     pub(crate) async fn files_for(&self, condition: Option<&Expr>) -> Result<Vec<(usize, Arc<LiveFile>, bool)>> {
         let metadata = self.table.metadata();
         let predicate = Predicate::all(condition.map_or(&[], std::slice::from_ref), &self.columns);
-        let (files, _) = self.files_that_may_fit(&predicate, true).await?;
-        let fits_all = |file: &LiveFile| {
-            condition.is_none() || pruning::fits_all(&predicate, &file.data_file, file.spec_id, metadata)
+        let (files, _) = self.files_that_may_match(&predicate, true).await?;
+        let fully_matches = |file: &LiveFile| {
+            condition.is_none() || pruning::fully_matches(&predicate, &file.data_file, file.spec_id, metadata)
         };
-        Ok(files.into_iter().map(|(number, file)| (number, Arc::clone(&file), fits_all(&file))).collect())
+        Ok(files.into_iter().map(|(number, file)| (number, Arc::clone(&file), fully_matches(&file))).collect())
     }
 
-    /// The live data files that may have a row for which the predicate holds, in manifest order, and how many there are
-    /// in all. The files have numbers that are theirs in each scan if `tells_numbers`.
-    async fn files_that_may_fit(&self, predicate: &Predicate, tells_numbers: bool) -> Result<(Vec<Numbered>, usize)> {
+    /// The live data files that may have a row that matches the predicate, in manifest order, and the total number of
+    /// data files. With `needs_numbers`, the files' numbers are guaranteed to be the same in each scan.
+    async fn files_that_may_match(&self, predicate: &Predicate, needs_numbers: bool) -> Result<(Vec<Numbered>, usize)> {
         let (metadata, only) = (self.table.metadata(), self.only.as_deref());
-        let choice = FileChoice { predicate, metadata, only, tells_numbers };
+        let choice = FileChoice { predicate, metadata, only, needs_numbers };
         let Some(snapshot) = self.snapshot.as_ref().filter(|_| !self.is_listed) else {
             let all = self.files().await?;
             return Ok((choice.of(&all.data, 0), all.data.len()));
@@ -157,14 +158,14 @@ impl IcebergTable {
         Ok((files, only.map_or(count, BTreeSet::len)))
     }
 
-    /// The same table at a branch that is to be written to.
+    /// The same table at a branch to write to.
     ///
     /// # Errors
     /// `NotFound` if the table has no such branch, `Invalid` if it is a tag.
     pub fn at_branch(&self, branch: &str) -> Result<Self> {
-        let told = |e: Error| e.context(format_args!("table {}", self.table.identifier()));
+        let with_context = |e: Error| e.context(format_args!("table {}", self.table.identifier()));
         if branch != MAIN_BRANCH {
-            References::of(self.table.metadata())?.branch(branch).map_err(told)?;
+            References::of(self.table.metadata())?.branch(branch).map_err(with_context)?;
         }
         self.with_state(State::of_branch(self.table.metadata(), branch))
     }
@@ -179,12 +180,12 @@ impl IcebergTable {
         !self.table().metadata().default_partition_spec().is_unpartitioned()
     }
 
-    /// The snapshot that is read; `None` for a table that nothing was ever written to.
+    /// The snapshot that is read; `None` for a table without snapshots.
     pub fn snapshot(&self) -> Option<&SnapshotRef> {
         self.snapshot.as_ref()
     }
 
-    /// All live files of the snapshot, those of row-level deletes too.
+    /// All live files of the snapshot, including those of row-level deletes.
     pub(crate) async fn all_files(&self) -> Result<Arc<SnapshotFiles>> {
         let load = || async {
             match &self.snapshot {
@@ -196,6 +197,9 @@ impl IcebergTable {
     }
 
     /// All live files of the snapshot.
+    ///
+    /// # Errors
+    /// `Unsupported` if the snapshot has row-level deletes.
     pub async fn files(&self) -> Result<Arc<SnapshotFiles>> {
         let files = self.all_files().await?;
         if !files.deletes.is_empty() {
@@ -223,7 +227,7 @@ impl TableProvider for IcebergTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let predicate = Predicate::all(filters, &self.columns);
-        let (files, count) = self.files_that_may_fit(&predicate, self.offers_metadata_columns()).await?;
+        let (files, count) = self.files_that_may_match(&predicate, self.offers_metadata_columns()).await?;
         let input = ScanInput {
             table: &self.table,
             columns: &self.columns,
@@ -240,14 +244,13 @@ impl TableProvider for IcebergTable {
         let (metadata, columns) = (self.table.metadata(), &self.columns);
         let decide = |f: &&Expr| match is_decided_by_partition(f, metadata, columns) {
             true => TableProviderFilterPushDown::Exact,
-            // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if that pays.
+            // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if worthwhile.
             false => TableProviderFilterPushDown::Inexact,
         };
         Ok(filters.iter().map(decide).collect())
     }
 
-    /// Says only that there are no rows, which the snapshot's summary tells; what a scan gives is known when it is
-    /// planned.
+    /// Reports only empty tables, by the snapshot's summary; the statistics of a scan are computed when it is planned.
     fn statistics(&self) -> Option<Statistics> {
         let records = |snapshot: &SnapshotRef| snapshot.summary().additional_properties.get(TOTAL_RECORDS).cloned();
         let is_empty = !self.is_listed

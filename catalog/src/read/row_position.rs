@@ -1,7 +1,7 @@
 //! Numbers the rows of each data file as they are read.
 //!
-//! DataFusion's Parquet source can do it, by a virtual column of its schema, but its wire format has no place for such
-//! a column. So the scan travels without it, under a node of ours that reads it with the column.
+//! DataFusion's Parquet source can do this with a virtual column of its schema, but its wire format cannot encode such
+//! a column. So the scan is encoded without it, under [`RowPositionExec`], which adds the column when it runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use futures::StreamExt;
 
 use super::metadata_columns::position_field;
 
-/// The rows of a scan of Parquet files, and after their columns the place of each row in its file.
+/// The rows of a scan of Parquet files, with the position of each row in its file as the last column.
 #[derive(Debug)]
 pub struct RowPositionExec {
     scan: Arc<dyn ExecutionPlan>,
-    /// The same scan with the column. One for all partitions, because a scan's partitions share out its files.
+    /// The same scan with the column. One for all partitions, because a scan divides its files among its partitions.
     numbered: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
@@ -55,7 +55,7 @@ impl RowPositionExec {
             None => None,
         };
         let Some(numbered) = numbered else {
-            return Err(DataFusionError::Internal("rows are numbered by a scan of files only".to_string()));
+            return Err(DataFusionError::Internal("only a scan of files can number its rows".to_string()));
         };
         let fields = columns.fields().iter().cloned().chain([position_field()]).collect::<Vec<_>>();
         let schema = Arc::new(Schema::new(fields));
@@ -88,14 +88,14 @@ impl ExecutionPlan for RowPositionExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        // The column is told nullable by the source, and never is.
+        // The source declares the column nullable, but it never has a NULL.
         let schema = self.schema();
-        let told = Arc::clone(&schema);
+        let batch_schema = Arc::clone(&schema);
         let rows = self.numbered.execute(partition, context)?;
         let rows = rows.map(move |batch| {
             let (_, columns, count) = batch?.into_parts();
             let options = RecordBatchOptions::new().with_row_count(Some(count));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&told), columns, &options)?)
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&batch_schema), columns, &options)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
@@ -104,7 +104,7 @@ impl ExecutionPlan for RowPositionExec {
         self.numbered.metrics()
     }
 
-    /// Filters of the table's columns prune row groups as if the rows were not numbered.
+    /// Filters on the table's columns prune row groups as without row numbers.
     fn gather_filters_for_pushdown(
         &self,
         _: FilterPushdownPhase,

@@ -1,4 +1,4 @@
-//! From a query's filters to DataFusion's Parquet scan: which files, in which groups, with which statistics.
+//! Plans DataFusion's Parquet scan of a table: which files, in which groups, with which statistics.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -36,18 +36,19 @@ use crate::table::live_file::LiveFile;
 use crate::table::pruning::Numbered;
 use crate::table::vended_address;
 
-/// Below this a byte range is not worth a task of its own.
+/// Smallest byte range that is worth a task of its own.
 const MIN_SPLIT_BYTES: u64 = 4 * 1024 * 1024;
-/// What one scan was planned to read, for `EXPLAIN ANALYZE`.
+
+/// What a scan is planned to read, for `EXPLAIN ANALYZE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanReport {
     /// `namespace.table`.
     pub table: String,
     /// Snapshot that is read.
     pub snapshot_id: Option<i64>,
-    /// Data files that the query must open.
+    /// Number of data files that the query must open.
     pub files_planned: usize,
-    /// Data files that partition values or column bounds rule out.
+    /// Number of data files that partition values or column bounds rule out.
     pub files_pruned: usize,
     /// Size of the planned files in bytes.
     pub bytes_planned: u64,
@@ -72,26 +73,27 @@ impl ScanLog {
     }
 }
 
-/// What a scan is planned of.
+/// The input of [`plan`].
 #[derive(Debug)]
 pub(super) struct ScanInput<'a> {
     /// The table, for its metadata and its storage.
     pub(super) table: &'a Table,
     /// The table's own columns, in Iceberg's terms.
     pub(super) columns: &'a Columns,
-    /// The same, as they are read.
+    /// The same columns with the Arrow types that are read.
     pub(super) own: &'a SchemaRef,
-    /// The columns that are offered: the table's own, then the metadata columns if they are asked for.
+    /// The columns that are offered: the table's own, then the metadata columns if requested.
     pub(super) schema: &'a SchemaRef,
     /// The snapshot that is read.
     pub(super) snapshot: Option<&'a SnapshotRef>,
-    /// The files that may have rows that are asked for.
+    /// The files that may have matching rows.
     pub(super) files: Vec<Numbered>,
-    /// How many other files there are.
+    /// Number of the other files.
     pub(super) pruned: usize,
 }
 
-/// The columns at `projection` of the rows in the files, of which those that `filters` do not hold for may be left out.
+/// Plans the scan of the files, with the columns at `projection`. The scan may leave out rows that do not match
+/// `filters`.
 pub(super) async fn plan(
     input: &ScanInput<'_>,
     state: &dyn Session,
@@ -124,19 +126,19 @@ pub(super) async fn plan(
     let partitions = state.config().target_partitions();
     let bytes = |files: &[Numbered]| files.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum::<u64>();
     let all_bytes = bytes(planned).max(1);
-    let asked = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+    let selected = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut scans = Vec::new();
     for group in field_ids::groups(input.table, input.columns, input.own, planned, state).await? {
         let share = u128::from(bytes(&group.files)) * partitions as u128 / u128::from(all_bytes);
         let share = usize::try_from(share).unwrap_or(partitions).max(1);
         let bounds = if filters.iter().any(is_misread) {
             Bounds::None
-        } else if may_hold_nan(input, &group.files, &asked, filters) {
+        } else if may_hold_nan(input, &group.files, &selected, filters) {
             Bounds::OfManifests
         } else {
             Bounds::All
         };
-        scans.push(scan_group(input, state, &group, &asked, limit, share, bounds)?);
+        scans.push(scan_group(input, state, &group, &selected, limit, share, bounds)?);
     }
     match <[_; 1]>::try_from(scans) {
         Ok([scan]) => Ok(scan),
@@ -144,22 +146,22 @@ pub(super) async fn plan(
     }
 }
 
-/// The bounds that DataFusion may leave out rows by.
+/// The bounds by which DataFusion may skip rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bounds {
     All,
-    /// Not those in Parquet files.
+    /// Without those in Parquet files.
     OfManifests,
     None,
 }
 
-/// Whether a floating-point column that the scan gives or filters by may hold NaN.
+/// Whether a floating-point column that the scan returns or filters by may hold NaN.
 ///
-/// Bounds in Parquet files leave NaN out, and DataFusion 55 compares with them as if they did not (its issue 15812):
-/// row groups and pages would be skipped that have rows for which a comparison holds.
-fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], asked: &[usize], filters: &[Expr]) -> bool {
+/// Bounds in Parquet files exclude NaN, but DataFusion 55 compares with them as if they did not (its issue 15812): it
+/// would skip row groups and pages with matching rows.
+fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], selected: &[usize], filters: &[Expr]) -> bool {
     let filtered = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str());
-    let mut names = asked.iter().map(|at| input.schema.field(*at).name().as_str()).chain(filtered);
+    let mut names = selected.iter().map(|at| input.schema.field(*at).name().as_str()).chain(filtered);
     let is_float = |ty: &Type| ty.as_primitive_type().is_some_and(bridge::is_float);
     let has_none = |file: &LiveFile, id: i32| file.data_file.nan_value_counts().get(&id) == Some(&0);
     names.any(|name| match input.columns.field_by_name(name) {
@@ -168,10 +170,10 @@ fn may_hold_nan(input: &ScanInput<'_>, files: &[Numbered], asked: &[usize], filt
     })
 }
 
-/// Whether the filter has something in it that DataFusion 55 takes for something else when it compares with bounds.
+/// Whether DataFusion 55 misinterprets part of the filter when it compares with bounds.
 ///
-/// `-c < 9` is not `c > -9` for the least integer, which is its own negative. A list of more than three values tells
-/// the zeros apart by their bits, which comparisons do not. What TRY_CAST makes NULL was none.
+/// `-c < 9` is not `c > -9` for the least integer, which is its own negative. A list of more than three values
+/// distinguishes the zeros by their bits, but comparisons do not. TRY_CAST turns values that are not NULL into NULL.
 fn is_misread(filter: &Expr) -> bool {
     let is_zero = |e: &Expr| match e {
         Expr::Literal(ScalarValue::Float32(Some(v)), _) => *v == 0.0,
@@ -186,13 +188,13 @@ fn is_misread(filter: &Expr) -> bool {
     filter.exists(|e| Ok(misread(e))).unwrap_or(true)
 }
 
-/// The columns at `asked` of the table, in files that have the same names for them; in about so many partitions. Files
-/// are skipped in part by these bounds.
+/// Scans the files of a group for the columns at `selected` of the table, in about `partitions` partitions. `bounds`
+/// decides which parts of the files may be skipped.
 fn scan_group(
     input: &ScanInput<'_>,
     state: &dyn Session,
     group: &Group,
-    asked: &[usize],
+    selected: &[usize],
     limit: Option<usize>,
     partitions: usize,
     bounds: Bounds,
@@ -224,10 +226,10 @@ fn scan_group(
         .with_table_parquet_options(options)
         .with_metadata_size_hint(FOOTER_HINT_BYTES)
         .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(object_store, cache)));
-    // The position is no column of the files: it is the last that the table offers, and added after the others.
+    // The position is not in the files: it is the table's last column, and is added after the others.
     let position = columns.table_schema().fields().len();
-    let mut read: Vec<usize> = asked.iter().copied().filter(|at| *at != position).collect();
-    let numbered = read.len() < asked.len();
+    let mut read: Vec<usize> = selected.iter().copied().filter(|at| *at != position).collect();
+    let numbered = read.len() < selected.len();
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_file_groups(split(files, partitions))
         .with_statistics(statistics)
@@ -239,19 +241,19 @@ fn scan_group(
         scan = Arc::new(RowPositionExec::try_new(scan)?);
         read.push(position);
     }
-    let hidden = schema.fields().iter().skip(own.fields().len());
-    let named = Schema::new(group.named.fields().iter().chain(hidden).cloned().collect::<Vec<_>>());
-    in_order(field_ids::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, asked)
+    let metadata_columns = schema.fields().iter().skip(own.fields().len());
+    let named = Schema::new(group.named.fields().iter().chain(metadata_columns).cloned().collect::<Vec<_>>());
+    in_order(field_ids::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, selected)
 }
 
-/// The columns at `asked` of `schema`, in that order.
+/// The columns at `selected` of `schema`, in that order.
 fn in_order(
     scan: Arc<dyn ExecutionPlan>,
     schema: &Schema,
-    asked: &[usize],
+    selected: &[usize],
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let has = scan.schema();
-    let is_so = asked.iter().zip(has.fields()).all(|(at, f)| schema.field(*at).name() == f.name());
+    let is_so = selected.iter().zip(has.fields()).all(|(at, f)| schema.field(*at).name() == f.name());
     if is_so {
         return Ok(scan);
     }
@@ -259,12 +261,12 @@ fn in_order(
         let name = schema.field(*at).name();
         Ok(ProjectionExpr::new(Arc::new(Column::new(name, has.index_of(name)?)), name.clone()))
     };
-    let columns = asked.iter().map(column).collect::<DataFusionResult<Vec<_>>>()?;
+    let columns = selected.iter().map(column).collect::<DataFusionResult<Vec<_>>>()?;
     Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
 }
 
-/// The store of all the files. `write.data.path` may have named another bucket than the table's, which is as good, but
-/// a scan has one.
+/// The store of all the files. `write.data.path` may name another bucket than the table's, but a scan reads from one
+/// store only.
 fn only_store(table: &Table, files: &[Numbered]) -> Result<String> {
     let mut stores = BTreeSet::new();
     for (_, file) in files {
@@ -280,7 +282,7 @@ fn only_store(table: &Table, files: &[Numbered]) -> Result<String> {
     }
 }
 
-/// `values` are those of the columns that are the same in the whole file, and not in the file.
+/// `values` are those of the metadata columns that are constant within the file.
 fn partitioned_file(
     input: &ScanInput<'_>,
     file: &LiveFile,
@@ -294,13 +296,13 @@ fn partitioned_file(
     }
     let spec = input.table.metadata().partition_spec_by_id(file.spec_id);
     let statistics = file_statistics(data, input.columns, spec.map(AsRef::as_ref), schema);
-    // In this order, because statistics of these values are added to those of the file's columns.
+    // In this order, because `with_statistics` adds the statistics of the partition values.
     let file = PartitionedFile::new_from_meta(object_meta(file)?).with_partition_values(values);
     Ok(file.with_statistics(Arc::new(statistics)))
 }
 
-/// Spreads the files over `partitions` groups of about equal bytes, cutting files into byte ranges where that is
-/// needed. A row group belongs to the range in which it begins.
+/// Distributes the files over `partitions` groups of about equal bytes, splitting files into byte ranges where needed.
+/// A row group belongs to the range in which it starts.
 fn split(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
     let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
     let wanted = total.div_ceil(u64::try_from(partitions.max(1)).unwrap_or(1)).max(MIN_SPLIT_BYTES);
@@ -310,7 +312,7 @@ fn split(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
         let size = file.object_meta.size;
         let mut start = 0;
         while start < size {
-            // A rest that is too small for a range of its own stays with what stands before it.
+            // A remainder that is too small for a range of its own stays with the range before it.
             let left = size - start;
             let take = if left <= room + MIN_SPLIT_BYTES / 2 { left } else { room };
             let whole = take == size;
@@ -332,11 +334,11 @@ fn split(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 
 fn range(file: &PartitionedFile, start: u64, end: u64) -> PartitionedFile {
     let as_offset = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    // The file's counts say nothing exact about a part of it.
+    // The file's counts are not exact for a part of it.
     without_bounds(file.clone().with_range(as_offset(start), as_offset(end)))
 }
 
-/// The file with statistics that plans are made by, but nothing is left out by.
+/// The file with inexact statistics, which guide planning but do not skip rows.
 fn without_bounds(mut file: PartitionedFile) -> PartitionedFile {
     file.statistics = file.statistics.map(|s| Arc::new(s.as_ref().clone().to_inexact()));
     file

@@ -1,8 +1,9 @@
-//! What the scan of one version of a table is called.
+//! Names of scans of one version of a table.
 
 use datafusion::common::TableReference;
 
-/// `raw.events@3`. Scans are told apart by their names alone, so two versions of a table must not share one.
+/// A name such as `raw.events@3`. Scans are distinguished by their names alone, so two versions of a table must not
+/// share one.
 pub(crate) fn named(table: &TableReference, version: &impl std::fmt::Display) -> TableReference {
     let name = format!("{}@{version}", table.table());
     match (table.catalog(), table.schema()) {

@@ -1,8 +1,8 @@
-//! What the manifests say about a data file, as DataFusion's statistics.
+//! DataFusion statistics of data files, from the manifests.
 //!
 //! Row counts, null counts and the bounds of numbers and times are exact, so `count(*)`, `min` and `max` need no scan.
-//! Bounds of text may be truncated (the Iceberg specification allows it) and bounds of floating point leave NaN out:
-//! both are given as inexact.
+//! Bounds of text may be truncated (the Iceberg specification allows it) and bounds of floating point exclude NaN:
+//! both are inexact.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use iceberg::spec::{DataFile, Datum, NestedField, PartitionSpec, PrimitiveType, 
 
 use crate::bridge;
 
-/// Bytes that text takes in memory for one byte in the file: between dictionary (much) and plain (one).
+/// Bytes in memory for one byte of text in the file: between dictionary encoding (many) and plain (one).
 const TEXT_EXPANSION: usize = 4;
 
-/// The statistics of one data file, one entry a column of `schema`, with bounds of the types in `read_as`.
+/// The statistics of one data file, one entry per column of `schema`, with bounds of the types in `read_as`.
 pub fn file_statistics(
     file: &DataFile,
     schema: &Schema,
@@ -29,7 +29,7 @@ pub fn file_statistics(
         .fields()
         .iter()
         .map(|field| match (field.field_type.as_ref(), constants.get(&field.id)) {
-            // Others may have both zeros in one partition, as all NaN are.
+            // A partition of a float column may hold both zeros, or different NaN.
             (Type::Primitive(ty), Some(Some(literal))) if !bridge::is_float(ty) => match bridge::scalar_of(ty, literal)
             {
                 Some(value) => constant(&value, rows),
@@ -39,7 +39,7 @@ pub fn file_statistics(
         })
         .collect();
     for (column, field) in columns.iter_mut().zip(read_as.fields()) {
-        // Text may be read as views, and bounds of a column that was widened are in the type that it had.
+        // Text may be read as views, and bounds of a widened column are of its former type.
         let of_type = |bound: &Precision<ScalarValue>| match bound.get_value() {
             Some(value) if value.data_type() != *field.data_type() => {
                 bound.cast_to(field.data_type()).unwrap_or(Precision::Absent)
@@ -56,7 +56,7 @@ pub fn file_statistics(
     }
 }
 
-/// Partition values that are column values: field id of the column to its value in every row of the file.
+/// Identity partition values: field id of the column to its value in every row of the file.
 fn constants(file: &DataFile, spec: &PartitionSpec) -> HashMap<i32, Option<iceberg::spec::PrimitiveLiteral>> {
     spec.fields()
         .iter()

@@ -17,7 +17,7 @@ pub(super) fn delete(statement: &DmlStatement, table: &IcebergTable) -> Result<R
     Ok(change(statement, table, alias, condition, None))
 }
 
-/// DataFusion plans `UPDATE` as the rows to update with all their columns, new or as they were.
+/// DataFusion plans `UPDATE` as the rows to update with all their columns, new or unchanged.
 pub(super) fn update(statement: &DmlStatement, table: &IcebergTable) -> Result<RowChange> {
     let LogicalPlan::Projection(projection) = statement.input.as_ref() else {
         return Err(unsupported("UPDATE", "of this kind"));
@@ -50,7 +50,7 @@ fn change(
     }
 }
 
-/// The condition, and the name that its columns have the table by if it is not the table's own.
+/// The condition, and the alias by which its columns refer to the table, if there is one.
 fn rows_of(plan: &LogicalPlan, verb: &str) -> Result<(Option<Expr>, Option<TableReference>)> {
     let (condition, scan) = match plan {
         LogicalPlan::Filter(filter) => (Some(filter.predicate.clone()), filter.input.as_ref()),

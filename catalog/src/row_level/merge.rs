@@ -26,7 +26,7 @@ pub(super) fn merge(statement: &DmlStatement, merge: &MergeIntoOp, table: &Icebe
             }
         }
     }
-    // Where rows without a match matter, every row is read.
+    // `NOT MATCHED BY SOURCE` depends on every row of the table.
     let filters = match unmatched.is_empty() {
         true => of_target(on, statement),
         false => Vec::new(),
@@ -49,7 +49,9 @@ fn change(clause: &MergeIntoClause) -> Result<Clause> {
         MergeIntoAction::Update(values) => Some(values.clone()),
         MergeIntoAction::Delete => None,
         MergeIntoAction::Insert { .. } => {
-            return Err(invalid("INSERT goes with WHEN NOT MATCHED: a row that is there is updated or deleted"));
+            return Err(invalid(
+                "INSERT is only allowed in WHEN NOT MATCHED: an existing row can be updated or deleted",
+            ));
         }
     };
     Ok(Clause { condition: clause.predicate.clone(), update })
@@ -57,7 +59,7 @@ fn change(clause: &MergeIntoClause) -> Result<Clause> {
 
 fn values(clause: &MergeIntoClause, target: &Target) -> Result<Vec<(String, Expr)>> {
     let MergeIntoAction::Insert { columns, values } = &clause.action else {
-        return Err(invalid("WHEN NOT MATCHED inserts: there is no row to update or delete"));
+        return Err(invalid("WHEN NOT MATCHED only allows INSERT: there is no row to update or delete"));
     };
     let names: Vec<String> = match columns.is_empty() {
         true => target.fields().iter().map(|f| f.name().clone()).collect(),
@@ -66,7 +68,7 @@ fn values(clause: &MergeIntoClause, target: &Target) -> Result<Vec<(String, Expr
     Ok(names.into_iter().zip(values.iter().cloned()).collect())
 }
 
-/// The conditions among those of `ON` that are about the table alone.
+/// The conjuncts of `ON` that refer to the table alone.
 fn of_target(on: &Expr, statement: &DmlStatement) -> Vec<Expr> {
     let is_of_target = |e: &&Expr| {
         let columns: BTreeSet<_> = e.column_refs().into_iter().collect();

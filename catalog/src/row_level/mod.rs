@@ -1,12 +1,13 @@
-//! `DELETE`, `UPDATE` and `MERGE`: statements that change rows where they are, by copying what stays (copy-on-write).
+//! `DELETE`, `UPDATE` and `MERGE` as copy-on-write: files with changed rows are rewritten.
 //!
-//! A statement is carried out in two plans that anyone may run, in any number of tasks. [`RowChange::search`] finds the
-//! data files with rows to change, and counts those rows; [`RowChange::rewrite`] gives the rows that these files are
-//! replaced by. Files of which all rows go are only taken out of the table, and those that a `DELETE` covers by their
-//! partition or their bounds are not even read. Both plans read the same snapshot, and [`RowChange::operation`] makes
-//! the commit fail if others have changed meanwhile what they read.
+//! A statement is carried out in two plans, which can run anywhere and in any number of tasks. [`RowChange::search`]
+//! finds the data files with rows to change, and counts those rows; [`RowChange::rewrite`] returns the rows that
+//! replace these files. Files of which all rows are deleted are only removed from the table; if the condition of a
+//! `DELETE` fully matches a file by its partition or its bounds (strict projection), the file is not even read. Both
+//! plans read the same snapshot, and [`RowChange::operation`] makes the commit fail if a concurrent commit changed what
+//! they read.
 //!
-//! A row is known by its file and its place in it, so that a row that several conditions meet, or that a join finds
+//! A row is identified by its file and its position in it, so a row that several conditions match, or that a join finds
 //! twice, is still one row.
 
 mod delete_update;
@@ -34,11 +35,11 @@ use crate::table::commit::{Isolation, Operation, Overwrite, ReadFilter};
 pub struct RowChange {
     target: Target,
     statement: Statement,
-    /// Which rows change, and how. No row is meant by two of these.
+    /// Which rows change, and how. The entries are disjoint.
     affected: Vec<Affected>,
-    /// Rows that come.
+    /// Rows to insert.
     inserted: Option<Inserted>,
-    /// What the rows of the table are looked through for, when it can be told without what they are joined with.
+    /// Filters of the table's rows that the statement reads, without those that depend on the rows of the source.
     filters: Vec<Expr>,
 }
 
@@ -49,8 +50,8 @@ enum Statement {
     Merge,
 }
 
-/// Some rows of the table, and what becomes of them: the first clause whose condition holds decides. A row for which
-/// none holds stays as it is.
+/// Some rows of the table and how they change: the first clause whose condition holds decides. A row for which none
+/// holds stays unchanged.
 #[derive(Debug)]
 struct Affected {
     rows: Rows,
@@ -70,11 +71,11 @@ enum Rows {
 #[derive(Debug)]
 struct Clause {
     condition: Option<Expr>,
-    /// New values by column, or `None`: the row goes.
+    /// New values by column; `None` deletes the row.
     update: Option<Vec<(String, Expr)>>,
 }
 
-/// Rows of a source that match no row of the table, and the values they come with; the first clause whose condition
+/// Rows of a source that match no row of the table, and the values to insert for them; the first clause whose condition
 /// holds decides.
 #[derive(Debug)]
 struct Inserted {
@@ -86,17 +87,16 @@ struct Inserted {
 #[derive(Debug)]
 struct InsertClause {
     condition: Option<Expr>,
-    /// By column; a column without a value is NULL.
+    /// Values by column; a column without a value is NULL.
     values: Vec<(String, Expr)>,
 }
 
 impl RowChange {
-    /// The change that a planned and analysed `DELETE`, `UPDATE` or `MERGE` asks for, of `table` at its pinned
-    /// snapshot.
+    /// The change that a planned and analysed `DELETE`, `UPDATE` or `MERGE` makes to `table` at its pinned snapshot.
     ///
     /// # Errors
-    /// `Unsupported` for what cannot be carried out exactly: conditions that give another answer each time, and
-    /// `UPDATE` of a join, which `MERGE` is for.
+    /// `Unsupported` for statements that cannot be carried out exactly: volatile conditions, and `UPDATE` of a join
+    /// (use `MERGE`).
     pub fn new(statement: &DmlStatement, table: &IcebergTable) -> Result<Self> {
         let change = match &statement.op {
             WriteOp::Delete => delete_update::delete(statement, table)?,
@@ -108,8 +108,8 @@ impl RowChange {
         Ok(change)
     }
 
-    /// What is known before any row is read, by what the manifests say: files that have no row to change, and files
-    /// that go as a whole.
+    /// The files to change as far as the manifests decide, before any row is read: files that may have rows to change
+    /// (inclusive projection), and files of which all rows are deleted (strict projection).
     pub async fn begin(&self) -> Result<FoundFiles> {
         let deletes_all = |c: &Clause| c.update.is_none() && c.condition.is_none();
         let (condition, deletes) = match self.affected.as_slice() {
@@ -119,12 +119,12 @@ impl RowChange {
             _ => (None, false),
         };
         let files = self.target.table().files_for(condition).await?;
-        let whole =
-            files.iter().filter(|(_, _, fits_all)| deletes && *fits_all).map(|(number, _, _)| *number).collect();
+        let fully_matched = files.iter().filter(|(_, _, fully_matches)| deletes && *fully_matches);
+        let whole = fully_matched.map(|(number, _, _)| *number).collect();
         Ok(FoundFiles::new(files.into_iter().map(|(number, file, _)| (number, file)).collect(), whole))
     }
 
-    /// The plan that finds the files with rows to change, for [`FoundFiles::add`]; `None` when all is known.
+    /// The plan that finds the files with rows to change, for [`FoundFiles::add`]; `None` when no file has to be read.
     pub fn search(&self, found: &FoundFiles) -> Result<Option<LogicalPlan>> {
         let files = found.unread();
         if files.is_empty() || self.affected.is_empty() {
@@ -144,7 +144,7 @@ impl RowChange {
         })
     }
 
-    /// The commit's operation: the files that go, and what others must not have done meanwhile.
+    /// The commit's operation: the files to remove, and what concurrent commits must not have changed.
     pub fn operation(&self, found: &FoundFiles) -> std::result::Result<Operation, Error> {
         let metadata = self.target.table().table().metadata();
         let property = match self.statement {
@@ -163,10 +163,10 @@ impl RowChange {
         Ok(Operation::Overwrite(Overwrite { removed: found.removed(), read, isolation }))
     }
 
-    /// Refuses what would give one answer to the search and another to the rewriting.
+    /// Refuses volatile expressions: the search and the rewrite would see different values.
     fn check_repeatable(&self) -> Result<()> {
         let mut volatile = BTreeSet::new();
-        let mut look = |e: &Expr| {
+        let mut visit = |e: &Expr| {
             if e.is_volatile() {
                 volatile.insert(e.to_string());
             }
@@ -177,23 +177,24 @@ impl RowChange {
                 Rows::Where(condition) => conditions.extend(condition),
                 Rows::MatchedBy { source, on } | Rows::NotMatchedBy { source, on } => {
                     conditions.push(on);
-                    plan::for_each_expression(source, &mut look)?;
+                    plan::for_each_expression(source, &mut visit)?;
                 }
             }
             conditions.extend(affected.clauses.iter().filter_map(|clause| clause.condition.as_ref()));
         }
         if let Some(inserted) = &self.inserted {
-            plan::for_each_expression(&inserted.source, &mut look)?;
+            plan::for_each_expression(&inserted.source, &mut visit)?;
             conditions.push(&inserted.on);
         }
         for condition in conditions {
-            plan::with_subqueries(condition, &mut look)?;
+            plan::with_subqueries(condition, &mut visit)?;
         }
         match volatile.pop_first() {
             Some(expression) => {
-                let what =
-                    format!("{expression} gives another value each time it is asked, and rows are looked for twice");
-                Err(Error::new(ErrorKind::Unsupported, format!("{what}; keep its values in a table first")).into())
+                let what = format!(
+                    "{expression} is volatile, and the statement evaluates it twice; store its values in a table first"
+                );
+                Err(Error::new(ErrorKind::Unsupported, what).into())
             }
             None => Ok(()),
         }

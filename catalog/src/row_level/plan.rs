@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use super::found::{CHANGED, DELETED, FILE, MOST};
 use super::{Affected, Clause, Inserted, RowChange, Rows};
 
-/// Columns of the rows that change: the row's file and place, the number of the clause that decides, and new values.
+/// Columns of the rows that change: the row's file and position, the number of the clause that decides, and new values.
 const CHANGE: &str = "__change";
 const ROW_FILE: &str = "__file";
 const ROW_POSITION: &str = "__position";
@@ -93,7 +93,8 @@ impl RowChange {
         kept.project(columns)?.build()
     }
 
-    /// The same in one pass, for a `DELETE` or `UPDATE` whose condition can be asked of a row by itself.
+    /// [`replaced_rows`](Self::replaced_rows) without a join, for a `DELETE` or `UPDATE` whose condition has no
+    /// subquery.
     fn replaced_in_place(&self, files: &BTreeSet<usize>) -> Result<Option<LogicalPlan>> {
         let [Affected { rows: Rows::Where(condition), clauses }] = self.affected.as_slice() else { return Ok(None) };
         let [clause] = clauses.as_slice() else { return Ok(None) };
@@ -126,7 +127,7 @@ impl RowChange {
         rows.project(columns)?.build()
     }
 
-    /// The rows of these files that change, one for each time that they are found.
+    /// The rows of these files that change, repeated as often as a join finds them.
     fn changes(&self, files: &BTreeSet<usize>, with_values: bool) -> Result<LogicalPlan> {
         let mut first = 0;
         let mut all: Option<LogicalPlan> = None;
@@ -138,10 +139,10 @@ impl RowChange {
                 None => part,
             });
         }
-        all.ok_or_else(|| datafusion::error::DataFusionError::Internal("a change of no rows".to_string()))
+        all.ok_or_else(|| datafusion::error::DataFusionError::Internal("a change without affected rows".to_string()))
     }
 
-    /// `first` is the number of the first of its clauses among all.
+    /// `first` is the number of its first clause among all clauses.
     fn changes_of(
         &self,
         affected: &Affected,
@@ -178,7 +179,7 @@ impl RowChange {
         rows.project(columns)?.build()
     }
 
-    /// The rows that come, with the table's columns.
+    /// The rows to insert, with the table's columns.
     pub(super) fn inserted_rows(&self, inserted: &Inserted) -> Result<LogicalPlan> {
         let table = self.target.scan(None)?.build()?;
         let source = LogicalPlanBuilder::from(inserted.source.clone());
@@ -205,7 +206,7 @@ impl RowChange {
         self.affected.iter().flat_map(|a| &a.clauses)
     }
 
-    /// The columns that some clause gives new values.
+    /// The columns that a clause assigns new values to.
     fn assigned(&self) -> BTreeSet<&String> {
         self.all_clauses().filter_map(|c| c.update.as_ref()).flatten().map(|(name, _)| name).collect()
     }
@@ -217,7 +218,7 @@ impl Clause {
     }
 }
 
-/// The rows for which one of the conditions holds, with the number of the first that does.
+/// The rows for which a condition holds, with the number of the first such condition.
 fn decided<'a>(
     rows: LogicalPlanBuilder,
     conditions: impl DoubleEndedIterator<Item = Option<&'a Expr>> + ExactSizeIterator,
@@ -233,16 +234,16 @@ fn decided<'a>(
     rows.project(columns)?.filter(column(CLAUSE).is_not_null())
 }
 
-/// The rows of both, which have the same columns.
+/// `UNION ALL` of two plans with the same columns.
 pub(super) fn union(one: LogicalPlan, other: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(one).union(other)?.build()
 }
 
-/// Calls `look` with every expression of the plan and of the subqueries in it.
-pub(super) fn for_each_expression(plan: &LogicalPlan, look: &mut impl FnMut(&Expr)) -> Result<()> {
+/// Calls `visit` with every expression of the plan and of the subqueries in it.
+pub(super) fn for_each_expression(plan: &LogicalPlan, visit: &mut impl FnMut(&Expr)) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|e| {
-            look(e);
+            visit(e);
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
@@ -274,7 +275,7 @@ fn has_subquery(expr: &Expr) -> bool {
     expr.exists(is_subquery).unwrap_or(true)
 }
 
-/// A column by its name as it is written.
+/// A column by its exact, case-sensitive name.
 fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }

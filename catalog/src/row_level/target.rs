@@ -15,13 +15,13 @@ use crate::read::{IcebergTable, named};
 #[derive(Debug)]
 pub(super) struct Target {
     table: IcebergTable,
-    /// What its scans are called: subqueries and sources may read another state of the table.
+    /// Name of its scans, distinct from the table's: subqueries and sources may read another version of the table.
     scanned: TableReference,
     name: TableReference,
 }
 
 impl Target {
-    /// `name` is the table's, `alias` another that the statement gave it.
+    /// `name` is the table's name, `alias` the one that the statement gives it.
     pub(super) fn new(table: &IcebergTable, name: TableReference, alias: Option<TableReference>) -> Self {
         let snapshot = table.snapshot().map_or(0, |s| s.snapshot_id());
         Self { table: table.clone(), scanned: named(&name, &snapshot), name: alias.unwrap_or(name) }
@@ -31,7 +31,7 @@ impl Target {
         &self.table
     }
 
-    /// The table's rows with the metadata columns; of some files, or of all.
+    /// The table's rows with the metadata columns, of all files or of `files` only.
     pub(super) fn scan(&self, files: Option<&BTreeSet<usize>>) -> Result<LogicalPlanBuilder> {
         let mut table = self.table.with_metadata_columns();
         if let Some(files) = files {
@@ -46,7 +46,7 @@ impl Target {
         self.table.schema().fields().iter().cloned().collect()
     }
 
-    /// A column of the table, hidden ones too.
+    /// A column of the table or a metadata column.
     pub(super) fn column(&self, name: &str) -> Expr {
         Expr::Column(Column::new(Some(self.name.clone()), name))
     }

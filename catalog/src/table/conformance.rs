@@ -1,4 +1,4 @@
-//! What a warehouse promises over every catalog, checked with real metadata files.
+//! The guarantees of a warehouse with any catalog, checked with real metadata files.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::table::files::SnapshotFiles;
 use crate::table::views::NewView;
 use crate::table::{NewTable, Warehouse};
 
-/// Checks namespaces, tables and commits over the warehouse's catalog, in namespaces of its own that it makes and
-/// drops. Data files are made up: a commit never opens them.
+/// Checks namespaces, tables and commits with the warehouse's catalog, in namespaces that it creates and drops. Data
+/// files are made up: a commit never opens them.
 ///
 /// # Panics
-/// When a promise is not kept.
+/// If a guarantee does not hold.
 #[expect(clippy::unwrap_used, reason = "a test suite, called by tests")]
 pub async fn warehouse_conformance(warehouse: &Warehouse) {
     let catalog = warehouse.catalog();
@@ -84,12 +84,12 @@ pub async fn warehouse_conformance(warehouse: &Warehouse) {
     assert!(!warehouse.commit(first.clone()).await.unwrap().already);
     assert!(warehouse.commit(first).await.unwrap().already, "the same work is committed once");
     let stale = prepared(Operation::Replace(Replaced::All), "stale").await;
-    let mut racing = Vec::new();
+    let mut concurrent = Vec::new();
     for i in 0..6 {
-        racing.push(warehouse.commit(prepared(Operation::Append, &format!("race-{i}")).await));
+        concurrent.push(warehouse.commit(prepared(Operation::Append, &format!("race-{i}")).await));
     }
-    let raced: Vec<_> = join_all(racing).await.into_iter().map(Result::unwrap).collect();
-    assert!(raced.iter().all(|c| !c.already));
+    let committed: Vec<_> = join_all(concurrent).await.into_iter().map(Result::unwrap).collect();
+    assert!(committed.iter().all(|c| !c.already));
     assert_eq!(files(&events).await, ["first", "race-0", "race-1", "race-2", "race-3", "race-4", "race-5"]);
     assert_eq!(warehouse.commit(stale).await.unwrap_err().kind(), ErrorKind::Conflict);
     warehouse.commit(prepared(Operation::Replace(Replaced::All), "all").await).await.unwrap();
@@ -159,7 +159,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
         let properties = [("made-by".to_string(), "a test".to_string())].into();
         NewView { columns, docs, sql: sql.to_string(), default_namespace: ns.to_string(), properties }
     };
-    // Without a question mark: Iceberg's S3 client, which a REST server may have, cuts a location there.
+    // Without a question mark: Iceberg's S3 client, which a REST server may use, truncates a location there.
     let view = ident("o'brien's view 표%_ +&");
     assert_eq!(catalog.views(ns).await.unwrap(), vec![]);
     assert!(warehouse.find_view(&view).await.unwrap().is_none());
@@ -173,7 +173,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
     assert_eq!(catalog.views(ns).await.unwrap(), vec![view.clone()]);
     assert!(!catalog.tables(ns).await.unwrap().contains(&view));
 
-    // Tables and views share their names, and are not each other.
+    // Tables and views share a namespace for names, but are distinct.
     let taken = |done: crate::error::Result<()>| assert_eq!(done.unwrap_err().kind(), ErrorKind::AlreadyExists);
     taken(warehouse.create_view(&view, new("two"), false).await);
     taken(warehouse.create_view(table, new("two"), true).await);
@@ -190,7 +190,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
     let found = warehouse.load_view(&view).await.unwrap();
     assert_eq!((found.sql().unwrap(), found.comment()), ("two", Some("text")));
     assert_eq!(found.columns().unwrap().field(1).name(), "two");
-    // What it was before, and is once more.
+    // Back to an earlier definition, twice.
     warehouse.create_view(&view, new("one"), true).await.unwrap();
     warehouse.create_view(&view, new("one"), true).await.unwrap();
     assert_eq!(warehouse.load_view(&view).await.unwrap().sql().unwrap(), "one");
@@ -198,7 +198,7 @@ async fn views_conform(warehouse: &Warehouse, ns: &NamespaceIdent, table: &Table
     warehouse.comment_view(&view, None).await.unwrap();
     assert_eq!(warehouse.load_view(&view).await.unwrap().comment(), None);
 
-    // Races.
+    // Concurrent changes.
     let names: Vec<String> = (0..6).map(|n| format!("race_{n}")).collect();
     let races = names.iter().map(|sql| warehouse.create_view(&view, new(sql), true));
     join_all(races).await.into_iter().for_each(|won| won.unwrap());

@@ -1,7 +1,7 @@
-//! The files that make up a snapshot: what its manifests say is alive, with what a reader must know of each file.
+//! The live files of a snapshot, from its manifests.
 //!
-//! Manifests are immutable and are read side by side, a bounded number at a time, and once while they are remembered.
-//! Those in which no file is wanted are not read; `pruning` decides which these are.
+//! Manifests are immutable and are read concurrently, a bounded number at a time; a cache keeps them. Manifests without
+//! a selected file are not read; `pruning` decides which these are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,18 +16,18 @@ use crate::table::live_file::{LiveFile, live_files};
 use crate::table::pruning::{FileChoice, Numbered};
 use crate::table::recent::Recent;
 
-/// How many manifests are fetched and decoded at a time.
+/// Number of manifests that are fetched and decoded concurrently.
 const MANIFESTS_IN_FLIGHT: usize = 16;
 
-/// How many files of manifests are remembered in all. One with statistics of a dozen columns takes about 4 KiB.
+/// Capacity of the cache in files of manifests. A file with statistics of a dozen columns takes about 4 KiB.
 const KEPT_FILES: usize = 20_000;
 
 /// All live files of one snapshot, in the order of the manifest list.
 #[derive(Debug, Clone, Default)]
 pub struct SnapshotFiles {
-    /// Files of rows.
+    /// Data files.
     pub data: Vec<Arc<LiveFile>>,
-    /// Files that take rows away: position deletes, equality deletes, deletion vectors.
+    /// Delete files: position deletes, equality deletes, deletion vectors.
     pub deletes: Vec<Arc<LiveFile>>,
 }
 
@@ -41,8 +41,8 @@ impl SnapshotFiles {
 /// The live files that a manifest lists.
 pub(crate) type Listed = Arc<Vec<Arc<LiveFile>>>;
 
-/// Manifest lists and the files of manifests that were read before. Neither changes once it is written; those read last
-/// are kept.
+/// Cache of manifest lists and the files of manifests, which never change once they are written. The most recently read
+/// ones are kept.
 #[derive(Debug)]
 pub(crate) struct SnapshotFilesCache {
     lists: Mutex<Recent<Arc<Vec<ManifestFile>>>>,
@@ -56,7 +56,7 @@ impl Default for SnapshotFilesCache {
 }
 
 impl SnapshotFilesCache {
-    /// The manifests of `snapshot` that may list live files. The others say what the snapshot has deleted.
+    /// The manifests of `snapshot` that may list live files. The others list files that the snapshot has deleted.
     async fn manifests(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<Vec<ManifestFile>>> {
         let path = snapshot.manifest_list();
         let known = lock(&self.lists).get(path);
@@ -70,7 +70,7 @@ impl SnapshotFilesCache {
         Ok(read)
     }
 
-    /// The live files of each of the manifests. Those that are not remembered are read.
+    /// The live files of each of the manifests. Manifests that are not cached are read.
     async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
         let mut all: Vec<Option<Listed>> = Vec::with_capacity(manifests.len());
         for manifest in manifests {
@@ -96,7 +96,7 @@ impl SnapshotFilesCache {
     }
 }
 
-/// The files that a statement looks at, however many they are: none of their manifests is read twice for it.
+/// The files that a statement uses. No manifest is read twice for it, however many files there are.
 #[derive(Debug, Default)]
 pub(crate) struct StatementFiles {
     seen: Arc<SnapshotFilesCache>,
@@ -104,7 +104,7 @@ pub(crate) struct StatementFiles {
 }
 
 impl StatementFiles {
-    /// Those of a statement to come; what it reads is remembered in `seen`.
+    /// For a new statement, which caches in `seen` what it reads.
     pub(crate) fn new(seen: Arc<SnapshotFilesCache>) -> Self {
         Self { seen, held: Mutex::default() }
     }
@@ -122,12 +122,12 @@ impl StatementFiles {
         Ok(Arc::new(files))
     }
 
-    /// The data files of `snapshot` that are wanted, in manifest order, and how many data files it has in all.
-    /// Manifests that list none of them are not read, and count by what the manifest list says.
+    /// The selected data files of `snapshot`, in manifest order, and the total number of its data files. Manifests that
+    /// list none of the selected files are not read; their files are counted by the manifest list.
     ///
     /// # Errors
-    /// `Unsupported` if the snapshot has row-level deletes, `Corrupt` if numbers are told that would be others in
-    /// another scan.
+    /// `Unsupported` if the snapshot has row-level deletes; `Corrupt` if `choice` needs file numbers that could differ
+    /// in another scan.
     pub(crate) async fn chosen(
         &self,
         table: &Table,
@@ -150,9 +150,9 @@ impl StatementFiles {
                 }
                 return Err(has_deletes(table));
             }
-            if choice.tells_numbers && stated.is_some_and(|stated| stated != found.len()) {
+            if choice.needs_numbers && stated.is_some_and(|stated| stated != found.len()) {
                 let what = format!(
-                    "{} lists {} live files, and not as many as the manifest list of snapshot {} says",
+                    "{} lists {} live files, which differs from the count in the manifest list of snapshot {}",
                     manifest.manifest_path,
                     found.len(),
                     snapshot.snapshot_id()
@@ -176,7 +176,7 @@ impl StatementFiles {
     }
 }
 
-/// The manifests that must be read to know the data files that are wanted, and whether there are row-level deletes.
+/// The manifests that must be read to know the selected data files, and whether there are row-level deletes.
 fn needed<'a>(manifests: &'a [ManifestFile], choice: &FileChoice<'_>) -> impl Iterator<Item = &'a ManifestFile> {
     // The number of the next data file, as long as it is known without reading.
     let mut next = Some(0);
@@ -190,15 +190,15 @@ fn needed<'a>(manifests: &'a [ManifestFile], choice: &FileChoice<'_>) -> impl It
     })
 }
 
-/// How many live data files a manifest lists, by the manifest list; `None` where that is not said, or where it lists
-/// deletes.
+/// The number of live data files of a manifest according to the manifest list; `None` if it is not recorded, or for a
+/// manifest of deletes.
 fn stated_files(manifest: &ManifestFile) -> Option<usize> {
     let counts = manifest.added_files_count.zip(manifest.existing_files_count);
     let (added, existing) = counts.filter(|_| manifest.content == ManifestContentType::Data)?;
     Some(added as usize + existing as usize)
 }
 
-/// Why the rows of a table cannot be read.
+/// The error for reading a table with row-level deletes.
 pub(crate) fn has_deletes(table: &Table) -> Error {
     let what = format!("table {} has row-level deletes, which cannot be read yet", table.identifier());
     Error::new(ErrorKind::Unsupported, what)
@@ -232,7 +232,7 @@ pub(crate) async fn load_manifests(
             let task = tokio::spawn(async move { (file.load_manifest(&io).await, file) });
             let (manifest, file) = task
                 .await
-                .map_err(|e| Error::new(ErrorKind::Internal, "a task that reads manifests died").with_source(e))?;
+                .map_err(|e| Error::new(ErrorKind::Internal, "a task that reads manifests failed").with_source(e))?;
             let manifest = manifest
                 .map_err(|e| Error::from(e).context(format_args!("reading manifest {}", file.manifest_path)))?;
             Ok((file, manifest))

@@ -1,4 +1,4 @@
-//! A table's past: its snapshots from the head of a branch back.
+//! The history of a table: the snapshots of a branch, latest first.
 
 use std::collections::HashSet;
 
@@ -7,21 +7,21 @@ use iceberg::spec::{MAIN_BRANCH, SnapshotRef, TableMetadata};
 
 use crate::error::{Error, ErrorKind};
 
-/// The snapshot that a branch is at; `None` for one without a snapshot, or that is not there.
+/// The snapshot that a branch refers to; `None` if the branch has no snapshot or does not exist.
 pub fn head<'a>(metadata: &'a TableMetadata, branch: &str) -> Option<&'a SnapshotRef> {
     match branch {
-        // The only branch that is there before its first snapshot.
+        // The only branch that exists before its first snapshot.
         MAIN_BRANCH => metadata.current_snapshot(),
         other => metadata.snapshot_for_ref(other),
     }
 }
 
-/// The current snapshot of the main branch and its ancestors, latest first, as far as they have not been expired.
+/// The current snapshot of the main branch and its ancestors that have not expired, latest first.
 pub fn ancestors(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
     ancestors_of(metadata, metadata.current_snapshot())
 }
 
-/// A snapshot and its ancestors, latest first, as far as they have not been expired.
+/// A snapshot and its ancestors that have not expired, latest first.
 pub fn ancestors_of<'a>(
     metadata: &'a TableMetadata,
     snapshot: Option<&'a SnapshotRef>,
@@ -36,18 +36,18 @@ pub fn ancestors_of<'a>(
     })
 }
 
-/// Why there is no snapshot of this id, as far as the table's past says.
+/// The error for a snapshot id that the table does not have, which says whether it has expired, if known.
 pub(crate) fn no_snapshot(metadata: &TableMetadata, id: i64) -> Error {
-    let was_there = metadata.history().iter().any(|entry| entry.snapshot_id == id)
+    let existed = metadata.history().iter().any(|entry| entry.snapshot_id == id)
         || metadata.snapshots().any(|s| s.parent_snapshot_id() == Some(id));
-    let what = match was_there {
+    let what = match existed {
         true => format!("snapshot {id} has expired: its files may be gone"),
-        false => format!("the table has no snapshot {id}; it never had, or it has expired"),
+        false => format!("the table has no snapshot {id}; it never existed or has expired"),
     };
     Error::new(ErrorKind::NotFound, what)
 }
 
-/// A moment for people: `2026-02-14T10:00:00Z`.
+/// The display text of a time: `2026-02-14T10:00:00Z`.
 pub(crate) fn moment(millis: i64) -> String {
     match DateTime::from_timestamp_millis(millis) {
         Some(at) => at.to_rfc3339_opts(SecondsFormat::AutoSi, true),

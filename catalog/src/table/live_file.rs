@@ -1,4 +1,4 @@
-//! A file that is part of a snapshot, with what a reader must know of it.
+//! Live files: the files of a snapshot, with what a reader needs to know about them.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::error::{Error, ErrorKind, Result};
 /// A data or delete file that is part of a snapshot.
 #[derive(Debug, Clone)]
 pub struct LiveFile {
-    /// What its manifest says of it: path, counts, bounds, partition.
+    /// The entry in its manifest: path, counts, bounds, partition.
     pub data_file: DataFile,
-    /// The partition spec that gives `data_file.partition()` its meaning.
+    /// The partition spec of `data_file.partition()`.
     pub spec_id: i32,
     /// The table's schema when the file's manifest was written.
     pub schema_id: i32,
-    /// Data sequence number: which deletes apply. Rewriting a manifest, or the file itself, keeps it.
+    /// Data sequence number, which decides which deletes apply. Rewriting a manifest, or the file itself, keeps it.
     pub sequence_number: i64,
-    /// The snapshot that added the file, when the manifest still says it.
+    /// The snapshot that added the file, if the manifest records it.
     pub snapshot_id: Option<i64>,
     /// The manifest that lists it.
     pub manifest_path: Arc<str>,

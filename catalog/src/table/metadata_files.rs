@@ -1,7 +1,7 @@
-//! Metadata files for the iceberg crate, in the same stores as data files.
+//! The iceberg crate's access to metadata files, in the same stores as data files.
 //!
-//! A disk keeps the crate's own storage: it syncs a file when its writer is closed, and removes nothing but files. All
-//! else goes to [`Stores`].
+//! Local disks use the crate's own storage: it syncs a file when its writer is closed, and only removes files. All
+//! other locations use [`Stores`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,37 +26,36 @@ use crate::error::Error;
 
 type IcebergResult<T> = iceberg::Result<T>;
 
-/// Deletes in flight at once.
+/// Number of concurrent deletes.
 const CONCURRENT_DELETES: usize = 16;
 
-/// Under this property a table's `FileIO` tells that vended credentials open its files: the table's
-/// [`VendedTable`](bergmill_storage::VendedTable).
+/// Property of a table's `FileIO` for vended credentials: the table's [`VendedTable`](bergmill_storage::VendedTable).
 const VENDED_TO: &str = "bergmill.vended-to";
 
-/// The iceberg crate's way to files, through `stores`.
+/// A `FileIO` of the iceberg crate over `stores`.
 pub(crate) fn file_io(stores: Arc<Stores>) -> FileIO {
     FileIOBuilder::new(Arc::new(Factory(MetadataFiles { stores, table: None }))).build()
 }
 
-/// The same for a table for whose files credentials were lent.
+/// A `FileIO` over `stores` for the files of a table with vended credentials.
 pub(crate) fn file_io_of(stores: Arc<Stores>, table: Arc<TableStores>) -> FileIO {
     let vended_to = table.table().to_string();
     let factory = Factory(MetadataFiles { stores, table: Some(table) });
     FileIOBuilder::new(Arc::new(factory)).with_prop(VENDED_TO, vended_to).build()
 }
 
-/// The table, as the user of an address, if vended credentials open its files.
+/// The table as the user part of a store URL, if its files are accessed with vended credentials.
 pub(crate) fn vended_to(files: &FileIO) -> Option<&str> {
     files.config().get(VENDED_TO).map(String::as_str)
 }
 
-/// The crate asks that a storage can be serialised. Nothing of ours is, since no executor reads metadata, so that a
-/// stored one comes back with defaults and credentials never leave the process.
+/// The crate requires storages to be serialisable. Nothing here is serialised, because no executor reads metadata: a
+/// deserialised storage has defaults, and credentials never leave the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct MetadataFiles {
     #[serde(skip, default = "Stores::local")]
     stores: Arc<Stores>,
-    /// Whose credentials to use, if not this process's.
+    /// The table whose vended credentials are used; `None` uses this process's credentials.
     #[serde(skip)]
     table: Option<Arc<TableStores>>,
 }
@@ -71,39 +70,39 @@ impl StorageFactory for Factory {
     }
 }
 
-/// Where a file is.
-enum Place {
+/// The backend that stores a file.
+enum Backend {
     Disk(LocalFsStorage),
     Object(Arc<dyn ObjectStore>, Path),
 }
 
 impl MetadataFiles {
-    fn place(&self, location: &str) -> IcebergResult<Place> {
+    fn backend(&self, location: &str) -> IcebergResult<Backend> {
         let at = Location::parse(location).map_err(|e| failed(location, e))?;
         if at.is_local() {
-            return Ok(Place::Disk(LocalFsStorage::new()));
+            return Ok(Backend::Disk(LocalFsStorage::new()));
         }
         let store = match (&self.table, at.store_url().strip_prefix("s3://")) {
             (Some(table), Some(bucket)) => table.bucket(bucket),
             _ => self.stores.get(at.store_url()).map_err(|e| failed(location, e))?,
         };
-        Ok(Place::Object(store, at.path().map_err(|e| failed(location, e))?))
+        Ok(Backend::Object(store, at.path().map_err(|e| failed(location, e))?))
     }
 }
 
-/// The cause stays a value inside the crate's error, for [`store_failure`](crate::error::store_failure).
+/// Keeps the cause as the source of the crate's error, for [`store_failure`](crate::error::store_failure).
 fn failed(location: &str, e: impl Into<Error>) -> IcebergError {
-    let told = e.into().context(location);
-    IcebergError::new(IcebergErrorKind::Unexpected, "").with_source(told)
+    let with_context = e.into().context(location);
+    IcebergError::new(IcebergErrorKind::Unexpected, "").with_source(with_context)
 }
 
 #[async_trait]
 #[typetag::serde(name = "BergmillMetadataFiles")]
 impl Storage for MetadataFiles {
     async fn exists(&self, path: &str) -> IcebergResult<bool> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.exists(path).await,
-            Place::Object(store, key) => match store.head(&key).await {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.exists(path).await,
+            Backend::Object(store, key) => match store.head(&key).await {
                 Ok(_) => Ok(true),
                 Err(object_store::Error::NotFound { .. }) => Ok(false),
                 Err(e) => Err(failed(path, e)),
@@ -112,9 +111,9 @@ impl Storage for MetadataFiles {
     }
 
     async fn metadata(&self, path: &str) -> IcebergResult<FileMetadata> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.metadata(path).await,
-            Place::Object(store, key) => {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.metadata(path).await,
+            Backend::Object(store, key) => {
                 let head = store.head(&key).await.map_err(|e| failed(path, e))?;
                 Ok(FileMetadata { size: head.size })
             }
@@ -122,9 +121,9 @@ impl Storage for MetadataFiles {
     }
 
     async fn read(&self, path: &str) -> IcebergResult<Bytes> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.read(path).await,
-            Place::Object(store, key) => {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.read(path).await,
+            Backend::Object(store, key) => {
                 let found = store.get(&key).await.map_err(|e| failed(path, e))?;
                 found.bytes().await.map_err(|e| failed(path, e))
             }
@@ -132,32 +131,32 @@ impl Storage for MetadataFiles {
     }
 
     async fn reader(&self, path: &str) -> IcebergResult<Box<dyn FileRead>> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.reader(path).await,
-            Place::Object(store, key) => Ok(Box::new(ObjectReader { store, key, location: path.to_string() })),
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.reader(path).await,
+            Backend::Object(store, key) => Ok(Box::new(ObjectReader { store, key, location: path.to_string() })),
         }
     }
 
     async fn write(&self, path: &str, bytes: Bytes) -> IcebergResult<()> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.write(path, bytes).await,
-            Place::Object(store, key) => store.put(&key, bytes.into()).await.map(drop).map_err(|e| failed(path, e)),
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.write(path, bytes).await,
+            Backend::Object(store, key) => store.put(&key, bytes.into()).await.map(drop).map_err(|e| failed(path, e)),
         }
     }
 
     async fn writer(&self, path: &str) -> IcebergResult<Box<dyn FileWrite>> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.writer(path).await,
-            Place::Object(store, key) => {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.writer(path).await,
+            Backend::Object(store, key) => {
                 Ok(Box::new(ObjectWriter { buffer: BufWriter::new(store, key), location: path.to_string() }))
             }
         }
     }
 
     async fn delete(&self, path: &str) -> IcebergResult<()> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.delete(path).await,
-            Place::Object(store, key) => match store.delete(&key).await {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.delete(path).await,
+            Backend::Object(store, key) => match store.delete(&key).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(e) => Err(failed(path, e)),
             },
@@ -165,9 +164,9 @@ impl Storage for MetadataFiles {
     }
 
     async fn delete_prefix(&self, path: &str) -> IcebergResult<()> {
-        match self.place(path)? {
-            Place::Disk(disk) => disk.delete_prefix(path).await,
-            Place::Object(store, key) => {
+        match self.backend(path)? {
+            Backend::Disk(disk) => disk.delete_prefix(path).await,
+            Backend::Object(store, key) => {
                 let found = store.list(Some(&key)).map(|object| object.map(|o| o.location)).boxed();
                 let mut deleted = store.delete_stream(found);
                 while let Some(one) = deleted.next().await {
@@ -209,7 +208,7 @@ impl FileRead for ObjectReader {
     }
 }
 
-/// Nothing is there before `close`; a larger file goes up in parts.
+/// The object does not exist before `close`; a large file is uploaded in parts.
 struct ObjectWriter {
     buffer: BufWriter,
     location: String,
@@ -239,14 +238,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn objects_are_read_and_written_as_files_are() {
+    async fn objects_are_read_and_written_like_files() {
         let (io, bucket) = files();
         let at = "s3a://raw/t/metadata/v%201.json";
         assert!(!io.exists(at).await.unwrap());
         let mut writer = io.new_output(at).unwrap().writer().await.unwrap();
         writer.write("some ".into()).await.unwrap();
         writer.write("text".into()).await.unwrap();
-        assert!(!io.exists(at).await.unwrap(), "nothing before the end");
+        assert!(!io.exists(at).await.unwrap(), "the object does not exist before close");
         writer.close().await.unwrap();
         // The key is the text of the location.
         bucket.head(&Path::parse("t/metadata/v%201.json").unwrap()).await.unwrap();
@@ -260,14 +259,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn folders_are_deleted_with_all_that_is_in_them() {
+    async fn folders_are_deleted_with_their_contents() {
         let (io, bucket) = files();
         for name in ["t/a", "t/b/c", "tt/d"] {
             io.new_output(format!("s3://raw/{name}")).unwrap().write("x".into()).await.unwrap();
         }
         io.delete_prefix("s3://raw/t").await.unwrap();
-        let left: Vec<_> = bucket.list(None).map(|o| o.unwrap().location.to_string()).collect().await;
-        assert_eq!(left, ["tt/d"]);
+        let remaining: Vec<_> = bucket.list(None).map(|o| o.unwrap().location.to_string()).collect().await;
+        assert_eq!(remaining, ["tt/d"]);
     }
 
     #[tokio::test]

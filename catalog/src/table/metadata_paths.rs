@@ -1,4 +1,4 @@
-//! Where a table's metadata files, manifest lists and manifests go, and which of them the table no longer wants.
+//! Locations of a table's metadata files, manifest lists and manifests, and which metadata files have expired.
 
 use iceberg::spec::{MetadataLog, TableMetadata};
 use uuid::Uuid;
@@ -6,15 +6,15 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::layout::check_location;
 
-/// The property that gives metadata a folder of its own, beside the table's.
+/// The property with a separate folder for metadata.
 const METADATA_PATH: &str = "write.metadata.path";
 const COMPRESSION: &str = "write.metadata.compression-codec";
 const DELETE_AFTER_COMMIT: &str = "write.metadata.delete-after-commit.enabled";
 
-/// How the name of a metadata file ends that is compressed.
+/// Suffix of compressed metadata files.
 pub(crate) const GZIPPED: &str = ".gz.metadata.json";
 
-/// The folder of all metadata, without a slash at its end.
+/// The folder of all metadata, without a trailing slash.
 pub(crate) fn metadata_folder(metadata: &TableMetadata) -> Result<String> {
     match metadata.properties().get(METADATA_PATH) {
         Some(path) => check_location(path).map_err(|e| e.context(format_args!("table property {METADATA_PATH}"))),
@@ -22,13 +22,13 @@ pub(crate) fn metadata_folder(metadata: &TableMetadata) -> Result<String> {
     }
 }
 
-/// The file of a new table's metadata.
+/// The location of a new table's metadata file.
 pub(crate) fn first_location(metadata: &TableMetadata) -> Result<String> {
     location(metadata, 0)
 }
 
-/// The file of the metadata `next` after that at `current`, whose name gives the number; names of other makers
-/// (`v3.metadata.json`) are understood.
+/// The location of the metadata file for `next`, which follows the file at `current`. The number is taken from the name
+/// of `current`, which may be one of another catalog (`v3.metadata.json`).
 pub(crate) fn next_location(current: &str, next: &TableMetadata) -> Result<String> {
     let name = current.rsplit('/').next().unwrap_or(current);
     let digits: String = name.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
@@ -48,10 +48,10 @@ fn location(metadata: &TableMetadata, number: usize) -> Result<String> {
     Ok(format!("{}/{number:05}-{}{suffix}", metadata_folder(metadata)?, Uuid::new_v4()))
 }
 
-/// Those of the metadata files that fell out of the log which the table asks its writer to delete.
-pub(crate) fn expired(metadata: &TableMetadata, fallen: Vec<MetadataLog>) -> Vec<String> {
-    let wanted = metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if wanted { fallen.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() }
+/// The metadata files to delete, of those removed from the log: all of them, if the table's properties enable it.
+pub(crate) fn expired(metadata: &TableMetadata, removed: Vec<MetadataLog>) -> Vec<String> {
+    let delete = metadata.properties().get(DELETE_AFTER_COMMIT).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if delete { removed.into_iter().map(|log| log.metadata_file).collect() } else { Vec::new() }
 }
 
 #[cfg(test)]

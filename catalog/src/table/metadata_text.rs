@@ -1,4 +1,4 @@
-//! Metadata files: how a table's metadata is read from one and written to one.
+//! Reads and writes metadata files.
 
 use bytes::Bytes;
 use iceberg::MetadataLocation;
@@ -22,12 +22,12 @@ pub(crate) async fn read_metadata(file_io: &FileIO, location: &str) -> Result<Ta
         return Err(Error::new(ErrorKind::Corrupt, format!("metadata file {location} is missing")));
     }
     if store_failure(&e).is_some() {
-        // It names the file, and says nothing of what is in it.
+        // It already names the file, and is not about its contents.
         return Err(e.into());
     }
     let e = Error::from(e);
     let kind = match e.kind() {
-        // All that is wrong with the text is reported as `Unexpected` or `DataInvalid`.
+        // Damaged text is reported as `Unexpected` or `DataInvalid`.
         ErrorKind::Storage => ErrorKind::Corrupt,
         kind => kind,
     };
@@ -55,8 +55,8 @@ pub(crate) async fn write_metadata(file_io: &FileIO, metadata: &TableMetadata, f
     })
 }
 
-/// The bytes of a compressed metadata file. Only the crate can compress, and it does not sync what it writes: so it
-/// writes to memory.
+/// The bytes of a compressed metadata file. Only the crate can compress, but it does not sync the file: so it writes to
+/// memory here.
 async fn gzipped(metadata: &TableMetadata) -> Result<Bytes> {
     let memory = FileIO::new_with_memory();
     let at = MetadataLocation::new_with_metadata("memory://t", metadata);

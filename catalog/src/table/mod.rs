@@ -1,4 +1,4 @@
-//! Tables: their metadata and files, what changes them, and which of their states is meant. Nothing here plans a query.
+//! Tables: their metadata, files, versions and changes. Nothing here plans a query.
 pub(crate) mod commit;
 pub(crate) mod conformance;
 pub(crate) mod evolve;

@@ -1,4 +1,4 @@
-//! Values of partitions: taken from Arrow arrays, as bytes, and as text for people.
+//! Partition values: read from Arrow arrays, as bytes, and as display text.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -10,25 +10,25 @@ use iceberg::spec::{PartitionField, PrimitiveLiteral, PrimitiveType, Struct, Tab
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::transform::civil_date;
 
-/// The partition for people, `day=2026-02-14/type=view`; `None` for files without one.
+/// The display text of a partition, `day=2026-02-14/type=view`; `None` for unpartitioned files.
 pub(crate) fn partition_text(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> Option<String> {
     Some(field_texts(metadata, spec_id, partition)?.join("/"))
 }
 
-/// Each field of the partition for people, `day=2026-02-14`; `None` for files without one.
+/// The display text of each field of a partition, `day=2026-02-14`; `None` for unpartitioned files.
 pub(crate) fn field_texts(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> Option<Vec<String>> {
     let spec = metadata.partition_spec_by_id(spec_id).filter(|s| !s.is_unpartitioned())?;
     let types = spec.partition_type(metadata.current_schema()).ok();
     let text = |(at, field): (usize, &PartitionField)| {
         let value = partition.fields().get(at).and_then(|v| v.as_ref()?.as_primitive_literal());
         let ty = types.as_ref().and_then(|t| t.fields().get(at)?.field_type.as_primitive_type());
-        // The source of a field may be gone; its values are then told as they are stored.
+        // The source column of a field may have been dropped; its values are then shown as they are stored.
         format!("{}={}", field.name, human(&field.transform, ty.unwrap_or(&PrimitiveType::Binary), value.as_ref()))
     };
     Some(spec.fields().iter().enumerate().map(text).collect())
 }
 
-/// The value of a row of an array of partition values, which is not null.
+/// The value at a row of an array of partition values, which must not be null.
 pub(crate) fn literal(column: &ArrayRef, row: usize) -> Result<PrimitiveLiteral> {
     use PrimitiveLiteral as L;
     let binary = |bytes: &[u8]| L::Binary(bytes.to_vec());
@@ -54,7 +54,7 @@ pub(crate) fn literal(column: &ArrayRef, row: usize) -> Result<PrimitiveLiteral>
     })
 }
 
-/// Single-value serialization of the specification, except that decimals keep all 16 bytes.
+/// The specification's single-value serialization, except that decimals keep all 16 bytes.
 pub(crate) fn literal_bytes(value: &PrimitiveLiteral) -> Vec<u8> {
     use PrimitiveLiteral as L;
     match value {
@@ -71,7 +71,8 @@ pub(crate) fn literal_bytes(value: &PrimitiveLiteral) -> Vec<u8> {
     }
 }
 
-/// What Java's `Transform.toHumanString` says of a partition value; `ty` is the type of the transform's results.
+/// The display text of a partition value, as by Java's `Transform.toHumanString`; `ty` is the type of the transform's
+/// results.
 pub(crate) fn human(transform: &Transform, ty: &PrimitiveType, value: Option<&PrimitiveLiteral>) -> String {
     use PrimitiveLiteral as L;
     let Some(value) = value else { return "null".to_string() };
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_as_by_java() {
+    fn values_are_shown_as_by_java() {
         use PrimitiveLiteral as L;
         use PrimitiveType as T;
         let check = |transform: &str, ty: T, value: L, expected: &str| {

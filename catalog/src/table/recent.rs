@@ -1,15 +1,16 @@
-//! What was read before, by where it was read from. What was used last is kept, up to a limit.
+//! A least-recently-used cache of values by location, up to a total size.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Values by location, each with its size. Together they are no larger than a limit.
+/// Values by location, each with its size. The least recently used values are evicted when the total size exceeds a
+/// limit.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
     limit: usize,
     kept: usize,
     clock: u64,
     values: HashMap<String, Entry<T>>,
-    /// Locations by when they were used last.
+    /// Locations by time of last use.
     by_use: BTreeMap<u64, String>,
 }
 
@@ -21,7 +22,7 @@ struct Entry<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// Keeps values whose sizes add up to `limit` at most.
+    /// A cache of values whose total size is at most `limit`.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, kept: 0, clock: 0, values: HashMap::new(), by_use: BTreeMap::new() }
     }
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_used_last_is_kept() {
+    fn recently_used_values_are_kept() {
         let mut recent = Recent::new(20_000);
         for path in ["a", "b", "a", "c"] {
             let known = recent.get(path);
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(recent.get("b"), None, "a was used after b");
         assert_eq!((recent.get("a"), recent.get("c")), (Some(1), Some(1)));
         recent.put("large", 1, 20_001);
-        assert_eq!(recent.get("large"), None, "what does not fit is not kept");
+        assert_eq!(recent.get("large"), None, "a value above the limit is not kept");
         assert_eq!((recent.kept, recent.by_use.len()), (0, 0));
     }
 }

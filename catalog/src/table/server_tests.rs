@@ -16,7 +16,7 @@ fn bucket() -> String {
     std::env::var("BERGMILL_TEST_S3").expect("BERGMILL_TEST_S3 is the location of a bucket that tests may write in")
 }
 
-/// How to reach that server.
+/// Configuration of that server.
 pub(crate) fn config() -> StorageConfig {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} says how to reach {}", bucket()));
     let secret = Secret::new(variable("AWS_SECRET_ACCESS_KEY"));
@@ -30,7 +30,7 @@ pub(crate) fn config() -> StorageConfig {
 async fn an_s3_server_keeps_metadata_files() {
     let io = file_io(Stores::new(config()));
     let folder = format!("{}/{}", bucket(), uuid::Uuid::new_v4());
-    // Names that an encoding done once too often, or too seldom, would damage.
+    // Names that missing or double encoding would damage.
     let names = ["plain.json", "a b+c%20d=é,&?#.json", "deep/folder=도서/x.avro"];
     for name in names {
         let at = format!("{folder}/{name}");
@@ -45,7 +45,7 @@ async fn an_s3_server_keeps_metadata_files() {
     let listed: BTreeSet<String> =
         store.list(Some(&prefix)).map_ok(|o| o.location.to_string()).try_collect().await.unwrap();
     assert_eq!(listed, names.iter().map(|name| format!("{prefix}/{name}")).collect());
-    // An entry that is not there is no error.
+    // Deleting a missing entry is not an error.
     io.delete(format!("{folder}/none")).await.unwrap();
     io.delete_prefix(&folder).await.unwrap();
     assert_eq!(store.list(Some(&prefix)).try_collect::<Vec<_>>().await.unwrap(), vec![]);
@@ -62,7 +62,7 @@ async fn an_s3_server_takes_large_files_in_parts() {
     for _ in 0..6 {
         writer.write(part.clone()).await.unwrap();
     }
-    assert!(!io.exists(&at).await.unwrap(), "nothing is seen before the end");
+    assert!(!io.exists(&at).await.unwrap(), "the object does not exist before close");
     writer.close().await.unwrap();
     let reader = io.new_input(&at).unwrap().reader().await.unwrap();
     let size = part.len() as u64;
@@ -73,7 +73,7 @@ async fn an_s3_server_takes_large_files_in_parts() {
 
 #[tokio::test]
 #[ignore = "needs an S3 server: tests/services/run"]
-async fn an_s3_server_that_cannot_be_used_is_told_clearly() {
+async fn an_unusable_s3_server_is_reported_clearly() {
     let get = async |config: StorageConfig, location: String| {
         let at = Location::parse(&location).unwrap();
         let store: Arc<dyn ObjectStore> = Stores::new(config).get(at.store_url()).unwrap();

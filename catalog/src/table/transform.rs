@@ -1,7 +1,8 @@
 //! Partition transforms over Arrow arrays.
 //!
-//! The iceberg crate's own kernels take arrow 58 arrays, so these are ours. They follow the Iceberg specification
-//! ("Partition Transforms" and appendix B); the tests hold them against the crate's transforms of single values.
+//! The iceberg crate's own kernels take arrow 58 arrays, so they are implemented here. They follow the Iceberg
+//! specification ("Partition Transforms" and appendix B); the tests compare them with the crate's transforms of single
+//! values.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use iceberg::spec::Transform;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Arrow type of the values that `transform` makes from values of type `source`.
+/// Arrow type of the result of `transform` for values of type `source`.
 pub(crate) fn result_type(transform: &Transform, source: &DataType) -> Result<DataType> {
     use DataType as D;
     let timestamp = matches!(source, D::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _));
@@ -70,7 +71,7 @@ pub(crate) fn apply(transform: &Transform, values: &ArrayRef) -> Result<ArrayRef
     }
 }
 
-/// The Arrow type that Iceberg's type has in our schemas, for the other layouts that a query can produce.
+/// The Arrow type that the Iceberg type has in our schemas, for any Arrow type that a query can produce.
 pub(crate) fn canonical_type(ty: &DataType) -> DataType {
     match ty {
         DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => DataType::Int32,
@@ -91,7 +92,7 @@ pub(crate) fn canonical_type(ty: &DataType) -> DataType {
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const NANOS_PER_HOUR: i64 = 1_000 * MICROS_PER_HOUR;
 
-/// Days, months and years since 1970 of any timestamp fit; hours of the year 246,953 wrap, as they do in Java.
+/// Days, months and years since 1970 of any timestamp fit; hours from the year 246,953 wrap around, as in Java.
 fn to_i32(n: i64) -> i32 {
     n as i32
 }
@@ -121,7 +122,7 @@ fn hours(values: &ArrayRef) -> Result<ArrayRef> {
     }))
 }
 
-/// `transform` of one value; `None` if it does not apply to it.
+/// `transform` of one value; `None` if it does not apply to its type.
 pub(crate) fn transform_of(transform: &Transform, value: &ScalarValue) -> Option<ScalarValue> {
     let result = apply(transform, &value.to_array().ok()?).ok()?;
     ScalarValue::try_from_array(&result, 0).ok()
@@ -140,7 +141,7 @@ pub(crate) fn civil_days(year: i64, month: i64) -> i64 {
 
 /// Year and month (1 to 12) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 ///
-/// chrono stops at year 262,143, and a table may hold any number that a careless client wrote.
+/// chrono stops at year 262,143, but a table may contain any number that a client wrote.
 pub(crate) fn civil(day: i64) -> (i64, i64) {
     let (year, month, _) = civil_date(day);
     (year, month)
@@ -201,7 +202,7 @@ fn bucket(values: &ArrayRef, count: u32) -> Result<ArrayRef> {
         DataType::Date32 => map::<Date32Type, Int32Type>(values, |v| of_long(i64::from(v))),
         DataType::Time64(TimeUnit::Microsecond) => map::<Time64MicrosecondType, Int32Type>(values, of_long),
         DataType::Timestamp(TimeUnit::Microsecond, _) => map::<TimestampMicrosecondType, Int32Type>(values, of_long),
-        // Nanoseconds hash as the microsecond they fall in, so that a promoted column keeps its buckets.
+        // Nanoseconds hash as their microsecond, so that a promoted column keeps its buckets.
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             map::<TimestampNanosecondType, Int32Type>(values, |v| of_long(v.div_euclid(1_000)))
         }
@@ -218,7 +219,7 @@ fn bucket(values: &ArrayRef, count: u32) -> Result<ArrayRef> {
     Ok(Arc::new(buckets))
 }
 
-/// The fewest bytes of a number in big-endian two's complement.
+/// The shortest big-endian two's complement encoding of a number.
 fn shortest(v: i128) -> Vec<u8> {
     let bytes = v.to_be_bytes();
     let fill = if v < 0 { 0xFF } else { 0 };
@@ -259,9 +260,9 @@ fn internal(e: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Internal, "computing a partition value").with_source(e)
 }
 
-/// The least text of at most as many characters that is above all texts that begin so, if there is one.
-pub(crate) fn above_all_with(beginning: impl Iterator<Item = char>) -> Option<String> {
-    let mut kept: Vec<char> = beginning.collect();
+/// The least text, at most as long as `prefix`, that is above all texts with this prefix; `None` if there is none.
+pub(crate) fn above_all_with(prefix: impl Iterator<Item = char>) -> Option<String> {
+    let mut kept: Vec<char> = prefix.collect();
     while let Some(last) = kept.pop() {
         if let Some(next) = next_char(last) {
             kept.push(next);
@@ -271,7 +272,7 @@ pub(crate) fn above_all_with(beginning: impl Iterator<Item = char>) -> Option<St
     None
 }
 
-/// Between U+D7FF and U+E000 there are no characters.
+/// The next character. Between U+D7FF and U+E000 there are none.
 fn next_char(c: char) -> Option<char> {
     match c {
         '\u{D7FF}' => Some('\u{E000}'),

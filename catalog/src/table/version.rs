@@ -1,7 +1,7 @@
-//! Time travel: which state of a table a statement reads, and with which columns.
+//! Time travel: which version of a table a statement reads, and with which columns.
 //!
 //! The rules are those of Java's `SnapshotUtil`, so that Spark reads the same rows under the same name: a snapshot, a
-//! moment or a tag is read with the columns that the snapshot had, a branch with those that the table has now.
+//! time or a tag is read with the columns of its snapshot, a branch with the current columns of the table.
 
 use std::fmt;
 
@@ -14,28 +14,28 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::table::history::{head, moment, no_snapshot};
 use crate::table::references::References;
 
-/// Which state of a table is meant.
+/// A version of a table, as a statement names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// The snapshot of this id.
+    /// The snapshot with this id.
     Snapshot(i64),
-    /// What a branch or tag refers to. Digits are the id of a snapshot if there is such a one, as in Spark.
+    /// The snapshot that a branch or tag refers to. Digits are a snapshot id if there is such a snapshot, as in Spark.
     Reference(String),
-    /// What was current at this moment, in milliseconds since 1970 (UTC).
+    /// The snapshot that was current at this time, in milliseconds since 1970 (UTC).
     Time(i64),
 }
 
-/// A state of a table: what is read of it.
+/// A resolved version of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
-    /// `None` for a table, or branch, that nothing was ever written to.
+    /// The snapshot to read; `None` for a table or branch without snapshots.
     pub(crate) snapshot: Option<SnapshotRef>,
     /// The columns that readers see.
     pub(crate) columns: SchemaRef,
 }
 
 impl Version {
-    /// The version that a constant after `VERSION AS OF` means.
+    /// The version for a constant after `VERSION AS OF`.
     pub(crate) fn of_constant(value: &ScalarValue) -> Result<Self> {
         match value {
             ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name)) => {
@@ -43,25 +43,25 @@ impl Version {
             }
             number if number.data_type().is_integer() && !number.is_null() => match number.cast_to(&DataType::Int64) {
                 Ok(ScalarValue::Int64(Some(id))) => Ok(Self::Snapshot(id)),
-                _ => Err(Error::new(ErrorKind::Invalid, format!("{number} is no snapshot id: it is too large"))),
+                _ => Err(Error::new(ErrorKind::Invalid, format!("{number} is not a snapshot id: it is too large"))),
             },
             other => {
                 let what =
-                    format!("{other} is no version: give a snapshot's id, or the name of a branch or tag in quotes");
+                    format!("{other} is not a version; use a snapshot id, or the name of a branch or tag in quotes");
                 Err(Error::new(ErrorKind::Invalid, what))
             }
         }
     }
 
-    /// The version that a constant after `TIMESTAMP AS OF` means.
+    /// The version for a constant after `TIMESTAMP AS OF`.
     pub(crate) fn of_moment(value: &ScalarValue) -> Result<Self> {
         millis_of(value).map(Self::Time)
     }
 
-    /// The state of the table that this version means.
+    /// Resolves the version.
     ///
     /// # Errors
-    /// `NotFound` if there is no such snapshot, branch or tag, or none at that time any more.
+    /// `NotFound` if there is no such snapshot, branch or tag, or if the snapshot of that time has expired.
     pub(crate) fn state(&self, metadata: &TableMetadata) -> Result<State> {
         match self {
             Self::Snapshot(id) => match metadata.snapshot_by_id(*id) {
@@ -90,10 +90,10 @@ impl Version {
     }
 }
 
-/// The milliseconds since 1970 of a moment: a timestamp, a date, either as text, or the seconds since 1970. What has no
-/// time zone is in UTC.
+/// Converts a timestamp, a date, either of them as text, or the seconds since 1970 to milliseconds since 1970. Values
+/// without a time zone are in UTC.
 pub(crate) fn millis_of(value: &ScalarValue) -> Result<i64> {
-    let wrong = || Error::new(ErrorKind::Invalid, format!("{value} is no timestamp; write '2026-02-14 10:00:00'"));
+    let wrong = || Error::new(ErrorKind::Invalid, format!("{value} is not a timestamp; write '2026-02-14 10:00:00'"));
     let millis = match value {
         null if null.is_null() => return Err(wrong()),
         number if number.data_type().is_integer() => match number.cast_to(&DataType::Int64) {
@@ -109,26 +109,26 @@ pub(crate) fn millis_of(value: &ScalarValue) -> Result<i64> {
 }
 
 impl State {
-    /// The table as it is now.
+    /// The current state of the table.
     pub(crate) fn current(metadata: &TableMetadata) -> Self {
         Self::of_branch(metadata, MAIN_BRANCH)
     }
 
-    /// What a branch is at; nothing, if the table has no such branch.
+    /// The state of a branch; without a snapshot if the table has no such branch.
     pub(crate) fn of_branch(metadata: &TableMetadata, branch: &str) -> Self {
         Self { snapshot: head(metadata, branch).cloned(), columns: metadata.current_schema().clone() }
     }
 
     fn of_snapshot(metadata: &TableMetadata, snapshot: &SnapshotRef) -> Self {
-        // Snapshots of old writers do not say their schema.
+        // Snapshots of old writers have no schema id.
         let columns = snapshot.schema_id().and_then(|id| metadata.schema_by_id(id));
         let columns = columns.unwrap_or_else(|| metadata.current_schema()).clone();
         Self { snapshot: Some(snapshot.clone()), columns }
     }
 }
 
-/// The snapshot that was current at a moment. The log tells, not the snapshots' own times: a rollback makes an old
-/// snapshot current again.
+/// The snapshot that was current at a time, according to the snapshot log. The snapshots' own times do not tell it: a
+/// rollback makes an old snapshot current again.
 fn current_at(metadata: &TableMetadata, millis: i64) -> Result<&SnapshotRef> {
     let log = metadata.history();
     match log.iter().rev().find(|entry| entry.timestamp_ms <= millis) {
@@ -137,7 +137,7 @@ fn current_at(metadata: &TableMetadata, millis: i64) -> Result<&SnapshotRef> {
         }
         None => {
             let known = match log.first() {
-                Some(first) => format!("what is known of it begins at {}", moment(first.timestamp_ms)),
+                Some(first) => format!("its known history starts at {}", moment(first.timestamp_ms)),
                 None => "it has no snapshot yet".to_string(),
             };
             let what = format!("the table has no snapshot as old as {}: {known}", moment(millis));
@@ -179,7 +179,7 @@ mod tests {
         let metadata = changed(&metadata, &create("2", ReferenceKind::Tag, 1)).unwrap();
         let metadata = changed(&metadata, &create("b", ReferenceKind::Branch, 1)).unwrap();
         let metadata = with_snapshot(metadata, "b", 3);
-        // From here on, the table has one column more.
+        // From here on, the table has one more column.
         let more = NestedField::optional(2, "more", Type::Primitive(PrimitiveType::Long));
         let id = metadata.current_schema().field_by_id(1).unwrap().clone();
         let schema = Schema::builder().with_fields([id, more.into()]).build().unwrap();
@@ -187,26 +187,26 @@ mod tests {
         let metadata = with_snapshot(metadata, "main", 4);
 
         let check = |version: Version, expected: &str| {
-            let told = match version.state(&metadata) {
+            let resolved = match version.state(&metadata) {
                 Ok(State { snapshot, columns }) => {
                     format!("{:?}, {}", snapshot.map(|s| s.snapshot_id()), columns.as_struct().fields().len())
                 }
                 Err(e) => format!("{:?}: {e}", e.kind()),
             };
-            assert_eq!(told, expected, "{version}");
+            assert_eq!(resolved, expected, "{version}");
         };
         let named = |name: &str| Version::Reference(name.to_string());
         check(Version::Snapshot(2), "Some(2), 1");
         check(named("main"), "Some(4), 2");
         check(named("t"), "Some(1), 1");
         check(named("b"), "Some(3), 2");
-        // A snapshot of that id is meant, not the tag of that name.
+        // The snapshot with that id, not the tag with that name.
         check(named("2"), "Some(2), 1");
         check(Version::Time(time_of(&metadata, 4)), "Some(4), 2");
         check(Version::Time(time_of(&metadata, 4) - 1), "Some(2), 1");
         check(Version::Time(time_of(&metadata, 2) - 1), "Some(1), 1");
         let before = Version::Time(1_700_000_000_000).state(&metadata).unwrap_err();
-        let expected = "the table has no snapshot as old as 2023-11-14T22:13:20Z: what is known of it begins at ";
+        let expected = "the table has no snapshot as old as 2023-11-14T22:13:20Z: its known history starts at ";
         assert!(before.to_string().starts_with(expected), "{before}");
         let rolled_back = changed(&metadata, &ReferenceChange::SetCurrent(SnapshotName::Id(1))).unwrap();
         let later = Version::Time(rolled_back.last_updated_ms().max(time_of(&metadata, 4)));

@@ -1,6 +1,6 @@
-//! Views, kept as the Iceberg View Specification says: a metadata file per change, and in the catalog a pointer to the
-//! newest. The query is kept as text in the SQL of Bergmill; a view of another engine is listed, and read only if it
-//! has such a text too.
+//! Views, stored as in the Iceberg View Specification: a metadata file per change, and a pointer in the catalog to the
+//! newest. The query is stored as text in Bergmill's SQL dialect; a view of another engine is listed, but can only be
+//! read if it has a representation in this dialect too.
 
 use std::collections::HashMap;
 
@@ -18,13 +18,13 @@ use crate::pointers::store::{ViewChange, ViewEntry, check_name, check_namespace,
 use crate::table::Warehouse;
 use crate::table::evolve::COMMENT;
 
-/// The dialect under which our text stands among the representations of a view.
+/// The dialect of our representation of a view.
 pub const DIALECT: &str = "bergmill";
 
-/// How often a lost race for a view's pointer is run again.
+/// Number of attempts to change a view's pointer when concurrent commits win.
 const TRIES: usize = 10;
 
-/// A view as it was when it was looked up.
+/// A view at the time it was loaded.
 #[derive(Debug, Clone)]
 pub struct View {
     ident: TableIdent,
@@ -32,16 +32,16 @@ pub struct View {
     metadata: ViewMetadata,
 }
 
-/// What a new view is made of.
+/// The definition of a new view.
 #[derive(Debug, Clone)]
 pub struct NewView {
-    /// The columns of its query, named as the view's.
+    /// The columns of its query, with the view's names.
     pub columns: ArrowSchema,
     /// Comments of columns, by name.
     pub docs: HashMap<String, String>,
-    /// Its query, whose answer has just these columns.
+    /// Its query, which returns exactly these columns.
     pub sql: String,
-    /// Where tables are that the query names without a namespace.
+    /// Namespace of tables that the query names without one.
     pub default_namespace: String,
     /// Properties; the view's comment is one of them.
     pub properties: HashMap<String, String>,
@@ -56,24 +56,23 @@ impl View {
     /// Its query.
     ///
     /// # Errors
-    /// `Unsupported` if it is kept in other dialects only.
+    /// `Unsupported` if it only has representations in other dialects.
     pub fn sql(&self) -> Result<&str> {
         let all = self.metadata.current_version().representations();
         let ours = all.iter().find_map(|ViewRepresentation::Sql(r)| (r.dialect == DIALECT).then_some(r.sql.as_str()));
         ours.ok_or_else(|| {
             let others: Vec<_> = all.iter().map(|ViewRepresentation::Sql(r)| r.dialect.as_str()).collect();
-            let what =
-                format!("view {} is in the SQL of {} only, not in that of {DIALECT}", self.ident, others.join(", "));
+            let what = format!("view {} has no {DIALECT} SQL, only that of {}", self.ident, others.join(", "));
             Error::new(ErrorKind::Unsupported, what)
         })
     }
 
-    /// Where tables are that its query names without a namespace.
+    /// Namespace of tables that its query names without one.
     pub fn default_namespace(&self) -> &NamespaceIdent {
         self.metadata.current_version().default_namespace()
     }
 
-    /// Its columns as they were when it was created.
+    /// Its columns at the time it was created.
     pub fn columns(&self) -> Result<ArrowSchema> {
         bridge::plain_arrow_schema(self.metadata.current_schema())
     }
@@ -96,7 +95,7 @@ impl View {
 }
 
 impl Warehouse {
-    /// The view as it is now, if there is such a view.
+    /// The current view, if there is such a view.
     pub async fn find_view(&self, view: &TableIdent) -> Result<Option<View>> {
         let Some(ViewEntry { location, metadata }) = self.catalog().find_view(view).await? else { return Ok(None) };
         let metadata = match metadata {
@@ -106,7 +105,10 @@ impl Warehouse {
         Ok(Some(View { ident: view.clone(), location, metadata }))
     }
 
-    /// The view as it is now.
+    /// The current view.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such view.
     pub async fn load_view(&self, view: &TableIdent) -> Result<View> {
         match self.find_view(view).await? {
             Some(found) => Ok(found),
@@ -114,7 +116,7 @@ impl Warehouse {
         }
     }
 
-    /// Creates a view. `AlreadyExists` if there is a table of that name, or a view and it is not to be replaced.
+    /// Creates a view. `AlreadyExists` if there is a table of that name, or a view and `or_replace` is `false`.
     pub async fn create_view(&self, view: &TableIdent, new: NewView, or_replace: bool) -> Result<()> {
         check_namespace(view.namespace())?;
         check_name("view", view.name())?;
@@ -145,7 +147,7 @@ impl Warehouse {
                         return Err(e);
                     }
                     self.discard_view(at).await;
-                    // Another made a view of that name first, which is replaced in the next round; or it is a table.
+                    // A view of that name was created concurrently, which the next attempt replaces; or it is a table.
                     let replaceable = or_replace
                         && e.kind() == ErrorKind::AlreadyExists
                         && self.catalog().view_pointer(view).await?.is_some();
@@ -155,13 +157,10 @@ impl Warehouse {
                 }
             }
         }
-        Err(Error::new(
-            ErrorKind::Conflict,
-            format!("view {view}: other writers were quicker; run the statement again"),
-        ))
+        Err(contended(view))
     }
 
-    /// Comments a view, or takes its comment away.
+    /// Sets or removes the comment of a view.
     pub async fn comment_view(&self, view: &TableIdent, text: Option<String>) -> Result<()> {
         for _ in 0..TRIES {
             let present = self.load_view(view).await?;
@@ -174,13 +173,10 @@ impl Warehouse {
                 return Ok(());
             }
         }
-        Err(Error::new(
-            ErrorKind::Conflict,
-            format!("view {view}: other writers were quicker; run the statement again"),
-        ))
+        Err(contended(view))
     }
 
-    /// Takes the view out of the catalog; its files stay.
+    /// Removes the view from the catalog; its files stay.
     pub async fn drop_view(&self, view: &TableIdent) -> Result<()> {
         match self.catalog().remove_view(view).await {
             Err(e) if e.kind() == ErrorKind::NotFound => Err(self.view_not_found(view).await),
@@ -250,10 +246,17 @@ impl Warehouse {
         if let Ok(Some(_)) = self.catalog().pointer(view).await {
             return Error::new(ErrorKind::NotFound, format!("{view} is a table, not a view"));
         }
-        // A hint is not worth a second error.
+        // An error while finding a hint is ignored.
         let known = self.catalog().views(view.namespace()).await.unwrap_or_default();
         missing::view(view, &known)
     }
+}
+
+fn contended(view: &TableIdent) -> Error {
+    let what = format!(
+        "view {view}: gave up after {TRIES} attempts, because other writers committed first; run the statement again"
+    );
+    Error::new(ErrorKind::Conflict, what)
 }
 
 fn taken(view: &TableIdent) -> Error {
@@ -267,13 +270,12 @@ fn schema(new: &NewView) -> Result<Schema> {
         None => field.clone(),
     });
     let built = Schema::builder().with_fields(fields).build();
-    built
-        .map_err(|e| Error::new(ErrorKind::Invalid, "a view needs another name for each of its columns").with_source(e))
+    built.map_err(|e| Error::new(ErrorKind::Invalid, "the columns of a view need distinct names").with_source(e))
 }
 
 fn version(new: &NewView) -> Result<ViewVersion> {
     let sql = SqlViewRepresentation { sql: new.sql.clone(), dialect: DIALECT.to_string() };
-    // There is no other public way to make them.
+    // The crate has no other public constructor for them.
     let representations: std::result::Result<ViewRepresentations, _> =
         serde_json::to_value([ViewRepresentation::Sql(sql)]).and_then(serde_json::from_value);
     let summary = [("engine-name", DIALECT), ("engine-version", env!("CARGO_PKG_VERSION"))];
@@ -282,7 +284,8 @@ fn version(new: &NewView) -> Result<ViewVersion> {
         .with_timestamp_ms(chrono::Utc::now().timestamp_millis())
         .with_summary(summary.map(|(k, v)| (k.to_string(), v.to_string())).into())
         .with_representations(
-            representations.map_err(|e| Error::new(ErrorKind::Internal, "the text of a view").with_source(e))?,
+            representations
+                .map_err(|e| Error::new(ErrorKind::Internal, "encoding the SQL of a view").with_source(e))?,
         )
         .with_default_namespace(NamespaceIdent::from_strs(new.default_namespace.split('.'))?)
         .build())

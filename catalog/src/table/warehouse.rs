@@ -1,5 +1,5 @@
-//! The warehouse: a catalog and the storage that its tables live in. Tables are created, found and loaded here; the
-//! `commit` module changes them.
+//! The warehouse: a catalog and the storage of its tables. Tables are created, found and loaded here; the `commit`
+//! module changes them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,16 +20,16 @@ use crate::table::metadata_paths::first_location;
 use crate::table::metadata_text::{read_metadata, write_metadata};
 use crate::table::recent::Recent;
 
-/// Loaded tables kept for the next statement.
+/// Number of loaded tables that are cached.
 const CACHED_TABLES: usize = 64;
 
-/// What the iceberg crate may keep of one table's manifests.
+/// Size of the iceberg crate's manifest cache per table.
 const MANIFEST_CACHE_BYTES: u64 = 4 << 20;
 
-/// Catalogs and namespaces are listed so many tables at a time when a name is not found.
+/// Number of concurrent listings of namespaces, such as for the hint when a name is not found.
 pub(crate) const LISTINGS_IN_FLIGHT: usize = 8;
 
-/// A catalog, the storage of its tables, and where new tables go. Clones share everything.
+/// A catalog, the storage of its tables, and the location of new tables. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Warehouse {
     catalog: Arc<dyn Catalog>,
@@ -41,8 +41,8 @@ pub struct Warehouse {
 }
 
 impl Warehouse {
-    /// `location` is the folder, as a URI without percent-encoding, in which namespaces get their folders;
-    /// `{namespace}` in it stands for the name of one, so that `s3://{namespace}` is a bucket each.
+    /// `location` is the parent folder of the namespaces' folders, as a URI without percent-encoding. `{namespace}` in
+    /// it stands for the name of a namespace: with `s3://{namespace}` each namespace has its own bucket.
     pub fn new(catalog: Arc<dyn Catalog>, stores: Arc<Stores>, location: &str) -> Result<Self> {
         let layout = Layout::new(location);
         layout.check()?;
@@ -63,7 +63,7 @@ impl Warehouse {
         &self.stores
     }
 
-    /// The same stores, as the iceberg crate reads and writes metadata files.
+    /// The iceberg crate's access to metadata files in the same stores.
     pub fn file_io(&self) -> &FileIO {
         &self.file_io
     }
@@ -72,7 +72,7 @@ impl Warehouse {
         Arc::clone(&self.seen)
     }
 
-    /// Where namespaces go that have no location of their own: what [`Warehouse::new`] was given.
+    /// The location given to [`Warehouse::new`], for namespaces without a location of their own.
     pub fn location(&self) -> &str {
         self.layout.as_str()
     }
@@ -81,7 +81,7 @@ impl Warehouse {
         &self.layout
     }
 
-    /// The table as it is now. One read of the catalog; metadata already seen is not read again.
+    /// The current table. Reads the catalog once; cached metadata is not read again.
     pub async fn load(&self, table: &TableIdent) -> Result<Table> {
         match self.find(table).await? {
             Some(found) => Ok(found),
@@ -89,7 +89,7 @@ impl Warehouse {
         }
     }
 
-    /// The table as it is now, if there is such a table.
+    /// The current table, if there is such a table.
     pub async fn find(&self, table: &TableIdent) -> Result<Option<Table>> {
         match self.catalog.find(table).await? {
             Some(TableEntry { location, metadata: Some(metadata), credentials }) => {
@@ -120,17 +120,17 @@ impl Warehouse {
         Ok(loaded)
     }
 
-    /// Creates a table of format version 2 without a snapshot. `AlreadyExists` if there is one of that name.
+    /// Creates a table of format version 2 without a snapshot. `AlreadyExists` if there is a table of that name.
     pub async fn create(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         let draft = self.draft(table, new).await?;
         self.write_draft(&draft).await?;
         self.publish_draft(&draft, draft.metadata_location_result()?, &[]).await?;
-        // Another catalog may have made more of it.
+        // A catalog that writes metadata itself may have added to it.
         if self.catalog.writes_metadata() { self.load(table).await } else { Ok(draft) }
     }
 
-    /// A new table that only the caller knows: nothing is written yet, and nobody can see it. Rows can be written for
-    /// it; [`Warehouse::land`] then makes it and them visible at once.
+    /// A new table that is only visible to the caller: nothing is written yet. Rows can be written for it;
+    /// [`Warehouse::land`] then makes the table and its rows visible atomically.
     pub async fn draft(&self, table: &TableIdent, new: NewTable) -> Result<Table> {
         check_namespace(table.namespace())?;
         check_name("table", table.name())?;
@@ -160,7 +160,7 @@ impl Warehouse {
         self.write_metadata(draft.metadata(), draft.metadata_location_result()?).await
     }
 
-    /// Writes a metadata file, unless the catalog will do so; leaves nothing behind when it fails.
+    /// Writes a metadata file, unless the catalog does so; leaves no file behind when it fails.
     pub(crate) async fn write_metadata(&self, metadata: &TableMetadata, file: &str) -> Result<()> {
         if self.catalog.writes_metadata() {
             return Ok(());
@@ -172,20 +172,20 @@ impl Warehouse {
         written
     }
 
-    /// Makes the draft, with what `more` adds to it, a table whose current metadata is at `location`.
+    /// Makes the draft, with the updates in `more`, a table whose current metadata is at `location`.
     pub(crate) async fn publish_draft(&self, draft: &Table, location: &str, more: &[TableUpdate]) -> Result<()> {
         let table = draft.identifier();
         let updates = [creation(draft.metadata()), more.to_vec()].concat();
         let change = Change { table, base: None, location, updates: &updates };
         let Err(e) = self.catalog.create(&change).await else { return Ok(()) };
         match self.catalog.find(table).await {
-            // It was done after all.
+            // The table was created despite the error.
             Ok(Some(found)) if found.location == location => return Ok(()),
             Ok(Some(TableEntry { metadata: Some(now), .. })) if now.uuid() == draft.metadata().uuid() => return Ok(()),
-            // It may still be written, and then the file is needed.
+            // The request may still arrive, and then the file is needed.
             _ if e.kind() == ErrorKind::Unknown => {
                 let what =
-                    format!("it is unknown whether table {table} was created; it was if it is there, with its rows");
+                    format!("it is unknown whether table {table} was created; it was if it exists, with its rows");
                 return Err(Error::new(ErrorKind::Unknown, what).with_source(e));
             }
             _ => discard(draft.file_io(), [location.to_string()]).await,
@@ -193,7 +193,7 @@ impl Warehouse {
         Err(e)
     }
 
-    /// Takes the table out of the catalog; its files stay.
+    /// Removes the table from the catalog; its files stay.
     pub async fn drop_table(&self, table: &TableIdent) -> Result<()> {
         match self.catalog.remove(table).await {
             Err(e) if e.kind() == ErrorKind::NotFound => Err(self.not_found(table).await),
@@ -201,8 +201,7 @@ impl Warehouse {
         }
     }
 
-    /// Gives a table another name. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the
-    /// name is taken.
+    /// Renames a table. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the name is taken.
     pub async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
         check_namespace(to.namespace())?;
         check_name("table", to.name())?;
@@ -214,12 +213,12 @@ impl Warehouse {
         }
     }
 
-    /// Deletes files that no catalog points to. What cannot be deleted is left to maintenance and logged.
+    /// Deletes files that no catalog points to. Files that cannot be deleted are logged and left to maintenance.
     pub async fn discard(&self, paths: impl IntoIterator<Item = String>) {
         discard(&self.file_io, paths).await;
     }
 
-    /// Remembers what the catalog has lent for a table's files.
+    /// Stores the credentials that the catalog vended for a table's files.
     fn take_vended(&self, table: &TableIdent, metadata: &TableMetadata, credentials: Option<VendedCredentials>) {
         if let Some(credentials) = credentials {
             self.stores.put_vended(&vended_table(table, metadata), credentials);
@@ -241,9 +240,8 @@ impl Warehouse {
             .build()?)
     }
 
-    /// A folder in which no table has ever written: files of a table dropped earlier must not be mistaken for, or
-    /// removed with, those of its successor. Object stores have no folders to look for, so there it is always a new
-    /// one.
+    /// A folder that no table has ever written to: files of a dropped table must not be mistaken for, or removed with,
+    /// those of its successor. Object stores have no folders to check, so there the folder always has a unique name.
     async fn free_location(&self, table: &TableIdent, namespace: Option<&String>) -> String {
         let folder = match namespace {
             Some(location) => location.trim_end_matches('/').to_string(),
@@ -259,7 +257,7 @@ impl Warehouse {
         location
     }
 
-    /// Where a new table or view can put its files.
+    /// The location of a new table or view.
     pub(crate) async fn new_location(&self, ident: &TableIdent) -> Result<String> {
         if !self.catalog.namespace_exists(ident.namespace()).await? {
             return Err(missing::namespace(ident.namespace(), &self.catalog.namespaces().await?));
@@ -268,18 +266,18 @@ impl Warehouse {
         Ok(self.free_location(ident, namespace.get(LOCATION)).await)
     }
 
-    /// The error of a namespace that is not there, with the nearest that is.
+    /// The error for a missing namespace, with the nearest name.
     pub(crate) async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
-        // A hint is not worth a second error.
+        // An error while finding a hint is ignored.
         missing::namespace(namespace, &self.catalog.namespaces().await.unwrap_or_default())
     }
 
-    /// Why there is no table, and no view either, of this name, with the nearest that is.
+    /// The error for a missing table, with the nearest name; it says so if there is a view of the name.
     pub(crate) async fn not_found(&self, table: &TableIdent) -> Error {
         if let Ok(Some(_)) = self.catalog.view_pointer(table).await {
             return Error::new(ErrorKind::NotFound, format!("{table} is a view, not a table"));
         }
-        // A hint is not worth a second error.
+        // Errors while finding a hint are ignored.
         let namespaces = self.catalog.namespaces().await.unwrap_or_default();
         if !namespaces.is_empty() && !namespaces.contains(table.namespace()) {
             return missing::namespace(table.namespace(), &namespaces);
@@ -296,8 +294,8 @@ impl Warehouse {
     }
 }
 
-/// Deletes files that no snapshot refers to, such as those of a write that was not committed. What cannot be deleted is
-/// left to maintenance and logged.
+/// Deletes files that no snapshot refers to, such as those of a write that was not committed. Files that cannot be
+/// deleted are logged and left to maintenance.
 pub(crate) async fn discard(files: &FileIO, paths: impl IntoIterator<Item = String>) {
     for path in paths {
         if let Err(error) = files.delete(&path).await {
@@ -306,19 +304,18 @@ pub(crate) async fn discard(files: &FileIO, paths: impl IntoIterator<Item = Stri
     }
 }
 
-/// The table as credentials are lent for its files.
+/// The identity of a table for vended credentials.
 fn vended_table(ident: &TableIdent, metadata: &TableMetadata) -> VendedTable {
     VendedTable::new(ident.namespace(), ident.name(), metadata.uuid())
 }
 
-/// The table in the address of its stores, if credentials that the catalog lends open its files; `None` if each
-/// process's own keys do.
+/// The table in the URL of its object stores, if its files are accessed with credentials that the catalog vends; `None`
+/// if each process uses its own keys.
 pub fn vended_address(table: &Table) -> Option<&str> {
     vended_to(table.file_io())
 }
 
-/// All that a table is made of, as updates of nothing. The order is that of the reference's
-/// `TableMetadata.buildFromEmpty`.
+/// The updates that create a table with this metadata, in the order of the reference's `TableMetadata.buildFromEmpty`.
 fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
     const LAST_ADDED: i32 = TableMetadataBuilder::LAST_ADDED;
     vec![
@@ -335,7 +332,7 @@ fn creation(metadata: &TableMetadata) -> Vec<TableUpdate> {
     ]
 }
 
-/// Tables by the location of their metadata, which never changes once written.
+/// Tables by the location of their metadata file, which never changes once written.
 #[derive(Debug)]
 struct LoadedTables(Mutex<Recent<Table>>);
 
@@ -348,7 +345,7 @@ impl Default for LoadedTables {
 impl LoadedTables {
     fn get(&self, table: &TableIdent, location: &str) -> Option<Table> {
         let loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location);
-        // After a rename the same file is another table's.
+        // After a rename the same file belongs to another table.
         loaded.filter(|loaded| loaded.identifier() == table)
     }
 
@@ -401,18 +398,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_table_goes_where_its_namespace_says() {
+    async fn a_table_is_created_in_the_location_of_its_namespace() {
         let folder = tempfile::tempdir().unwrap();
         let uri = |path: &str| format!("file://{}/{path}", folder.path().display());
         let plain = warehouse(folder.path()).await;
-        plain.create_namespace("told", Some(&uri("elsewhere/"))).await.unwrap();
+        plain.create_namespace("located", Some(&uri("elsewhere/"))).await.unwrap();
         let at = async |warehouse: &Warehouse, name: &str| {
             warehouse.create(&ident(name), new_table()).await.unwrap().metadata().location().to_string()
         };
-        assert_eq!(at(&plain, "told.t").await, uri("elsewhere/t"));
+        assert_eq!(at(&plain, "located.t").await, uri("elsewhere/t"));
         assert_eq!(at(&plain, "raw.t").await, uri("wh/raw/t"));
 
-        // A template is written down, since other engines do not know it.
+        // The location from a template is stored with the namespace, because other engines do not know the template.
         let templated = Warehouse::new(Arc::clone(plain.catalog()), Stores::local(), &uri("of-{namespace}/x")).unwrap();
         templated.create_namespace("processed", None).await.unwrap();
         assert_eq!(at(&templated, "processed.t").await, uri("of-processed/x/t"));
@@ -422,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_names_are_told_with_the_nearest_right_one() {
+    async fn errors_for_wrong_names_suggest_the_nearest_name() {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = warehouse(folder.path()).await;
         warehouse.create(&ident("raw.events"), new_table()).await.unwrap();

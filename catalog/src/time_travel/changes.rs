@@ -1,9 +1,9 @@
 //! `table_changes('ns.t', from, to)`: the rows that were appended after one snapshot, up to another.
 //!
 //! The rule is that of Java's `IncrementalAppendScan`: the files that each snapshot between the two added, as it added
-//! them. A compaction (operation `replace`) that moved their rows to other files since is seen through, because the
-//! files are taken from the snapshot that first wrote them. Java skips snapshots that took rows away; here they are
-//! refused, since a reader that adds the changes up would come out wrong.
+//! them. A later compaction (operation `replace`) that moved their rows to other files does not matter, because the
+//! files are taken from the snapshot that first wrote them. Java skips snapshots that removed rows; here they are
+//! refused, since a reader that adds the changes up would get a wrong result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::table::history::{ancestors_of, no_snapshot};
 use crate::table::live_file::{LiveFile, live_files};
 use crate::table::version::{State, Version};
 
-/// Between which states of a table the rows came.
+/// The states of a table between which rows were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Range {
     /// The last state without them; `None` for the empty table.
@@ -40,7 +40,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The range that the arguments after the table's name say.
+    /// The range that the arguments after the table's name define.
     pub(crate) fn of_call(
         call: Function,
         mut constant: impl FnMut(SqlExpr) -> DataFusionResult<ScalarValue>,
@@ -80,7 +80,7 @@ impl Range {
         };
         match (before, from) {
             (before, from) if before == from => Ok(between),
-            // The chain ends at a snapshot that is not there any more.
+            // The chain ends at a snapshot that has expired.
             (Some(gone), None) => Err(no_snapshot(metadata, gone)),
             (_, from) => {
                 let text = |id: Option<i64>| id.map_or("the empty table".to_string(), |id| format!("snapshot {id}"));
@@ -108,7 +108,7 @@ impl fmt::Display for Range {
     }
 }
 
-/// The rows that were appended by some snapshots of a table, with its metadata columns, which tell the snapshot.
+/// The rows that were appended by some snapshots of a table, with its metadata columns, which name the snapshot.
 #[derive(Debug)]
 pub(crate) struct ChangesTable {
     current: IcebergTable,
@@ -117,11 +117,11 @@ pub(crate) struct ChangesTable {
 }
 
 impl ChangesTable {
-    /// The rows that came into `table` in `range`.
+    /// The rows that were added to `table` in `range`.
     ///
     /// # Errors
     /// `Invalid` if the range does not lie on one line of history, `NotFound` if a part of it has expired. A snapshot
-    /// that took rows away is found when the table is scanned.
+    /// that removed rows is found when the table is scanned.
     pub(crate) fn try_new(table: &TableReference, current: &dyn TableProvider, range: &Range) -> Result<Self> {
         let Some(current) = current.downcast_ref::<IcebergTable>() else {
             let what = format!("{TABLE_CHANGES}: {table} is not a table");
@@ -135,7 +135,7 @@ impl ChangesTable {
 
     async fn files(&self) -> Result<SnapshotFiles> {
         let table = self.current.table();
-        // What a compaction did is the same rows in other files.
+        // A compaction only writes the same rows to other files.
         let mut changed_rows = self.snapshots.clone();
         changed_rows.retain(|s| s.summary().operation != Operation::Replace);
         let added = futures::stream::iter(changed_rows).map(|snapshot| {
@@ -148,19 +148,19 @@ impl ChangesTable {
     }
 }
 
-/// How many snapshots' manifests are looked at side by side.
+/// How many snapshots' manifests are read concurrently.
 const SNAPSHOTS_IN_FLIGHT: usize = 4;
 
-/// The files that a snapshot added; an error if it also took rows away.
+/// The files that a snapshot added; an error if it also removed rows.
 async fn added_by(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<Arc<LiveFile>>> {
     let id = snapshot.snapshot_id();
     let mut own = manifest_list(table, snapshot).await?;
     own.retain(|manifest| manifest.added_snapshot_id == id);
     let mut added = Vec::new();
     for (file, manifest) in load_manifests(table.file_io(), own).await? {
-        if takes_rows_away(id, &file, &manifest) {
+        if removes_rows(id, &file, &manifest) {
             let what = format!(
-                "snapshot {id} ({}) took rows away, and changes are told for ranges in which rows were only added",
+                "snapshot {id} ({}) removed rows, and changes are reported only for ranges that only add rows",
                 snapshot.summary().operation.as_str()
             );
             return Err(Error::new(ErrorKind::Invalid, what));
@@ -171,12 +171,12 @@ async fn added_by(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<Arc<LiveF
 }
 
 /// Whether a manifest of this snapshot says that it removed a file of rows, or added a file of row-level deletes.
-fn takes_rows_away(snapshot_id: i64, file: &ManifestFile, manifest: &Manifest) -> bool {
-    let undone = match file.content {
+fn removes_rows(snapshot_id: i64, file: &ManifestFile, manifest: &Manifest) -> bool {
+    let removing = match file.content {
         ManifestContentType::Data => ManifestStatus::Deleted,
         ManifestContentType::Deletes => ManifestStatus::Added,
     };
-    manifest.entries().iter().any(|e| e.status() == undone && e.snapshot_id() == Some(snapshot_id))
+    manifest.entries().iter().any(|e| e.status() == removing && e.snapshot_id() == Some(snapshot_id))
 }
 
 #[async_trait]
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_count_where_they_first_came() {
+    async fn rows_belong_to_the_snapshot_that_first_added_them() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = SqlCatalog::open(folder.path().join("catalog.db"), "test").await.unwrap();
         let location = format!("file://{}/wh", folder.path().display());
@@ -286,14 +286,15 @@ mod tests {
         let current = IcebergTable::current(warehouse.load(&ident()).await.unwrap()).unwrap();
         let check = async |from: Option<i64>, to: i64, expected: &str| {
             let range = Range { from: from.map(Version::Snapshot), to: Some(Version::Snapshot(to)) };
-            let told = match ChangesTable::try_new(&TableReference::bare("t"), &current, &range) {
+            let files = match ChangesTable::try_new(&TableReference::bare("t"), &current, &range) {
                 Ok(changes) => changes.files().await.map(|files| {
-                    let told = |f: &Arc<LiveFile>| format!("{}@{}", f.data_file.file_path(), f.snapshot_id.unwrap());
-                    files.data.iter().map(told).collect::<Vec<_>>().join(" ")
+                    let described =
+                        |f: &Arc<LiveFile>| format!("{}@{}", f.data_file.file_path(), f.snapshot_id.unwrap());
+                    files.data.iter().map(described).collect::<Vec<_>>().join(" ")
                 }),
                 Err(e) => Err(e),
             };
-            assert_eq!(told.unwrap_or_else(|e| e.to_string()), expected);
+            assert_eq!(files.unwrap_or_else(|e| e.to_string()), expected);
         };
         check(Some(a), c, &format!("b@{b} c@{c}")).await;
         check(None, c, &format!("a@{a} b@{b} c@{c}")).await;
@@ -302,8 +303,8 @@ mod tests {
         check(Some(replaced), e, &format!("e@{e}")).await;
         check(Some(e), e, "").await;
         let refused = format!(
-            "table_changes of raw.t: snapshot {replaced} (overwrite) took rows away, and changes are told for ranges in \
-             which rows were only added"
+            "table_changes of raw.t: snapshot {replaced} (overwrite) removed rows, and changes are reported only for \
+             ranges that only add rows"
         );
         check(Some(c), e, &refused).await;
         check(Some(c), b, &format!("table_changes of t: snapshot {c} is not an ancestor of snapshot {b}")).await;

@@ -1,4 +1,4 @@
-//! Where DataFusion meets a table with a version, or whose metadata columns are named, it asks here for the plan.
+//! Plans tables with a version, and tables whose metadata columns are named, for DataFusion.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl RelationPlanner for VersionedTables {
         let TableFactor::Table { version, name, alias, with_hints, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let hidden = wants_metadata_columns(with_hints);
-        if version.is_none() && !hidden {
+        let metadata_columns = wants_metadata_columns(with_hints);
+        if version.is_none() && !metadata_columns {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
         let (version, alias) = (version.clone(), alias.clone());
@@ -50,18 +50,18 @@ impl RelationPlanner for VersionedTables {
             },
             Some(TableVersion::VersionAsOf(expr)) => {
                 let version = Version::of_constant(&constant(expr, context)?)?;
-                at(&table, current.as_ref(), &version, hidden)?
+                at(&table, current.as_ref(), &version, metadata_columns)?
             }
             Some(TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr)) => {
                 let version = Version::of_moment(&constant(expr, context)?)?;
-                at(&table, current.as_ref(), &version, hidden)?
+                at(&table, current.as_ref(), &version, metadata_columns)?
             }
             Some(TableVersion::Function(SqlExpr::Function(call))) => {
                 let range = Range::of_call(call, |expr| constant(expr, context))?;
                 changes(&table, current.as_ref(), &range)?
             }
             Some(other) => {
-                let what = format!("{table} {other} is not supported; there is {table} VERSION AS OF ...");
+                let what = format!("{table} {other} is not supported; use {table} VERSION AS OF ...");
                 return Err(Error::new(ErrorKind::Unsupported, what).into());
             }
         };
@@ -78,15 +78,15 @@ fn at(
     table: &TableReference,
     current: &dyn TableProvider,
     version: &Version,
-    hidden: bool,
+    metadata_columns: bool,
 ) -> DataFusionResult<LogicalPlan> {
-    let told = |e: Error| e.context(format_args!("table {table}"));
+    let with_context = |e: Error| e.context(format_args!("table {table}"));
     let provider: Arc<dyn TableProvider> = match (current.downcast_ref(), current.downcast_ref()) {
         (Some(current), _) => {
-            let at = IcebergTable::at(current, version).map_err(told)?;
-            Arc::new(if hidden { at.with_metadata_columns() } else { at })
+            let at = IcebergTable::at(current, version).map_err(with_context)?;
+            Arc::new(if metadata_columns { at.with_metadata_columns() } else { at })
         }
-        (_, Some(current)) => Arc::new(MetadataTable::at(current, version).map_err(told)?),
+        (_, Some(current)) => Arc::new(MetadataTable::at(current, version).map_err(with_context)?),
         _ => {
             return Err(Error::new(ErrorKind::Invalid, format!("{table} is not a table, so it has no versions")).into());
         }
@@ -94,7 +94,7 @@ fn at(
     scan(named(table, version), provider)?.alias(table.clone())?.build()
 }
 
-/// `table_changes`: the table's own columns, and the snapshot that each row came with.
+/// `table_changes`: the table's own columns, and the snapshot that added each row.
 fn changes(table: &TableReference, current: &dyn TableProvider, range: &Range) -> DataFusionResult<LogicalPlan> {
     let changes = ChangesTable::try_new(table, current, range)?;
     let schema = changes.schema();
@@ -117,6 +117,6 @@ fn constant(expr: SqlExpr, context: &mut dyn RelationPlannerContext) -> DataFusi
     let simplifier = ExprSimplifier::new(info);
     match simplifier.simplify(simplifier.coerce(expr, &none)?)? {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::new(ErrorKind::Invalid, format!("AS OF {text}: give a constant")).into()),
+        _ => Err(Error::new(ErrorKind::Invalid, format!("AS OF {text} is not a constant")).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Deleting data files that no snapshot will name.
+//! Deletes data files that no snapshot will name.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::WriteSpec;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Deletes in flight at once.
+/// Number of concurrent deletes.
 const CONCURRENT_DELETES: usize = 16;
 
-/// Deletes the files at `locations`, for a commit that failed; a file that is gone already is no error.
+/// Deletes the files at `locations`, after a failed commit, and returns the number of deleted files. A missing file is
+/// not an error.
 pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Item = &str>) -> Result<usize> {
     let paths: Vec<_> = locations.into_iter().map(|at| object_path(at, None)).collect::<Result<_>>()?;
     let deletes = paths.into_iter().map(|(url, path)| async move {
@@ -29,25 +30,26 @@ pub async fn delete_files(runtime: &RuntimeEnv, locations: impl IntoIterator<Ite
         .await
 }
 
-/// [`delete_orphan_files`] of a write, if there was one. What cannot be removed is in nobody's way, and is logged.
+/// [`delete_orphan_files`] of a write, if there was one. Orphan files that cannot be removed are harmless, and logged.
 pub async fn remove_orphan_files(runtime: &RuntimeEnv, spec: Option<&WriteSpec>, kept: &[DataFile]) {
-    // Without a write there is nothing to look for, and looking is a listing of the bucket.
+    // Without a write there are no orphan files; finding them would list the bucket.
     let Some(spec) = spec else { return };
     if let Err(e) = delete_orphan_files(runtime, spec, kept).await {
-        tracing::warn!("files that no snapshot names could not be removed: {e}");
+        tracing::warn!("orphan files could not be removed: {e}");
     }
 }
 
-/// Deletes the files of this write that no commit names: those of attempts that were lost together with their executor.
+/// Deletes the orphan files of this write, such as those of attempts that were lost with their executor, and returns
+/// the number of deleted files.
 ///
-/// Every file name of a write holds the write's id, so other writers' files are safe; `kept` are the committed ones.
-/// What is listed is `WriteSpec::own_folder`: in an object store the files of this write and no others. Where paths
-/// are hashed there is no such folder: then what attempts of tasks have left is looked for when the whole write has
-/// failed, and else left to maintenance.
+/// Every file name of a write contains the write's id, so other writers' files are safe; `kept` are the committed
+/// files. The listed folder is `WriteSpec::own_folder`, which in an object store has the files of this write only. With
+/// hashed paths there is no such folder: then orphan files are only listed if the whole write failed, and otherwise
+/// left to maintenance.
 pub async fn delete_orphan_files(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &[DataFile]) -> Result<usize> {
     let folder = match spec.own_folder() {
         Some(folder) => folder,
-        // Listing all of a table's files is worth it for a write that failed, not with each that did not.
+        // Listing all of a table's files is worthwhile after a failed write, but not after each successful one.
         None if kept.is_empty() => spec.data_location.clone(),
         None => return Ok(0),
     };
@@ -71,7 +73,7 @@ pub async fn delete_orphan_files(runtime: &RuntimeEnv, spec: &WriteSpec, kept: &
     Ok(count)
 }
 
-/// Deletes one file; says whether it was there.
+/// Deletes one file and returns whether it existed.
 pub(super) async fn delete(store: &dyn ObjectStore, path: &Path) -> Result<bool> {
     match store.delete(path).await {
         Ok(()) => Ok(true),
@@ -84,7 +86,8 @@ fn storage(path: &Path, e: datafusion::error::DataFusionError) -> Error {
     Error::new(ErrorKind::Storage, format!("no object store for {path}")).with_source(e)
 }
 
-/// The object store of a location, with credentials that are lent to that table if there is one, and the path in it.
+/// The object store of a location, and the path in it. The store uses the credentials vended to the table `vended_to`,
+/// if given.
 pub(super) fn object_path(location: &str, vended_to: Option<&str>) -> Result<(ObjectStoreUrl, Path)> {
     let at = Location::parse(location)?;
     let store = ObjectStoreUrl::parse(at.store_url_for(vended_to)).map_err(|e| {

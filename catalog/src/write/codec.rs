@@ -1,4 +1,4 @@
-//! The write node as bytes, for the engine's plan codec: the spec, as JSON. The input travels beside it.
+//! Encodes the write node for the engine's plan codec: the spec as JSON. The input is encoded separately.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::{IcebergWriteExec, WriteSpec};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The node without its input.
+/// Encodes the node without its input.
 pub fn encode(exec: &IcebergWriteExec) -> Result<Vec<u8>> {
     serde_json::to_vec(exec.spec())
         .map_err(|e| Error::new(ErrorKind::Internal, "encoding an IcebergWriteExec").with_source(e))
 }
 
-/// The node that [`encode`] told, over `input`.
+/// Decodes a node from [`encode`], with `input` as its input.
 pub fn decode(bytes: &[u8], input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let spec: WriteSpec = serde_json::from_slice(bytes)
         .map_err(|e| Error::new(ErrorKind::Internal, "decoding an IcebergWriteExec").with_source(e))?;

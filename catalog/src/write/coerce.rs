@@ -1,4 +1,4 @@
-//! Fitting rows to the table's schema: the same values under the table's names, types and field ids, or a clear error.
+//! Coerces rows to the table's schema: the same values under the table's names, types and field ids, or a clear error.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use arrow::util::display::FormatOptions;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A value that does not fit fails the write; a silent null would be a lie.
+/// A value that does not fit fails the write instead of becoming NULL.
 const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: FormatOptions::new().with_display_error(false) };
 
-/// The batch with the table's schema. Columns are taken by position.
+/// The batch with the table's schema. Columns are matched by position.
 pub(super) fn coerce(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch
         .columns()
@@ -33,7 +33,7 @@ pub(super) fn coerce(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBa
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|e| unfit("rows", e))
 }
 
-/// `array` as a column of `field`'s type; `path` names it in errors.
+/// Coerces `array` to `field`'s type; `path` names the column in errors.
 pub(super) fn coerce_array(array: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef> {
     let target = field.data_type();
     if array.data_type() == target && !target.is_nested() {
@@ -69,7 +69,7 @@ fn coerce_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<ArrayR
         .enumerate()
         .map(|(i, field)| {
             let child_path = format!("{path}.{}", field.name());
-            // `struct(1, 2)` has no names to go by: its fields are taken in order.
+            // `struct(1, 2)` has no field names: its fields are matched by position.
             let child = if named { source.column_by_name(field.name()) } else { Some(source.column(i)) };
             let child = match child {
                 Some(child) => coerce_array(child, field, &child_path)?,
@@ -93,7 +93,7 @@ fn coerce_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<Arr
     };
     let mut list = list.as_list::<i32>().clone();
     if !element.is_nullable() && list.values().null_count() > 0 {
-        // Values outside the lists (of a slice, or under a null list) may be null: leave them behind before judging.
+        // Values outside the lists (of a slice, or under a null list) may be null: drop them before checking.
         let all = UInt64Array::from_iter_values(0..list.len() as u64);
         list = take(&list, &all, None).map_err(|e| unfit(path, e))?.as_list::<i32>().clone();
     }
@@ -130,7 +130,7 @@ fn coerce_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<Arra
     Ok(Arc::new(rebuilt.map_err(|e| unfit(path, e))?))
 }
 
-/// Nulls in a required field, unless the struct around it is null as well.
+/// Fails for nulls in a required field, except where the enclosing struct is null as well.
 fn check_nulls(array: &ArrayRef, field: &Field, parent: Option<&NullBuffer>, path: &str) -> Result<()> {
     if field.is_nullable() || array.null_count() == 0 {
         return Ok(());
@@ -143,7 +143,7 @@ fn check_nulls(array: &ArrayRef, field: &Field, parent: Option<&NullBuffer>, pat
     if offending == 0 {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Invalid, format!("column {path} is required, and a row has no value for it")))
+    Err(Error::new(ErrorKind::Invalid, format!("column {path} is required, but a row has no value for it")))
 }
 
 fn mismatch(array: &ArrayRef, target: &DataType, path: &str) -> Error {

@@ -28,9 +28,9 @@ use crate::error::{Error, ErrorKind};
 
 /// Writes the rows of each input partition to Parquet files of its own and returns one row per file.
 ///
-/// The columns of the input are the table's, in order; [`plan_write`](super::plan_write) sees to that. The input should
-/// be sorted as [`required_input_ordering`](ExecutionPlan::required_input_ordering) asks: rows that are not clustered
-/// by partition are still written right, into more files.
+/// The columns of the input are the table's, in order; [`plan_write`](super::plan_write) ensures that. The input should
+/// have the [`required_input_ordering`](ExecutionPlan::required_input_ordering): rows that are not clustered by
+/// partition are still written correctly, but into more files.
 #[derive(Debug)]
 pub struct IcebergWriteExec {
     input: Arc<dyn ExecutionPlan>,
@@ -48,7 +48,7 @@ impl IcebergWriteExec {
     pub fn try_new(input: Arc<dyn ExecutionPlan>, spec: Arc<WriteSpec>) -> crate::error::Result<Self> {
         let schema = Arc::new(bridge::arrow_schema(&spec.schema)?);
         if input.schema().fields().len() != schema.fields().len() {
-            return Err(Error::new(ErrorKind::Internal, "a write was planned over columns that are not the table's"));
+            return Err(Error::new(ErrorKind::Internal, "the input of a write does not have the table's columns"));
         }
         let properties = PlanProperties::new(
             EquivalenceProperties::new(output_schema()),
@@ -70,7 +70,7 @@ impl IcebergWriteExec {
         })
     }
 
-    /// What is written, and how.
+    /// The description of the write.
     pub fn spec(&self) -> &WriteSpec {
         &self.spec
     }
@@ -111,7 +111,7 @@ impl ExecutionPlan for IcebergWriteExec {
         vec![self.ordering.clone().map(OrderingRequirements::from)]
     }
 
-    /// More tasks than the input has would mean more and smaller files.
+    /// More tasks than input partitions would mean more and smaller files.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -133,7 +133,7 @@ impl ExecutionPlan for IcebergWriteExec {
     }
 }
 
-/// One task: all rows in, then one batch out.
+/// Runs one task: consumes all rows, then returns one batch.
 async fn write(
     input: SendableRecordBatchStream,
     schema: SchemaRef,

@@ -1,4 +1,4 @@
-//! The files that one task writes: at most one open at a time, all of them deleted again unless the task succeeds.
+//! The files that one task writes: at most one is open at a time, and all are deleted unless the task succeeds.
 
 use std::sync::Arc;
 
@@ -25,11 +25,12 @@ use super::writer_properties::{target_file_bytes, writer_options};
 use super::written_file::WrittenFile;
 use crate::error::{Error, Result};
 
-/// Bytes of an upload's part; a smaller file is uploaded in one request.
+/// Part size of an upload in bytes; a smaller file is uploaded in one request.
 const PART_BYTES: usize = 8 << 20;
 const PARTS_IN_FLIGHT: usize = 4;
 
-/// Under memory pressure a row group of this size is closed early; smaller ones would cost readers more than they save.
+/// Minimum bytes of a row group that is closed early under memory pressure; smaller ones would cost readers more than
+/// they save.
 const SMALLEST_EARLY_GROUP: usize = 8 << 20;
 
 /// Writes one task's rows.
@@ -39,7 +40,7 @@ pub(super) struct TaskWriter {
     partitioner: Partitioner,
     modes: MetricsModes,
     target_bytes: usize,
-    /// `<task>-<write>-<attempt>`; a retried task has another attempt, so its files never meet the first one's.
+    /// `<task>-<write>-<attempt>`; a retried task has a new attempt id, so its files never collide with earlier ones.
     name: String,
     open: Option<OpenFile>,
     finished: Vec<WrittenFile>,
@@ -132,7 +133,7 @@ impl TaskWriter {
     }
 
     async fn close(&mut self) -> Result<()> {
-        // The file stays in `self` while it is being closed: whoever drops us half-way finds it there.
+        // The file stays in `self` while it is being closed, so that `drop` deletes it if the close is cancelled.
         let Some(file) = &mut self.open else { return Ok(()) };
         let metadata = file.writer.finish().await.map_err(|e| storage(&file.location, e))?;
         let bytes = file.writer.bytes_written() as u64;
@@ -153,7 +154,7 @@ impl TaskWriter {
         Ok(std::mem::take(&mut self.finished))
     }
 
-    /// Deletes all that was written.
+    /// Deletes all written files.
     pub(super) async fn discard(mut self) {
         self.uncommitted.upload = self.open.take().map(|file| file.writer.into_inner());
         self.uncommitted.take().delete().await;
@@ -161,7 +162,7 @@ impl TaskWriter {
 }
 
 impl Drop for TaskWriter {
-    /// A cancelled task is dropped without a word: delete in the background, as far as there is a runtime to do it.
+    /// A cancelled task is only dropped: deletes its files in the background if there is a runtime.
     fn drop(&mut self) {
         self.uncommitted.upload = self.open.take().map(|file| file.writer.into_inner());
         if self.uncommitted.paths.is_empty() {
@@ -174,7 +175,7 @@ impl Drop for TaskWriter {
     }
 }
 
-/// Files that no commit knows of yet.
+/// Files that are not committed yet.
 struct Uncommitted {
     store: Arc<dyn ObjectStore>,
     paths: Vec<Path>,
@@ -198,7 +199,7 @@ impl Uncommitted {
     }
 }
 
-/// A streaming upload that can be abandoned at any moment.
+/// A streaming upload that can be aborted at any time.
 struct Upload {
     buffer: BufWriter,
     progress: Progress,
@@ -207,9 +208,9 @@ struct Upload {
 #[derive(PartialEq)]
 enum Progress {
     Writing,
-    /// A request that creates the object may be on its way.
+    /// A request that creates the object may be in flight.
     Completing,
-    /// The object exists, or creating it has failed. `BufWriter` must not be asked again: it would panic.
+    /// The object exists, or creating it has failed. `BufWriter` must not be used again: it would panic.
     Ended,
 }
 
@@ -220,15 +221,15 @@ impl Upload {
     }
 
     async fn abort(mut self) {
-        // A request that has begun to create the object is seen through; otherwise the object could appear after it
-        // was deleted. Either outcome is fine then, and an object that exists is deleted next.
+        // Wait for a request that may create the object; otherwise the object could appear after it was deleted. Both
+        // outcomes are fine, and an object that exists is deleted next.
         let result = match self.progress {
             Progress::Writing => self.buffer.abort().await.map_err(std::io::Error::other),
             Progress::Completing => self.buffer.shutdown().await,
             Progress::Ended => Ok(()),
         };
         if let Err(e) = result {
-            tracing::debug!(error = %e, "abandoning an upload");
+            tracing::debug!(error = %e, "aborting an upload failed");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where data files go: the table's properties `write.data.path` and `write.object-storage.*`, read as Iceberg's
-//! reference reads them (`LocationProviders`).
+//! Locations of data files: the table's properties `write.data.path` and `write.object-storage.*`, interpreted as by
+//! Iceberg's reference implementation (`LocationProviders`).
 
 use iceberg::spec::TableMetadata;
 use serde::{Deserialize, Serialize};
@@ -9,30 +9,30 @@ use crate::pointers::layout::check_location;
 use crate::table::transform::murmur3;
 
 const DATA_PATH: &str = "write.data.path";
-/// Older names of the same, of which the first counts for hashed paths alone.
+/// Older names of `write.data.path`; the first applies to hashed paths only.
 const OBJECT_STORAGE_PATH: &str = "write.object-storage.path";
 const FOLDER_STORAGE_PATH: &str = "write.folder-storage.path";
 const OBJECT_STORAGE: &str = "write.object-storage.enabled";
 const PARTITIONED_PATHS: &str = "write.object-storage.partitioned-paths";
 
-/// Paths that begin with bits of a hash, so that an object store, which shares out its load by how keys begin, can
-/// share out a table's files.
+/// Paths that start with bits of a hash, so that an object store, which distributes its load by key prefix, can
+/// distribute a table's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashedPaths {
-    /// The last folders of the table's location, if its data is elsewhere, among that of other tables.
+    /// The last folders of the table's location, if its data is outside of it, possibly with that of other tables.
     context: Option<String>,
-    /// Whether partitions have folders behind those of the hash.
+    /// Whether partition folders follow those of the hash.
     partitions: bool,
 }
 
-/// The folder of a table's data files, without a slash at its end, and how they lie in it.
+/// The folder of a table's data files, without a trailing slash, and the layout of its paths.
 pub(super) fn data_location(metadata: &TableMetadata) -> Result<(String, Option<HashedPaths>)> {
     let table = metadata.location().trim_end_matches('/');
     let property = |key: &str| metadata.properties().get(key);
     let is_hashed = flag(metadata, OBJECT_STORAGE, false)?;
     let names = [(DATA_PATH, true), (OBJECT_STORAGE_PATH, is_hashed), (FOLDER_STORAGE_PATH, true)];
-    let told = names.iter().find_map(|(key, counts)| Some((key, property(key).filter(|_| *counts)?)));
-    let folder = match told {
+    let configured = names.iter().find_map(|(key, applies)| Some((key, property(key).filter(|_| *applies)?)));
+    let folder = match configured {
         Some((key, path)) => check_location(path).map_err(|e| e.context(format_args!("table property {key}")))?,
         None => format!("{table}/data"),
     };
@@ -55,7 +55,7 @@ fn flag(metadata: &TableMetadata, key: &str, default: bool) -> Result<bool> {
 }
 
 impl HashedPaths {
-    /// The path of a file in the folder of data files; `folders` are those of its partition, if it has any.
+    /// The path of a file in the folder of data files; `folders` are the folders of its partition, or empty.
     pub(super) fn path(&self, folders: &str, name: &str) -> String {
         let path = match self.partitions && !folders.is_empty() {
             true => format!("{folders}/{name}"),
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_reference() {
-        // From TestLocationProvider of Iceberg, and PyIceberg's tests.
+        // From Iceberg's TestLocationProvider and PyIceberg's tests.
         for (name, hash) in [
             ("a", "0101/0110/1001/10110010"),
             ("b", "1110/0111/1110/00000011"),

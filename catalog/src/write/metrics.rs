@@ -1,4 +1,4 @@
-//! What a manifest says of a data file's columns: sizes, counts and bounds, for readers that want to skip it.
+//! Column metrics of a data file in its manifest: sizes, counts and bounds, by which readers skip the file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -16,12 +16,13 @@ use super::writer_properties::{leaf_id, metrics_modes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::transform::above_all_with;
 
-/// How much a manifest keeps of a column: properties `write.metadata.metrics.default` and `...metrics.column.<name>`.
+/// The metrics that a manifest keeps of a column: properties `write.metadata.metrics.default` and
+/// `...metrics.column.<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricsMode {
     None,
     Counts,
-    /// Bounds of strings and binaries are cut to this many characters or bytes.
+    /// Bounds of strings and binaries are truncated to this many characters or bytes.
     Truncate(usize),
     Full,
 }
@@ -37,7 +38,10 @@ impl FromStr for MetricsMode {
             "counts" => Ok(Self::Counts),
             "full" => Ok(Self::Full),
             _ => width().map(Self::Truncate).ok_or_else(|| {
-                Error::new(ErrorKind::Invalid, format!("{text} is no metrics mode: none, counts, truncate(16), full"))
+                Error::new(
+                    ErrorKind::Invalid,
+                    format!("{text} is not a metrics mode; use none, counts, truncate(16) or full"),
+                )
             }),
         }
     }
@@ -64,11 +68,11 @@ impl MetricsModes {
     }
 }
 
-/// Bytes that Parquet must keep of a string's minimum and maximum for the bounds wanted here; `None` for all of them.
+/// Bytes that Parquet must keep of a string's minimum and maximum for these modes; `None` for all of them.
 pub(super) fn statistics_bytes(spec: &WriteSpec) -> Result<Option<usize>> {
-    /// What parquet-rs keeps by default.
+    /// Default of parquet-rs.
     const USUAL: usize = 64;
-    /// The longest character in UTF-8.
+    /// Bytes of the longest character in UTF-8.
     const WIDEST: usize = 4;
     let modes = MetricsModes::of(spec)?;
     let of_mode = |mode: &MetricsMode| match mode {
@@ -121,7 +125,7 @@ pub(super) fn file_metrics(
         if let Some(count) = nans.counts.get(&id) {
             metrics.nan_value_counts.insert(id, *count);
         }
-        // Bounds of a list's elements would say nothing of its rows.
+        // Bounds of a list's elements say nothing about its rows.
         if mode != MetricsMode::Counts && leaf.max_rep_level() == 0 {
             let (lower, upper) = bounds(ty, mode, chunks().map(|c| c.statistics()));
             metrics.lower_bounds.extend(lower.map(|bound| (id, bound)));
@@ -136,7 +140,7 @@ fn offset(chunk: &parquet::file::metadata::ColumnChunkMetaData) -> Option<i64> {
     i64::try_from(chunk.byte_range().0).ok()
 }
 
-/// Bounds of a column over all its row groups; a group of nulls only has none and takes nothing away.
+/// Bounds of a column over all its row groups; row groups with only nulls have no bounds and are skipped.
 fn bounds<'a>(
     ty: &PrimitiveType,
     mode: MetricsMode,
@@ -167,7 +171,7 @@ fn bounds<'a>(
     }
 }
 
-/// Parquet leaves minimum and maximum out when there is no value to compare; for floats, NaN is none.
+/// Parquet omits minimum and maximum when there is no value to compare; NaN does not count.
 fn has_only_nulls_or_nans(statistics: &Statistics) -> bool {
     statistics.min_bytes_opt().is_none() && statistics.max_bytes_opt().is_none()
 }
@@ -197,7 +201,7 @@ fn datum(ty: &PrimitiveType, statistics: &Statistics, max: bool) -> Option<Datum
         Statistics::Double(s) => end(s.min_opt(), s.max_opt(), max)?.to_le_bytes().to_vec(),
         Statistics::ByteArray(s) => end(s.min_opt(), s.max_opt(), max)?.data().to_vec(),
         Statistics::FixedLenByteArray(s) => {
-            // A shortened maximum would no longer be a value of the type.
+            // A truncated bound would not be a value of the type.
             let exact = if max { s.max_is_exact() } else { s.min_is_exact() };
             if !exact {
                 return None;
@@ -218,7 +222,8 @@ fn truncate_lower(bound: Datum, width: usize) -> Datum {
     }
 }
 
-/// The least text (or bytes) of at most `width` characters that is above all that begin like `bound`, if there is one.
+/// The least text (or bytes) of at most `width` characters that is above all values with the same first `width`
+/// characters as `bound`; `None` if there is none.
 fn truncate_upper(bound: Datum, width: usize) -> Option<Datum> {
     use iceberg::spec::PrimitiveLiteral as L;
     match (bound.data_type(), bound.literal()) {
@@ -239,7 +244,7 @@ fn truncate_upper(bound: Datum, width: usize) -> Option<Datum> {
     }
 }
 
-/// NaNs written so far, by field id: Parquet does not count them.
+/// Number of NaNs written so far, by field id: Parquet does not count them.
 #[derive(Debug, Default)]
 pub(super) struct NanCounts {
     counts: HashMap<i32, u64>,
@@ -271,7 +276,7 @@ impl NanCounts {
                 }
                 return;
             }
-            // Counts of what repeats in a row are of no use to a reader.
+            // Counts of repeated values are of no use to a reader.
             _ => return,
         };
         let id = field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok());
@@ -280,7 +285,7 @@ impl NanCounts {
         }
     }
 
-    /// Whether there is anything to count in a schema.
+    /// Whether a schema has columns to count NaNs in.
     pub(super) fn needed(schema: &ArrowSchema) -> bool {
         fn has_floats(ty: &DataType) -> bool {
             match ty {

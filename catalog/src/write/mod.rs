@@ -1,10 +1,10 @@
 //! Writing: from a plan's rows to Parquet data files that a commit can make visible.
 //!
-//! [`plan_write`] puts the rows where they belong (cast to the table's columns, clustered by partition, in the table's
-//! sort order) and ends the plan with an [`IcebergWriteExec`]. It runs in every task of the last stage, writes data
-//! files with fresh names and returns one row per file; [`data_files`] turns those rows back into what a commit takes.
-//! Nobody sees a file before the commit names it: a task that fails or is cancelled deletes what it wrote, and
-//! [`delete_orphan_files`] removes the files of attempts that were lost with their executor.
+//! [`plan_write`] arranges the rows (cast to the table's columns, clustered by partition, in the table's sort order)
+//! and ends the plan with an [`IcebergWriteExec`]. It runs in every task of the last stage, writes data files with
+//! fresh names and returns one row per file; [`data_files`] converts those rows to the data files of a commit. A file
+//! is invisible before the commit: a task that fails or is cancelled deletes its files, and [`delete_orphan_files`]
+//! removes the files of attempts that were lost with their executor.
 mod cleanup;
 mod codec;
 mod coerce;

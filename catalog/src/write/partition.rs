@@ -1,4 +1,4 @@
-//! The partition that each row belongs to: its values, and the folder that tells them to a person.
+//! The partition that each row belongs to: its values, and the folder that shows them to users.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct Partitioner {
 struct PartitionColumn {
     name: String,
     transform: Transform,
-    /// Index in each struct on the way to the source column.
+    /// The index at each level of nested structs down to the source column.
     path: Vec<usize>,
     /// Type of the partition values.
     ty: PrimitiveType,
@@ -50,7 +50,7 @@ impl Partitioner {
         Ok(Self { fields })
     }
 
-    /// The runs of neighbouring rows that belong to one partition. `batch` has the table's schema.
+    /// The runs of consecutive rows that belong to one partition. `batch` has the table's schema.
     pub(super) fn split(&self, batch: &RecordBatch) -> Result<Vec<(PartitionKey, Range<usize>)>> {
         if self.fields.is_empty() {
             return Ok(vec![(Vec::new(), 0..batch.num_rows())]);
@@ -61,7 +61,7 @@ impl Partitioner {
             .map(|field| apply(&field.transform, &column_at(batch, &field.path)?))
             .collect::<Result<Vec<_>>>()?;
         let runs = partition(&values)
-            .map_err(|e| Error::new(ErrorKind::Internal, "finding where partitions change").with_source(e))?;
+            .map_err(|e| Error::new(ErrorKind::Internal, "splitting rows by partition").with_source(e))?;
         runs.ranges().into_iter().map(|run| Ok((key_at(&values, run.start)?, run))).collect()
     }
 
@@ -77,7 +77,7 @@ impl Partitioner {
     }
 }
 
-/// The column of a batch, or of a struct in it, with the nulls of all structs around it.
+/// The column of a batch, or of a struct in it, with the nulls of all enclosing structs.
 fn column_at(batch: &RecordBatch, path: &[usize]) -> Result<ArrayRef> {
     let mut column = Arc::clone(batch.column(path[0]));
     for index in &path[1..] {
@@ -98,7 +98,7 @@ fn key_at(columns: &[ArrayRef], row: usize) -> Result<PartitionKey> {
     columns.iter().map(|column| if column.is_null(row) { Ok(None) } else { literal(column, row).map(Some) }).collect()
 }
 
-/// Whether two partitions are one. The zeros, which are equal to us, are two to Java, whose readers take the values of
+/// Whether two partitions are the same. The two zeros are equal here, but not in Java, whose readers take the values of
 /// rows from their partition.
 pub(super) fn is_same(one: &PartitionKey, other: &PartitionKey) -> bool {
     let is_negative_zero = |value: &Option<PrimitiveLiteral>| match value {
@@ -109,10 +109,10 @@ pub(super) fn is_same(one: &PartitionKey, other: &PartitionKey) -> bool {
     one == other && one.iter().map(is_negative_zero).eq(other.iter().map(is_negative_zero))
 }
 
-/// One `name=value` folder of a partition, encoded as Java's `URLEncoder` does, which other engines write too.
+/// One `name=value` folder of a partition, encoded as by Java's `URLEncoder`, which other engines use.
 ///
-/// Two departures: `*` is encoded as well, since it is a wildcard to some readers, and a folder name that no file
-/// system would take is cut (the path only informs; the partition's values are in the manifest).
+/// Two differences: `*` is encoded as well, because some readers treat it as a wildcard, and a folder name that is too
+/// long for file systems is truncated (the path is informative only; the partition's values are in the manifest).
 pub(super) fn partition_folder(name: &str, value: &str) -> String {
     const LONGEST: usize = 200;
     let mut folder = encode(name);

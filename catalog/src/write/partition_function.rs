@@ -1,4 +1,4 @@
-//! The SQL function that lets a plan sort and distribute by partition.
+//! The SQL function by which a plan sorts and distributes rows by partition.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use iceberg::spec::Transform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::transform::{apply, canonical_type, result_type};
 
-/// Name of the function that [`partition_udf`] makes: `iceberg_partition('day', ts)`.
+/// Name of the function that [`partition_udf`] returns: `iceberg_partition('day', ts)`.
 pub const PARTITION_FUNCTION: &str = "iceberg_partition";
 
 /// The function `iceberg_partition(transform, column)`: the partition value of a column, as the table format defines
 /// it.
 ///
 /// The transform is its text in Iceberg's metadata (`day`, `bucket[16]`, `truncate[4]`) and must be a literal. The
-/// function has no state, so it travels in plans by name: register it wherever plans are decoded.
+/// function has no state and is encoded in plans by name: register it wherever plans are decoded.
 pub fn partition_udf() -> ScalarUDF {
     ScalarUDF::from(PartitionFunction { signature: Signature::any(2, Volatility::Immutable) })
 }
@@ -68,7 +68,9 @@ fn parse(text: Option<&ScalarValue>) -> Result<Transform> {
     let wrong = || {
         Error::new(
             ErrorKind::Invalid,
-            format!("the first argument of {PARTITION_FUNCTION} is a literal transform, such as 'day' or 'bucket[16]'"),
+            format!(
+                "the first argument of {PARTITION_FUNCTION} must be a literal transform, such as 'day' or 'bucket[16]'"
+            ),
         )
     };
     match text.and_then(|t| t.try_as_str()).flatten().map(str::parse) {

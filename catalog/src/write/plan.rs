@@ -1,4 +1,4 @@
-//! From a query's plan to a plan that writes its rows: the right columns, in the right task, in the right order.
+//! Extends a query's plan to one that writes its rows: with the table's columns, distributed and sorted by partition.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn with_table_columns(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result
             projection.push(ProjectionExpr::new(lit(null), name.clone()));
             continue;
         };
-        // The writer's own conversion of nothing at all says whether the types fit.
+        // The writer's conversion of an empty array checks whether the types fit.
         coerce_array(&new_empty_array(from.data_type()), field, name)?;
         unchanged &= index == position;
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
@@ -90,9 +90,9 @@ fn distributed(
         return Ok(input);
     }
     let wanted = distribution(spec, &input.schema())?;
-    let is = input.output_partitioning().satisfaction(&wanted, input.equivalence_properties(), true);
+    let satisfaction = input.output_partitioning().satisfaction(&wanted, input.equivalence_properties(), true);
     let Distribution::KeyPartitioned(keys) = wanted else { return Ok(input) };
-    if is.is_satisfied() {
+    if satisfaction.is_satisfied() {
         return Ok(input);
     }
     let by_partition = Partitioning::Hash(keys, config.execution.target_partitions.max(1));
@@ -107,7 +107,7 @@ fn sorted(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<Arc<dyn Exe
     Ok(Arc::new(SortExec::new(ordering, input).with_preserve_partitioning(true)))
 }
 
-/// Rows of one partition in one task. `schema` has the table's columns.
+/// The distribution with all rows of a partition in one task. `schema` has the table's columns.
 pub(super) fn distribution(spec: &WriteSpec, schema: &SchemaRef) -> Result<Distribution> {
     let keys = partition_keys(spec, schema)?;
     Ok(if keys.is_empty() { Distribution::UnspecifiedDistribution } else { Distribution::KeyPartitioned(keys) })
@@ -127,7 +127,7 @@ pub(super) fn ordering(spec: &WriteSpec, schema: &SchemaRef) -> Result<Option<Le
         let value = transformed(spec, schema, field.source_id, &field.transform)?;
         order.push(PhysicalSortExpr::new(value, options));
     }
-    // Of two keys with one expression the first decides; LexOrdering drops the other.
+    // Of two keys with the same expression the first decides; LexOrdering drops the other.
     Ok(LexOrdering::new(order))
 }
 
@@ -156,15 +156,14 @@ fn transformed(
 /// The column that a partition or sort field reads, which may be a field of a struct.
 fn source_column(spec: &WriteSpec, schema: &SchemaRef, source_id: i32) -> Result<Arc<dyn PhysicalExpr>> {
     let (_, path) = spec.source(source_id)?;
-    let (first, rest) =
-        path.split_first().ok_or_else(|| Error::new(ErrorKind::Internal, "a column without a place"))?;
+    let (first, rest) = path.split_first().ok_or_else(|| Error::new(ErrorKind::Internal, "a column without a path"))?;
     let mut fields = spec.schema.as_struct().fields();
     let name = schema.field(*first).name();
     let mut value: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, *first));
     let mut field = &fields[*first];
     for index in rest {
         let Type::Struct(inner) = field.field_type.as_ref() else {
-            return Err(Error::new(ErrorKind::Internal, "a column inside what is no struct"));
+            return Err(Error::new(ErrorKind::Internal, "a nested column outside of a struct"));
         };
         fields = inner.fields();
         field = &fields[*index];
@@ -174,10 +173,11 @@ fn source_column(spec: &WriteSpec, schema: &SchemaRef, source_id: i32) -> Result
     Ok(value)
 }
 
-/// A struct from a query may have other names than the table's; the writer then goes by position, and so do we.
+/// A struct from a query may have other field names than the table's; fields are then matched by position, as in the
+/// writer.
 fn struct_field_name(ty: &DataType, name: &str, index: usize) -> Result<String> {
     let DataType::Struct(fields) = ty else {
-        return Err(Error::new(ErrorKind::Invalid, format!("{name} is a field of what is no struct")));
+        return Err(Error::new(ErrorKind::Invalid, format!("{name} is a field of a value that is not a struct")));
     };
     let found = fields.find(name).map(|(_, f)| f).or_else(|| fields.get(index));
     found.map(|f| f.name().clone()).ok_or_else(|| Error::new(ErrorKind::Invalid, format!("a row has no field {name}")))

@@ -1,4 +1,4 @@
-//! All that an executor must know of a table to write data files for it.
+//! Everything an executor needs to write data files of a table.
 
 use std::collections::HashMap;
 
@@ -15,38 +15,38 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::avro_name;
 use crate::table::vended_address;
 
-/// What a write needs of its table, taken when the statement is planned. It travels inside the plan, so executors
-/// never ask the catalog.
+/// The properties of a table that a write needs, taken when the statement is planned. The spec is part of the plan, so
+/// executors never access the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WriteSpec {
     /// Location of the folder for data files, without a trailing slash.
     pub data_location: String,
-    /// How files are spread over it, if they are.
+    /// The layout of hashed paths in that folder, if the table uses them.
     #[serde(default)]
     pub hashed_paths: Option<HashedPaths>,
     /// The columns that are written.
     pub schema: Schema,
     /// How rows are divided into files.
     pub partition_spec: PartitionSpec,
-    /// How rows lie in a file.
+    /// The order of rows in a file.
     pub sort_order: SortOrder,
-    /// The table's properties that begin with `write.`.
+    /// The table's properties that start with `write.`.
     pub properties: HashMap<String, String>,
     /// Version of the table's format.
     pub format_version: FormatVersion,
-    /// In the name of every file of this write; fresh for each statement.
+    /// Part of the name of every file of this write; fresh for each statement.
     pub write_id: Uuid,
-    /// The table in the address of its stores, if credentials that the catalog lends open its files.
+    /// The table in the URL of its object stores, if its files are accessed with credentials that the catalog vends.
     #[serde(default)]
     pub vended_to: Option<String>,
 }
 
-/// How rows find their task, property `write.distribution-mode`.
+/// How rows are distributed to tasks, property `write.distribution-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DistributionMode {
     /// Rows stay in the task that produced them: no shuffle, up to one file per task and partition.
     None,
-    /// All rows of a partition meet in one task: one shuffle, few files.
+    /// All rows of a partition go to one task: one shuffle, few files.
     Hash,
 }
 
@@ -72,25 +72,26 @@ impl WriteSpec {
         Ok(spec)
     }
 
-    /// The same for a table as the catalog has given it, so that also its files are reached as the catalog says.
+    /// [`from_metadata`](Self::from_metadata) of a table as loaded from the catalog, with the credentials that the
+    /// catalog vends for its files.
     pub fn of(table: &Table) -> Result<Self> {
         let vended_to = vended_address(table).map(ToString::to_string);
         Ok(Self { vended_to, ..Self::from_metadata(table.metadata())? })
     }
 
-    /// Where the data files go.
+    /// Location of the folder for data files.
     pub fn location(&self) -> &str {
         &self.data_location
     }
 
-    /// The folder that holds the files of this write, and in which none but them may be looked for.
+    /// The folder that has all files of this write.
     ///
-    /// On a disk it is the folder of all data files, in which partitions have their folders for people to see. An
-    /// object store has no folders to walk through, only keys to list by what they begin with: there a write has a
-    /// prefix of its own, which also spreads requests as the reference's `ObjectStoreLocationProvider` does.
+    /// On a local disk this is the folder of all data files, with the partitions' folders. An object store has no
+    /// folders, and only lists keys by prefix: there a write has a prefix of its own, which also spreads requests as
+    /// the reference's `ObjectStoreLocationProvider` does.
     ///
-    /// `None` where files are spread over all of an object store's keys: those of one write cannot be told there but
-    /// by looking at those of all writes.
+    /// `None` for hashed paths in an object store: the files of one write can only be found by listing those of all
+    /// writes.
     pub(super) fn own_folder(&self) -> Option<String> {
         let is_local = Location::parse(&self.data_location).is_ok_and(|at| at.is_local());
         match (is_local, &self.hashed_paths) {
@@ -100,7 +101,7 @@ impl WriteSpec {
         }
     }
 
-    /// Where a file of this write goes; `folders` are those of its partition, without slashes around them.
+    /// The location of a file of this write; `folders` are those of its partition, without slashes around them.
     pub(super) fn file_location(&self, folders: &str, name: &str) -> String {
         let own = self.own_folder().unwrap_or_else(|| self.data_location.clone());
         match &self.hashed_paths {
@@ -113,30 +114,29 @@ impl WriteSpec {
     fn check(&self) -> Result<()> {
         let format = self.property("write.format.default").unwrap_or("parquet");
         if !format.eq_ignore_ascii_case("parquet") {
-            return Err(Error::new(ErrorKind::Unsupported, format!("writing {format} data files")));
+            return Err(Error::new(ErrorKind::Unsupported, format!("writing {format} data files is not supported")));
         }
         for field in self.partition_spec.fields() {
             if field.transform == Transform::Unknown {
-                let message = format!("partition field {} has a transform unknown to this release", field.name);
+                let message = format!("partition field {} has an unknown transform", field.name);
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
-            // The iceberg crate would write such a manifest, and not read it again.
+            // The iceberg crate would write such a manifest, but not read it.
             if avro_name(&field.name) != field.name {
-                let message = format!("writing partitions of a field called {:?}", field.name);
+                let message = format!("writing partitions of a field named {:?} is not supported", field.name);
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
             let (source, _) = self.source(field.source_id)?;
-            // The iceberg crate has no Avro form for a uuid, and does not read a time in nanoseconds again: better
-            // refused here than at the commit or after it.
-            let instead = match source.field_type.as_primitive_type() {
-                Some(PrimitiveType::Uuid) => "a uuid; bucket[n] can be written",
-                Some(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs) => {
-                    "in nanoseconds; hour can be written"
-                }
+            // The iceberg crate has no Avro encoding of a uuid, and cannot read a time in nanoseconds: refuse them here
+            // rather than fail at the commit or after it.
+            let (ty, instead) = match source.field_type.as_primitive_type() {
+                Some(PrimitiveType::Uuid) => ("a uuid", "bucket[n]"),
+                Some(PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs) => ("a time in nanoseconds", "hour"),
                 _ => continue,
             };
             if field.transform == Transform::Identity {
-                let message = format!("partitions by the values of {}, {instead}", source.name);
+                let message =
+                    format!("writing identity partitions of {}, {ty}, is not supported; use {instead}", source.name);
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         }
@@ -148,7 +148,7 @@ impl WriteSpec {
         self.properties.get(key).map(String::as_str)
     }
 
-    /// The value of a property that is a number or a truth value, or `default`.
+    /// The value of a numeric or boolean property, or `default`.
     pub(super) fn parsed<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
         match self.property(key) {
             None => Ok(default),
@@ -160,7 +160,8 @@ impl WriteSpec {
         }
     }
 
-    /// How rows find their task. `range`, which Spark knows, becomes `hash`: the tasks' sort gives the order in files.
+    /// How rows are distributed to tasks. Spark's `range` becomes `hash`: each task sorts its rows, which gives the
+    /// order within files.
     pub fn distribution_mode(&self) -> Result<DistributionMode> {
         match self.property("write.distribution-mode") {
             None if self.partition_spec.is_unpartitioned() => Ok(DistributionMode::None),
@@ -173,7 +174,7 @@ impl WriteSpec {
         }
     }
 
-    /// Where a column lies: the field, and its index in each struct on the way to it.
+    /// The field of a column, and its path: the index at each level of nested structs.
     pub(super) fn source(&self, field_id: i32) -> Result<(NestedFieldRef, Vec<usize>)> {
         fn find(fields: &[NestedFieldRef], id: i32, path: &mut Vec<usize>) -> Option<NestedFieldRef> {
             fields.iter().enumerate().find_map(|(i, field)| {

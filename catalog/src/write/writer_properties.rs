@@ -1,4 +1,4 @@
-//! How Parquet files are written: the table's properties as writer settings, and the file's schema.
+//! Settings of the Parquet writer: from the table's properties, and the file's schema.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::WriteSpec;
 use super::metrics::{self, MetricsMode};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows in a row group, unless its bytes fill first.
+/// Rows in a row group, unless its bytes fill up first.
 ///
-/// A row group is what DataFusion hands to a vcore and the first thing it prunes, so a day's file of some hundred
-/// thousand rows should hold several; from about this many on, dictionaries and compression gain nothing more.
+/// A row group is DataFusion's unit of work for a vcore and its first unit of pruning, so a day's file of some hundred
+/// thousand rows should have several; beyond about this many rows, dictionaries and compression gain nothing more.
 const ROW_GROUP_ROWS: usize = 262_144;
 const ROW_GROUP_BYTES: usize = 128 << 20;
 const PAGE_ROWS: usize = 20_000;
@@ -28,10 +28,10 @@ const DICTIONARY_BYTES: usize = 2 << 20;
 const BLOOM_FILTER_FPP: f64 = 0.01;
 const BLOOM_FILTER_BYTES: usize = 1 << 20;
 
-/// Bytes of a file before the next one begins.
+/// Target size of a file in bytes, after which the next one starts.
 const FILE_BYTES: usize = 512 << 20;
 
-/// An error for the first property with a value that cannot be used.
+/// Checks the properties; fails for the first invalid value.
 pub(super) fn check(spec: &WriteSpec) -> Result<()> {
     target_file_bytes(spec)?;
     writer_options(spec, &crate::bridge::arrow_schema(&spec.schema)?).map(|_| ())
@@ -46,7 +46,7 @@ pub(super) fn writer_options(spec: &WriteSpec, schema: &ArrowSchema) -> Result<A
     let properties = writer_properties(spec, &descriptor)?;
     Ok(ArrowWriterOptions::new()
         .with_properties(properties)
-        // Readers go by field ids and Iceberg's schema; an embedded Arrow schema could only contradict them.
+        // Readers use field ids and Iceberg's schema; an embedded Arrow schema could only contradict them.
         .with_skip_arrow_metadata(true)
         .with_parquet_schema(descriptor))
 }
@@ -74,7 +74,10 @@ fn writer_properties(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Result<
         })?;
         let fpp: f64 = spec.parsed(&format!("write.parquet.bloom-filter-fpp.column.{column}"), BLOOM_FILTER_FPP)?;
         if !(fpp > 0.0 && fpp < 1.0) {
-            return Err(Error::new(ErrorKind::Invalid, format!("bloom filter of {column}: {fpp} is no probability")));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("bloom filter of {column}: {fpp} is not a probability"),
+            ));
         }
         let bytes = spec.parsed("write.parquet.bloom-filter-max-bytes", BLOOM_FILTER_BYTES)?;
         builder = builder.set_column_bloom_filter_enabled(path.clone(), enabled);
@@ -114,12 +117,13 @@ fn compression(spec: &WriteSpec) -> Result<Compression> {
     })
 }
 
-/// The columns that properties of the form `prefix<column> = value` speak of.
+/// The columns and values of properties of the form `prefix<column> = value`.
 pub(super) fn of_columns<'a>(spec: &'a WriteSpec, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     spec.properties.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
 }
 
-/// Path in the file of a column by its name in the table; properties may outlive a column.
+/// Path in the file of a column by its name in the table; `None` if the column does not exist, because properties may
+/// outlive it.
 fn leaf_path(spec: &WriteSpec, descriptor: &SchemaDescriptor, column: &str) -> Option<ColumnPath> {
     let id = spec.schema.field_by_name(column)?.id;
     descriptor.columns().iter().find(|leaf| leaf_id(leaf.self_type()) == Some(id)).map(|leaf| leaf.path().clone())
@@ -130,7 +134,7 @@ pub(super) fn leaf_id(ty: &Type) -> Option<i32> {
     info.has_id().then(|| info.id())
 }
 
-/// The order of rows in the file, as far as it is told by columns: up to the first transform.
+/// The sort order of the file up to the first transformed column, because Parquet only records plain columns.
 fn sorting_columns(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Option<Vec<SortingColumn>> {
     let columns: Vec<_> = spec
         .sort_order
@@ -149,8 +153,8 @@ fn sorting_columns(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Option<Ve
     (!columns.is_empty()).then_some(columns)
 }
 
-/// The file's schema: Arrow's rendering has the field ids, names and types that Iceberg wants, but for UUIDs, which it
-/// does not tell from other 16 bytes.
+/// The file's schema: Arrow's conversion has the field ids, names and types that Iceberg requires, except for UUIDs,
+/// which it does not distinguish from other 16-byte values.
 fn parquet_schema(spec: &WriteSpec, schema: &ArrowSchema) -> Result<SchemaDescriptor> {
     let descriptor = ArrowSchemaConverter::new().schema_root("table").convert(schema)?;
     let mut uuids = HashSet::new();
@@ -203,7 +207,7 @@ fn with_uuids(ty: &TypePtr, ids: &HashSet<i32>) -> Result<TypePtr> {
     Ok(Arc::new(group.build()?))
 }
 
-/// The metrics that each column keeps in the manifest, by field id; see [`MetricsMode`].
+/// The metrics mode of each column with a property of its own, by field id; see [`MetricsMode`].
 pub(super) fn metrics_modes(spec: &WriteSpec) -> Result<std::collections::HashMap<i32, MetricsMode>> {
     of_columns(spec, "write.metadata.metrics.column.")
         .filter_map(|(column, mode)| Some((spec.schema.field_by_name(column)?.id, mode)))

@@ -1,7 +1,7 @@
-//! The rows that a write returns, one per data file, and the data files they stand for.
+//! The rows that a write returns, one per data file, and their conversion to data files.
 //!
-//! The iceberg crate's own JSON of a data file loses decimal, binary and UUID partition values, so the row is ours:
-//! JSON with values as the specification's single-value bytes in hexadecimal.
+//! The iceberg crate's own JSON of a data file loses decimal, binary and UUID partition values, so the rows have their
+//! own format: JSON with values as the specification's single-value bytes in hexadecimal.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -20,18 +20,18 @@ use super::partition::PartitionKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::partition_value::{hex, literal_bytes};
 
-/// Name of the one column that a write returns.
+/// Name of the only column that a write returns.
 pub const DATA_FILE_COLUMN: &str = "data_file";
 
 static RESULT_SCHEMA: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(ArrowSchema::new(vec![Field::new(DATA_FILE_COLUMN, DataType::Utf8, false)])));
 
-/// The schema of a write's own rows: one column, one row a data file.
+/// The schema of the rows that a write returns: one column, one row per data file.
 pub fn output_schema() -> SchemaRef {
     Arc::clone(&RESULT_SCHEMA)
 }
 
-/// One written file, on its way from a task to the scheduler.
+/// One written file, as sent from a task to the scheduler.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct WrittenFile {
@@ -85,12 +85,12 @@ impl WrittenFile {
 
     fn into_data_file(self, metadata: &TableMetadata) -> Result<DataFile> {
         let corrupt = |what: &str| Error::new(ErrorKind::Internal, format!("data file {}: {what}", self.path));
-        let schema = metadata.schema_by_id(self.schema_id).ok_or_else(|| corrupt("its schema is not the table's"))?;
+        let schema = metadata.schema_by_id(self.schema_id).ok_or_else(|| corrupt("its schema is unknown"))?;
         let spec =
             metadata.partition_spec_by_id(self.spec_id).ok_or_else(|| corrupt("its partition spec is unknown"))?;
         let types = spec.partition_type(schema)?;
         if types.fields().len() != self.partition.len() {
-            return Err(corrupt("its partition does not fit the partition spec"));
+            return Err(corrupt("its partition does not match the partition spec"));
         }
         let partition = self
             .partition
@@ -127,7 +127,7 @@ impl WrittenFile {
 }
 
 fn bounds(schema: &Schema, bounds: &BTreeMap<i32, String>) -> Result<HashMap<i32, Datum>> {
-    let wrong = |id: &i32| Error::new(ErrorKind::Internal, format!("bound of field {id} does not fit the schema"));
+    let wrong = |id: &i32| Error::new(ErrorKind::Internal, format!("bound of field {id} does not match the schema"));
     bounds
         .iter()
         .map(|(id, value)| {
@@ -143,17 +143,16 @@ pub(super) fn result_batch(files: &[WrittenFile]) -> Result<RecordBatch> {
     let rows = files
         .iter()
         .map(|f| {
-            serde_json::to_string(f)
-                .map_err(|e| Error::new(ErrorKind::Internal, "describing a data file").with_source(e))
+            serde_json::to_string(f).map_err(|e| Error::new(ErrorKind::Internal, "encoding a data file").with_source(e))
         })
         .collect::<Result<Vec<_>>>()?;
     let column: ArrayRef = Arc::new(StringArray::from(rows));
     RecordBatch::try_new(output_schema(), vec![column])
-        .map_err(|e| Error::new(ErrorKind::Internal, "describing data files").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Internal, "encoding data files").with_source(e))
 }
 
-/// The data files that a write's result rows stand for; `table` is the one that the write was planned with, or a later
-/// state of it.
+/// The data files of a write's result rows. `table` is the table that the write was planned with, or a later version of
+/// it.
 pub fn data_files(batches: &[RecordBatch], table: &Table) -> Result<Vec<DataFile>> {
     files_of(batches, table.metadata())
 }
@@ -167,7 +166,7 @@ pub(super) fn files_of(batches: &[RecordBatch], metadata: &TableMetadata) -> Res
         };
         for row in rows.iter().flatten() {
             let file: WrittenFile = serde_json::from_str(row)
-                .map_err(|e| Error::new(ErrorKind::Internal, "a row that is no data file").with_source(e))?;
+                .map_err(|e| Error::new(ErrorKind::Internal, "a row is not a data file").with_source(e))?;
             files.push(file.into_data_file(metadata)?);
         }
     }

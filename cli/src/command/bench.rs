@@ -23,22 +23,22 @@ pub struct Arguments {
     /// Timed repetitions of each query
     #[arg(long, default_value_t = 3, value_name = "N", global = true)]
     repeat: usize,
-    /// Ask only this query; may be repeated
+    /// Run only this query; may be repeated
     #[arg(long, value_name = "NAME", global = true)]
     query: Vec<String>,
-    /// How the result is printed
+    /// Output format
     #[arg(long, value_enum, default_value = "markdown", global = true)]
     format: Format,
-    /// Partitions of plain DataFusion; the machine's cores if not given
+    /// Partitions of plain DataFusion [default: the machine's cores]
     #[arg(long, value_name = "N", global = true)]
     partitions: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Which {
-    /// The 22 queries of TPC-H; its tables are made in namespace tpch if they are not there
+    /// The 22 queries of TPC-H; its tables are created in namespace tpch if missing
     Tpch {
-        /// Scale factor: 1 is about a gigabyte of text
+        /// Scale factor; 1 is about a gigabyte of text
         #[arg(long, default_value_t = 1.0, value_name = "SF", value_parser = scale)]
         scale: f64,
         #[command(flatten)]
@@ -46,13 +46,13 @@ enum Which {
     },
     /// The SELECTs of pipeline daily_analytics; run `bergmill demo --events N` in the same folder first
     DailyAnalytics {
-        /// The day that is asked about
+        /// The day to query
         #[arg(long, default_value = "2026-02-14", value_name = "DATE", value_parser = date)]
         date: NaiveDate,
         #[command(flatten)]
         target: Target,
     },
-    /// Queries of your own: each file is a query
+    /// Your own queries, one per file
     Files {
         /// SQL files
         #[arg(required = true, value_name = "FILE")]
@@ -131,7 +131,7 @@ async fn make_tpch(scale: f64, client: &Client, display: &Display) -> Result<()>
     client.update("CREATE SCHEMA IF NOT EXISTS tpch", None).await?;
     let found = count(client, schema).await?;
     if found > 0 {
-        // The number of suppliers tells the scale: 10,000 a unit.
+        // The number of suppliers shows the scale: 10,000 per unit.
         #[expect(clippy::cast_precision_loss, reason = "a count of suppliers")]
         let there = count(client, "SELECT s_suppkey FROM tpch.supplier").await? as f64 / 10_000.0;
         if (there - scale).abs() > 0.001 {
@@ -139,7 +139,7 @@ async fn make_tpch(scale: f64, client: &Client, display: &Display) -> Result<()>
         }
         return Ok(());
     }
-    // `region` comes last and says that all are there.
+    // `region` is loaded last: if it exists, all tables exist.
     for table in TPCH_TABLES {
         let task = display.begin(&format!("tpch.{}", table.name()), 0);
         let target = IngestTarget {

@@ -1,4 +1,4 @@
-//! `bergmill demo`: a shop's day from nothing to reports, by one command.
+//! `bergmill demo`: a shop's day from generated data to reports, with one command.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::memory;
 use crate::progress::{Display, seconds};
 use crate::query::FrontDoor;
 
-/// Batches made ahead of the one being sent.
+/// Batches generated ahead of the one being sent.
 const BATCHES_AHEAD: usize = 4;
 
 /// Arguments of `demo`.
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Rows of raw.reviews
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     reviews: u64,
-    /// Days that the events are spread over
+    /// Days over which the events are spread
     #[arg(long, default_value_t = 1, value_name = "N")]
     days: u32,
     /// First day
@@ -41,14 +41,14 @@ pub struct Arguments {
     /// The same seed gives the same rows
     #[arg(long, default_value_t = 42, value_name = "N")]
     seed: u64,
-    /// Share of events with a flaw, for the data quality checks to find
+    /// Share of flawed events, for the data quality checks to find
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     dirty: f64,
     #[command(flatten)]
     target: Target,
 }
 
-/// Makes the shop, fills the tables, runs the pipelines, prints the reports.
+/// Generates the shop, fills the tables, runs the pipelines, prints the reports.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let started = Instant::now();
     let users = u32::try_from((arguments.events / 50).clamp(1_000, 1_000_000)).unwrap_or(1_000_000);
@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     println!("\ntables:  {}", connected.tables);
     println!("reports: {folder}/reports    exports: {folder}/exports");
     let memory = memory::peak_rss().map_or(String::new(), |peak| format!(" and at most {peak} of memory"));
-    println!("\nThe whole demo took {}{memory}. Type next:", seconds(started.elapsed()));
+    println!("\nThe whole demo took {}{memory}. Next, try:", seconds(started.elapsed()));
     println!("  bergmill sql --data {folder} -e \"SELECT * FROM aggregated.daily_sales\"");
     println!("  bergmill job status --data {folder}");
     println!("  bergmill serve --data {folder}");
@@ -169,7 +169,7 @@ fn counted(input: SendableRecordBatchStream, bar: indicatif::ProgressBar) -> Sen
     Box::pin(RecordBatchStreamAdapter::new(schema, input.inspect_ok(move |b| bar.inc(b.num_rows() as u64))))
 }
 
-/// Batches made on a thread of their own, a few ahead of who sends them.
+/// Batches generated on their own thread, a few ahead of the sender.
 fn stream<I>(schema: SchemaRef, batches: impl FnOnce() -> I + Send + 'static) -> SendableRecordBatchStream
 where
     I: Iterator<Item = RecordBatch>,
@@ -179,7 +179,7 @@ where
     builder.spawn_blocking(move || {
         for batch in batches() {
             if sender.blocking_send(Ok(batch)).is_err() {
-                // Nobody reads on: the load failed and says why.
+                // The reader is gone: the load failed and reports why.
                 break;
             }
         }
@@ -188,7 +188,7 @@ where
     builder.build()
 }
 
-/// The fifteen log lines that the daily report is told by.
+/// The fifteen log lines of the daily report.
 fn logs() -> Result<SendableRecordBatchStream> {
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
     let text = |name: &str| Field::new(name, DataType::Utf8, true);

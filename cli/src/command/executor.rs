@@ -1,4 +1,4 @@
-//! `bergmill executor`: an executor as a process of its own.
+//! `bergmill executor`: an executor as its own process.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const MIB: u64 = 1024 * 1024;
 /// Arguments of `executor`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Configuration file (TOML); flags and environment stand over it
+    /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Arguments {
     catalog: Catalog,
 }
 
-/// Runs the executor until Ctrl-C, SIGTERM or the scheduler's word.
+/// Runs the executor until Ctrl-C, SIGTERM or a stop request of the scheduler.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let settings = with_file(arguments.executor, arguments.config.as_deref(), "executor")?;
     let storage = with_file(arguments.storage, arguments.config.as_deref(), "storage")?;
@@ -49,7 +49,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let vcores = settings.vcores.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let memory =
         settings.memory_mib.map(|mib| mib.saturating_mul(MIB)).or_else(task_memory).unwrap_or(1024 * MIB).max(64 * MIB);
-    // Of an address that stands for all of the machine's, the scheduler sees the one that is used.
+    // For an unspecified address, the scheduler uses the one that it sees.
     let host = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     println!("executor for scheduler {scheduler}: {vcores} vcores, {} MiB for tasks", memory / MIB);
     bergmill_executor::run(ExecutorConfig {

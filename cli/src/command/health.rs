@@ -1,5 +1,5 @@
-//! `bergmill health`: whether a scheduler or an executor does its work, as an exit code, for what watches over
-//! processes.
+//! `bergmill health`: checks a scheduler or an executor and reports the result as an exit code, for process
+//! supervisors.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use futures::TryStreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Who does not answer within this is not well.
+/// A process that does not answer within this time is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of `health`.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// A front door: it must answer a query
+    /// Front door of a scheduler, which must answer a query
     #[arg(long, value_name = "HOST:PORT")]
     connect: Option<String>,
-    /// An executor's --health-listen: the scheduler must answer its signs of life
+    /// Address of an executor's --health-listen; the scheduler must answer its heartbeats
     #[arg(long, value_name = "HOST:PORT")]
     executor: Option<String>,
 }
 
-/// Succeeds when the process answers and says that it is well.
+/// Succeeds if the process answers and is healthy.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let probe = async {
         if let Some(address) = &arguments.connect {
@@ -48,7 +48,7 @@ async fn front_door(address: &str) -> Result<()> {
     }
 }
 
-/// One request by hand: an HTTP client would be a dependency for one line.
+/// Sends one request by hand, to avoid a dependency on an HTTP client.
 async fn executor(address: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     let request = format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

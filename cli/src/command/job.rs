@@ -1,4 +1,4 @@
-//! `bergmill job`: list pipelines, run one for a date, see what has run.
+//! `bergmill job`: lists pipelines, runs one for a date, shows what has run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::query::FrontDoor;
 pub struct Arguments {
     #[command(subcommand)]
     verb: Verb,
-    /// Folder of pipelines of your own, each a folder with a pipeline.toml
+    /// Folder of your own pipelines, each a folder with a pipeline.toml
     #[arg(long, env = "BERGMILL_PIPELINES", value_name = "DIR", global = true)]
     pipelines: Option<PathBuf>,
 }
@@ -26,11 +26,11 @@ pub struct Arguments {
 enum Verb {
     /// List the pipelines
     List,
-    /// Run a pipeline for a date; what it ran for before is replaced
+    /// Run a pipeline for a date; the results of an earlier run for that date are replaced
     Run {
         /// The pipeline
         name: String,
-        /// The date, as 2026-02-14
+        /// The date, for example 2026-02-14
         #[arg(long, value_name = "DATE", value_parser = date)]
         date: NaiveDate,
         /// A parameter of the pipeline, as name=value; may be repeated
@@ -39,16 +39,16 @@ enum Verb {
         #[command(flatten)]
         target: Target,
     },
-    /// Tell which dates each table of a pipeline holds, and when they were made
+    /// Show which dates each table of a pipeline holds, and when they were written
     Status {
-        /// The pipeline; all of them if not given
+        /// The pipeline [default: all]
         name: Option<String>,
         #[command(flatten)]
         target: Target,
     },
 }
 
-/// Does what the verb says.
+/// Runs the subcommand.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut pipelines = shipped()?;
     if let Some(folder) = &arguments.pipelines {
@@ -68,7 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             let pipeline = named(&pipelines, &name)?;
             let connected = target.open().await?;
             let mut options = RunOptions::new(connected.folder.join("reports"), connected.folder.join("exports"));
-            options.parameters = changes(&parameters)?;
+            options.parameters = self::parameters(&parameters)?;
             let display = Display::new();
             let query = FrontDoor(connected.client.clone());
             let record = run_pipeline(pipeline, Interval::of(date), &query, &options, &display).await?;
@@ -88,13 +88,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if record.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Verb::Status { name, target } => {
-            let asked: Vec<&Pipeline> = match &name {
+            let selected: Vec<&Pipeline> = match &name {
                 Some(name) => vec![named(&pipelines, name)?],
                 None => pipelines.iter().collect(),
             };
             let connected = target.open().await?;
             let query = FrontDoor(connected.client.clone());
-            for pipeline in asked {
+            for pipeline in selected {
                 println!("{}", pipeline.name);
                 for table in status(pipeline, &query).await? {
                     if table.intervals.is_empty() {
@@ -128,12 +128,12 @@ fn named<'a>(pipelines: &'a [Pipeline], name: &str) -> Result<&'a Pipeline> {
 
 /// A date as `YYYY-MM-DD`.
 pub fn date(text: &str) -> Result<NaiveDate, String> {
-    let interval = text.parse::<Interval>().map_err(|e| format!("{text} is no date like 2026-02-14: {e}"))?;
+    let interval = text.parse::<Interval>().map_err(|e| format!("{text} is not a date like 2026-02-14: {e}"))?;
     Ok(interval.date())
 }
 
-/// `name=value` pairs; a value that is no TOML is text.
-fn changes(pairs: &[String]) -> Result<toml::Table> {
+/// `name=value` pairs; a value that is not TOML is text.
+fn parameters(pairs: &[String]) -> Result<toml::Table> {
     let mut table = toml::Table::new();
     for pair in pairs {
         let (name, value) = pair.split_once('=').with_context(|| format!("--set {pair} is not name=value"))?;

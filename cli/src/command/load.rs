@@ -22,16 +22,16 @@ pub struct Arguments {
     /// CSV (.csv, .tsv), JSON lines (.json, .jsonl, .ndjson) or Parquet files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Table to load into; it is made, with the files' columns, if it is not there
+    /// Table to load into; created with the files' columns if it does not exist
     #[arg(long, value_name = "NAMESPACE.TABLE")]
     into: String,
-    /// Collect lines that cannot be read in this file and load the others; without it one such line stops the load
+    /// Write unreadable lines to this file and load the others; without it, such a line fails the load
     #[arg(long, value_name = "FILE")]
     reject_to: Option<PathBuf>,
-    /// What separates the fields of CSV files; without it, their first lines say whether it is , ; | or a tab
+    /// Field separator of CSV files [default: detected from their first lines: , ; | or tab]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Replace the table's rows instead of adding to them
+    /// Replace the table's rows instead of appending
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let display = Display::new();
     let connected = arguments.target.open().await?;
     let client = &connected.client;
-    let reading = display.begin("look at the files", 0);
+    let reading = display.begin("inspect the files", 0);
     let schema = table_schema(client, &namespace, &table).await?;
     let exists = schema.is_some();
     let Arguments { files, delimiter, reject_to, .. } = arguments;
@@ -82,23 +82,23 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One character of ASCII, or the name of one that is hard to type.
+/// An ASCII character, or `tab`.
 fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"tab" | b"\\t" => Ok(b'\t'),
         [b'"' | b'\n' | b'\r'] => Err("quotes and line breaks cannot separate fields".to_string()),
         [one] if one.is_ascii() => Ok(*one),
-        _ => Err("give one character of ASCII, or tab".to_string()),
+        _ => Err("give an ASCII character, or tab".to_string()),
     }
 }
 
-/// The columns of the table, if there is such a table.
+/// The columns of the table, if it exists.
 async fn table_schema(client: &Client, namespace: &str, table: &str) -> Result<Option<arrow::datatypes::SchemaRef>> {
     let tables = client.tables().await?;
     Ok(tables.into_iter().find(|t| t.namespace == namespace && t.name == table).map(|t| t.schema))
 }
 
-/// Shows how far the reader is, ten times a second.
+/// Shows the progress of the reader, ten times a second.
 async fn watch(progress: Progress, bar: ProgressBar) {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {

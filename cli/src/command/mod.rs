@@ -1,4 +1,4 @@
-//! One file a verb; each is a plain function that takes its arguments and returns an exit status.
+//! One file per command; each has a function `run` that takes the arguments and returns an exit status.
 pub mod bench;
 pub mod demo;
 pub mod executor;

@@ -1,4 +1,4 @@
-//! `bergmill scheduler`: the scheduler as a process of its own.
+//! `bergmill scheduler`: the scheduler as its own process.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::settings::{Scheduler, Tables, with_file};
 /// Arguments of `scheduler`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Configuration file (TOML); flags and environment stand over it
+    /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let advertised_host = settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string());
     if advertised_host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
         bail!(
-            "executors cannot report to {advertised_host}; name the host at which they reach this scheduler: --advertise HOST"
+            "executors cannot connect to {advertised_host}; set the host at which they reach this scheduler: --advertise HOST"
         );
     }
     let config = SchedulerConfig {
@@ -62,13 +62,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to open a port that runs SQL to the network, since there is no login yet that would guard it, unless someone
-/// has said (`insecure`) that the network lets in nobody else.
+/// Refuses to open a port that runs SQL to the network, since there is no login yet, unless `insecure` says that the
+/// network is closed.
 pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
     if !addr.ip().is_loopback() && !insecure {
         bail!(
-            "{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1], or read what \
-             --insecure-listen means"
+            "{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1], or see \
+             --insecure-listen"
         );
     }
     Ok(())

@@ -12,10 +12,10 @@ use crate::settings::{Embedded, Tables, with_file};
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where Flight SQL clients connect
+    /// Address of the front door for Flight SQL clients
     #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
-    /// Configuration file (TOML); flags and environment stand over it
+    /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `bergmill sql`: statements from the command line, a file or a pipe, or a prompt.
+//! `bergmill sql`: runs statements from the command line, a file or a pipe, or opens a prompt.
 
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ pub struct Arguments {
     /// File of statements to run
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
-    /// How rows are printed
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     #[command(flatten)]
     target: Target,
 }
 
-/// Runs the statements; the first that fails ends it with an error.
+/// Runs the statements in order and stops at the first error.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut scripts = arguments.execute;
     for file in &arguments.file {
@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     let connected = arguments.target.open().await?;
     if prompt {
-        return converse(&connected.client, &connected.folder, arguments.format).await;
+        return run_prompt(&connected.client, &connected.folder, arguments.format).await;
     }
     for statement in scripts.iter().flat_map(|s| split(s).0) {
         execute(&connected.client, &statement, arguments.format).await?;
@@ -71,13 +71,13 @@ async fn execute(client: &Client, statement: &str, format: Format) -> Result<()>
     Ok(())
 }
 
-/// The prompt. A statement ends with a semicolon and may take several lines; errors do not end the conversation.
-async fn converse(client: &Client, folder: &Path, format: Format) -> Result<ExitCode> {
+/// Runs the prompt. A statement ends with a semicolon and may span several lines; an error does not end the session.
+async fn run_prompt(client: &Client, folder: &Path, format: Format) -> Result<ExitCode> {
     let mut editor = DefaultEditor::new().context("cannot open a prompt on this terminal")?;
     let history = folder.join(".sql_history");
-    // No history yet is no error.
+    // A missing history is not an error.
     let _ = editor.load_history(&history);
-    eprintln!("bergmill {}. End a statement with ;  \\d lists tables, \\q leaves.", env!("CARGO_PKG_VERSION"));
+    eprintln!("bergmill {}. End a statement with ;  \\d lists tables, \\q quits.", env!("CARGO_PKG_VERSION"));
     let mut text = String::new();
     loop {
         let line = match editor.readline(if text.is_empty() { "bergmill> " } else { "     ...> " }) {
@@ -113,7 +113,7 @@ async fn converse(client: &Client, folder: &Path, format: Format) -> Result<Exit
         }
     }
     if let Err(e) = editor.save_history(&history) {
-        eprintln!("the history could not be saved to {}: {e}", history.display());
+        eprintln!("cannot save the history to {}: {e}", history.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,15 +15,20 @@ pub(crate) enum Dialect {
 
 /// The query as SQL, or none when this dialect has no word for a part of it.
 pub(crate) fn sql(query: &Query, dialect: Dialect) -> Option<String> {
-    let mut printer = Printer { out: String::new(), dialect, is_possible: true };
+    let mut printer =
+        Printer { out: String::new(), dialect, is_possible: true, is_outer_condition: false, variables: String::new() };
     printer.query(query);
-    printer.is_possible.then_some(printer.out)
+    printer.is_possible.then_some(printer.variables + &printer.out)
 }
 
 struct Printer {
     out: String,
     dialect: Dialect,
     is_possible: bool,
+    /// Whether this is in the condition of a join for which DuckDB plans no subquery.
+    is_outer_condition: bool,
+    /// Statements that set the variables that stand for such subqueries.
+    variables: String,
 }
 
 impl Printer {
@@ -192,7 +197,10 @@ impl Printer {
         self.text(if is_nested { ")" } else { "" });
         if let Some(on) = on {
             self.text(" ON ");
+            let outside = self.is_outer_condition;
+            self.is_outer_condition = self.dialect == Dialect::DuckDb && kind != JoinKind::Inner;
             self.expr(on);
+            self.is_outer_condition = outside;
         }
     }
 
@@ -275,6 +283,9 @@ impl Printer {
     }
 
     fn subquery(&mut self, subquery: &Subquery, query: &Query) {
+        if self.is_outer_condition && !matches!(subquery, Subquery::In { .. }) {
+            return self.variable(subquery, query);
+        }
         self.text("(");
         match subquery {
             Subquery::Scalar => {}
@@ -286,6 +297,18 @@ impl Printer {
         }
         self.query(query);
         self.text(if matches!(subquery, Subquery::Scalar) { ")" } else { "))" });
+    }
+
+    /// A variable in place of a subquery. Where the subquery needs the query around it, DuckDB refuses the statement.
+    fn variable(&mut self, subquery: &Subquery, query: &Query) {
+        let before = std::mem::take(&mut self.out);
+        self.is_outer_condition = false;
+        self.subquery(subquery, query);
+        self.is_outer_condition = true;
+        let value = std::mem::replace(&mut self.out, before);
+        let name = format!("v{}", self.variables.matches("SET VARIABLE").count());
+        self.variables.push_str(&format!("SET VARIABLE {name} = {value}; "));
+        self.text(&format!("getvariable('{name}')"));
     }
 
     fn aggregate(&mut self, aggregate: &Aggregate) {

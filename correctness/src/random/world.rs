@@ -132,10 +132,11 @@ impl World {
             Some(Who::Shape(shape)) => vec![(shape, self.clusters.run(shape, &text).await?)],
             Some(Who::DuckDb) => vec![],
         };
-        let is_too_large =
-            |outcome: &Outcome| matches!(outcome, Outcome::Failed(detail) if detail.contains("Resources exhausted"));
-        if outcomes.iter().any(|(_, outcome)| is_too_large(outcome)) {
-            return Ok(Asked::Refused("more memory than a cluster has".into()));
+        for (text, reason) in LIMITS {
+            let is_reached = |outcome: &Outcome| matches!(outcome, Outcome::Failed(detail) if detail.contains(text));
+            if outcomes.iter().any(|(_, outcome)| is_reached(outcome)) {
+                return Ok(Asked::Refused(reason.into()));
+            }
         }
         let (mut faults, shapes) = (Vec::new(), outcomes.len());
         for (shape, outcome) in outcomes {
@@ -200,7 +201,15 @@ impl World {
     }
 }
 
-/// How DuckDB begins to say that it has not what a query needs, or is at fault itself.
+/// What a shape's error may say, and why it is no fault.
+const LIMITS: [(&str, &str); 2] = [
+    ("Resources exhausted", "more memory than a cluster has"),
+    // DataFusion's own, unless it knows the column that they are ordered by to be constant. Below grouping sets that is
+    // not known here: it would take the groups for constant as well.
+    ("Conflicting ordering requirements in aggregate functions", "aggregates over grouping sets in two orders"),
+];
+
+/// Beginnings of DuckDB's errors that say that it lacks what a query needs, or is at fault itself.
 const LACKS: [&str; 3] = ["NotImplementedException", "BinderException", "InternalException"];
 
 /// Whether each of the shapes that were asked has other rows than plain DataFusion, and they are those of DuckDB.

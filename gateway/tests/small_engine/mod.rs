@@ -1,6 +1,6 @@
 //! A real engine behind the front door, as small as one can be: DataFusion over tables in memory.
 //!
-//! It also keeps notes of what it was asked, which tests read.
+//! It also records the calls, for tests to read.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
 
-/// The engine and its notes.
+/// The engine and its records.
 pub struct SmallEngine {
     context: SessionContext,
     /// The tag of each update and ingest, in order.
@@ -30,8 +30,8 @@ pub struct SmallEngine {
     pub rows_produced: Arc<AtomicUsize>,
     /// Queries whose stream has been dropped, at its end or before.
     pub queries_ended: Arc<AtomicUsize>,
-    /// Ingests that ended without a commit, by an error or by being dropped.
-    pub ingests_given_up: AtomicUsize,
+    /// Ingests that ended without a commit, with an error or because they were dropped.
+    pub ingests_aborted: AtomicUsize,
 }
 
 impl SmallEngine {
@@ -46,7 +46,7 @@ impl SmallEngine {
             tags: Mutex::default(),
             rows_produced: Arc::default(),
             queries_ended: Arc::default(),
-            ingests_given_up: AtomicUsize::new(0),
+            ingests_aborted: AtomicUsize::new(0),
         };
         for sql in [
             "CREATE SCHEMA store",
@@ -123,9 +123,9 @@ impl Backend for SmallEngine {
             _ => {}
         }
         let schema = input.schema();
-        let given_up = GivenUp(&self.ingests_given_up);
+        let count_on_drop = CountOnDrop(&self.ingests_aborted);
         let mut rows: Vec<RecordBatch> = input.try_collect().await?;
-        std::mem::forget(given_up);
+        std::mem::forget(count_on_drop);
         let written = rows.iter().map(|batch| batch.num_rows() as u64).sum();
         if present && target.mode != IngestMode::Replace {
             rows.extend(self.context.table(reference.clone()).await?.collect().await?);
@@ -168,16 +168,16 @@ fn exists(error: datafusion::error::DataFusionError) -> Error {
     error
 }
 
-/// Counts when it is dropped.
-struct GivenUp<'a>(&'a AtomicUsize);
+/// Increments the counter when dropped.
+struct CountOnDrop<'a>(&'a AtomicUsize);
 
-impl Drop for GivenUp<'_> {
+impl Drop for CountOnDrop<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// Rows on their way out, counted.
+/// A counted stream of rows.
 struct Watched {
     rows: SendableRecordBatchStream,
     produced: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! How plans are made: DataFusion's planner with our rules and our nodes of logical plans.
+//! Planning: DataFusion's planner with our rules and our logical plan nodes.
 
 pub(crate) mod rules;
 #[cfg(test)]
@@ -27,7 +27,7 @@ use datafusion::prelude::SessionConfig;
 use crate::planner::rules::{FirstRow, has_physical_optimizer_rules, optimizer_rules, physical_optimizer_rules};
 pub(crate) use write_node::WriteNode;
 
-/// A session over these settings: our functions, our plan nodes, the given catalogs.
+/// A session with these settings, our functions, our plan nodes and the given catalogs.
 pub(crate) fn session_state(
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
@@ -49,7 +49,7 @@ pub(crate) fn session_state(
         .build()
 }
 
-/// DataFusion's planner, taught our nodes.
+/// DataFusion's planner, extended by our nodes.
 #[derive(Debug)]
 struct NodePlanner;
 
@@ -61,10 +61,10 @@ impl QueryPlanner for NodePlanner {
         if has_physical_optimizer_rules(rules) {
             return planner.create_physical_plan(plan, session).await;
         }
-        // Ballista's adaptive planner makes the plan that it begins with by the session, but puts rules of its own in
-        // the place of the session's.
+        // Ballista's adaptive planner creates its initial plan with the session, but replaces the session's rules by
+        // its own.
         let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
-            return internal_err!("a session of another kind plans a query");
+            return internal_err!("the session is not a SessionState");
         };
         let rules = physical_optimizer_rules(rules);
         let state = SessionStateBuilder::from(state.clone()).with_physical_optimizer_rules(rules).build();

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNodeCor
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::Expr;
 
-/// Writes its input's rows into data files of one table; its own rows name the files.
+/// Writes its input's rows into data files of one table, and returns rows that name the files.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteNode {
     spec: Arc<WriteSpec>,
@@ -21,14 +21,14 @@ pub(crate) struct WriteNode {
 }
 
 impl WriteNode {
-    /// The plan that writes `input` as `spec` says.
+    /// The plan that writes `input` according to `spec`.
     pub(crate) fn plan(spec: WriteSpec, input: LogicalPlan) -> Result<LogicalPlan> {
         let schema = Arc::new(DFSchema::try_from(write::output_schema().as_ref().clone())?);
         let node = Self { spec: Arc::new(spec), input: Arc::new(input), schema };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
-    /// The operators that write what `input` gives.
+    /// The operators that write the rows of `input`.
     pub(super) fn physical(
         &self,
         input: Arc<dyn ExecutionPlan>,
@@ -38,7 +38,7 @@ impl WriteNode {
     }
 }
 
-// A write is equal to itself only: two writes of the same rows are two sets of files.
+// A write is equal only to itself: two writes of the same rows are two sets of files.
 impl PartialEq for WriteNode {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.spec, &other.spec) && self.input == other.input
@@ -84,12 +84,12 @@ impl UserDefinedLogicalNodeCore for WriteNode {
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         match (inputs.pop(), inputs.is_empty()) {
             (Some(input), true) => Ok(Self { input: Arc::new(input), ..self.clone() }),
-            _ => Err(DataFusionError::Internal("a write has one input".to_string())),
+            _ => Err(DataFusionError::Internal("IcebergWrite must have one input".to_string())),
         }
     }
 
     fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
-        // Every column is written, whichever of ours a parent reads.
+        // Every column is written, whatever output columns a parent reads.
         Some(vec![(0..self.input.schema().fields().len()).collect()])
     }
 }

@@ -1,6 +1,6 @@
-//! Running a query on the executors until there is an answer.
+//! Runs a query on the executors until there is a result.
 //!
-//! An answer is taken only from a query that has lost no rows and whose stages are known to come out right; one that
+//! A result is accepted only from a query that has lost no rows and whose stages are known to be correct; a query that
 //! has lost rows restarts.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::process::Scheduler;
 use crate::stages::failed_task::from_failed_query;
 use crate::stages::recovery::{Loss, MAX_ATTEMPTS};
 
-/// Statuses of one query that may wait; they are read as they come.
+/// Capacity for unread statuses of one query; they are read as they arrive.
 const STATUS_BUFFER: usize = 16;
 
 /// A query that ran on the executors: its rows, and its id while Ballista remembers it.
@@ -31,25 +31,25 @@ pub(crate) struct ClusterAnswer {
     pub rows: SendableRecordBatchStream,
 }
 
-/// What became of a query on the executors.
+/// The outcome of a query on the executors.
 enum Outcome {
     Answer(ClusterAnswer),
-    /// It lost rows with an executor, and does not run any more.
+    /// It lost rows with an executor, and has been stopped.
     LostRows,
-    /// It cannot be run so, for this reason, and does not run any more.
+    /// It cannot run this way, for this reason, and has been stopped.
     Refused(Error),
 }
 
-/// What became of a query in stages.
+/// The outcome of a query in stages.
 pub(crate) enum Staged {
     Answer(ClusterAnswer),
-    /// It has to run otherwise, for this reason.
+    /// It cannot run in stages, for this reason.
     Refused(Error),
 }
 
 impl Scheduler {
-    /// Submits a query, and again when it has lost rows, and gives its rows. `is_ordered` says whether stages must keep
-    /// an order.
+    /// Submits a query, again if it has lost rows, and returns its rows. `is_ordered` says whether stages must keep an
+    /// order.
     pub(crate) async fn until_answered<F>(
         &self,
         schema: SchemaRef,
@@ -70,12 +70,12 @@ impl Scheduler {
                 Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
                 Outcome::LostRows => {}
             }
-            tracing::warn!("query {id} lost rows that it had made, with an executor: it restarts");
+            tracing::warn!("query {id} lost rows with an executor and restarts");
             attempt += 1;
         }
     }
 
-    /// The rows of a query that was submitted, once it has succeeded.
+    /// The rows of a submitted query, once it has succeeded.
     async fn answer(
         &self,
         id: &JobId,
@@ -109,7 +109,7 @@ impl Scheduler {
             }
         };
         guard.scheduler = None;
-        // Perhaps a query that failed would not have, with the rows that it lost.
+        // A query that failed may have failed because it lost rows.
         if self.loss(id).await?.is_some() {
             return Ok(Outcome::LostRows);
         }
@@ -117,7 +117,7 @@ impl Scheduler {
             Ok(locations) => locations,
             Err(text) => {
                 let e = from_failed_query(id.as_str(), &text);
-                // What is wrong with the stages is not wrong with the query.
+                // An error of the stages is not an error of the query.
                 return if e.kind() == ErrorKind::Internal { Ok(Outcome::Refused(e)) } else { Err(e) };
             }
         };
@@ -129,7 +129,7 @@ impl Scheduler {
         if let Some(reason) = self.misplaced(id, &of, is_ordered).await? {
             return Ok(Outcome::Refused(refusal(format!("query {id}: {reason}"))));
         }
-        // Executors may be lost with the answer too. As long as no row of it was given, that is no worse than before.
+        // Executors may be lost with the result too. As long as no row was returned, the query can restart.
         let mut rows = self.results.stream(locations, Arc::clone(&schema));
         let first = match rows.next().await {
             Some(Err(e)) if is_unavailable(&e) => return Ok(Outcome::LostRows),
@@ -146,8 +146,8 @@ pub(crate) fn refusal(reason: String) -> Error {
 
 fn executors_lost(id: &JobId) -> Error {
     let what = format!(
-        "query {id}: executors were lost again and again while they ran it. Most often the system has ended them because they took more \
-         memory than they may: give executors more memory, or fewer vcores"
+        "query {id}: executors were lost again and again while running it, most often because the system killed them for exceeding \
+         their memory limit: give executors more memory, or fewer vcores"
     );
     Error::new(ErrorKind::Unavailable, what)
 }
@@ -156,7 +156,7 @@ fn is_unavailable(e: &DataFusionError) -> bool {
     Error::find(e).is_some_and(|e| e.kind() == ErrorKind::Unavailable)
 }
 
-/// A client that goes away takes its query with it.
+/// Cancels the query if the client disconnects.
 struct CancelOnDrop {
     scheduler: Option<(SchedulerServer<LogicalPlanNode, PhysicalPlanNode>, JobId)>,
 }

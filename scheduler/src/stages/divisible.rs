@@ -1,16 +1,15 @@
 //! Whether a stage can be divided into tasks.
 //!
-//! A task of a stage gets some of its partitions. Ballista's `restrict_plan_to_partitions` takes the others from the
-//! leaves of the task's plan, but leaves those as they are that are below an operator which wants all rows in one
-//! partition: each task reads them whole. The task then runs every partition that its plan still has. So a stage can be
-//! divided if
+//! A task of a stage gets some of its partitions. Ballista's `restrict_plan_to_partitions` removes the others from the
+//! leaves of the task's plan, except from leaves below an operator that requires all rows in one partition: each task
+//! reads those whole. The task then runs every remaining partition of its plan. So a stage can be divided if
 //!
-//! - partition `i` of each operator needs partition `i` of its inputs alone, or all rows of an input that it collects,
-//! - an operator gives no rows on behalf of an input that it collects, since each task would give them,
-//! - what is collected comes out the same in every task,
-//! - without its partitions at the leaves an operator has none, where it stands under a union.
+//! - partition `i` of each operator needs only partition `i` of its inputs, or all rows of an input that it collects,
+//! - no operator returns rows of an input that it collects, since each task would return them,
+//! - the collected rows are the same in every task,
+//! - below a union, an operator without partitions at its leaves has no partitions itself.
 //!
-//! Operators that are not known here are taken for not divisible: such a query is run whole, by one executor.
+//! Unknown operators count as not divisible: such a query runs whole, on one executor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,32 +34,32 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use crate::planner::rules::leaves_out_first_rows;
+use crate::planner::rules::may_drop_first_rows;
 
-/// Why a stage is not divided into tasks.
+/// Why a stage cannot be divided into tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Indivisible {
-    /// Tasks would each give the rows of the collected side that have no match.
+    /// Each task would return the unmatched rows of the collected side.
     RowsOfCollectedSide { operator: String, join: JoinType },
-    /// Tasks would each collect other rows, as a limit, a window or a volatile function may give them.
+    /// Each task could collect different rows, from a limit, a window or a volatile function.
     UnsteadyInput(String),
-    /// A task without the partitions of this input of a union would still have one.
+    /// A task without partitions of this input of a union would still have one.
     UnionInput(String),
-    /// Rows are not where the operator expects them.
+    /// An operator has an unexpected number of partitions.
     Misplaced { operator: String, expected: usize, found: usize },
-    /// The rows of an input are not partitioned by the keys that the operator needs.
+    /// An input is not partitioned by the keys that the operator requires.
     WrongKeys(String),
-    /// The rows of an input are not in the order that the operator needs.
+    /// An input does not have the order that the operator requires.
     WrongOrder(String),
-    /// Rows without columns are counted by their batches, which an exchange does not keep.
+    /// Rows without columns are counted by batch, and an exchange does not keep batches.
     NoColumns,
-    /// A task may have several partitions, whose first rows are looked for together by too few columns.
+    /// A top-k over several partitions of a task would compare too few columns.
     FirstRows,
-    /// A sort above an `OFFSET` without `LIMIT` would be done below it.
+    /// A sort above an `OFFSET` without `LIMIT` would be pushed below it.
     Offset,
-    /// Nothing is known of this operator.
+    /// The operator is unknown.
     Unknown(String),
-    /// The stage exchanges the rows of an input that has none, which Ballista plans for ever.
+    /// The stage exchanges the rows of an input without any, which Ballista plans endlessly.
     NoRows,
 }
 
@@ -68,26 +67,26 @@ impl fmt::Display for Indivisible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RowsOfCollectedSide { operator, join } => {
-                write!(f, "each task would give the unmatched rows of a {join} join's collected side ({operator})")
+                write!(f, "each task would return the unmatched rows of a {join} join's collected side ({operator})")
             }
-            Self::UnsteadyInput(operator) => write!(f, "each task could collect other rows from {operator}"),
-            Self::UnionInput(operator) => write!(f, "a union's input cannot be left out of a task ({operator})"),
+            Self::UnsteadyInput(operator) => write!(f, "each task could collect different rows from {operator}"),
+            Self::UnionInput(operator) => write!(f, "an input of a union cannot be removed from a task ({operator})"),
             Self::Misplaced { operator, expected, found } => {
-                write!(f, "{operator} has {found} partitions where the stage has {expected}")
+                write!(f, "{operator} has {found} partitions, but the stage has {expected}")
             }
             Self::WrongKeys(operator) => write!(f, "the rows of {operator} are not partitioned by its keys"),
-            Self::WrongOrder(operator) => write!(f, "the rows that {operator} reads are not in its order"),
+            Self::WrongOrder(operator) => write!(f, "the input of {operator} does not have the required order"),
             Self::NoColumns => write!(f, "a stage would exchange rows without columns"),
-            Self::FirstRows => write!(f, "first rows of partitions would be compared without what is constant in each"),
-            Self::Offset => write!(f, "rows would be sorted before an offset leaves some out"),
-            Self::Unknown(operator) => write!(f, "it is not known whether {operator} can be divided"),
+            Self::FirstRows => write!(f, "a top-k over partitions would not compare columns that are constant in each"),
+            Self::Offset => write!(f, "rows would be sorted before an OFFSET skips some"),
+            Self::Unknown(operator) => write!(f, "{operator} is not known to be divisible"),
             Self::NoRows => write!(f, "a stage would exchange the rows of an input without any"),
         }
     }
 }
 
-/// Whether the tasks of a stage together give the rows of the stage. `stage` is its plan, the node that writes the
-/// shuffle on top.
+/// Checks that the tasks of a stage together return the rows of the stage. `stage` is its plan, with the node that
+/// writes the shuffle on top.
 pub(crate) fn check(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     let children = stage.children();
     let [input] = children.as_slice() else { return Err(Indivisible::Unknown(stage.name().to_string())) };
@@ -97,14 +96,14 @@ pub(crate) fn check(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     divided(input, input.output_partitioning().partition_count())
 }
 
-/// Whether a stage has any rows to exchange.
+/// Checks that a stage may have rows to exchange.
 pub(crate) fn check_exchange(stage: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
-    let is_empty = stage.is::<SortShuffleWriterExec>() && stage.children().into_iter().all(only_passes_nothing);
+    let is_empty = stage.is::<SortShuffleWriterExec>() && stage.children().into_iter().all(is_always_empty);
     if is_empty { Err(Indivisible::NoRows) } else { Ok(()) }
 }
 
-/// Whether a query's plan has what [`check`] refuses however Ballista joins by hash, so that stages need not be tried.
-/// `plan` is not cut, and is taken for a plan for `partitions` partitions.
+/// Checks an uncut plan for what [`check`] would refuse however Ballista plans hash joins, so that stages need not be
+/// tried. `plan` counts as a plan for `partitions` partitions.
 pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Result<(), Indivisible> {
     let mut found = Ok(());
     // The closure never fails.
@@ -124,14 +123,14 @@ pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: us
     found
 }
 
-/// Whether partitions of `node`, of which there must be `count`, are those of its inputs.
+/// Checks that `node` has `count` partitions, and that each needs only the same partition of its inputs.
 fn divided(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisible> {
     let found = node.output_partitioning().partition_count();
     if found != count {
         return Err(Indivisible::Misplaced { operator: node.name().to_string(), expected: count, found });
     }
     if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
-        // Each task would read all of it.
+        // Each task would read the whole broadcast.
         let is_whole = reader.broadcast && count > 1;
         return if is_whole { Err(Indivisible::Unknown("a broadcast".to_string())) } else { Ok(()) };
     }
@@ -147,7 +146,7 @@ fn divided(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisibl
     if !is_known(node) {
         return Err(Indivisible::Unknown(node.name().to_string()));
     }
-    if leaves_out_first_rows(node) {
+    if may_drop_first_rows(node) {
         return Err(Indivisible::FirstRows);
     }
     check_join(node, count)?;
@@ -173,7 +172,7 @@ fn divided(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisibl
     Ok(())
 }
 
-/// For each input of `node`, whether it reads all of its rows for each of its partitions.
+/// For each input of `node`, whether each partition of `node` reads all of its rows.
 fn collects(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let children = node.children().len();
     if node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() {
@@ -183,8 +182,8 @@ fn collects(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     required.per_child_distributions().map(|d| matches!(d, Distribution::SinglePartition)).collect()
 }
 
-/// Whether the rows of an input are partitioned as the operator needs them. Partitions that are ranges of rows in some
-/// order would do as well; none are made here.
+/// Checks that an input is partitioned as the operator requires. Range partitions would be sufficient too, but do not
+/// occur here.
 fn check_keys(
     node: &Arc<dyn ExecutionPlan>,
     index: usize,
@@ -193,14 +192,15 @@ fn check_keys(
 ) -> Result<(), Indivisible> {
     let required = node.input_distribution_requirements();
     let Some(keys @ Distribution::KeyPartitioned(_)) = required.child_distribution(index) else { return Ok(()) };
-    // The same keys on both sides of a join; an aggregate may do with some of its keys.
-    let some_keys_do = node.children().len() == 1;
+    // Both sides of a join need the same keys; for an aggregate some of its keys may be sufficient.
+    let allow_subset = node.children().len() == 1;
     let rows = child.output_partitioning();
-    let are_right = count == 1 || rows.satisfaction(keys, child.equivalence_properties(), some_keys_do).is_satisfied();
-    if are_right { Ok(()) } else { Err(Indivisible::WrongKeys(node.name().to_string())) }
+    let is_partitioned =
+        count == 1 || rows.satisfaction(keys, child.equivalence_properties(), allow_subset).is_satisfied();
+    if is_partitioned { Ok(()) } else { Err(Indivisible::WrongKeys(node.name().to_string())) }
 }
 
-/// Whether the rows of each input have the order that the operator needs.
+/// Checks that each input has the order that the operator requires.
 fn check_order(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     for (child, required) in node.children().into_iter().zip(node.required_input_ordering()) {
         let Some(required) = required else { continue };
@@ -211,7 +211,7 @@ fn check_order(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     Ok(())
 }
 
-/// Whether a join with `count` partitions of its probe side gives no rows for the side that it collects.
+/// Checks that a join with `count` partitions of its probe side returns no rows for its collected side.
 fn check_join(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivisible> {
     let (join, null_aware) = if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
         (*join.join_type(), false)
@@ -235,14 +235,14 @@ fn check_join(node: &Arc<dyn ExecutionPlan>, count: usize) -> Result<(), Indivis
     Err(Indivisible::RowsOfCollectedSide { operator: node.name().to_string(), join })
 }
 
-/// Whether the node has no partition once the leaves below it have none.
+/// Checks that the node has no partition if the leaves below it have none.
 fn can_be_left_out(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     let refused = || Err(Indivisible::UnionInput(node.name().to_string()));
     if node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() {
         return refused();
     }
     if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
-        // An exchange by hash ends a stage: what stands here then is a leaf.
+        // An exchange by hash ends a stage, so this node becomes a leaf.
         return if matches!(exchange.partitioning(), Partitioning::Hash(..)) { Ok(()) } else { refused() };
     }
     let children = node.children();
@@ -254,10 +254,10 @@ fn can_be_left_out(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     divided.try_for_each(|(child, _)| can_be_left_out(child))
 }
 
-/// Whether a plan gives the same rows each time that it runs.
+/// Checks that a plan returns the same rows in every run.
 fn steady(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
     let unsteady = || Err(Indivisible::UnsteadyInput(node.name().to_string()));
-    // Which rows are first, where others are equal to them, may differ from task to task.
+    // The first of equal rows may differ between tasks.
     let cuts = node.fetch().is_some() && !node.is::<DataSourceExec>();
     if cuts || node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>() || node.name().contains("Limit") {
         return unsteady();
@@ -286,11 +286,11 @@ fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
         || expression.children().into_iter().any(is_volatile)
 }
 
-/// Whether only rows of an `EmptyExec` come through.
-fn only_passes_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
+/// Whether all rows come from an `EmptyExec`, so that there are none.
+fn is_always_empty(node: &Arc<dyn ExecutionPlan>) -> bool {
     match node.children().as_slice() {
         [] => node.is::<EmptyExec>(),
-        [child] => !node.is::<AggregateExec>() && only_passes_nothing(child),
+        [child] => !node.is::<AggregateExec>() && is_always_empty(child),
         _ => false,
     }
 }
@@ -299,8 +299,8 @@ fn is_exchange(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<RepartitionExec>() || node.is::<DataSourceExec>()
 }
 
-/// Operators that keep to the rule of the module: what they need of each input is what they say that it must be
-/// distributed by, and they keep no state that partitions share beyond the joins of [`check_join`].
+/// Operators that conform to the module's rules: their distribution requirements say what they need of each input, and
+/// their partitions share no state except in the joins of [`check_join`].
 fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
     const KNOWN: [&str; 28] = [
         "AggregateExec",
@@ -357,10 +357,10 @@ mod tests {
         context.sql(sql).await.unwrap().create_physical_plan().await.unwrap()
     }
 
-    /// What is found of a stage that is the whole of the query's plan, but for exchanges by hash.
+    /// Checks a stage that is the whole plan of the query, except for exchanges by hash.
     async fn stage(sql: &str) -> Result<(), Indivisible> {
         let plan = plan(sql).await;
-        // Where Ballista ends a stage, rows of as many partitions with the same keys are read.
+        // Where Ballista ends a stage, a reader has the same number of partitions and the same keys.
         let read = |node: Arc<dyn ExecutionPlan>| match node.downcast_ref::<RepartitionExec>() {
             Some(exchange) => {
                 let partitions = vec![Vec::new(); exchange.partitioning().partition_count()];
@@ -374,13 +374,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_of_a_collected_side_are_given_once() {
+    async fn rows_of_a_collected_side_are_returned_once() {
         let refused = |join| Err(Indivisible::RowsOfCollectedSide { operator: "NestedLoopJoinExec".to_string(), join });
         assert_eq!(stage("SELECT * FROM t JOIN u ON t.n < u.n").await, Ok(()));
         assert_eq!(stage("SELECT * FROM t FULL JOIN u ON t.n < u.n").await, refused(JoinType::Full));
         let anti = "SELECT * FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE t.n < u.n)";
         assert_eq!(stage(anti).await, refused(JoinType::LeftAnti));
-        // DataFusion collects a side that is small; planned by Ballista, both sides would be exchanged.
+        // DataFusion collects a small side; Ballista would exchange both sides.
         let collected = Indivisible::RowsOfCollectedSide { operator: "HashJoinExec".to_string(), join: JoinType::Full };
         assert_eq!(stage("SELECT * FROM t FULL JOIN u ON t.n = u.n").await, Err(collected));
         assert_eq!(check_before_cutting(&plan("SELECT * FROM t FULL JOIN u ON t.n = u.n").await, 1), Ok(()));
@@ -390,12 +390,12 @@ mod tests {
                 .await,
             Ok(())
         );
-        let refused_at_once = check_before_cutting(&plan(anti).await, 1);
-        assert_eq!(refused_at_once, refused(JoinType::LeftAnti));
+        let refused_before_cutting = check_before_cutting(&plan(anti).await, 1);
+        assert_eq!(refused_before_cutting, refused(JoinType::LeftAnti));
     }
 
     #[tokio::test]
-    async fn a_task_without_its_partitions_gives_no_rows_of_a_union() {
+    async fn a_task_without_partitions_returns_no_rows_of_a_union() {
         let refused = |operator: &str| Err(Indivisible::UnionInput(operator.to_string()));
         assert_eq!(stage("SELECT n FROM t UNION ALL SELECT n + 1 FROM u WHERE n > 1").await, Ok(()));
         let grouped = "SELECT n, count(*) FROM t GROUP BY n UNION ALL SELECT n, 1 FROM u";
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_each_task_collects_is_the_same() {
+    async fn each_task_collects_the_same_rows() {
         let joined = |input: &str| format!("SELECT * FROM t JOIN ({input}) u ON u.n < t.n");
         assert_eq!(stage(&joined("SELECT n FROM u WHERE n > 1")).await, Ok(()));
         for input in ["SELECT n FROM u LIMIT 2", "SELECT n * random() AS n FROM u"] {

@@ -1,16 +1,16 @@
-//! What Ballista says of a query that failed, as an error for the client.
+//! Converts Ballista's error of a failed query to an error for the client.
 //!
-//! Ballista reports the failure of a task as text. What the task said is in it as a [`Failure`], which the executor has
-//! put there; what Ballista itself says decides the kind where there is none.
+//! Ballista reports the failure of a task as text. It contains the error of the task as a [`Failure`], which the
+//! executor encoded; without one, Ballista's own text decides the kind.
 
 use bergmill_engine::Failure;
 
 use crate::error::{Error, ErrorKind};
 
-/// What Ballista says before the last failure of a stage, or of a task, that it has tried as often as it does.
+/// Ballista's text before the last failure of a stage or task that has reached the maximum number of attempts.
 const STAGE_REPEATED: &str = " times, most recent failure reason: ";
 const TASK_REPEATED: &str = " times, fail the stage, most recent failure reason: ";
-/// What it says of a disk that is full, or a file that cannot be written; such a task is tried again before.
+/// Its text for a full disk, or a file that cannot be written, after retries of the task.
 const IO_ERROR: &str = "Task failed due to IO error: ";
 
 /// The error of query `id`, which failed with `text`.
@@ -21,7 +21,7 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
         return Error::new(e.kind(), format!("query {id} failed: {e}"));
     }
     let text = after(text, "Job failed due to stage ", " failed: ").unwrap_or(text);
-    // What tasks were to read was lost each time, or a disk was full each time.
+    // In each attempt the input of tasks was lost, or a disk was full.
     let repeated = after(text, "Stage ", STAGE_REPEATED).or_else(|| after(text, "Task", TASK_REPEATED));
     let kind = match () {
         () if repeated.is_some() || text.starts_with(IO_ERROR) => ErrorKind::Unavailable,
@@ -31,7 +31,7 @@ pub(crate) fn from_failed_query(id: &str, text: &str) -> Error {
     Error::new(kind, format!("query {id} failed: {}", repeated.unwrap_or(text).trim_matches('"')))
 }
 
-/// What follows `mark` in a text that begins with `start` and has no quote before the mark.
+/// The text after `mark` if `text` begins with `start` and has no quote before the mark.
 fn after<'a>(text: &'a str, start: &str, mark: &str) -> Option<&'a str> {
     let (before, rest) = text.strip_prefix(start)?.split_once(mark)?;
     (!before.contains('"')).then_some(rest)
@@ -52,13 +52,13 @@ mod tests {
     use super::{Failure, from_failed_query};
     use crate::error;
 
-    /// What an executor makes of an error, and Ballista's scheduler of that.
+    /// The text of Ballista's scheduler for an error that an executor reports.
     fn reported(e: &DataFusionError) -> String {
         let failure = DataFusionError::External(Box::new(Failure::of(e)));
         format!("Job failed due to stage 1 failed: {}\n", FailedTask::from(BallistaError::from(failure)).error)
     }
 
-    /// The error as clients get it.
+    /// The error for clients.
     fn failed(text: &str) -> Error {
         from_failed_query("q1", text).into()
     }
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!((e.kind(), e.to_string()), (kind, format!("query q1 failed: {message}")), "{text}");
     }
 
-    /// Each error as a task reports it, also from inside others.
+    /// Checks an error as a task reports it, also wrapped in another.
     fn check(make: impl Fn() -> DataFusionError, kind: ErrorKind, message: &str) {
         check_text(&reported(&make()), kind, message);
         check_text(&reported(&DataFusionError::Shared(Arc::new(make()))), kind, message);
@@ -99,15 +99,15 @@ mod tests {
         }
     }
 
-    /// Such a query is run otherwise.
+    /// Such a query runs in another way.
     #[test]
-    fn too_little_memory_has_a_kind_of_its_own() {
+    fn too_little_memory_has_its_own_kind() {
         let text = reported(&DataFusionError::ResourcesExhausted("x".into()));
         assert_eq!(from_failed_query("q1", &text).kind(), error::ErrorKind::Memory);
     }
 
     #[test]
-    fn a_full_disk_is_one_also_when_the_task_was_repeated() {
+    fn a_full_disk_is_unavailable_also_after_retries() {
         let full = || DataFusionError::IoError(std::io::Error::from(std::io::ErrorKind::StorageFull));
         let last = FailedTask::from(BallistaError::from(full())).error;
         let once = failed(&format!("Job failed due to stage 2 failed: {last}"));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_users_decide_nothing() {
+    fn values_do_not_affect_the_kind() {
         for value in [
             "No space left on device",
             "Resources exhausted",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_each_time_is_unavailable() {
+    fn rows_lost_in_each_attempt_are_unavailable() {
         for text in [
             "Job failed due to stage 2 failed: Stage 2 has failed 4 times, most recent failure reason: \"FetchFailed\"",
             "Task 1 in Stage 2 failed 4 times, fail the stage, most recent failure reason: \"connection reset\"",
@@ -144,6 +144,6 @@ mod tests {
             assert_eq!(failed(text).kind(), ErrorKind::Unavailable, "{text}");
         }
         check_text("Task cancelled", ErrorKind::Cancelled, "Task cancelled");
-        check_text("who knows", ErrorKind::Internal, "who knows");
+        check_text("anything else", ErrorKind::Internal, "anything else");
     }
 }

@@ -1,8 +1,8 @@
-//! The last look at a stage before its tasks are given out.
+//! The last check of a stage before its tasks are assigned.
 //!
-//! Ballista's adaptive planner makes the plan of a stage when what the stage reads is there, so only then is it known
-//! how rows are joined and exchanged. Each stage is looked at once, between being planned and being sent: what is not
-//! proven to come out right is not sent, and the query that it belongs to runs whole.
+//! Ballista's adaptive planner plans a stage when its inputs are available, so only then is it known how rows are
+//! joined and exchanged. Each stage is checked once, after it is planned and before it is sent: a stage that is not
+//! known to be correct is not sent, and its query runs whole.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 
 use crate::stages::{divisible, leaves};
 
-/// Plans with more stages are planned over and over: the largest queries of TPC-DS have some fifty.
+/// A query with more stages is being planned endlessly: the largest queries of TPC-DS have about fifty.
 const MAX_STAGES: usize = 512;
 
-/// What was found of the stages of the queries that run.
+/// The results of the checks for running queries.
 pub(crate) struct Gate {
     round_trip: Arc<RoundTrip>,
     queries: Mutex<HashMap<JobId, Verdict>>,
@@ -29,7 +29,7 @@ pub(crate) struct Gate {
 
 #[derive(Default)]
 struct Verdict {
-    /// Stages that may run, with the number of their attempt.
+    /// Stages that may run, with their attempt number.
     passed: HashSet<(usize, usize)>,
     refused: Option<String>,
 }
@@ -39,7 +39,7 @@ impl Gate {
         Self { round_trip, queries: Mutex::default(), refused: Notify::new() }
     }
 
-    /// The jobs whose stages may run.
+    /// Returns the jobs whose stages may run.
     pub(crate) async fn let_through(
         &self,
         jobs: Arc<HashMap<JobId, JobInfoCache>>,
@@ -61,12 +61,12 @@ impl Gate {
         Arc::new(jobs.iter().filter(|(id, _)| !refused.contains(*id)).map(|(id, j)| (id.clone(), j.clone())).collect())
     }
 
-    /// Why a query may not run in stages, if that was found.
+    /// Why a query may not run in stages, if it was refused.
     fn refusal(&self, id: &JobId) -> Option<String> {
         self.lock().get(id).and_then(|verdict| verdict.refused.clone())
     }
 
-    /// Returns when the query may not run in stages, with the reason.
+    /// Waits until the query is refused, and returns the reason.
     pub(crate) async fn until_refused(&self, id: &JobId) -> String {
         loop {
             let refused = self.refused.notified();
@@ -83,7 +83,7 @@ impl Gate {
     fn passes(&self, id: &JobId, graph: &mut (dyn ExecutionGraph + Send + Sync)) -> bool {
         let stages = graph.stages().len();
         if stages > MAX_STAGES {
-            self.lock().entry(id.clone()).or_default().refused = Some(format!("{stages} stages were planned for it"));
+            self.lock().entry(id.clone()).or_default().refused = Some(format!("{stages} stages were planned"));
             return false;
         }
         let mut seen = Vec::new();
@@ -91,13 +91,13 @@ impl Gate {
             seen.push(stage.stage_id);
             let attempt = (stage.stage_id, stage.stage_attempt_num);
             if attempt.1 > 0 {
-                // Rows were lost: the query restarts, and nothing of this attempt is taken for an answer.
+                // Rows were lost: the query restarts, and the result of this attempt is discarded.
                 continue;
             }
             if self.lock().get(id).is_some_and(|verdict| verdict.passed.contains(&attempt)) {
                 continue;
             }
-            let reason = self.look(stage).unwrap_or_else(|e| Some(e.strip_backtrace()));
+            let reason = self.check(stage).unwrap_or_else(|e| Some(e.strip_backtrace()));
             let mut queries = self.lock();
             let verdict = queries.entry(id.clone()).or_default();
             if let Some(reason) = reason {
@@ -109,13 +109,13 @@ impl Gate {
         true
     }
 
-    /// Makes a stage ready to be sent; the reason if it must not be.
-    fn look(&self, stage: &mut RunningStage) -> Result<Option<String>> {
+    /// Prepares a stage for sending; returns the reason if it must not be sent.
+    fn check(&self, stage: &mut RunningStage) -> Result<Option<String>> {
         if let Err(reason) = divisible::check_exchange(&stage.plan) {
             return Ok(Some(reason.to_string()));
         }
         stage.plan = leaves::in_memory(Arc::clone(&stage.plan))?;
-        // What counts is what an executor makes of the plan.
+        // Checks the plan as an executor decodes it.
         let arrived = self.round_trip.arrived(&stage.plan, Encoding::Task)?;
         Ok(divisible::check(&arrived).err().map(|reason| reason.to_string()))
     }

@@ -1,10 +1,10 @@
-//! Leaves that are divided among tasks, and report metrics.
+//! Leaves that can be divided among tasks, and report metrics.
 //!
-//! Where a task has none of the partitions of an `EmptyExec` or `PlaceholderRowExec`, Ballista puts an empty
-//! `DataSourceExec` in its place, which has metrics as they have not: the tasks of the stage then report different
-//! numbers of metrics, the scheduler refuses the second report ("task metrics array size 7 does not equal with the
-//! stage metrics array size 8"), and the query waits for ever. A task that has some of their partitions gets all of
-//! them. Rows in memory have neither fault.
+//! If a task has no partition of an `EmptyExec` or `PlaceholderRowExec`, Ballista replaces it by an empty
+//! `DataSourceExec`, which has metrics while they have none: the tasks of the stage then report different numbers of
+//! metrics, the scheduler refuses the second report ("task metrics array size 7 does not equal with the stage metrics
+//! array size 8"), and the query hangs. A task that has some of their partitions gets all of them. Rows in memory have
+//! neither bug.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// The same plan, with rows in memory for leaves that would not be divided.
+/// Replaces leaves that would not be divided by rows in memory.
 pub(super) fn in_memory(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(leaf).data()
 }
@@ -31,7 +31,7 @@ fn leaf(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPla
     } else {
         return Ok(Transformed::no(node));
     };
-    // A placeholder's columns hold NULL whatever its schema says of them; nothing above it reads them.
+    // The columns of a placeholder are NULL whatever its schema says; no operator above reads them.
     let is_nullable = |f: &Arc<Field>| f.is_nullable() || rows > 0;
     let fields: Vec<_> =
         node.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(is_nullable(f))).collect();

@@ -1,4 +1,4 @@
-//! Stages as Ballista's scheduler keeps them, made up for tests.
+//! Stages as in Ballista's scheduler, for tests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn config() -> Arc<SessionConfig> {
     Arc::new(SessionConfig::new())
 }
 
-/// The stages by their numbers.
+/// The stages by id.
 pub(super) fn stages(stages: Vec<ExecutionStage>) -> HashMap<usize, ExecutionStage> {
     let id = |stage: &ExecutionStage| match stage {
         ExecutionStage::UnResolved(stage) => stage.stage_id,
@@ -36,7 +36,7 @@ pub(super) fn stages(stages: Vec<ExecutionStage>) -> HashMap<usize, ExecutionSta
     stages.into_iter().map(|stage| (id(&stage), stage)).collect()
 }
 
-/// A stage that waits for what it reads.
+/// A stage that waits for its inputs.
 pub(super) fn unresolved(id: usize) -> ExecutionStage {
     ExecutionStage::UnResolved(UnresolvedStage::new(id, plan(), Vec::new(), Vec::new(), config()))
 }
@@ -57,12 +57,12 @@ pub(super) fn running(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
     ExecutionStage::Running(running_stage(id, tasks))
 }
 
-/// A stage that has ended well, with these tasks.
+/// A successful stage with these tasks.
 pub(super) fn successful(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
     ExecutionStage::Successful(running_stage(id, tasks).to_successful())
 }
 
-/// A task of these partitions, with a vcore for each, that has not finished.
+/// An unfinished task of these partitions, with a vcore for each.
 pub(super) fn task(partitions: &[usize], task_status: task_status::Status) -> TaskInfo {
     TaskInfo {
         task_id: 0,

@@ -1,7 +1,7 @@
-//! Whether the last stage of a query keeps the order that the query asks for.
+//! Whether the last stage of a query keeps the requested order.
 //!
 //! Ballista's adaptive planner runs DataFusion's optimizer again whenever a stage has ended. A sort that was pushed
-//! below a join, because the join kept the order of its one partition, is then lost when the join becomes one of
+//! below a join, because the join kept the order of its one partition, is then lost when the join is planned over
 //! exchanged rows.
 
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// Whether the rows of a query have an order.
-pub(crate) fn is_asked_for(plan: &LogicalPlan) -> bool {
+/// Whether a query requests an order.
+pub(crate) fn is_requested(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Sort(_) => true,
         LogicalPlan::Projection(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Limit(_)
         | LogicalPlan::Filter(_)
-        | LogicalPlan::Window(_) => plan.inputs().into_iter().all(is_asked_for),
+        | LogicalPlan::Window(_) => plan.inputs().into_iter().all(is_requested),
         _ => false,
     }
 }
 
-/// Whether a plan gives its rows in one partition, in an order that it made or took over.
+/// Whether a plan returns its rows in one partition, in an order that it creates or maintains.
 pub(super) fn is_kept(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.output_partitioning().partition_count() != 1 {
         return false;
@@ -51,17 +51,17 @@ mod tests {
 
     use super::*;
 
-    async fn check(sql: &str, asked: bool, kept: bool) {
+    async fn check(sql: &str, requested: bool, kept: bool) {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
         context.sql("CREATE TABLE t AS VALUES (1, 2), (3, 4)").await.unwrap().collect().await.unwrap();
         let plan = context.sql(sql).await.unwrap();
         let logical = plan.logical_plan().clone();
         let physical = plan.create_physical_plan().await.unwrap();
-        assert_eq!((is_asked_for(&logical), is_kept(&physical)), (asked, kept), "{sql}");
+        assert_eq!((is_requested(&logical), is_kept(&physical)), (requested, kept), "{sql}");
     }
 
     #[tokio::test]
-    async fn an_order_that_is_asked_for_is_seen_in_the_plan() {
+    async fn a_requested_order_is_found_in_the_plan() {
         check("SELECT column1 FROM t", false, false).await;
         check("SELECT column1 FROM t ORDER BY column2", true, true).await;
         check("SELECT column1, count(*) FROM t GROUP BY column1 ORDER BY column1 LIMIT 3", true, true).await;

@@ -1,8 +1,8 @@
-//! How many partitions a query in stages gets.
+//! The number of partitions of a query in stages.
 //!
-//! A task of Ballista 55 reads what it gets of another stage whole, into memory that no pool knows of
-//! (`fetch_partition_buffered`), and keeps hash tables over its partition, not all of which can spill at every moment.
-//! So partitions are sized by the bytes that the scans, or a cross join, are expected to give.
+//! A task of Ballista 55 reads its part of another stage whole, into memory that is in no pool
+//! (`fetch_partition_buffered`), and keeps hash tables over its partition, not all of which can spill at any time. So
+//! partitions are sized by the bytes that the scans, or a cross join, are expected to return.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
-/// Rows of a partition take about so much memory, by the estimate of the scans.
+/// Target size of the rows of a partition, by the estimate of the scans.
 const PARTITION_BYTES: usize = 128 * 1024 * 1024;
-/// Tasks that a vcore runs for one stage, at most.
+/// Maximum number of tasks that a vcore runs for one stage.
 const MAX_ROUNDS: usize = 8;
 
-/// Bytes of the rows that a plan's scans give, as far as statistics tell, or of those that a cross join makes of them
-/// if these are more. What other joins give is not known well enough.
+/// Bytes of the rows that a plan's scans return, as far as statistics are known, or that a cross join returns if these
+/// are more. The results of other joins are not known well enough.
 pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let (mut scanned, mut crossed) = (0usize, 0usize);
     let counted = plan.apply(|node| {
@@ -35,8 +35,8 @@ pub(crate) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
     if counted.is_ok() { scanned.max(crossed) } else { 0 }
 }
 
-/// How many partitions a query gets: one a vcore, and more of them, in full rounds, when a partition would be large.
-/// Each task then needs less memory for its hash tables.
+/// The number of partitions of a query: one per vcore, or a multiple of that if a partition would be large. Each task
+/// then needs less memory for its hash tables.
 pub(crate) fn partitions(bytes: usize, vcores: usize) -> usize {
     let vcores = vcores.max(1);
     bytes.div_ceil(PARTITION_BYTES).div_ceil(vcores).clamp(1, MAX_ROUNDS) * vcores
@@ -48,7 +48,7 @@ mod tests {
     use crate::work::tests::context;
 
     #[tokio::test]
-    async fn what_a_cross_join_makes_counts_and_what_goes_through_does_not() {
+    async fn the_rows_of_a_cross_join_count_and_those_of_other_operators_do_not() {
         let context = context().await;
         let estimate = async |sql: &str| {
             let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();

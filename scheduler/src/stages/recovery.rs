@@ -1,15 +1,15 @@
-//! Queries that cannot go on: executors were lost with what they had made, or nothing happens any more.
+//! Queries that cannot continue: executors were lost with finished rows, or the query does not progress.
 //!
-//! Ballista repeats the tasks that a lost executor was running. It also makes again what the executor had finished,
-//! stage by stage, and there both planners of version 55 are wrong. After the adaptive one the rows of the repeated
-//! stage are refused ("Can't find active stage to update stage outputs"), and the query waits for ever
-//! (apache/datafusion-ballista#1986). After the static one a stage that is rolled back leaves what it had passed on
-//! already, so that rows are counted twice. So a query has lost rows as soon as a stage is rolled back or repeated,
-//! whatever Ballista makes of it: it is cancelled and restarts, and no answer is taken from it. No rows were given
-//! until then.
+//! Ballista repeats the tasks that a lost executor was running. It also recomputes what the executor had finished,
+//! stage by stage, and there both planners of version 55 have bugs. With the adaptive one the rows of the repeated
+//! stage are refused ("Can't find active stage to update stage outputs"), and the query hangs
+//! (apache/datafusion-ballista#1986). With the static one a stage that is rolled back keeps the rows that it had
+//! already passed on, so that they are counted twice. So a query has lost rows as soon as a stage is rolled back or
+//! repeated, whatever Ballista does then: it is cancelled and restarts, and its result is discarded. No rows have been
+//! returned at that point.
 //!
-//! Neither does Ballista count how often a task is repeated because its executor was lost. A task that takes more
-//! memory than a container may have would end all executors, one after the other, for ever.
+//! Ballista also does not count how often a task is repeated because its executor was lost. A task that exceeds the
+//! memory of its container would kill all executors, one after the other, endlessly.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -24,25 +24,25 @@ use crate::error::Result;
 use crate::process::Scheduler;
 use crate::stages::order;
 
-/// How often a running query is polled.
+/// Interval between polls of a running query.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// So often a query begins, or one of its tasks, before the loss of executors is its end. Spark gives up a task after
-/// as many failures.
+/// Maximum number of attempts of a query, or of one of its tasks, if executors are lost. The same as Spark's limit for
+/// failures of a task.
 pub(crate) const MAX_ATTEMPTS: usize = 4;
 
-/// Why a query cannot go on.
+/// Why a query cannot continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Rows that it had made were lost with an executor.
+    /// Finished rows were lost with an executor.
     Rows,
-    /// Each executor that ran the same part of it was lost.
+    /// Every executor that ran the same part of it was lost.
     Executors,
-    /// It may not run in stages, or does not get on in them, for this reason.
+    /// It may not run in stages, or does not progress in them, for this reason.
     Stages(String),
 }
 
-/// What a query that nothing comes of looks like.
+/// The state of a query that does not progress.
 #[derive(Debug, PartialEq, Eq)]
 struct Standstill {
     done: usize,
@@ -53,7 +53,7 @@ struct Standstill {
 }
 
 impl Scheduler {
-    /// Returns when a query cannot go on as it is; not at all if that does not happen.
+    /// Waits until a query cannot continue, and returns why; never returns if that does not happen.
     pub(crate) async fn until_lost(&self, id: &JobId) -> Result<Loss> {
         let (mut last, mut polls) = (None, 0);
         loop {
@@ -73,7 +73,7 @@ impl Scheduler {
         }
     }
 
-    /// What a query has lost until now, be it running or over.
+    /// What a running or finished query has lost so far.
     pub(crate) async fn loss(&self, id: &JobId) -> Result<Option<Loss>> {
         if let Some(query) = self.server.state.task_manager.get_running_job_cache().get(id) {
             return Ok(loss(query.execution_graph.read().await.stages()));
@@ -82,11 +82,12 @@ impl Scheduler {
         Ok(graph.and_then(|graph| loss(graph.stages())))
     }
 
-    /// Why the rows of these stages may not be the answer of a query that is over, which asks for an order or does not.
+    /// Why the rows of the stages `answer` may not be the result of a finished query; `is_ordered` says whether the
+    /// query requests an order.
     ///
-    /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If it comes to another
-    /// plan then, such as a join with its sides swapped, it runs stages for that, and takes the rows of whichever of
-    /// them ends last for the answer. So the stage that an answer is of must have read all others.
+    /// When the last stage of a query has ended, Ballista's adaptive planner plans once more. If the plan then differs,
+    /// for example by a join with swapped sides, it runs stages for that plan, and returns the rows of whichever ends
+    /// last. So the stage of a result must have read all others.
     pub(crate) async fn misplaced(
         &self,
         id: &JobId,
@@ -100,24 +101,24 @@ impl Scheduler {
                 _ => None,
             });
             if is_ordered && !last.is_some_and(|plan| plan.children().into_iter().all(order::is_kept)) {
-                return Some("its last stage does not keep the order that is asked for".to_string());
+                return Some("its last stage does not keep the requested order".to_string());
             }
             let unread = unread(graph.stages(), answer);
-            let what = || format!("stages {unread:?} ran, and the answer, of stages {answer:?}, has nothing of them");
+            let what = || format!("stages {unread:?} ran, but stages {answer:?} of the result did not read them");
             (!unread.is_empty()).then(what)
         }))
     }
 
     async fn standstill(&self, id: &JobId) -> Result<Option<Standstill>> {
         if self.executors().await?.is_empty() {
-            // Ballista waits for one to come back, and says so when it gives up.
+            // Ballista waits for an executor, and reports an error when it gives up.
             return Ok(None);
         }
         let running = self.server.state.task_manager.get_running_job_cache();
         let Some(query) = running.get(id) else { return Ok(None) };
         let Some(found) = standstill(query.execution_graph.read().await.as_ref()) else { return Ok(None) };
         if found.can_start {
-            // It may wait for the vcores of others.
+            // It may wait for vcores that other queries use.
             let graphs = futures::future::join_all(running.values().map(|other| other.execution_graph.read())).await;
             if graphs.iter().any(|graph| !graph.running_tasks().is_empty()) {
                 return Ok(None);
@@ -128,7 +129,7 @@ impl Scheduler {
 }
 
 impl Standstill {
-    /// Of a query of which no task runs, and `waiting` tasks could.
+    /// The state of a query without running tasks, of which `waiting` tasks could run.
     fn of(stages: &HashMap<usize, ExecutionStage>, waiting: usize) -> Self {
         let resolved = stages.values().any(|stage| matches!(stage, ExecutionStage::Resolved(_)));
         let is_done = |stage: &ExecutionStage| matches!(stage, ExecutionStage::Successful(_));
@@ -138,8 +139,8 @@ impl Standstill {
         Self { done: done.len(), stages, can_start: resolved || waiting > 0 }
     }
 
-    /// After so many polls that find the same, nothing will come of the query. Between two events of its life a query
-    /// stands still for a moment.
+    /// Number of equal polls after which the query counts as stuck. Between two events a query stands still for a
+    /// moment.
     fn polls(&self) -> usize {
         if self.can_start { 10 } else { 2 }
     }
@@ -148,12 +149,12 @@ impl Standstill {
 impl std::fmt::Display for Standstill {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let stages = self.stages.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let start = if self.can_start { "nothing is started" } else { "nothing can start" };
-        write!(f, "nothing of it runs, and {start}; unfinished stages: {stages}")
+        let start = if self.can_start { "no task is started" } else { "no task can start" };
+        write!(f, "no task runs, and {start}; unfinished stages: {stages}")
     }
 }
 
-/// The stages that these have read nothing of, not even through others.
+/// The stages that the stages `answer` have not read, directly or through others.
 fn unread(stages: &HashMap<usize, ExecutionStage>, answer: &BTreeSet<usize>) -> BTreeSet<usize> {
     let mut unread: BTreeSet<usize> = stages.keys().copied().collect();
     let mut open: Vec<usize> = answer.iter().copied().collect();
@@ -169,14 +170,14 @@ fn unread(stages: &HashMap<usize, ExecutionStage>, answer: &BTreeSet<usize>) -> 
     unread
 }
 
-/// Whether no task of a query runs, though it is not over.
+/// The standstill of an unfinished query without running tasks.
 fn standstill(graph: &dyn ExecutionGraph) -> Option<Standstill> {
     let is_over = !matches!(graph.status().status, Some(job_status::Status::Running(_)));
     let stands = !is_over && graph.running_tasks().is_empty();
     stands.then(|| Standstill::of(graph.stages(), graph.available_tasks()))
 }
 
-/// What a query with these stages has lost.
+/// The loss of a query with these stages.
 fn loss(stages: &HashMap<usize, ExecutionStage>) -> Option<Loss> {
     let mut stages = stages.values();
     if stages.clone().any(|stage| matches!(stage, ExecutionStage::Running(s) if most_lost(s) >= MAX_ATTEMPTS)) {
@@ -185,7 +186,7 @@ fn loss(stages: &HashMap<usize, ExecutionStage>) -> Option<Loss> {
     stages.any(has_lost_rows).then_some(Loss::Rows)
 }
 
-/// Whether anything that tasks of this stage, or of one that it reads, had finished is to be made again.
+/// Whether finished work of this stage, or of one that it reads, has to be recomputed.
 fn has_lost_rows(stage: &ExecutionStage) -> bool {
     let (attempt, tasks): (usize, &[TaskInfo]) = match stage {
         ExecutionStage::UnResolved(stage) => (stage.stage_attempt_num, &[]),
@@ -194,11 +195,11 @@ fn has_lost_rows(stage: &ExecutionStage) -> bool {
         ExecutionStage::Successful(stage) => (stage.stage_attempt_num, &stage.task_infos),
         ExecutionStage::Failed(stage) => (stage.stage_attempt_num, &stage.task_infos),
     };
-    // A task that had not finished has passed on nothing, and is repeated alone.
+    // An unfinished task has passed on no rows, and only that task is repeated.
     attempt > 0 || tasks.iter().any(|task| was_lost(task) && task.finish_time > 0)
 }
 
-/// How often the task of one partition was lost with its executor: of that partition for which it was most often.
+/// Maximum over all partitions of how often the task of a partition was lost with its executor.
 fn most_lost(stage: &RunningStage) -> usize {
     let mut lost = HashMap::<usize, usize>::new();
     for task in stage.task_infos.iter().filter(|task| was_lost(task)) {
@@ -235,15 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn a_query_has_lost_rows_when_what_was_finished_is_to_be_made_again() {
+    fn a_query_has_lost_rows_when_finished_work_is_repeated() {
         check(vec![], None);
         check(vec![running(1, vec![task(&[0], lost())])], None);
         check(vec![running(1, vec![finished(task(&[0], lost()))])], Some(Loss::Rows));
         check(vec![successful(1, vec![finished(task(&[0], lost()))])], Some(Loss::Rows));
-        // Another failure is not a loss, and is repeated or reported by itself.
+        // Another failure is not a loss, and is retried or reported separately.
         let error = failed(FailedReason::ExecutionError(ExecutionError {}));
         check(vec![running(1, vec![finished(task(&[0], error))])], None);
-        // Stages that begin again have lost what they had, whatever is known of their tasks.
+        // Stages that restart have lost their rows, whatever the status of their tasks.
         check(vec![successful(1, vec![]), running(2, vec![])], None);
         let ExecutionStage::Running(again) = running(2, vec![]) else { unreachable!() };
         let again = ExecutionStage::Running(RunningStage { stage_attempt_num: 1, ..again });
@@ -255,17 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn a_query_whose_one_part_was_lost_too_often_ends() {
+    fn a_query_ends_when_the_same_partition_is_lost_too_often() {
         let lost = |partitions: &[&[usize]]| {
             vec![running(1, partitions.iter().map(|partitions| task(partitions, lost())).collect())]
         };
         check(lost(&[&[0], &[0], &[0]]), None);
         check(lost(&[&[0], &[1], &[2], &[3]]), None);
-        // A task may have several partitions, and others each time.
+        // A task may have several partitions, which differ between attempts.
         check(lost(&[&[0, 1], &[1, 2], &[1], &[0, 1]]), Some(Loss::Executors));
     }
 
-    /// A stage that has read these.
+    /// A stage that has read `inputs`.
     fn reads(stage: ExecutionStage, inputs: &[usize]) -> ExecutionStage {
         let inputs = inputs.iter().map(|id| (*id, StageOutput::new())).collect();
         match stage {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_read_all_other_stages() {
+    fn a_result_has_read_all_other_stages() {
         let done = |id| successful(id, vec![]);
         let all = stages(vec![done(1), reads(done(2), &[1]), done(3), reads(done(4), &[2, 3]), done(5)]);
         let check = |answer: &[usize], expected: &[usize]| {
@@ -295,10 +296,10 @@ mod tests {
             assert_eq!((found.polls(), found.to_string().as_str()), (polls, text));
         };
         let open = || vec![successful(1, vec![]), unresolved(3), running(2, vec![])];
-        check(open(), 0, 2, "nothing of it runs, and nothing can start; unfinished stages: 2, 3");
-        check(open(), 1, 10, "nothing of it runs, and nothing is started; unfinished stages: 2, 3");
-        check(vec![resolved(7)], 0, 10, "nothing of it runs, and nothing is started; unfinished stages: 7");
-        // What has got on since is another standstill.
+        check(open(), 0, 2, "no task runs, and no task can start; unfinished stages: 2, 3");
+        check(open(), 1, 10, "no task runs, and no task is started; unfinished stages: 2, 3");
+        check(vec![resolved(7)], 0, 10, "no task runs, and no task is started; unfinished stages: 7");
+        // A query that progressed in between is in another standstill.
         let before = Standstill::of(&stages(vec![running(1, vec![]), unresolved(2)]), 0);
         assert_ne!(before, Standstill::of(&stages(vec![successful(1, vec![]), unresolved(2)]), 0));
     }

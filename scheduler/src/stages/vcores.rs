@@ -1,11 +1,11 @@
-//! Which vcores of the executors are free.
+//! Counts the free vcores of executors.
 //!
-//! Ballista 55 keeps a number for each executor, takes from it what a task is given, and gives back what the task's
-//! last status says. Of a task whose stage was rolled back, because an executor was lost that held what the stage
-//! reads, nothing is given back: its status finds no such task. The vcores of the executors that are left are lost one
-//! after the other, until nothing can run any more (akin to apache/datafusion-ballista#2418, which is about tasks that
-//! are cancelled). So what is free is counted anew, from the tasks that run, each time that tasks are given out; and
-//! nothing that says "these are free again" is relied upon.
+//! Ballista 55 keeps a counter for each executor, subtracts the vcores of a task when it is assigned, and adds them
+//! back at its last status. The vcores of a task whose stage was rolled back, because an executor with the stage's
+//! input was lost, are never added back: its status finds no such task. The vcores of the remaining executors leak one
+//! after the other, until nothing can run (similar to apache/datafusion-ballista#2418, which is about cancelled tasks).
+//! So free vcores are recounted from the running tasks each time that tasks are assigned, and reports of released
+//! vcores are ignored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use tokio::sync::Mutex;
 
 use crate::stages::Gate;
 
-/// The executors, as Ballista keeps them in memory, but for the vcores that are free. Stages pass the [`Gate`] before
-/// their tasks are given out.
+/// Ballista's cluster state in memory, except for the number of free vcores. Stages pass the [`Gate`] before their
+/// tasks are assigned.
 pub(crate) struct CountedVcores {
     inner: InMemoryClusterState,
     gate: Arc<Gate>,
-    /// By the executors' ids. Held while tasks are given out.
+    /// By executor id. Locked while tasks are assigned.
     executors: Mutex<HashMap<String, Vcores>>,
 }
 
 struct Vcores {
     total: u32,
-    /// What `inner` takes for free.
+    /// Free vcores according to `inner`.
     free: u32,
 }
 
@@ -66,7 +66,7 @@ impl ClusterState for CountedVcores {
         Ok(bound)
     }
 
-    /// Does nothing: tasks that have ended are no longer counted.
+    /// Does nothing: only running tasks are counted.
     async fn unbind_tasks(&self, _: Vec<ExecutorSlot>) -> Result<()> {
         Ok(())
     }
@@ -115,7 +115,7 @@ impl ClusterState for CountedVcores {
     }
 }
 
-/// The vcores that running tasks have, by their executors' ids.
+/// The vcores of running tasks, by executor id.
 async fn busy(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
     let mut busy = HashMap::new();
     for graph in jobs.values().map(|job| &job.execution_graph) {
@@ -124,7 +124,7 @@ async fn busy(jobs: &HashMap<JobId, JobInfoCache>) -> HashMap<String, u32> {
     busy
 }
 
-/// Adds the vcores that running tasks of a query have.
+/// Adds the vcores of a query's running tasks.
 fn add_busy(busy: &mut HashMap<String, u32>, stages: &HashMap<usize, ExecutionStage>) {
     let running = stages.values().filter_map(|stage| match stage {
         ExecutionStage::Running(stage) => Some(stage),
@@ -137,7 +137,7 @@ fn add_busy(busy: &mut HashMap<String, u32>, stages: &HashMap<usize, ExecutionSt
     }
 }
 
-/// The vcores that no task has and that were not known to be free, which they are from now on.
+/// Marks vcores without a task as free, and returns those that were not free before.
 fn freed(known: &mut HashMap<String, Vcores>, busy: &HashMap<String, u32>) -> Vec<ExecutorSlot> {
     let freed = known.iter_mut().map(|(id, vcores)| {
         let free = vcores.total.saturating_sub(busy.get(id).copied().unwrap_or(0)).max(vcores.free);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_run_have_their_vcores_and_no_others() {
+    fn only_running_tasks_use_vcores() {
         let ended = SuccessfulTask { executor_id: "a".to_string(), ..SuccessfulTask::default() };
         let ended = task_status::Status::Successful(ended);
         let mut busy = HashMap::new();
@@ -176,8 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_task_has_is_free() {
-        // Of four vcores, those that Ballista takes for free and those that tasks have; what is freed, and free then.
+    fn vcores_without_a_task_are_free() {
+        // Of four vcores: those free according to Ballista, and those of tasks; expected: those freed, and free
+        // afterwards.
         let check = |free: u32, busy: u32, expected: (u32, u32)| {
             let mut known = HashMap::from([("a".to_string(), Vcores { total: 4, free })]);
             let freed = freed(&mut known, &HashMap::from([("a".to_string(), busy)]));
@@ -186,9 +187,9 @@ mod tests {
         check(0, 4, (0, 0));
         check(0, 1, (3, 3));
         check(1, 3, (0, 1));
-        // Of a stage that was rolled back nothing was given back.
+        // The vcores of a stage that was rolled back were never released.
         check(1, 0, (3, 4));
-        // A task that was called back may run for a moment yet: what was given out as free stays so.
+        // A cancelled task may still run for a moment: vcores reported as free stay free.
         check(4, 2, (0, 4));
         check(0, 9, (0, 0));
         let mut known = HashMap::from([("a".to_string(), Vcores { total: 4, free: 2 })]);

@@ -44,7 +44,7 @@ fn wrong_input_is_an_error_that_says_what_was_wrong() {
     check("INSERT INTO raw.events VALUES (1)", "got 1 values in row 0 but expected 2");
     check("SELECT * FROM raw.\"events$nonsense\"", "there are events$snapshots, events$history");
     let out = run(&["job", "run", "daily_report", "--date", "2026-13-45", "--connect", &door]);
-    assert!(!out.status.success() && text(&out.stderr).contains("is no date like 2026-02-14"));
+    assert!(!out.status.success() && text(&out.stderr).contains("is not a date like 2026-02-14"));
     let out = run(&["job", "run", "daily_repot", "--date", "2026-02-14", "--connect", &door]);
     assert!(!out.status.success() && text(&out.stderr).contains("pipeline daily_repot not found"));
 }

@@ -199,7 +199,7 @@ async fn an_executor_that_was_told_no_catalog_says_what_it_needs() {
     let read = cluster.number("SELECT sum(id) FROM raw.events WHERE id > 0").await.unwrap_err();
     let written = cluster.client.update("INSERT INTO raw.events SELECT id FROM raw.events", None).await;
     for e in [read, written.unwrap_err()] {
-        assert!(e.to_string().contains("give --catalog (BERGMILL_CATALOG)"), "{e}");
+        assert!(e.to_string().contains("the --catalog (BERGMILL_CATALOG)"), "{e}");
     }
     assert!(cluster.requests().iter().all(|r| !r.who.starts_with("executor")), "{:?}", cluster.requests());
 }

@@ -17,12 +17,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// How long a request may take. A commit includes the server's writing of a metadata file.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A request that only reads is repeated so often when the server could not answer.
+/// How many times a request that only reads is sent while the server cannot answer.
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// A token is renewed so long before it expires, or after half its time if that is less.
+/// A token is renewed this long before it expires, or after half its life if that is later.
 const RENEW_AHEAD: Duration = Duration::from_secs(60);
-/// A token whose server does not say when it expires.
+/// The assumed life of a token whose server does not say when it expires.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
 /// How to reach a REST catalog.
@@ -30,30 +30,30 @@ const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 pub struct RestConfig {
     /// `https://host/path`, to which `/v1/config` is added.
     pub uri: String,
-    /// Which of the server's warehouses; `None` for its default.
+    /// The warehouse to use; `None` for the server's default.
     pub warehouse: Option<String>,
-    /// How the server knows us.
+    /// How to authenticate.
     pub auth: RestAuth,
-    /// Whether to ask for credentials for tables' files; else this process's own keys open them.
+    /// Whether to request vended credentials for tables' files; otherwise this process's own keys are used.
     pub vended_credentials: bool,
 }
 
-/// How a REST catalog knows us.
+/// How to authenticate with a REST catalog.
 #[derive(Debug, Clone)]
 pub enum RestAuth {
-    /// It need not.
+    /// No authentication.
     None,
-    /// By a token that somebody else renews.
+    /// A token that is renewed elsewhere.
     Token(Secret),
-    /// By an id and a secret, which are exchanged for tokens (OAuth2, RFC 6749 section 4.4).
+    /// An id and a secret, which are exchanged for tokens (OAuth2, RFC 6749 section 4.4).
     Credentials {
         /// The client's id; no secret.
         id: String,
         /// Its secret.
         secret: Secret,
-        /// What the token is asked for; the protocol's default is `catalog`.
+        /// The scope to request; the protocol's default is `catalog`.
         scope: String,
-        /// Where tokens are given; `None` is the catalog's own endpoint.
+        /// The token endpoint; `None` is the catalog's own.
         token_uri: Option<String>,
     },
 }
@@ -61,18 +61,17 @@ pub enum RestAuth {
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The server's answer, if it gave one.
+    /// The HTTP status, if the server answered.
     pub(super) status: Option<u16>,
     /// The error's type in the server's terms, such as `NoSuchTableException`.
     kind: String,
-    /// Nobody can have received the request.
+    /// The server cannot have received the request.
     pub(super) not_sent: bool,
     error: Error,
 }
 
 impl Failure {
-    /// Whether the same request may be answered in a moment. What a server has not implemented (501) it will not have
-    /// then.
+    /// Whether a retry of the same request may succeed; not for an endpoint that the server does not implement (501).
     fn may_pass(&self) -> bool {
         self.status.is_none_or(|status| status == 429 || status >= 500 && status != 501)
     }
@@ -81,7 +80,7 @@ impl Failure {
         self.kind == kind
     }
 
-    /// Whether `words` are in the server's message: for what the protocol has no type for.
+    /// Whether `words` are in the server's message: for errors that the protocol has no type for.
     pub(super) fn says(&self, words: &str) -> bool {
         self.error.to_string().contains(words)
     }
@@ -99,12 +98,12 @@ pub(super) struct Client {
     http: reqwest::Client,
     /// Ends in `/v1`, or in the prefix that the server's configuration names.
     base: Url,
-    /// What to call the server in messages.
+    /// The server's name in messages.
     name: String,
     tokens: Tokens,
-    /// Whether tables are asked for with credentials.
+    /// Whether tables are requested with credentials.
     vends: bool,
-    /// What the server can do, if it says so: `GET /v1/{prefix}/namespaces` and the like.
+    /// The server's endpoints, if it lists them: `GET /v1/{prefix}/namespaces` and so on.
     endpoints: Option<HashSet<String>>,
 }
 
@@ -178,16 +177,16 @@ impl Client {
         let mut client = Self { http, base, name, tokens, vends: config.vended_credentials, endpoints: None };
 
         let query: Vec<_> = config.warehouse.iter().map(|w| ("warehouse", w.as_str())).collect();
-        let told: Config = client.get(&["config"], &query).await?;
-        // The server's overrides stand over all, its defaults under what we say; the prefix we never say.
-        if let Some(prefix) = told.overrides.get("prefix").or(told.defaults.get("prefix")) {
+        let server_config: Config = client.get(&["config"], &query).await?;
+        // The server's overrides take precedence over our settings, and those over its defaults. We never set a prefix.
+        if let Some(prefix) = server_config.overrides.get("prefix").or(server_config.defaults.get("prefix")) {
             push(&mut client.base, &prefix.split('/').collect::<Vec<_>>())?;
         }
-        client.endpoints = told.endpoints;
+        client.endpoints = server_config.endpoints;
         Ok(client)
     }
 
-    /// Whether the server has told that it cannot do something: `GET /v1/{prefix}/namespaces` and the like.
+    /// Whether the server lists its endpoints, and not this one: `GET /v1/{prefix}/namespaces`, for example.
     pub(super) fn lacks(&self, endpoint: &str) -> bool {
         self.endpoints.as_ref().is_some_and(|all| !all.contains(endpoint))
     }
@@ -196,7 +195,7 @@ impl Client {
         &self.name
     }
 
-    /// Reads; tried again when the server could not answer.
+    /// Reads; retried when the server cannot answer.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -205,7 +204,7 @@ impl Client {
         self.read(path, query, false).await
     }
 
-    /// Reads what comes with credentials for files, if they are wanted and the server lends any.
+    /// Reads a response with credentials for files, if they are wanted and the server vends any.
     pub(super) async fn get_vended<T: DeserializeOwned>(&self, path: &[&str]) -> std::result::Result<T, Failure> {
         self.read(path, &[], self.vends).await
     }
@@ -231,8 +230,8 @@ impl Client {
         unreachable!("the last attempt returns")
     }
 
-    /// Changes something, once. The answer says what, with credentials for files if they are wanted and the server
-    /// lends any.
+    /// Sends a change, without retries. The response describes it, with credentials for files if they are wanted and
+    /// the server vends any.
     pub(super) async fn post_vended<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -242,7 +241,7 @@ impl Client {
         self.parse(&text)
     }
 
-    /// Changes something, once.
+    /// Sends a change, without retries.
     pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> std::result::Result<(), Failure> {
         let body = (!body.is_null()).then_some(body);
         self.ask(method, path, &[], body, false).await.map(drop)
@@ -276,7 +275,7 @@ impl Client {
             }
             let answer = self.exchange(request.build()).await;
             match answer {
-                // A token may be withdrawn before its time; 419 is the protocol's word for one that has expired.
+                // A token may be revoked before it expires; 419 is the protocol's status for an expired one.
                 Err(e) if matches!(e.status, Some(401 | 419)) && used.is_none() && self.tokens.can_renew() => {
                     used = token;
                 }
@@ -288,7 +287,7 @@ impl Client {
     async fn exchange(&self, request: reqwest::Result<Request>) -> std::result::Result<String, Failure> {
         let lost = |e: reqwest::Error, sent: bool| {
             let not_sent = !sent || e.is_connect() || e.is_builder();
-            // The path may say more than a message should; the server's name is told below.
+            // The URL may show more than a message should; the server's name is added below.
             let mut cause: &dyn std::error::Error = &e;
             while let Some(next) = cause.source() {
                 cause = next;
@@ -304,18 +303,18 @@ impl Client {
             return Ok(text);
         }
         let (message, kind) = match serde_json::from_str::<ErrorAnswer>(&text) {
-            Ok(told) => (told.error.message, told.error.kind),
+            Ok(answer) => (answer.error.message, answer.error.kind),
             Err(_) => (text.chars().take(200).collect(), String::new()),
         };
         let (error_kind, what) = match status {
-            StatusCode::UNAUTHORIZED => {
-                (ErrorKind::Storage, "does not know us: the token or the credentials are wrong")
-            }
+            StatusCode::UNAUTHORIZED => (ErrorKind::Storage, "does not accept the token or the credentials"),
             StatusCode::FORBIDDEN => (ErrorKind::Storage, "does not allow this"),
-            StatusCode::NOT_FOUND => (ErrorKind::NotFound, "does not know this"),
-            StatusCode::CONFLICT => (ErrorKind::Conflict, "sees a conflict"),
+            StatusCode::NOT_FOUND => (ErrorKind::NotFound, "does not have this"),
+            StatusCode::CONFLICT => (ErrorKind::Conflict, "reports a conflict"),
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => (ErrorKind::Invalid, "refuses this"),
-            StatusCode::NOT_ACCEPTABLE | StatusCode::NOT_IMPLEMENTED => (ErrorKind::Unsupported, "cannot do this"),
+            StatusCode::NOT_ACCEPTABLE | StatusCode::NOT_IMPLEMENTED => {
+                (ErrorKind::Unsupported, "does not support this")
+            }
             _ => (ErrorKind::Storage, "failed"),
         };
         let what = format!("catalog {} {what} ({}: {message})", self.name, status.as_u16());
@@ -325,7 +324,7 @@ impl Client {
 
     fn parse<T: DeserializeOwned>(&self, text: &str) -> std::result::Result<T, Failure> {
         serde_json::from_str(text).map_err(|e| {
-            let what = format!("catalog {} gave an answer that the protocol does not know", self.name);
+            let what = format!("catalog {} sent a response that does not follow the protocol", self.name);
             let error = Error::new(ErrorKind::Corrupt, what).with_source(e);
             Failure { status: None, kind: String::new(), not_sent: false, error }
         })
@@ -375,7 +374,7 @@ fn push(url: &mut Url, segments: &[&str]) -> Result<()> {
         Ok(mut path) => drop(path.pop_if_empty().extend(segments)),
         Err(()) => return Err(Error::new(ErrorKind::Invalid, "the catalog's address is not a URL with a path")),
     }
-    // A plus may stand in a path as it is, but the reference reads it as a blank.
+    // A plus is valid in a path, but the reference implementation reads it as a blank.
     let path = url.path().replace('+', "%2B");
     url.set_path(&path);
     Ok(())

@@ -1,5 +1,5 @@
-//! Changes of metadata whose answer is lost: what became of them is looked up, over a server that keeps one table as
-//! the protocol says, and is struck when the test wants it.
+//! Metadata changes whose response is lost: their outcome is looked up. The server here keeps one table as the protocol
+//! says, and fails when the test says so.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,23 +14,23 @@ use super::{RestAuth, RestCatalog, RestConfig};
 use crate::error::{ErrorKind, Result};
 use crate::table::Warehouse;
 
-/// What happens to a commit that the server receives.
+/// How a commit fails that the server receives.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Strike {
-    /// It is done, and the answer is this status; 0 cuts the connection.
+enum Fault {
+    /// It is applied, and the response has this status; 0 cuts the connection.
     Done(u16),
-    /// It is not done, and the answer is this status.
+    /// It is not applied, and the response has this status.
     Undone(u16),
-    /// Another writer sets a property in its place, and the answer is lost.
+    /// Another writer sets a property instead, and the response is lost.
     Overtaken,
-    /// It is done, another writer sets a property after it, and the answer is lost.
+    /// It is applied, another writer sets a property after it, and the response is lost.
     DoneThenAnother,
 }
 
 struct Kept {
     metadata: iceberg::spec::TableMetadata,
     version: usize,
-    strikes: Vec<Strike>,
+    faults: Vec<Fault>,
     commits: usize,
 }
 
@@ -64,21 +64,21 @@ impl Kept {
         };
         self.commits += 1;
         let Commit { requirements, updates } = serde_json::from_str(body).unwrap();
-        let is_so = |required: &TableRequirement| required.check(Some(&self.metadata)).is_ok();
-        if !requirements.iter().all(is_so) {
+        let holds = |required: &TableRequirement| required.check(Some(&self.metadata)).is_ok();
+        if !requirements.iter().all(holds) {
             return (409, String::new());
         }
-        match self.strikes.pop() {
-            Some(Strike::Undone(status)) => (status, String::new()),
-            Some(Strike::Overtaken) => {
+        match self.faults.pop() {
+            Some(Fault::Undone(status)) => (status, String::new()),
+            Some(Fault::Overtaken) => {
                 self.another();
                 (0, String::new())
             }
-            Some(Strike::Done(status)) => {
+            Some(Fault::Done(status)) => {
                 self.apply(updates);
                 (status, String::new())
             }
-            Some(Strike::DoneThenAnother) => {
+            Some(Fault::DoneThenAnother) => {
                 self.apply(updates);
                 self.another();
                 (0, String::new())
@@ -91,8 +91,9 @@ impl Kept {
     }
 }
 
-/// Sets a property of a table, with these strikes; also the table then, and how many commits the server received.
-async fn altered(strikes: &[Strike]) -> (Result<iceberg::table::Table>, iceberg::spec::TableMetadata, usize) {
+/// Sets a property of a table under these faults; also returns the table's metadata afterwards, and how many commits
+/// the server received.
+async fn altered(faults: &[Fault]) -> (Result<iceberg::table::Table>, iceberg::spec::TableMetadata, usize) {
     let id = NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long));
     let schema = Schema::builder().with_fields([id.into()]).build().unwrap();
     let spec = iceberg::spec::UnboundPartitionSpec::builder().build();
@@ -100,8 +101,8 @@ async fn altered(strikes: &[Strike]) -> (Result<iceberg::table::Table>, iceberg:
     let at = "s3://raw/events".to_string();
     let builder = TableMetadataBuilder::new(schema, spec, order, at, FormatVersion::V2, [].into());
     let metadata = builder.unwrap().build().unwrap().metadata;
-    let strikes = strikes.iter().rev().copied().collect();
-    let kept = Arc::new(Mutex::new(Kept { metadata, version: 0, strikes, commits: 0 }));
+    let faults = faults.iter().rev().copied().collect();
+    let kept = Arc::new(Mutex::new(Kept { metadata, version: 0, faults, commits: 0 }));
     let servers = Arc::clone(&kept);
     let (uri, _) = server(move |what, _, body| servers.lock().unwrap().answer(what, body)).await;
     let config = RestConfig { uri, warehouse: None, auth: RestAuth::None, vended_credentials: false };
@@ -116,34 +117,34 @@ async fn altered(strikes: &[Strike]) -> (Result<iceberg::table::Table>, iceberg:
 
 #[tokio::test]
 async fn a_change_whose_answer_is_lost_is_made_once() {
-    let check = async |strikes: &[Strike], commits: usize, others: usize| {
-        let (got, now, received) = altered(strikes).await;
-        let got = got.unwrap_or_else(|e| panic!("{strikes:?}: {e}"));
-        assert_eq!(got.metadata(), &now, "{strikes:?}");
-        assert_eq!(now.properties().get("mine").map(String::as_str), Some("yes"), "{strikes:?}");
-        assert_eq!((received, now.properties().len()), (commits, 1 + others), "{strikes:?}");
+    let check = async |faults: &[Fault], commits: usize, others: usize| {
+        let (got, now, received) = altered(faults).await;
+        let got = got.unwrap_or_else(|e| panic!("{faults:?}: {e}"));
+        assert_eq!(got.metadata(), &now, "{faults:?}");
+        assert_eq!(now.properties().get("mine").map(String::as_str), Some("yes"), "{faults:?}");
+        assert_eq!((received, now.properties().len()), (commits, 1 + others), "{faults:?}");
     };
     check(&[], 1, 0).await;
     for lost in [0, 500, 502, 503, 504] {
-        check(&[Strike::Done(lost)], 1, 0).await;
-        // The same request is sent again, since the table is as it was.
-        check(&[Strike::Undone(lost)], 2, 0).await;
-        check(&[Strike::Undone(lost), Strike::Done(lost)], 2, 0).await;
+        check(&[Fault::Done(lost)], 1, 0).await;
+        // The same request is sent again, since the table is unchanged.
+        check(&[Fault::Undone(lost)], 2, 0).await;
+        check(&[Fault::Undone(lost), Fault::Done(lost)], 2, 0).await;
     }
-    // The table has changed, and not by this: the change is made anew from what is there.
-    check(&[Strike::Overtaken], 2, 1).await;
-    check(&[Strike::Overtaken, Strike::Overtaken, Strike::Done(0)], 3, 2).await;
-    check(&[Strike::DoneThenAnother], 1, 1).await;
+    // Another writer changed the table: the change is built again from its new state.
+    check(&[Fault::Overtaken], 2, 1).await;
+    check(&[Fault::Overtaken, Fault::Overtaken, Fault::Done(0)], 3, 2).await;
+    check(&[Fault::DoneThenAnother], 1, 1).await;
 }
 
 #[tokio::test]
-async fn a_change_that_nothing_is_known_of_is_told_so() {
-    let (got, now, received) = altered(&[Strike::Undone(503); 9]).await;
+async fn an_unknown_outcome_is_reported() {
+    let (got, now, received) = altered(&[Fault::Undone(503); 9]).await;
     let e = got.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unknown, "{e}");
     assert!(e.to_string().contains("it is unknown whether the change happened"), "{e}");
     assert_eq!((now.properties().len(), received), (0, 5));
-    // What the server refuses is no doubt.
-    let (got, _, received) = altered(&[Strike::Undone(403)]).await;
+    // A refusal by the server is not an unknown outcome.
+    let (got, _, received) = altered(&[Fault::Undone(403)]).await;
     assert_eq!((got.unwrap_err().kind(), received), (ErrorKind::Storage, 1));
 }

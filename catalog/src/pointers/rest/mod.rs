@@ -1,9 +1,9 @@
 //! A catalog behind the Iceberg REST protocol (`rest-catalog-open-api.yaml` of the Iceberg project), such as
 //! Lakekeeper, Polaris or Nessie.
 //!
-//! The server writes metadata files itself, from updates and requirements, so this is no pointer store: it overrides
-//! [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. A server may lend credentials for a table's files
-//! ([`vending`]); else each process has its own.
+//! The server writes metadata files itself, from updates and requirements, so this is not a pointer store: it
+//! overrides [`Catalog::find`], [`Catalog::create`] and [`Catalog::commit`]. A server may vend credentials for a
+//! table's files ([`vending`]); otherwise each process uses its own.
 
 mod client;
 #[cfg(test)]
@@ -43,7 +43,7 @@ pub struct RestCatalog {
 }
 
 impl RestCatalog {
-    /// Asks the server for its configuration, and so whether it can be used.
+    /// Reads the server's configuration, which also checks that the server can be used.
     pub async fn open(config: RestConfig) -> Result<Self> {
         Ok(Self { client: Arc::new(Client::open(config).await?) })
     }
@@ -139,7 +139,7 @@ impl Catalog for RestCatalog {
                 listed => listed?,
             };
             for levels in listed {
-                // Such a server may also answer with all of them again.
+                // A server without nested namespaces may also return all of them again.
                 let is_child = parent.as_ref().is_none_or(|p| levels.starts_with(p) && levels.len() > p.len());
                 if is_child && all.insert(levels.clone()) {
                     parents.push(Some(levels));
@@ -244,16 +244,16 @@ impl Catalog for RestCatalog {
         match self.post_change(change).await {
             Ok(()) => Ok(()),
             Err(e) if e.status == Some(409) => Err(taken(change.table)),
-            Err(e) => Err(self.told(e, change.table)),
+            Err(e) => Err(self.commit_error(e, change.table)),
         }
     }
 
     async fn commit(&self, change: &Change<'_>) -> Result<bool> {
         match self.post_change(change).await {
             Ok(()) => Ok(true),
-            // What was required is not so, or there is no such table any more: nothing was done.
+            // A requirement does not hold, or the table does not exist anymore: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
-            Err(e) => Err(self.told(e, change.table)),
+            Err(e) => Err(self.commit_error(e, change.table)),
         }
     }
 
@@ -269,7 +269,7 @@ impl Catalog for RestCatalog {
     }
 
     async fn swap(&self, table: &TableIdent, _: &str, _: &str) -> Result<bool> {
-        Err(Error::new(ErrorKind::Internal, format!("a REST catalog moves no pointer, but was asked to for {table}")))
+        Err(Error::new(ErrorKind::Internal, format!("a REST catalog cannot swap the pointer of {table}")))
     }
 
     async fn remove(&self, table: &TableIdent) -> Result<()> {
@@ -325,15 +325,15 @@ impl RestCatalog {
         let body = json!({
             "identifier": Identifier::from(change.table),
             "requirements": requirements(change),
-            "updates": updates::as_told(&change.updates, |action, update| known_id(change, action, update))?,
+            "updates": updates::for_server(&change.updates, |action, update| known_id(change, action, update))?,
         });
         let path = ["namespaces", &namespace, "tables", change.table.name()];
         self.client.send(Method::POST, &path, &body).await
     }
 
-    /// The error of a commit. The server says by 500, 502 and 504 that it does not know the outcome; from a 503, and
-    /// from silence, nothing better can be concluded.
-    fn told(&self, e: Failure, changed: &TableIdent) -> Error {
+    /// The error of a commit. With 500, 502 and 504 the server reports that it does not know the outcome; a 503, or no
+    /// response, allows no better conclusion.
+    fn commit_error(&self, e: Failure, changed: &TableIdent) -> Error {
         let refused = e.status.is_some_and(|status| status < 500);
         if refused || e.not_sent {
             return e.into();
@@ -343,8 +343,8 @@ impl RestCatalog {
     }
 }
 
-/// The id under which the table had this before the change. The crate gives specs and orders that it finds there their
-/// ids; a schema comes with any.
+/// The id that the item of an update had in the table before the change, if any. The iceberg crate reuses the ids of
+/// existing specs and orders; a schema comes with any id.
 fn known_id(change: &Change<'_>, action: &str, update: &Value) -> Option<i64> {
     let (_, base) = change.base?;
     let id_at = |at: &str| update.pointer(at).and_then(Value::as_i64);
@@ -366,7 +366,7 @@ fn known_id(change: &Change<'_>, action: &str, update: &Value) -> Option<i64> {
     }
 }
 
-/// What must still be so for the updates to be applied: all that the change may have relied on.
+/// The requirements for the updates to be applied: all that the change may have relied on.
 fn requirements(change: &Change<'_>) -> Vec<TableRequirement> {
     let Some((_, base)) = change.base else { return vec![TableRequirement::NotExist] };
     let mut required = vec![
@@ -383,7 +383,7 @@ fn requirements(change: &Change<'_>) -> Vec<TableRequirement> {
         }
         _ => None,
     });
-    // What a change reads is the main branch, whatever it writes.
+    // A change reads the main branch, whichever it writes.
     for name in touched.chain([MAIN_BRANCH]).collect::<BTreeSet<_>>() {
         let snapshot_id = base.snapshot_for_ref(name).map(|s| s.snapshot_id());
         required.push(TableRequirement::RefSnapshotIdMatch { r#ref: name.to_string(), snapshot_id });
@@ -391,7 +391,7 @@ fn requirements(change: &Change<'_>) -> Vec<TableRequirement> {
     required
 }
 
-/// Stands between the levels of a namespace in a path or a query.
+/// Separates the levels of a namespace in a path or a query.
 const SEPARATOR: &str = "\u{1f}";
 
 fn joined(namespace: &NamespaceIdent) -> String {

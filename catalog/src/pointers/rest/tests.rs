@@ -1,4 +1,4 @@
-//! The client against answers made up here, and the whole against a real server, which `tests/services/run` provides.
+//! The client against made-up responses, and the catalog against a real server, which `tests/services/run` provides.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,8 +30,8 @@ fn credentials() -> RestAuth {
     RestAuth::Credentials { id: "me".to_string(), secret: Secret::new("hidden-secret"), scope, token_uri: None }
 }
 
-/// A server that answers as `answer` says: from `POST /path`, the token and what was sent to a status and a body. With
-/// status 0 it cuts the connection.
+/// A server that responds with the status and the body that `answer` returns for `POST /path`, the token and the body
+/// of the request. With status 0 it cuts the connection.
 pub(super) async fn server(
     answer: impl Fn(&str, &str, &str) -> (u16, String) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -123,7 +123,7 @@ async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
             )
         }
         "GET /catalog/v1/config?warehouse=a+b" => (200, "{}".to_string()),
-        // The second token is withdrawn.
+        // The second token is revoked.
         _ if token == "Bearer t2" => {
             (401, r#"{"error": {"message": "gone", "type": "NotAuthorizedException", "code": 401}}"#.to_string())
         }
@@ -140,7 +140,7 @@ async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
 }
 
 #[tokio::test]
-async fn failures_of_a_commit_are_told_apart() {
+async fn failures_of_a_commit_are_distinguished() {
     let status = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&status);
     let (uri, _) = server(move |what, _, _| match what {
@@ -175,7 +175,7 @@ async fn failures_of_a_commit_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_used_is_told_clearly() {
+async fn an_unusable_server_is_reported_clearly() {
     let check = async |uri: &str, kind: ErrorKind, expected: &str| {
         let e = open(uri, RestAuth::None).await.unwrap_err();
         assert_eq!(e.kind(), kind);
@@ -184,7 +184,7 @@ async fn a_server_that_cannot_be_used_is_told_clearly() {
     check("http://127.0.0.1:1/x", ErrorKind::Storage, "catalog http://127.0.0.1:1/x does not answer: ").await;
     check("http://me:hidden@127.0.0.1:1/", ErrorKind::Invalid, "holds credentials").await;
     let (uri, _) = server(|_, _, _| (401, "<html>".to_string())).await;
-    check(&uri, ErrorKind::Storage, "does not know us").await;
+    check(&uri, ErrorKind::Storage, "does not accept the token or the credentials").await;
     let (uri, _) = server(|_, _, _| (200, "<html>".to_string())).await;
-    check(&uri, ErrorKind::Corrupt, "an answer that the protocol does not know").await;
+    check(&uri, ErrorKind::Corrupt, "a response that does not follow the protocol").await;
 }

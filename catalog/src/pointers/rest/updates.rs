@@ -1,9 +1,9 @@
-//! Updates in the words of a server.
+//! Updates in the form that servers accept.
 //!
-//! The iceberg crate tells of a schema, spec, order or version that it adds, and then makes "the one added last" (-1)
-//! the current one, also when it was there before. To Iceberg's Java, which many servers are built on, nothing was
-//! added then, and -1 is an error (`TableMetadata.Builder.addSchemaInternal` and its like). So what was there is not
-//! sent, and is called by its id.
+//! The iceberg crate has an update for each schema, spec, order or version that it adds, and then makes "the one added
+//! last" (-1) current, even if it existed before. In Iceberg's Java, which many servers are built on, nothing was added
+//! in that case, and -1 is an error (`TableMetadata.Builder.addSchemaInternal` and similar methods). So an item that
+//! existed before is not sent, but referred to by its id.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// "The one added last".
 const LAST_ADDED: i64 = -1;
 
-/// What is added: the update; the updates that name it, and where.
+/// A kind of item that is added: the update that adds it, and the updates that refer to it, with the location in them.
 struct Added {
     action: &'static str,
     named_in: &'static [(&'static str, &'static str)],
@@ -31,14 +31,14 @@ const ADDED: [Added; 4] = [
     Added { action: "add-view-version", named_in: &[("set-current-view-version", "/view-version-id")] },
 ];
 
-/// The updates as a server takes them; `known` gives the id under which the base has what an update adds, by the
-/// update's action and the update, if it has it.
-pub(super) fn as_told(updates: &impl Serialize, known: impl Fn(&str, &Value) -> Option<i64>) -> Result<Vec<Value>> {
+/// The updates as a server accepts them. `known` returns the id under which the base already has the item that an
+/// update adds, given the update's action and the update.
+pub(super) fn for_server(updates: &impl Serialize, known: impl Fn(&str, &Value) -> Option<i64>) -> Result<Vec<Value>> {
     let internal = |e| Error::new(ErrorKind::Internal, "writing updates for a REST catalog").with_source(e);
     let updates: Vec<Value> = serde_json::to_value(updates).and_then(serde_json::from_value).map_err(internal)?;
-    // By action, the id of what was added last if it was there before.
+    // By action, the id of the item added last, if it existed before.
     let mut last = BTreeMap::<&str, Option<i64>>::new();
-    let mut told = Vec::with_capacity(updates.len());
+    let mut sent = Vec::with_capacity(updates.len());
     for mut update in updates {
         let action = update["action"].as_str().unwrap_or_default().to_string();
         for added in &ADDED {
@@ -57,9 +57,9 @@ pub(super) fn as_told(updates: &impl Serialize, known: impl Fn(&str, &Value) -> 
                 continue;
             }
         }
-        told.push(update);
+        sent.push(update);
     }
-    Ok(told)
+    Ok(sent)
 }
 
 #[cfg(test)]
@@ -69,9 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_called_by_its_id() {
+    fn existing_items_are_referred_to_by_id() {
         let check = |updates: Value, expected: Value| {
-            let told = as_told(&updates, |action, update| {
+            let sent = for_server(&updates, |action, update| {
                 let at = match action {
                     "add-schema" => "/schema/schema-id",
                     "add-spec" => "/spec/spec-id",
@@ -80,7 +80,7 @@ mod tests {
                 };
                 update.pointer(at).and_then(Value::as_i64).filter(|id| *id < 3)
             });
-            assert_eq!(Value::from(told.unwrap()), expected);
+            assert_eq!(Value::from(sent.unwrap()), expected);
         };
         let current = |id: i64| json!({"action": "set-current-schema", "schema-id": id});
         let add = |id: i64| json!({"action": "add-schema", "schema": {"schema-id": id}});

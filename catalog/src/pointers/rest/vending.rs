@@ -1,7 +1,7 @@
-//! Credentials that a REST server lends: what they look like, and how they are asked for again.
+//! Credentials that a REST server vends: their form, and how new ones are requested.
 //!
-//! They come with a table that is loaded or created with the header `X-Iceberg-Access-Delegation`; new ones have an
-//! endpoint of their own (`loadCredentials`), and where a server lacks it come with the table loaded again.
+//! They come with a table that is loaded or created with the header `X-Iceberg-Access-Delegation`; new ones come from
+//! their own endpoint (`loadCredentials`), or with the table loaded again where a server lacks it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ struct StorageCredential {
 }
 
 impl Vended {
-    /// Those of S3 that were lent at `asked_at` or later; `None` if there are none. Those with a prefix stand over
-    /// those of the table, whose other properties they complete.
+    /// The S3 credentials, vended at `asked_at` or later; `None` if there are none. Keys for a prefix take precedence
+    /// over the table's; properties that they lack are the table's.
     pub(super) fn credentials(self, asked_at: SystemTime) -> Option<VendedCredentials> {
         let of_table = self.config.unwrap_or_default();
         let with_prefix = self.storage_credentials.unwrap_or_default().into_iter();
@@ -59,19 +59,19 @@ fn prefix_credentials(prefix: String, own: &Properties, of_table: &Properties) -
         session_token: given("s3.session-token").cloned(),
     };
     let millis = given("s3.session-token-expires-at-ms").and_then(|ms| ms.expose().parse().ok());
-    let told = |key: &str| given(key).or_else(|| of_table.get(key)).map(|value| value.expose().to_string());
+    let setting = |key: &str| given(key).or_else(|| of_table.get(key)).map(|value| value.expose().to_string());
     Some(PrefixCredentials {
         prefix,
         keys,
         expires_at: millis.map(|ms| UNIX_EPOCH + Duration::from_millis(ms)),
-        endpoint: told("s3.endpoint"),
+        endpoint: setting("s3.endpoint"),
         // Java's name, and PyIceberg's.
-        region: told("client.region").or_else(|| told("s3.region")),
-        path_style: told("s3.path-style-access").and_then(|text| text.to_lowercase().parse().ok()),
+        region: setting("client.region").or_else(|| setting("s3.region")),
+        path_style: setting("s3.path-style-access").and_then(|text| text.to_lowercase().parse().ok()),
     })
 }
 
-/// A REST server that is asked for credentials, and for nothing else.
+/// A REST server that is used only to request credentials.
 #[derive(Debug)]
 pub(crate) struct RestVendor {
     config: Option<RestConfig>,
@@ -79,7 +79,7 @@ pub(crate) struct RestVendor {
 }
 
 impl RestVendor {
-    /// One that is connected to when it is first asked.
+    /// A vendor that connects at its first request.
     pub(crate) fn new(config: RestConfig) -> Self {
         Self { config: Some(config), client: OnceCell::new() }
     }
@@ -107,7 +107,7 @@ struct Loaded {
 }
 
 impl RestVendor {
-    async fn lend(&self, table: &VendedTable) -> Result<VendedCredentials> {
+    async fn load_credentials(&self, table: &VendedTable) -> Result<VendedCredentials> {
         let client = self.client().await?;
         let (namespace, asked_at) = (table.namespace.join(SEPARATOR), SystemTime::now());
         let path = ["namespaces", &namespace, "tables", &table.name];
@@ -127,11 +127,11 @@ impl RestVendor {
         let loaded: Loaded = client.get_vended(&path).await?;
         if loaded.metadata.uuid() != table.uuid {
             let name = table.full_name();
-            let what = format!("table {name} was dropped and created again, or another has taken its name");
+            let what = format!("table {name} was dropped and created again, or another table has taken its name");
             return Err(Error::new(ErrorKind::Conflict, what));
         }
         loaded.vended.credentials(asked_at).ok_or_else(|| {
-            let what = format!("catalog {} lends no credentials for table {}", client.name(), table.full_name());
+            let what = format!("catalog {} vends no credentials for table {}", client.name(), table.full_name());
             Error::new(ErrorKind::Storage, what)
         })
     }
@@ -140,7 +140,7 @@ impl RestVendor {
 #[async_trait]
 impl CredentialVendor for RestVendor {
     async fn vend(&self, table: &VendedTable) -> bergmill_storage::Result<VendedCredentials> {
-        Ok(self.lend(table).await?)
+        Ok(self.load_credentials(table).await?)
     }
 }
 

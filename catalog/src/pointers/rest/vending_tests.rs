@@ -1,4 +1,4 @@
-//! How credentials are read from a server's answers, and asked for again.
+//! How credentials are read from a server's responses, and requested again.
 
 use super::super::tests::server;
 use super::*;
@@ -10,8 +10,8 @@ fn vended(json: &str) -> Option<VendedCredentials> {
 
 #[test]
 fn credentials_are_read_as_the_protocol_says() {
-    // As Polaris answers: both, of which those with a prefix count.
-    let told = vended(
+    // Polaris returns both kinds; those with a prefix count.
+    let credentials = vended(
         r#"{"config": {"s3.access-key-id": "a", "s3.secret-access-key": "hidden", "s3.session-token": "hidden",
                        "s3.session-token-expires-at-ms": "1700000000000", "client.region": "eu-west-1",
                        "s3.endpoint": "http://s3:9000", "s3.path-style-access": "TRUE", "other": "x"},
@@ -19,17 +19,17 @@ fn credentials_are_read_as_the_protocol_says() {
                        "s3.access-key-id": "c", "s3.secret-access-key": "hidden", "client.region": "us-east-2"}}]}"#,
     )
     .unwrap();
-    let [of_prefix, of_table] = told.by_prefix.try_into().unwrap();
+    let [of_prefix, of_table] = credentials.by_prefix.try_into().unwrap();
     assert_eq!((of_prefix.prefix.as_str(), of_prefix.keys.id.as_str()), ("s3://b/t", "c"));
     assert_eq!(of_prefix.region.as_deref(), Some("us-east-2"));
     assert_eq!((of_prefix.expires_at, of_prefix.keys.session_token.is_some()), (None, false));
-    assert_eq!(of_prefix.endpoint.as_deref(), Some("http://s3:9000"), "where the bucket is, is told once");
+    assert_eq!(of_prefix.endpoint.as_deref(), Some("http://s3:9000"), "the endpoint is the table's");
     assert_eq!((of_table.prefix.as_str(), of_table.keys.id.as_str()), ("", "a"));
     assert_eq!(of_table.expires_at, Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
     assert_eq!((of_table.region.as_deref(), of_table.path_style), (Some("eu-west-1"), Some(true)));
     assert!(!format!("{of_prefix:?}{of_table:?}").contains("hidden"));
 
-    // Nothing is lent.
+    // Nothing is vended.
     assert!(vended("{}").is_none());
     assert!(vended(r#"{"config": {"s3.endpoint": "http://s3:9000"}, "storage-credentials": null}"#).is_none());
     assert!(
@@ -64,7 +64,7 @@ fn loaded(uuid: u128, keys: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_endpoint_of_credentials_is_asked_and_else_the_table() {
+async fn credentials_come_from_their_endpoint_or_else_with_the_table() {
     let has_it = |what: &str| match what {
         "GET /catalog/v1/config" => (200, "{}".to_string()),
         what if what == format!("{TABLE}/credentials") => {
@@ -94,7 +94,7 @@ async fn the_endpoint_of_credentials_is_asked_and_else_the_table() {
 }
 
 #[tokio::test]
-async fn why_nothing_is_lent_is_told() {
+async fn missing_credentials_are_explained() {
     let check = async |status: u16, answer: String, kind: ErrorKind, expected: &str| {
         let (got, log) = vend(move |what| match what {
             "GET /catalog/v1/config" => (200, r#"{"endpoints": []}"#.to_string()),
@@ -107,9 +107,9 @@ async fn why_nothing_is_lent_is_told() {
             "{e} {log:?}"
         );
     };
-    check(200, loaded(7, "{}"), ErrorKind::Storage, "lends no credentials for table raw.events").await;
+    check(200, loaded(7, "{}"), ErrorKind::Storage, "vends no credentials for table raw.events").await;
     check(200, loaded(8, KEYS), ErrorKind::Conflict, "dropped and created again").await;
     let gone = r#"{"error": {"message": "gone", "type": "NoSuchTableException", "code": 404}}"#;
-    check(404, gone.to_string(), ErrorKind::NotFound, "does not know this").await;
+    check(404, gone.to_string(), ErrorKind::NotFound, "does not have this").await;
     check(403, String::new(), ErrorKind::Storage, "does not allow this").await;
 }

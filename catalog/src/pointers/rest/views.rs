@@ -1,7 +1,7 @@
-//! Views behind the REST protocol. The server writes their metadata files, as those of tables.
+//! Views behind the REST protocol. The server writes their metadata files, as it does for tables.
 //!
-//! The only requirement that the protocol has for a change of a view is its UUID, so of two changes at once the server
-//! makes both, one after the other.
+//! The protocol's only requirement for a change of a view is its UUID, so the server applies both of two concurrent
+//! changes, one after the other.
 
 use iceberg::spec::ViewMetadata;
 use iceberg::{NamespaceIdent, TableIdent};
@@ -31,7 +31,7 @@ impl RestCatalog {
         }
         let listed = self.list(&["namespaces", &joined(namespace), "views"], None, |page| page.identifiers).await;
         let mut names: Vec<String> = match listed {
-            Err(e) if knows_no_views(&e) => Vec::new(),
+            Err(e) if is_missing(&e) => Vec::new(),
             other => other?.into_iter().map(|view| view.name).collect(),
         };
         names.sort();
@@ -48,7 +48,7 @@ impl RestCatalog {
             Ok(Loaded { metadata_location, metadata }) => {
                 Ok(Some(ViewEntry { location: metadata_location, metadata: Some(metadata) }))
             }
-            Err(e) if knows_no_views(&e) => Ok(None),
+            Err(e) if is_missing(&e) => Ok(None),
             Err(e) => Err(e.into()),
         }
     }
@@ -58,7 +58,7 @@ impl RestCatalog {
         let (view, metadata) = (change.view, change.metadata);
         check_name("view", view.name())?;
         if self.client.lacks(CREATE_VIEW) {
-            return Err(self.keeps_no_views(view));
+            return Err(self.without_views(view));
         }
         let body = json!({
             "name": view.name(),
@@ -74,14 +74,14 @@ impl RestCatalog {
             Err(e) if e.is("NoSuchNamespaceException") => {
                 Err(missing::namespace(view.namespace(), &self.namespaces().await?))
             }
-            Err(e) if knows_no_views(&e) => Err(self.keeps_no_views(view)),
-            Err(e) => Err(self.told(e, view)),
+            Err(e) if is_missing(&e) => Err(self.without_views(view)),
+            Err(e) => Err(self.commit_error(e, view)),
         }
     }
 
     pub(super) async fn post_view_change(&self, change: &ViewChange<'_>) -> Result<bool> {
         let Some((_, base)) = change.base else {
-            return Err(Error::new(ErrorKind::Internal, "a change of a view was made from nothing"));
+            return Err(Error::new(ErrorKind::Internal, "a change of a view without a base"));
         };
         let id_at = |update: &Value, at: &str| update.pointer(at).and_then(Value::as_i64);
         let known_id = |action: &str, update: &Value| match action {
@@ -91,7 +91,7 @@ impl RestCatalog {
                 .filter(|id| i32::try_from(*id).is_ok_and(|id| base.version_by_id(id).is_some())),
             _ => None,
         };
-        let updates = updates::as_told(&change.updates, known_id)?;
+        let updates = updates::for_server(&change.updates, known_id)?;
         if updates.is_empty() {
             return Ok(true);
         }
@@ -103,31 +103,31 @@ impl RestCatalog {
         let path = ["namespaces", &joined(change.view.namespace()), "views", change.view.name()];
         match self.client.send(Method::POST, &path, &body).await {
             Ok(()) => Ok(true),
-            // It is another view of that name, or there is none any more: nothing was done.
+            // Another view has that name, or the view does not exist anymore: nothing was done.
             Err(e) if matches!(e.status, Some(409 | 404)) => Ok(false),
-            // The version that is to be current is there no more, since a view keeps only some; Iceberg's own server
-            // says so also of a new one, when it runs a race again that others have won meanwhile.
+            // The version to make current does not exist anymore, since a view keeps only some; Iceberg's own server
+            // also reports this for a new one, when it retries after concurrent commits.
             Err(e) if e.status == Some(400) && e.says("unknown version") => Ok(false),
-            Err(e) => Err(self.told(e, change.view)),
+            Err(e) => Err(self.commit_error(e, change.view)),
         }
     }
 
     pub(super) async fn delete_view(&self, view: &TableIdent) -> Result<()> {
         let path = ["namespaces", &joined(view.namespace()), "views", view.name()];
         match self.client.send(Method::DELETE, &path, &json!(null)).await {
-            Err(e) if knows_no_views(&e) => Err(missing::view(view, &self.list_views(view.namespace()).await?)),
+            Err(e) if is_missing(&e) => Err(missing::view(view, &self.list_views(view.namespace()).await?)),
             other => Ok(other?),
         }
     }
 
-    fn keeps_no_views(&self, view: &TableIdent) -> Error {
-        let what = format!("view {view}: catalog {} keeps no views", self.client.name());
+    fn without_views(&self, view: &TableIdent) -> Error {
+        let what = format!("view {view}: catalog {} does not support views", self.client.name());
         Error::new(ErrorKind::Unsupported, what)
     }
 }
 
-/// Whether there is no such view, or the server has not heard of views at all.
-fn knows_no_views(e: &Failure) -> bool {
+/// Whether the view does not exist, or the server does not support views at all.
+fn is_missing(e: &Failure) -> bool {
     matches!(e.status, Some(404 | 405 | 406 | 501))
 }
 
@@ -155,7 +155,8 @@ mod tests {
         builder.unwrap().build().unwrap().metadata
     }
 
-    /// What becomes of a new view, with a server that says this in its configuration and this of any view.
+    /// Creates a view on a server with this configuration, whose requests for views have this status and answer; also
+    /// returns the views that it lists, and how many of these requests were made.
     async fn create(config: &'static str, status: u16, answer: &'static str) -> (Result<()>, Vec<TableIdent>, usize) {
         let (uri, log) = server(move |what, _, _| match what {
             "GET /catalog/v1/config?warehouse=a+b" => (200, config.to_string()),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_views_is_told() {
+    async fn a_server_without_views_is_reported() {
         let tables_only = r#"{"endpoints": ["GET /v1/{prefix}/namespaces"]}"#;
         for (config, status, requests) in
             [(tables_only, 500, 0), ("{}", 404, 2), ("{}", 405, 2), ("{}", 406, 2), ("{}", 501, 2)]
@@ -181,13 +182,13 @@ mod tests {
             let (created, listed, asked) = create(config, status, "").await;
             let e = created.unwrap_err();
             assert_eq!((e.kind(), asked), (ErrorKind::Unsupported, requests), "{config} {status}: {e}");
-            assert!(e.to_string().contains("keeps no views"), "{e}");
+            assert!(e.to_string().contains("does not support views"), "{e}");
             assert_eq!(listed, vec![], "{config} {status}");
         }
     }
 
     #[tokio::test]
-    async fn failures_of_a_new_view_are_told_apart() {
+    async fn failures_of_a_new_view_are_distinguished() {
         let check = async |status: u16, answer: &'static str, expected: ErrorKind| {
             let e = create("{}", status, answer).await.0.unwrap_err();
             assert_eq!(e.kind(), expected, "{status} {e}");
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_race_is_told() {
+    async fn a_concurrent_commit_is_reported() {
         let check = async |status: u16, expected: std::result::Result<bool, ErrorKind>| {
             let (uri, _) = server(move |what, _, _| match what {
                 "GET /catalog/v1/config?warehouse=a+b" => (200, "{}".to_string()),

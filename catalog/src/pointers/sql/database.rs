@@ -1,4 +1,4 @@
-//! What the catalog asks of a SQL database: statements whose values and answers are text.
+//! The SQL database that the catalog needs: statements whose parameters and results are text.
 
 use std::fmt::Debug;
 
@@ -9,16 +9,16 @@ use crate::error::Error;
 /// A SQL database. Parameters are written `$1`, which SQLite and Postgres both understand.
 #[async_trait]
 pub(super) trait Database: Debug + Send + Sync {
-    /// Runs one statement, in a transaction of its own; says how many rows it changed.
+    /// Runs one statement in its own transaction, and returns how many rows it changed.
     async fn execute(&self, sql: &str, values: &[&str]) -> Result<u64, Failure>;
 
-    /// The rows of a query, whose columns are text.
+    /// The rows of a query whose columns are text.
     async fn select(&self, sql: &str, values: &[&str]) -> Result<Vec<Vec<Option<String>>>, Failure>;
 
-    /// The columns of a table; none if there is no such table.
+    /// The columns of a table; empty if the table does not exist.
     async fn columns(&self, table: &str) -> Result<Vec<String>, Failure>;
 
-    /// What to call it in a message: a path, or an address without credentials.
+    /// Its name in messages: a path, or an address without credentials.
     fn name(&self) -> String;
 }
 
@@ -29,14 +29,14 @@ pub(super) struct Failure {
     pub(super) error: Error,
 }
 
-/// What is known of a statement that failed.
+/// What is known about a failed statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was not done: a row of that key is there already.
+    /// It was not executed: a row with that key already exists.
     Taken,
-    /// It was not done and will not be.
+    /// It was not executed and will not be.
     NotDone,
-    /// It may have been done, or may be yet.
+    /// It may have been executed, or may still be.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! The rows of `iceberg_tables`: tables and views, told apart by their type as in Java's `JdbcCatalog`.
+//! The rows of `iceberg_tables`: tables and views, distinguished by type as in Java's `JdbcCatalog`.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{SqlCatalog, joined};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::store::{Catalog, check_name, missing};
 
-/// What a row is.
+/// Whether a row is a table or a view.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Table,
@@ -25,7 +25,7 @@ impl Kind {
         }
     }
 
-    /// The condition of being such a row. Rows of older catalogs have no type, and are tables.
+    /// The SQL condition for rows of this kind. Rows of older catalogs have no type and are tables.
     pub(super) fn condition(self) -> &'static str {
         match self {
             Self::Table => "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
@@ -57,7 +57,7 @@ impl SqlCatalog {
             kind.condition()
         );
         let mut names = self.texts(&sql, &[&self.name, &joined(namespace)]).await?;
-        // Not by the database, whose collation may be any.
+        // Not sorted by the database, whose collation may be any.
         names.sort();
         Ok(names.into_iter().map(|name| TableIdent::new(namespace.clone(), name)).collect())
     }
@@ -77,7 +77,7 @@ impl SqlCatalog {
 
     pub(super) async fn add(&self, kind: Kind, ident: &TableIdent, metadata_location: &str) -> Result<()> {
         check_name(&kind.to_string(), ident.name())?;
-        // The namespace is looked up in the statement itself, for it could be dropped in between.
+        // The statement itself checks the namespace, which could be dropped between two statements.
         let sql = format!(
             "INSERT INTO iceberg_tables
                 (catalog_name, table_namespace, table_name, metadata_location, previous_metadata_location, iceberg_type)
@@ -127,7 +127,7 @@ impl SqlCatalog {
     }
 }
 
-/// The condition that finds a row: parameters 1 to 3 are the catalog's name, the namespace and the name.
+/// The SQL condition for one row: parameters 1 to 3 are the catalog's name, the namespace and the name.
 fn row_of(kind: Kind) -> String {
     format!("catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND {}", kind.condition())
 }

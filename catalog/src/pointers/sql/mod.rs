@@ -39,15 +39,15 @@ pub struct SqlCatalog {
 }
 
 impl SqlCatalog {
-    /// Opens the catalog `name` in the SQLite file at `path`, which is created if it is not there.
+    /// Opens the catalog `name` in the SQLite file at `path`, which is created if it does not exist.
     ///
-    /// A database can hold several catalogs; engines that are to see the same tables must use the same name.
+    /// A database can hold several catalogs; engines that share tables must use the same name.
     pub async fn open(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         Self::over(Arc::new(Sqlite::open(path.as_ref()).await?), name).await
     }
 
     /// Opens the catalog `name` in a Postgres database, `postgres://user:password@host:port/database`. The database
-    /// must exist; the tables are created if they are not there.
+    /// must exist; the tables are created if they are missing.
     pub async fn postgres(address: &Secret, name: &str) -> Result<Self> {
         Self::over(Arc::new(Postgres::open(address).await?), name).await
     }
@@ -83,7 +83,7 @@ impl SqlCatalog {
              PRIMARY KEY (catalog_name, namespace, property_key)",
         );
         for (table, columns) in [TABLES, PROPERTIES] {
-            // Asked first, since a user who may not create tables may still use those that are there.
+            // Checked first, since a user without the right to create tables may still use existing ones.
             if self.database.columns(table).await?.is_empty() {
                 let sql = format!("CREATE TABLE IF NOT EXISTS {table} ({columns})");
                 self.or_another(self.database.execute(&sql, &[]).await, table, "catalog_name").await?;

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::database::{Database, Failure, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long it may take to get a connection, which includes a database that is starting.
+/// How long getting a connection may take, including while the database starts.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one statement may take. All of them touch a few rows.
+/// How long one statement may take. Each touches only a few rows.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Postgres {
     server: Server,
 }
 
-/// What may be said of the address.
+/// The parts of the address that may be shown.
 #[derive(Debug)]
 struct Server {
     host: String,
@@ -34,8 +34,8 @@ struct Server {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host:port/database`. What it leaves out is taken from `PGHOST`,
-    /// `PGPASSWORD` and the like, the password also from `~/.pgpass`.
+    /// Connects to `postgres://user:password@host:port/database`. Parts that it leaves out are taken from
+    /// `PGHOST`, `PGPASSWORD` and similar variables, the password also from `~/.pgpass`.
     pub(super) async fn open(address: &Secret) -> Result<Self> {
         let options: PgConnectOptions = address.expose().parse().map_err(|_| {
             let what = "the catalog's address is not of the form postgres://user:password@host:port/database";
@@ -48,30 +48,30 @@ impl Postgres {
             user: options.get_username().to_string(),
             database: options.get_database().unwrap_or(options.get_username()).to_string(),
         };
-        // The pool would try again until its time is up, and then not say why.
+        // The pool would retry until its time-out, and then not report the cause.
         match timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => drop(connection.close().await),
-            Ok(Err(e)) => return Err(server.told(e)),
+            Ok(Err(e)) => return Err(server.error(e)),
             Err(_) => return Err(server.silent(CONNECT_TIMEOUT)),
         }
         let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
         Ok(Self { pool, server })
     }
 
-    /// A connection that works. What fails here is certainly not done.
+    /// A working connection. If this fails, the statement was not executed.
     async fn acquire(&self) -> std::result::Result<PoolConnection<Driver>, Failure> {
-        let not_begun = |e| Failure { outcome: Outcome::NotDone, error: self.server.told(e) };
-        self.pool.acquire().await.map_err(not_begun)
+        let not_started = |e| Failure { outcome: Outcome::NotDone, error: self.server.error(e) };
+        self.pool.acquire().await.map_err(not_started)
     }
 
-    /// What came of a statement within its time.
+    /// The result of a statement that finished, or timed out.
     fn ended<T>(
         &self,
         ended: std::result::Result<sqlx::Result<T>, Elapsed>,
         mut connection: PoolConnection<Driver>,
     ) -> std::result::Result<T, Failure> {
         match ended {
-            Ok(done) => done.map_err(|e| Failure { outcome: outcome(&e), error: self.server.told(e) }),
+            Ok(done) => done.map_err(|e| Failure { outcome: outcome(&e), error: self.server.error(e) }),
             Err(_) => {
                 // Its answer may still come, and must not be taken for another statement's.
                 connection.close_on_drop();
@@ -97,7 +97,7 @@ impl Database for Postgres {
         let cells =
             |row: PgRow| -> sqlx::Result<Vec<Option<String>>> { (0..row.len()).map(|i| row.try_get(i)).collect() };
         let rows = self.ended(ended, connection)?.into_iter().map(cells).collect::<sqlx::Result<_>>();
-        rows.map_err(|e| Failure { outcome: Outcome::NotDone, error: self.server.told(e) })
+        rows.map_err(|e| Failure { outcome: Outcome::NotDone, error: self.server.error(e) })
     }
 
     async fn columns(&self, table: &str) -> std::result::Result<Vec<String>, Failure> {
@@ -111,8 +111,7 @@ impl Database for Postgres {
     }
 }
 
-/// What a statement's failure says of it: a server that answers with an error has rolled back, unless it was going
-/// down.
+/// The outcome of a failed statement: a server that answers with an error has rolled back, unless it was shutting down.
 fn outcome(e: &sqlx::Error) -> Outcome {
     let Some(refusal) = e.as_database_error() else { return Outcome::Unknown };
     // Classes of postgresql.org/docs/current/errcodes-appendix.html: connection exception, operator intervention, and
@@ -137,15 +136,15 @@ impl Server {
         Error::new(ErrorKind::Storage, format!("catalog {self} has not answered for {} s", waited.as_secs()))
     }
 
-    fn told(&self, e: sqlx::Error) -> Error {
+    fn error(&self, e: sqlx::Error) -> Error {
         let code = e.as_database_error().and_then(|d| d.code()).unwrap_or_default().into_owned();
         let (user, database) = (&self.user, &self.database);
         let message = match code.as_str() {
             "28P01" | "28000" => {
-                format!("catalog {self} does not let user {user} in: the user or the password is wrong")
+                format!("catalog {self} refuses user {user}: the user or the password is wrong")
             }
             "3D000" => format!("catalog {self}: there is no database {database}; create it first"),
-            "42501" => format!("catalog {self}: user {user} lacks a right"),
+            "42501" => format!("catalog {self}: user {user} lacks a privilege"),
             _ if matches!(e, sqlx::Error::PoolTimedOut) => return self.silent(CONNECT_TIMEOUT),
             _ if matches!(e, sqlx::Error::Io(_)) => format!("catalog {self} cannot be reached"),
             _ => format!("catalog {self}"),

@@ -1,9 +1,9 @@
 //! The catalog's tables in a SQLite file.
 //!
-//! Every change is one statement, so no transaction is ever upgraded and waiting for another writer is SQLite's own
-//! busy time-out. The journal mode stays what the file has, which for a new file is the rollback journal: the catalog
-//! is then one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are few and
-//! small, so write-ahead logging would buy nothing.
+//! Every change is one statement, so no transaction is ever upgraded, and SQLite's busy time-out handles waiting for
+//! another writer. The journal mode of the file is left unchanged, which for a new file is the rollback journal: the
+//! catalog is then one file that can be copied, needs no shared memory, and is read by any SQLite; its commits are few
+//! and small, so write-ahead logging would gain nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, which is created if it is not there.
+    /// Opens the file, and creates it if it does not exist.
     pub(super) async fn open(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| {
@@ -38,7 +38,7 @@ impl Sqlite {
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(options)
             .await
-            .map_err(|e| told(path, e))?;
+            .map_err(|e| sqlite_error(path, e))?;
         Ok(Self { pool, path: path.to_path_buf() })
     }
 
@@ -49,7 +49,7 @@ impl Sqlite {
             _ if primary_code(&e).is_some_and(|c| code::REFUSALS.contains(&c)) => Outcome::NotDone,
             _ => Outcome::Unknown,
         };
-        Failure { outcome, error: told(&self.path, e) }
+        Failure { outcome, error: sqlite_error(&self.path, e) }
     }
 }
 
@@ -78,7 +78,7 @@ impl Database for Sqlite {
     }
 }
 
-/// SQLite's primary result codes (sqlite.org/rescode.html) that this module tells apart.
+/// SQLite's primary result codes (sqlite.org/rescode.html) that this module distinguishes.
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
@@ -87,7 +87,7 @@ mod code {
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const NOTADB: i32 = 26;
-    /// With these the statement was refused, rather than lost while it was done.
+    /// Codes of a statement that was refused, and so not executed.
     pub(super) const REFUSALS: [i32; 7] = [BUSY, LOCKED, READONLY, CORRUPT, FULL, CANTOPEN, NOTADB];
 }
 
@@ -96,7 +96,7 @@ fn primary_code(e: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
-fn told(path: &Path, e: sqlx::Error) -> Error {
+fn sqlite_error(path: &Path, e: sqlx::Error) -> Error {
     let path = path.display();
     let (kind, message) = match primary_code(&e) {
         Some(code::NOTADB) => (ErrorKind::Corrupt, format!("{path} is not a SQLite file")),

@@ -1,4 +1,4 @@
-//! Both databases against the catalog's contract, and what is theirs alone.
+//! Both databases against the catalog's contract, and tests of each alone.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
@@ -72,7 +72,7 @@ async fn views_are_not_tables() {
 async fn a_file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalog.db");
-    std::fs::write(&file, "not a database, but long enough to be looked at as one".repeat(100)).unwrap();
+    std::fs::write(&file, "not a database, but long enough to be read as one".repeat(100)).unwrap();
     let e = SqlCatalog::open(&file, "c").await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Corrupt);
     assert!(e.to_string().contains("catalog.db is not a SQLite file"), "{e}");
@@ -85,7 +85,7 @@ fn address() -> Secret {
     )
 }
 
-/// A catalog of that database that nobody else uses.
+/// A catalog of that database that no other test uses.
 async fn postgres() -> SqlCatalog {
     SqlCatalog::postgres(&address(), &uuid::Uuid::new_v4().to_string()).await.unwrap()
 }
@@ -99,7 +99,7 @@ async fn postgres_keeps_the_catalogs_contract() {
 
 #[tokio::test]
 #[ignore = "needs Postgres: tests/services/run"]
-async fn what_is_wrong_with_postgres_is_said_without_the_password() {
+async fn postgres_errors_do_not_show_the_password() {
     let check = async |change: &dyn Fn(&mut url::Url), expected: &str| {
         let mut url: url::Url = address().expose().parse().unwrap();
         change(&mut url);
@@ -144,7 +144,7 @@ async fn a_connection_lost_after_sending_leaves_the_outcome_unknown() {
     let e = catalog.swap(&table, "v1", "v2").await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unknown, "{e}");
     line.cut.store(false, std::sync::atomic::Ordering::SeqCst);
-    // The server has done it, and a connection made anew tells.
+    // The server has executed it, as a new connection shows.
     assert_eq!(catalog.pointer(&table).await.unwrap().as_deref(), Some("v2"));
 }
 
@@ -175,9 +175,9 @@ impl Line {
                 tokio::spawn(async move {
                     let mut answer = vec![0; 16 * 1024];
                     while let Ok(n) = from_server.read(&mut answer).await {
-                        // An answer that is a ping's lets the statement begin; a statement's has a command tag.
-                        let tells = answer[..n].windows(6).any(|w| w == b"UPDATE");
-                        if n == 0 || (tells && is_cut.load(Ordering::SeqCst)) {
+                        // The answer to a ping must pass, or no statement starts; only that to a statement has a tag.
+                        let is_result = answer[..n].windows(6).any(|w| w == b"UPDATE");
+                        if n == 0 || (is_result && is_cut.load(Ordering::SeqCst)) {
                             break;
                         }
                         if to_client.write_all(&answer[..n]).await.is_err() {

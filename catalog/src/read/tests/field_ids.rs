@@ -55,13 +55,13 @@ fn columns_are_read_under_the_names_that_they_have_in_the_file() {
     };
     check(&[], &[], "a s(x y) l[item(z)]");
     check(&[(1, Some("b")), (12, Some("w")), (21, Some("v"))], &[], "b s(x w) l[item(v)]");
-    // A column that is not in the file has a name that is not in the file either.
+    // A column that is not in the file gets a name that is not in the file either.
     check(&[(1, None)], &[], "a s(x y) l[item(z)]");
     check(&[(1, None)], &["a"], "a' s(x y) l[item(z)]");
     check(&[(1, None)], &["a", "a'"], "a'' s(x y) l[item(z)]");
     check(&[(12, None)], &["y"], "a s(x y') l[item(z)]");
     check(&[(2, None), (11, None), (12, None)], &["s"], "a s'(x y) l[item(z)]");
-    // Names that were exchanged.
+    // Swapped names.
     check(&[(11, Some("y")), (12, Some("x"))], &[], "a s(y x) l[item(z)]");
 }
 
@@ -73,7 +73,7 @@ fn a_struct_without_any_of_its_fields_is_refused() {
 }
 
 #[test]
-fn a_map_is_read_as_the_file_has_it_when_its_values_have_other_fields() {
+fn a_map_is_read_with_the_type_in_the_file_when_its_values_have_other_fields() {
     let map = |value: &[NestedFieldRef]| {
         let value = Type::Struct(StructType::new(value.to_vec()));
         let ty = iceberg::spec::MapType::optional(31, Type::Primitive(PrimitiveType::String), 32, value);
@@ -81,7 +81,7 @@ fn a_map_is_read_as_the_file_has_it_when_its_values_have_other_fields() {
         let schema = plain_arrow_schema(&columns).unwrap();
         (columns, schema)
     };
-    // Whether the types are those of the file, and whether they are the table's under the file's names.
+    // `expected`: whether the types are those of the file, and whether they are the table's under the file's names.
     let check = |written: &[NestedFieldRef], now: &[NestedFieldRef], expected: (bool, bool)| {
         let (columns_then, as_written) = map(written);
         let by_id = columns_then.field_id_to_fields().iter().map(|(id, f)| (*id, f.name.clone())).collect();
@@ -97,7 +97,7 @@ fn a_map_is_read_as_the_file_has_it_when_its_values_have_other_fields() {
     check(&[int(41, "x")], &[int(41, "x"), int(42, "y")], (true, false));
     check(&[int(41, "x"), int(42, "y")], &[int(42, "y"), int(41, "x")], (true, false));
     check(&[int(41, "x"), int(42, "y")], &[int(41, "x")], (true, false));
-    // Another name is given afterwards, another type by a cast.
+    // A new name is applied afterwards, a new type by a cast.
     check(&[int(41, "x")], &[int(41, "z")], (true, true));
     check(&[int(41, "x")], &[long], (false, true));
 }

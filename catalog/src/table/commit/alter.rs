@@ -10,16 +10,16 @@ use crate::error::{ErrorKind, Result};
 use crate::table::metadata_paths::{expired, next_location};
 use crate::table::{Warehouse, discard};
 
-/// What an alteration makes of the table as it finds it: the metadata's builder with the change, or `None` when there
-/// is nothing to change.
+/// Result of an alteration of the current metadata: the metadata's builder with the change, or `None` when there is
+/// nothing to change.
 type Changed = Result<Option<TableMetadataBuilder>>;
 
 impl Warehouse {
-    /// Changes the metadata of a table, or fails and changes nothing; gives the table as it is then.
+    /// Changes the metadata of a table and returns the changed table, or fails and changes nothing.
     ///
-    /// `change` is called with the present metadata and a builder over it, and again with newer metadata each time that
-    /// another writer was quicker: what it relies on must be checked in it. It should return an error of kind
-    /// `Conflict` when another writer has done what makes it meaningless.
+    /// `change` is called with the current metadata and a builder over it, and again with newer metadata each time that
+    /// a concurrent commit wins: it must check everything that it relies on. It should return an error of kind
+    /// `Conflict` when a concurrent commit makes the change meaningless.
     pub async fn alter(
         &self,
         table: &TableIdent,
@@ -46,15 +46,15 @@ impl Warehouse {
             let built = builder.build()?;
             let new = next_location(at, &built.metadata)?;
             self.write_metadata(&built.metadata, &new).await?;
-            let is_servers = self.catalog().writes_metadata();
-            let has_landed = |m: &TableMetadata| match is_servers {
+            let catalog_writes = self.catalog().writes_metadata();
+            let has_landed = |m: &TableMetadata| match catalog_writes {
                 true => changes_nothing(m, &built.changes),
                 // Each metadata file lists those before it.
                 false => m.metadata_log().iter().any(|log| log.metadata_file == new),
             };
             let published = self.swap(&current, &new, &built.changes, has_landed).await;
             match published.map_err(|e| e.into_error(|| unknown(&new))) {
-                Ok(true) if is_servers => return self.load(table).await,
+                Ok(true) if catalog_writes => return self.load(table).await,
                 Ok(true) => {
                     let expired = expired(&built.metadata, built.expired_metadata_logs);
                     self.delete_expired(&current, expired).await;
@@ -69,12 +69,12 @@ impl Warehouse {
                 }
             }
             retries += 1;
-            Retry::of(current.metadata()).again(table, retries, began).await?;
+            Retry::of(current.metadata()).back_off(table, retries, began).await?;
         }
     }
 }
 
-/// Whether the updates, done to this metadata, leave all as it is: they have been done to it before.
+/// Whether the updates leave this metadata unchanged: then they have already been applied to it.
 fn changes_nothing(metadata: &TableMetadata, updates: &[TableUpdate]) -> bool {
     let mut updates = updates.iter().cloned();
     let applied = updates.try_fold(metadata.clone().into_builder(None), |builder, update| update.apply(builder));
@@ -88,5 +88,7 @@ fn changes_nothing(metadata: &TableMetadata, updates: &[TableUpdate]) -> bool {
 }
 
 fn unknown(metadata_file: &str) -> String {
-    format!("it is unknown whether the change happened; it did if the table's metadata is {metadata_file} or names it")
+    format!(
+        "it is unknown whether the change happened; it did if the table's metadata file is {metadata_file} or lists it"
+    )
 }

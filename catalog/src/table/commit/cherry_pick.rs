@@ -1,9 +1,9 @@
-//! Cherry-picking: what a snapshot beside the main branch did, done again on the main branch.
+//! Cherry-picking: applies the changes of a snapshot that is not on the main branch to the main branch.
 //!
 //! The rules are those of Java's `CherryPickOperation` and `WapUtil`, which Spark's procedure `cherrypick_snapshot`
-//! calls. A snapshot whose parent is the current one becomes current itself, whatever it did. Otherwise an append is
-//! done again with the same files; and so is a dynamic overwrite, if nobody has changed the partitions since that it
-//! replaced. Nothing is published twice: a snapshot tells from which one it was picked.
+//! calls. A snapshot whose parent is the current one becomes current itself, whatever its operation. Otherwise an
+//! append is repeated with the same files; and so is a dynamic overwrite, if the partitions that it replaced have not
+//! changed since. Nothing is published twice: a picked snapshot records its source.
 
 use std::collections::BTreeMap;
 
@@ -20,45 +20,45 @@ use crate::table::Warehouse;
 use crate::table::files::{load_manifests, manifest_list};
 use crate::table::history::{ancestors, no_snapshot};
 
-/// Summary key of a picked snapshot: the one that it was picked from.
+/// Summary key of a picked snapshot: its source.
 const SOURCE_SNAPSHOT: &str = "source-snapshot-id";
-/// Summary key of a staged snapshot: a name of the work, which is published once (write, audit, publish).
+/// Summary key of a staged snapshot: the name of its work, which is published once (write, audit, publish).
 const STAGED_ID: &str = "wap.id";
 /// Summary key of a picked snapshot: the `wap.id` of its source.
 const PUBLISHED_ID: &str = "published-wap-id";
-/// Summary key of a dynamic overwrite, which replaced the partitions of the files that it added.
+/// Summary key of a dynamic overwrite, which replaces the partitions of its added files.
 pub(super) const REPLACES_PARTITIONS: &str = "replace-partitions";
 
-/// A snapshot that is done again.
+/// A snapshot to apply again.
 #[derive(Debug, Clone)]
 pub struct CherryPick {
     /// The snapshot.
     pub source: i64,
-    /// What it replaced; nothing, if it appended.
+    /// What it replaced; `None` for an append.
     pub replaced: Option<Replaced>,
 }
 
-/// How a snapshot comes into the main branch.
+/// How a snapshot is picked into the main branch.
 #[derive(Debug)]
 pub(crate) enum Picked {
-    /// It becomes the current one.
-    AsItIs,
-    /// What it did is committed again.
+    /// It becomes the current snapshot.
+    FastForward,
+    /// Its changes are committed again.
     Again(CherryPick),
 }
 
 impl CherryPick {
-    /// How the snapshot of this id comes into the table's main branch.
+    /// How the snapshot of this id is picked into the table's main branch.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Invalid` if it cannot be done again here, or has been.
-    pub(crate) fn judge(metadata: &TableMetadata, source: i64) -> Result<Picked> {
+    /// `NotFound` if there is no such snapshot; `Invalid` if it cannot be picked, or already was.
+    pub(crate) fn resolve(metadata: &TableMetadata, source: i64) -> Result<Picked> {
         let invalid = |what: &str| Err(Error::new(ErrorKind::Invalid, format!("snapshot {source} {what}")));
         let snapshot = metadata.snapshot_by_id(source).ok_or_else(|| no_snapshot(metadata, source))?;
         check_unpublished(metadata, source)?;
         let parent = snapshot.parent_snapshot_id();
         if parent == metadata.current_snapshot_id() {
-            return Ok(Picked::AsItIs);
+            return Ok(Picked::FastForward);
         }
         let replaced = match snapshot.summary().operation {
             SnapshotOperation::Append => None,
@@ -70,15 +70,15 @@ impl CherryPick {
             }
             _ => {
                 return invalid(
-                    "cannot be done again: appends can, overwrites of whole partitions, and whatever was done to the \
-                     current snapshot",
+                    "cannot be cherry-picked: only appends, overwrites of whole partitions, and children of the current \
+                     snapshot can",
                 );
             }
         };
         Ok(Picked::Again(Self { source, replaced }))
     }
 
-    /// Fails if the snapshot has come into the main branch meanwhile.
+    /// Fails if the snapshot was published to the main branch meanwhile.
     pub(super) fn check(&self, metadata: &TableMetadata) -> Result<()> {
         check_unpublished(metadata, self.source)
     }
@@ -92,7 +92,7 @@ fn entry<'a>(snapshot: &'a SnapshotRef, name: &str) -> Option<&'a String> {
     snapshot.summary().additional_properties.get(name)
 }
 
-/// Fails if the main branch has the snapshot, or one that was picked from it, or that published the same work.
+/// Fails if the main branch contains the snapshot, a pick of it, or a snapshot that published the same work.
 fn check_unpublished(metadata: &TableMetadata, source: i64) -> Result<()> {
     let published = |what: String| Err(Error::new(ErrorKind::Invalid, what));
     let staged = metadata.snapshot_by_id(source).and_then(|s| entry(s, STAGED_ID));
@@ -115,7 +115,7 @@ fn check_unpublished(metadata: &TableMetadata, source: i64) -> Result<()> {
 }
 
 impl Warehouse {
-    /// Commits again what a snapshot did, to the main branch of the table as it is now.
+    /// Commits the changes of a snapshot again, to the current main branch.
     pub(crate) async fn pick(&self, table: &Table, pick: CherryPick) -> Result<Committed> {
         let metadata = table.metadata();
         let source = metadata.snapshot_by_id(pick.source).ok_or_else(|| no_snapshot(metadata, pick.source))?;
@@ -123,7 +123,7 @@ impl Warehouse {
             added_by(table, source).await.map_err(|e| e.context(format_args!("table {}", table.identifier())))?;
         let mut summary = BTreeMap::from([(SOURCE_SNAPSHOT.to_string(), pick.source.to_string())]);
         summary.extend(entry(source, STAGED_ID).map(|staged| (PUBLISHED_ID.to_string(), staged.clone())));
-        // What it replaced must be as it was then; an append may come after anything.
+        // The replaced partitions must be unchanged since then; an append may follow anything.
         let base = Base { snapshot_id: source.parent_snapshot_id(), ..Base::of(table, MAIN_BRANCH) };
         self.commit(Commit {
             table: table.identifier().clone(),
@@ -145,10 +145,10 @@ async fn added_by(table: &Table, snapshot: &SnapshotRef) -> Result<Vec<DataFile>
     let mut own = manifest_list(table, snapshot).await?;
     own.retain(|manifest| manifest.added_snapshot_id == id && manifest.has_added_files());
     if own.iter().any(|manifest| manifest.content == ManifestContentType::Deletes) {
-        return Err(unsupported("deleted rows of files in place, which cannot be picked"));
+        return Err(unsupported("added row-level deletes, which cannot be cherry-picked"));
     }
     if own.iter().any(|manifest| manifest.partition_spec_id != table.metadata().default_partition_spec_id()) {
-        return Err(unsupported("was written with another partitioning than the table has now"));
+        return Err(unsupported("was written with a partition spec that is not the table's current one"));
     }
     let mut added = Vec::new();
     for (_, manifest) in load_manifests(table.file_io(), own).await? {
@@ -167,7 +167,7 @@ mod tests {
     use super::super::tests::events_metadata;
     use super::*;
 
-    /// Adds a snapshot to a branch, which begins at its parent if it is not there.
+    /// Adds a snapshot to a branch, which is created at its parent if necessary.
     fn with(
         metadata: TableMetadata,
         branch: &str,
@@ -208,26 +208,26 @@ mod tests {
         metadata = with(metadata, "h", (17, Some(3)), Delete, &[]);
         metadata = with(metadata, "i", (18, None), Overwrite, &dynamic);
         let check = |source: i64, expected: &str| {
-            let told = match CherryPick::judge(&metadata, source) {
-                Ok(Picked::AsItIs) => "as it is".to_string(),
+            let resolved = match CherryPick::resolve(&metadata, source) {
+                Ok(Picked::FastForward) => "fast-forward".to_string(),
                 Ok(Picked::Again(pick)) => format!("again, replacing {:?}", pick.replaced),
                 Err(e) => format!("{:?}: {e}", e.kind()),
             };
-            assert_eq!(told, expected, "{source}");
+            assert_eq!(resolved, expected, "{source}");
         };
         check(1, "Invalid: snapshot 1 is an ancestor of the current snapshot already");
         check(3, "Invalid: snapshot 3 is an ancestor of the current snapshot already");
-        check(9, "NotFound: the table has no snapshot 9; it never had, or it has expired");
+        check(9, "NotFound: the table has no snapshot 9; it never existed or has expired");
         check(10, "Invalid: snapshot 10 was picked before, as snapshot 3");
         check(11, "again, replacing None");
         check(12, "Invalid: wap.id night of snapshot 12 was published before, by snapshot 3");
         check(13, "again, replacing Some(Touched)");
         check(14, "Invalid: snapshot 14 replaced partitions of a snapshot that is not an ancestor of the current one");
-        let cannot = "cannot be done again: appends can, overwrites of whole partitions, and whatever was done to the \
-                      current snapshot";
+        let cannot = "cannot be cherry-picked: only appends, overwrites of whole partitions, and children of the \
+                      current snapshot can";
         check(15, &format!("Invalid: snapshot 15 {cannot}"));
         check(16, &format!("Invalid: snapshot 16 {cannot}"));
-        check(17, "as it is");
+        check(17, "fast-forward");
         check(18, "again, replacing Some(Touched)");
     }
 }

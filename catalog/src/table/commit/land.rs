@@ -1,4 +1,4 @@
-//! Landing: a commit becomes part of a table that is there, or makes a table appear or change together with its rows.
+//! Landing: a commit becomes part of an existing table, or creates or redefines a table together with its rows.
 
 use iceberg::table::Table;
 
@@ -7,18 +7,18 @@ use super::{Commit, Committed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::{NewTable, Warehouse, discard};
 
-/// What the files of a [`Commit`] were written for.
+/// The destination of the files of a [`Commit`].
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// The branch that the commit names, of a table that is there.
+    /// The branch that the commit names, of an existing table.
     Branch,
-    /// A table that becomes visible together with its first rows: the commit appends to it. [`Warehouse::draft`] makes
+    /// A new table from [`Warehouse::draft`], which becomes visible together with its first rows: the commit appends to
     /// it.
     Draft(Table),
-    /// Another definition of a table that is there, which the table gets together with its first rows. The identity and
-    /// the history of the table stay.
+    /// A new definition of an existing table, which the table gets together with its first rows. The table keeps its
+    /// identity and history.
     Replacement {
-        /// The table as `definition` makes it, by [`Warehouse::replaced`]: the commit appends to it.
+        /// The table with `definition`, from [`Warehouse::replaced`]: the commit appends to it.
         draft: Table,
         /// The definition.
         definition: Box<NewTable>,
@@ -33,16 +33,16 @@ impl Warehouse {
 
     /// Makes a commit part of its destination, or fails and changes nothing.
     ///
-    /// What others write into a table that is replaced is replaced as well, and stays in its history.
+    /// A replacement also replaces the rows of concurrent commits, which stay in the table's history.
     ///
-    /// After an error other than `Unknown`, and after [`Committed::already`], the added files belong to nobody and the
-    /// caller deletes them. The work goes on if the future is dropped: whether it succeeded is then in the table's
-    /// history, under its key.
+    /// After an error other than `Unknown`, and after [`Committed::already`], the added files are orphan files, which
+    /// the caller deletes. If the future is dropped the commit continues: whether it succeeded is then recorded in the
+    /// table's history, under its key.
     ///
     /// # Errors
-    /// `Conflict` if others have changed what the commit relies on, which for a replacement are the table's columns and
-    /// partitioning; `AlreadyExists` if there is by now a table of the draft's name; `Unknown` if it cannot be found
-    /// out whether the commit happened.
+    /// `Conflict` if a concurrent commit changed what this commit relies on, which for a replacement is the table's
+    /// columns and partitioning; `AlreadyExists` if a table with the draft's name exists meanwhile; `Unknown` if the
+    /// commit state is unknown.
     pub async fn land(&self, destination: Destination, commit: Commit) -> Result<Committed> {
         let warehouse = self.clone();
         let landing = async move {
@@ -64,7 +64,7 @@ impl Warehouse {
         };
         tokio::spawn(landing)
             .await
-            .map_err(|e| Error::new(ErrorKind::Unknown, "a task that commits died").with_source(e))?
+            .map_err(|e| Error::new(ErrorKind::Unknown, "a commit task failed").with_source(e))?
     }
 
     /// Makes a draft visible with the rows of `commit`.

@@ -1,18 +1,18 @@
-//! Commits: how data files that were written become part of a table, all at once or not at all.
+//! Commits: written data files become part of a table atomically.
 //!
-//! A commit is a plan made from the table's metadata and manifests (`plan`, without I/O), the files that the plan calls
-//! for (`snapshot`), and one conditional write: the catalog moves the table's pointer from the metadata that the plan
-//! was made from to the new one. Whoever loses that race plans again on what the winner left. What is promised:
+//! A commit consists of a plan made from the table's metadata and manifests (`plan`, without I/O), the files that the
+//! plan requires (`snapshot`), and one conditional write: the catalog moves the table's pointer from the metadata that
+//! the plan is based on to the new metadata. If another commit won, the commit retries with a new plan. Guarantees:
 //!
-//! - Readers see the old snapshot or the new one. A writer that dies leaves files that nothing refers to.
-//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base, and one
-//!   that overwrites files if another changed what its statement read; an append never does, unless the table's schema
-//!   or partitioning changed.
+//! - Readers see the old snapshot or the new one. A writer that dies only leaves orphan files.
+//! - A replacing commit fails with `Conflict` if another writer changed the replaced partitions since its base, and an
+//!   overwriting commit if another writer changed what its statement read; an append never does, unless the table's
+//!   schema or partitioning changed.
 //! - The same [`CommitKey`] commits once, for as long as its snapshot is in the table's retained history.
-//! - An outcome that the catalog could not tell is looked up. If even that is not possible the error is of kind
-//!   `Unknown`, and no file is removed.
+//! - If the catalog does not report the outcome of a commit, the table's metadata is checked. If that fails too, the
+//!   commit state is unknown: the error is of kind `Unknown`, and no file is removed.
 //!
-//! The iceberg crate's transactions are not used: they append only, and they cannot be retried with other decisions.
+//! The iceberg crate's transactions are not used: they only append, and cannot be replanned for a retry.
 
 mod alter;
 mod cherry_pick;
@@ -50,17 +50,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::store::{Change, TableEntry};
 use crate::table::{Warehouse, discard};
 
-/// Names a piece of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
+/// Identifies a unit of work, such as a step of a pipeline for a date: work that has a snapshot is not committed again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CommitKey(String);
 
 impl CommitKey {
-    /// The key of work that can be recognised when it is done again.
+    /// The key of work that is recognised when it is repeated.
     pub fn new(key: impl Into<String>) -> Self {
         Self(key.into())
     }
 
-    /// A key for work that is done once, such as an `INSERT` that a user types.
+    /// A key for work that is not repeated, such as an interactive `INSERT`.
     pub fn unique() -> Self {
         Self(Uuid::new_v4().to_string())
     }
@@ -77,10 +77,10 @@ impl fmt::Display for CommitKey {
     }
 }
 
-/// What a writer relied on when it began: take it from the table that the statement was planned with.
+/// The state that a writer relies on: take it from the table that the statement was planned with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
-    /// The table, as opposed to a later one of the same name.
+    /// Identity of the table, which distinguishes it from a later table of the same name.
     pub uuid: Uuid,
     /// The snapshot that the branch was at; `None` for an empty table.
     pub snapshot_id: Option<i64>,
@@ -91,7 +91,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// The present state of a branch of the table.
+    /// The current state of a branch of the table.
     pub fn of(table: &Table, branch: &str) -> Self {
         let metadata = table.metadata();
         Self {
@@ -103,20 +103,19 @@ impl Base {
     }
 }
 
-/// What a commit does to the rows that are there.
+/// The effect of a commit on the existing rows.
 #[derive(Debug, Clone)]
 pub enum Operation {
-    /// Adds to them. Without files it does nothing and makes no snapshot.
+    /// Adds rows. Without files it does nothing and makes no snapshot.
     Append,
-    /// Puts its files in the place of others. Makes a snapshot also when there is nothing to remove and nothing to add,
-    /// so that the table tells that this has run.
+    /// Replaces partitions or the whole table by its files. Makes a snapshot even if it neither removes nor adds files,
+    /// so that the table records that it has run.
     Replace(Replaced),
-    /// Puts its files in the place of certain files, because of what their rows are.
+    /// Replaces the files with rows that a statement changes.
     Overwrite(Overwrite),
-    /// Takes out all that is there when the commit happens, whoever wrote it.
+    /// Removes all rows at the time of the commit, including those of concurrent commits.
     Truncate,
-    /// Does again what a snapshot did that is not in the branch's history, with its files. Makes a snapshot in any
-    /// case.
+    /// Repeats the changes of a snapshot that is not in the branch's history, with its files. Always makes a snapshot.
     CherryPick(CherryPick),
 }
 
@@ -125,22 +124,22 @@ pub enum Operation {
 pub struct Commit {
     /// The table to change.
     pub table: TableIdent,
-    /// The branch that the new snapshot goes to: [`MAIN_BRANCH`], or another that is there.
+    /// The existing branch that gets the new snapshot, such as [`MAIN_BRANCH`].
     pub branch: String,
-    /// What the writer relied on.
+    /// The state that the writer relied on.
     pub base: Base,
-    /// What happens to the rows that are there.
+    /// The effect on the existing rows.
     pub operation: Operation,
-    /// Data files of the base's schema and partition spec.
+    /// Added data files, of the base's schema and partition spec.
     pub added: Vec<DataFile>,
-    /// Names the work; see [`CommitKey`].
+    /// Identifies the work; see [`CommitKey`].
     pub key: CommitKey,
-    /// Further entries of the snapshot's summary.
+    /// Additional entries of the snapshot's summary.
     pub summary: BTreeMap<String, String>,
 }
 
 impl Commit {
-    /// A change of a branch of `table`, as the table is there, without files and without summary entries.
+    /// A change of a branch of `table` based on its current state, without files and summary entries.
     pub fn new(table: &Table, branch: &str, operation: Operation, key: CommitKey) -> Self {
         Self {
             table: table.identifier().clone(),
@@ -154,19 +153,19 @@ impl Commit {
     }
 }
 
-/// What became of a [`Commit`].
+/// The result of a [`Commit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The snapshot with the change; the branch's present one, if any, when there was nothing to do.
+    /// The snapshot with the change; the branch's current snapshot, if any, when there was nothing to do.
     pub snapshot_id: Option<i64>,
     /// The same work was committed before, as `snapshot_id`. The files of this commit are not in the table: delete
     /// them.
     pub already: bool,
-    /// How often another writer was quicker.
+    /// Number of attempts that lost to a concurrent commit.
     pub retries: u32,
-    /// What came.
+    /// Rows and files added.
     pub added: Tally,
-    /// What went.
+    /// Rows and files removed.
     pub removed: Tally,
 }
 
@@ -190,12 +189,12 @@ impl Warehouse {
                 return Ok(Committed { retries, ..committed });
             }
             retries += 1;
-            policy.again(&commit.table, retries, began).await?;
+            policy.back_off(&commit.table, retries, began).await?;
         }
     }
 
-    /// The last step of an attempt: the metadata is written and made the table's. `None` if another writer was quicker.
-    /// What turns out to be of no use is deleted, but for manifests, which the next attempt may take over.
+    /// The last step of an attempt: writes the metadata and makes it the table's. `None` if another commit won. Unused
+    /// files are deleted, except for manifests, which the next attempt may reuse.
     async fn write_and_swap(
         &self,
         table: &Table,
@@ -229,7 +228,7 @@ impl Warehouse {
         }
     }
 
-    /// Deletes metadata files that the table asked its writer to delete, after the commit that made them needless.
+    /// Deletes the metadata files that expired with this commit, if the table's properties say so.
     async fn delete_expired(&self, table: &Table, expired: Vec<String>) {
         // A catalog that writes the files deletes them too.
         if !self.catalog().writes_metadata() {
@@ -237,11 +236,11 @@ impl Warehouse {
         }
     }
 
-    /// Makes the metadata at `new`, to which `updates` lead, the table's; false if another writer was quicker.
+    /// Makes the metadata at `new`, which results from `updates`, the table's; `false` if another commit won.
     ///
-    /// When the catalog cannot tell what happened, the table can: it points to `new`, or has come to hold what we did
-    /// since, which `has_landed` tells. While it still points to the old metadata, our request may yet arrive, so the
-    /// same request is repeated: whichever arrives first makes the other void.
+    /// If the catalog does not report the outcome, the table shows it: it points to `new`, or to later metadata that
+    /// contains the commit, which `has_landed` checks. While it still points to the old metadata, the request may still
+    /// arrive, so the same request is repeated: whichever arrives first invalidates the other.
     async fn swap(
         &self,
         table: &Table,
@@ -273,7 +272,7 @@ impl Warehouse {
                     let now = self.load_at(ident, &found.location).await.map_err(SwapError::CommitStateUnknown)?;
                     return Ok(has_landed(now.metadata()));
                 }
-                // A table that is gone may have been renamed after our commit.
+                // A missing table may have been renamed after our commit.
                 Ok(_) | Err(_) => {}
             }
             if attempt < TRIES {
@@ -281,21 +280,21 @@ impl Warehouse {
             }
         }
         Err(SwapError::CommitStateUnknown(
-            unknown_state.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table is gone")),
+            unknown_state.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "the table no longer exists")),
         ))
     }
 }
 
-/// Why a pointer was not seen to move.
+/// Why a swap of the table's pointer was not confirmed.
 enum SwapError {
-    /// It did not move, and will not.
+    /// The pointer did not move, and will not.
     Failed(Error),
-    /// It may have moved: the catalog's answer was lost, and what it holds now does not show it.
+    /// The pointer may have moved: the catalog's response was lost, and its current state does not show the outcome.
     CommitStateUnknown(Error),
 }
 
 impl SwapError {
-    /// The error to report; if the state is unknown, with what `how_to_find_out` returns as its message.
+    /// The error to report; if the commit state is unknown, `how_to_find_out` returns its message.
     fn into_error(self, how_to_find_out: impl FnOnce() -> String) -> Error {
         match self {
             Self::Failed(e) => e,
@@ -304,7 +303,7 @@ impl SwapError {
     }
 }
 
-/// The table's history in the words of SQL.
+/// The table of the table's snapshots, as SQL.
 fn history(table: &TableIdent) -> String {
     format!("{}.\"{}$snapshots\"", table.namespace(), table.name().replace('"', "\"\""))
 }
@@ -312,15 +311,16 @@ fn history(table: &TableIdent) -> String {
 fn unknown(commit: &Commit, snapshot_id: i64) -> String {
     format!(
         "it is unknown whether the commit happened; it did if SELECT summary FROM {} WHERE snapshot_id = {snapshot_id} \
-         finds a row, which has {COMMIT_KEY}={}; committing again under this key is safe, any other way may write the \
-         rows twice",
+         returns a row, with {COMMIT_KEY}={}; a retry with this commit key is safe, any other retry may write the rows \
+         twice",
         history(&commit.table),
         commit.key
     )
 }
 
-/// How often and how patiently a lost race is run again. The table's `commit.retry.*` properties overrule the defaults,
-/// which suit many writers on one machine: a commit takes milliseconds there, and each lost race is another's success.
+/// Retry policy of commits that lose to a concurrent commit. The table's `commit.retry.*` properties override the
+/// defaults, which suit many writers on one machine: a commit takes milliseconds there, and whenever one loses another
+/// one wins.
 #[derive(Debug)]
 struct Retry {
     retries: u32,
@@ -343,18 +343,20 @@ impl Retry {
         }
     }
 
-    /// Waits before the next attempt, or says that there have been enough.
-    async fn again(&self, table: &TableIdent, retries: u32, began: Instant) -> Result<()> {
+    /// Waits before the next attempt, or fails if the retries or the time are used up.
+    async fn back_off(&self, table: &TableIdent, retries: u32, began: Instant) -> Result<()> {
         if retries > self.retries || began.elapsed() > self.total {
-            let message = format!("other writers were quicker {retries} times; run the statement again");
+            let message = format!(
+                "gave up after {retries} attempts, because other writers committed first; run the statement again"
+            );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        tracing::debug!(%table, retries, "another writer was quicker");
+        tracing::debug!(%table, retries, "another commit won; retrying");
         sleep(self.wait(retries)).await;
         Ok(())
     }
 
-    /// Grows with each retry and differs among writers, so that they do not meet again.
+    /// Grows with each retry, with jitter so that writers do not collide again.
     fn wait(&self, retry: u32) -> Duration {
         let longest = self.min_wait.saturating_mul(1 << retry.min(16)).min(self.max_wait).max(self.min_wait);
         let spread = (longest - self.min_wait).as_micros() as u64;

@@ -1,8 +1,8 @@
-//! Commits of statements that change rows: the files that held them go, the files with what became of them come.
+//! Commits of statements that change rows: the files with these rows are replaced by files with the changed rows.
 //!
-//! What conflicts is decided as Iceberg's reference does for copy-on-write (`OverwriteFiles` with the validations that
-//! Spark asks for): a file that goes must still be there; and under serializable isolation nobody may have added rows
-//! that the statement would have read.
+//! Conflicts are those of Iceberg's reference implementation for copy-on-write (`OverwriteFiles` with the validations
+//! that Spark uses): a removed file must still be in the table; and under serializable isolation no concurrent commit
+//! may have added rows that the statement would have read.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -17,18 +17,18 @@ use crate::table::files::{load_manifests, manifest_list};
 use crate::table::live_file::LiveFile;
 use crate::table::pruning::{self, Predicate};
 
-/// What a statement that changes rows takes out, and what it read to know that.
+/// The files that a statement removes because it changes their rows, and the rows that it read.
 #[derive(Debug, Clone)]
 pub struct Overwrite {
-    /// The data files that go, as they were at the commit's base.
+    /// The removed data files, as of the commit's base.
     pub removed: Vec<Arc<LiveFile>>,
-    /// The rows that the statement looked for.
+    /// The rows that the statement read.
     pub read: ReadFilter,
-    /// What others may have done since the base.
+    /// Which concurrent commits since the base are allowed.
     pub isolation: Isolation,
 }
 
-/// The rows that a statement looked for. It may stand for more of them, never for fewer.
+/// The rows that a statement read. The filter may select more rows, but never fewer.
 #[derive(Debug, Clone, Default)]
 pub struct ReadFilter(Option<Predicate>);
 
@@ -38,7 +38,7 @@ impl ReadFilter {
         Self(None)
     }
 
-    /// Rows that may fit the predicate.
+    /// Rows that may match the predicate.
     pub(crate) fn new(predicate: Predicate) -> Self {
         Self(Some(predicate))
     }
@@ -48,11 +48,11 @@ impl ReadFilter {
 /// and `write.merge.isolation-level` properties of Iceberg tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
-    /// As if statements had run one after another: rows that others added and the statement would have read are a
-    /// conflict.
+    /// As if statements had run one after another: rows that a concurrent commit added and the statement would have
+    /// read are a conflict.
     #[default]
     Serializable,
-    /// The statement changes the rows of the snapshot that it read; rows that others added stay as they are.
+    /// The statement changes the rows of the snapshot that it read; rows of concurrent commits stay unchanged.
     Snapshot,
 }
 
@@ -76,20 +76,20 @@ impl Overwrite {
         self.removed.iter().map(|f| f.data_file.file_path().to_string()).collect()
     }
 
-    /// The manifests that listed the files at the base: where to look for them first.
+    /// The manifests that listed the files at the base, which are searched first.
     pub(super) fn manifests(&self) -> HashSet<&str> {
         self.removed.iter().map(|f| f.manifest_path.as_ref()).collect()
     }
 
-    /// Fails if what others committed since the base is in the way: `since_base` are the snapshots of the branch that
-    /// came after it, the latest first.
+    /// Fails if a concurrent commit since the base conflicts. `since_base` are the snapshots of the branch after the
+    /// base, latest first.
     pub(super) async fn check(&self, table: &Table, since_base: &[&SnapshotRef]) -> Result<()> {
         for snapshot in since_base.iter().filter(|s| plan::changes_rows(s)) {
             let id = snapshot.snapshot_id();
             let mut own = manifest_list(table, snapshot).await?;
             own.retain(|m| m.added_snapshot_id == id && m.has_added_files());
             if !self.removed.is_empty() && own.iter().any(|m| m.content == ManifestContentType::Deletes) {
-                return Err(conflict(format!("another writer deleted rows of files in place (snapshot {id})")));
+                return Err(conflict(format!("another writer added row-level deletes (snapshot {id})")));
             }
             if self.isolation == Isolation::Snapshot {
                 continue;
@@ -98,7 +98,7 @@ impl Overwrite {
             for (file, manifest) in load_manifests(table.file_io(), own).await? {
                 let entries = manifest.entries().iter();
                 let mut added = entries.filter(|e| e.status() == ManifestStatus::Added).map(|e| e.data_file());
-                // The file need not be there any more: its rows may have been put into another one since.
+                // The file may no longer be in the table: its rows may have been compacted into another one since.
                 if let Some(read) = added.find(|added| self.reads(added, file.partition_spec_id, table)) {
                     let path = read.file_path();
                     return Err(conflict(format!(
@@ -110,19 +110,19 @@ impl Overwrite {
         Ok(())
     }
 
-    /// Whether a file may have rows that the statement looked for.
+    /// Whether a file may have rows that the statement would have read (inclusive projection).
     fn reads(&self, file: &DataFile, spec_id: i32, table: &Table) -> bool {
         let predicate = self.read.0.as_ref();
-        predicate.is_none_or(|predicate| pruning::may_fit(predicate, file, spec_id, table.metadata()))
+        predicate.is_none_or(|predicate| pruning::may_match(predicate, file, spec_id, table.metadata()))
     }
 }
 
 fn conflict(what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Conflict, format!("{what} since this statement began; run it again"))
+    Error::new(ErrorKind::Conflict, format!("{what} since this statement began; run the statement again"))
 }
 
-/// The error for files that are no longer there.
-pub(super) fn gone(mut paths: Vec<&String>) -> Error {
+/// The error for files that are no longer in the table.
+pub(super) fn missing_files(mut paths: Vec<&String>) -> Error {
     paths.sort();
     let first = paths.first().map(|p| p.as_str()).unwrap_or_default();
     conflict(format!("another writer changed rows of {} files that this statement changes, first {first}", paths.len()))

@@ -1,8 +1,8 @@
-//! Which files a commit takes out. Those that a replacing commit means are told by their partition values.
+//! Selects the files that a commit removes. A replacing commit selects them by their partition values.
 //!
-//! A partition field is known by its source column and transform, not by its place in a spec, so that a table whose
-//! specs differ only in order or name is handled. A spec that lacks a field in question cannot tell which of its files
-//! are meant; such a table is refused rather than half replaced.
+//! A partition field is identified by its source column and transform, not by its position in a spec, so that specs may
+//! differ in order or names. If a spec lacks a selected field, its files cannot be selected; the commit is refused
+//! rather than replacing only a part.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,14 +16,14 @@ use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::partition_value::field_texts;
 
-/// What a replacing commit takes out before it puts its files in.
+/// The part of a table that a replacing commit replaces.
 #[derive(Debug, Clone)]
 pub enum Replaced {
-    /// The partitions that the added files are in, and none if no file is added. The whole table if it is not
-    /// partitioned and a file is added.
+    /// The partitions of the added files; nothing if no file is added. The whole table if it is not partitioned and a
+    /// file is added.
     Touched,
-    /// Every partition in which each of the named fields has the given value, also if nothing is added to it. Names are
-    /// those of partition fields, or of columns that the table is partitioned by as they are; `None` stands for null.
+    /// Every partition in which each of the named fields has the given value, even if nothing is added to it. Names are
+    /// those of partition fields, or of columns that are identity partitioned; `None` stands for null.
     Where(Vec<(String, Option<Datum>)>),
     /// The whole table.
     All,
@@ -33,7 +33,7 @@ impl Replaced {
     /// [`Replaced::Where`] the fields have these values, as a `PARTITION` clause gives them.
     ///
     /// # Errors
-    /// `Invalid` for a value of a type by which nothing is partitioned.
+    /// `Invalid` for a value of a type that partition values cannot have.
     pub fn by_values(values: &[(String, ScalarValue)]) -> Result<Self> {
         let datum = |(column, value): &(String, ScalarValue)| {
             if value.is_null() {
@@ -42,7 +42,8 @@ impl Replaced {
             match bridge::datum(value) {
                 Some(datum) => Ok((column.clone(), Some(datum))),
                 None => {
-                    let what = format!("PARTITION ({column} = {value}): a {} is no partition value", value.data_type());
+                    let what =
+                        format!("PARTITION ({column} = {value}): a {} is not a partition value", value.data_type());
                     Err(Error::new(ErrorKind::Invalid, what))
                 }
             }
@@ -51,12 +52,12 @@ impl Replaced {
     }
 }
 
-/// Which of the files that are there a commit takes out.
+/// The existing files that a commit removes.
 #[derive(Debug)]
 pub(super) enum Selection {
     Nothing,
     All,
-    /// All of some partitions: a resolved [`Replaced`].
+    /// All files of some partitions: a resolved [`Replaced`].
     Some(Partitions),
     /// These data files, by path.
     Files(HashSet<String>),
@@ -65,9 +66,9 @@ pub(super) enum Selection {
 #[derive(Debug)]
 pub(super) struct Partitions {
     keys: Vec<Key>,
-    /// Of each tuple the value of each key.
+    /// The selected tuples, with one value per key.
     values: HashSet<Vec<Value>>,
-    /// Where the keys stand in each spec; `None` if the spec lacks one.
+    /// Positions of the keys in each spec; `None` if the spec lacks one.
     positions: HashMap<i32, Option<Vec<usize>>>,
 }
 
@@ -82,7 +83,7 @@ struct Key {
 }
 
 impl Selection {
-    /// The partitions that `replaced` means in the table, whose current spec the `added` files were written with.
+    /// Resolves `replaced` for the table, whose current spec the `added` files were written with.
     pub(super) fn resolve(metadata: &TableMetadata, replaced: &Replaced, added: &[DataFile]) -> Result<Self> {
         let spec = metadata.default_partition_spec();
         match replaced {
@@ -116,7 +117,7 @@ impl Selection {
         Self::Some(Partitions { keys, values, positions })
     }
 
-    /// Whether a file of the given spec is taken out.
+    /// Whether the selection fully matches a file of the given spec, which is then removed (strict projection).
     pub(super) fn fully_matches(&self, spec_id: i32, file: &DataFile) -> Result<bool> {
         let chosen = match self {
             Self::Nothing => return Ok(false),
@@ -139,8 +140,8 @@ impl Selection {
         Ok(chosen.values.contains(&tuple))
     }
 
-    /// Whether a manifest may list a file that is taken out, by what the manifest list says of it.
-    pub(super) fn may_touch(&self, manifest: &ManifestFile) -> bool {
+    /// Whether a manifest may list a removed file, according to the manifest list (inclusive projection).
+    pub(super) fn may_match(&self, manifest: &ManifestFile) -> bool {
         let chosen = match self {
             Self::Nothing => return false,
             Self::All => return true,
@@ -155,10 +156,10 @@ impl Selection {
             Some(summary) => may_contain(summary, &key.ty, value),
             None => true,
         };
-        let fits = |tuple: &Vec<Value>| {
+        let may_match = |tuple: &Vec<Value>| {
             chosen.keys.iter().zip(positions).zip(tuple).all(|((key, at), value)| possible((key, at, value)))
         };
-        chosen.values.iter().any(fits)
+        chosen.values.iter().any(may_match)
     }
 }
 
@@ -175,7 +176,7 @@ impl Key {
         let Some(datum) = datum else { return Ok(None) };
         let converted = match (datum.literal(), &self.ty) {
             (PrimitiveLiteral::String(text), PrimitiveType::Date) => Datum::date_from_str(text),
-            // The result of `month`, `year`, `hour` and of `bucket` is a plain int.
+            // `month`, `year`, `hour` and `bucket` return a plain int.
             _ => datum.clone().to(&Type::Primitive(self.ty.clone())),
         };
         let out_of_range = |d: &Datum| matches!(d.literal(), PrimitiveLiteral::AboveMax | PrimitiveLiteral::BelowMin);
@@ -214,7 +215,8 @@ fn normal(literal: Option<&Literal>) -> Value {
     literal.and_then(Literal::as_primitive_literal).map(widened)
 }
 
-/// The value as files written before a promotion of the column (int to long, float to double) compare with later ones.
+/// The value in the widest type, so that files from before a promotion of the column (int to long, float to double)
+/// compare with later ones.
 fn widened(literal: PrimitiveLiteral) -> PrimitiveLiteral {
     match literal {
         PrimitiveLiteral::Int(v) => PrimitiveLiteral::Long(v.into()),
@@ -225,7 +227,7 @@ fn widened(literal: PrimitiveLiteral) -> PrimitiveLiteral {
 
 fn may_contain(summary: &FieldSummary, ty: &PrimitiveType, value: &Value) -> bool {
     let Some(value) = value else { return summary.contains_null };
-    // Engines do not agree on the order of UUIDs and bytes, and NaN is in no bounds.
+    // Engines do not agree on the order of UUIDs and bytes, and bounds exclude NaN.
     let unordered = matches!(value, PrimitiveLiteral::UInt128(_) | PrimitiveLiteral::Binary(_)) || value.is_nan();
     if unordered {
         return true;
@@ -238,7 +240,7 @@ fn may_contain(summary: &FieldSummary, ty: &PrimitiveType, value: &Value) -> boo
     }
 }
 
-/// A partition for people: `partition event_day=2026-02-14, event_type=view`.
+/// The display text of a partition: `partition event_day=2026-02-14, event_type=view`.
 pub(super) fn describe(metadata: &TableMetadata, spec_id: i32, partition: &Struct) -> String {
     match field_texts(metadata, spec_id, partition) {
         Some(fields) => format!("partition {}", fields.join(", ")),
@@ -269,12 +271,12 @@ mod tests {
         check(ScalarValue::Date32(Some(DAY)), Some(Datum::date(DAY)));
         check(ScalarValue::Utf8View(Some("view".to_string())), Some(Datum::string("view")));
         check(ScalarValue::Int16(Some(-7)), Some(Datum::int(-7)));
-        // Whatever its type.
+        // NULL of any type.
         check(ScalarValue::Null, None);
         check(ScalarValue::Date64(None), None);
         let e = by(ScalarValue::Date64(Some(0))).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
-        assert_eq!(e.to_string(), "PARTITION (day = 1970-01-01): a Date64 is no partition value");
+        assert_eq!(e.to_string(), "PARTITION (day = 1970-01-01): a Date64 is not a partition value");
         assert!(matches!(Replaced::by_values(&[]), Ok(Replaced::Where(values)) if values.is_empty()));
     }
 
@@ -286,9 +288,9 @@ mod tests {
         let null_today = file_in(partition(Some(DAY), None));
         let check = |conditions: Vec<(String, Option<Datum>)>, expected: [bool; 4]| {
             let selection = chosen(Replaced::Where(conditions.clone()), &[]).unwrap();
-            let covered =
+            let matched =
                 [&view_today, &cart_today, &view_later, &null_today].map(|f| selection.fully_matches(0, f).unwrap());
-            assert_eq!(covered, expected, "{conditions:?}");
+            assert_eq!(matched, expected, "{conditions:?}");
         };
         let day = || condition("ts_day", Some(Datum::date(DAY)));
         check(vec![day()], [true, true, false, true]);
@@ -300,12 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn wrong_conditions_are_told() {
+    fn wrong_conditions_are_reported() {
         let check = |name: &str, value: Datum, expected: &str| {
             let e = chosen(Replaced::Where(vec![condition(name, Some(value))]), &[]).unwrap_err();
             assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Invalid, expected));
         };
-        // A day is not chosen by one of its moments.
+        // A timestamp does not select its day.
         check(
             "ts",
             Datum::timestamp_micros(0),

@@ -1,5 +1,5 @@
-//! The decisions of a commit, on plain data: whether it may be done, whether others are in its way, which manifests
-//! stay, and what the snapshot's summary says. Nothing here reads or writes a file.
+//! The decisions of a commit, on plain data: whether it is allowed, whether concurrent commits conflict, which
+//! manifests stay, and the snapshot's summary. Nothing here reads or writes a file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,14 +14,14 @@ use super::partitions::{Selection, describe};
 use super::{Commit, Operation};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is to be done about a commit, given the table's metadata.
+/// What to do for a commit, given the table's metadata.
 #[derive(Debug)]
 pub(super) enum Verdict<'a> {
     /// The commit of this key is in the table's history: this is its snapshot.
     Done(&'a SnapshotRef),
     /// An append of no files changes nothing.
     Nothing,
-    /// To be done, unless one of the snapshots that came after the base is in the way.
+    /// The commit proceeds, unless one of the snapshots after the base conflicts.
     Go { since_base: Vec<&'a SnapshotRef> },
 }
 
@@ -38,7 +38,7 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
         return Ok(Verdict::Done(done));
     }
     if metadata.format_version() != FormatVersion::V2 {
-        let message = format!("format version {} is read but not written yet", metadata.format_version());
+        let message = format!("format version {} can be read but not written yet", metadata.format_version());
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     if metadata.current_schema_id() != commit.base.schema_id {
@@ -53,7 +53,7 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
     }
     match commit.operation {
         Operation::Append if commit.added.is_empty() => Ok(Verdict::Nothing),
-        // Rows that are added take nothing away from what others did, and what empties the table comes after them all.
+        // Added rows do not affect concurrent commits, and a truncation applies after all of them.
         Operation::Append | Operation::Truncate | Operation::CherryPick(CherryPick { replaced: None, .. }) => {
             Ok(Verdict::Go { since_base: Vec::new() })
         }
@@ -75,7 +75,7 @@ pub(super) fn examine<'a>(metadata: &'a TableMetadata, commit: &Commit) -> Resul
     }
 }
 
-/// Refuses files that would make the table unreadable; they can only come from a mistake of ours.
+/// Refuses files that would make the table unreadable, which would be a bug.
 fn check_added(metadata: &TableMetadata, added: &[DataFile]) -> Result<()> {
     let ty = metadata.default_partition_type();
     let fits = |partition: &Struct| {
@@ -95,7 +95,7 @@ fn check_added(metadata: &TableMetadata, added: &[DataFile]) -> Result<()> {
         let wrong = if file.content_type() != DataContentType::Data {
             "is not a data file"
         } else if !fits(file.partition()) {
-            "has a partition that is not of the table's partition spec"
+            "has a partition that does not match the table's partition spec"
         } else if !paths.insert(path) {
             "is added twice"
         } else {
@@ -106,25 +106,25 @@ fn check_added(metadata: &TableMetadata, added: &[DataFile]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses rows outside of what is replaced: running the statement again would double them.
+/// Refuses rows outside of the replaced partitions: running the statement again would duplicate them.
 pub(super) fn check_within(metadata: &TableMetadata, selection: &Selection, added: &[DataFile]) -> Result<()> {
     let spec_id = metadata.default_partition_spec_id();
     for file in added {
         if !selection.fully_matches(spec_id, file)? {
             let partition = describe(metadata, spec_id, file.partition());
-            let message = format!("rows were written to {partition}, which is not among what is replaced");
+            let message = format!("rows were written to {partition}, which is not one of the replaced partitions");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
     Ok(())
 }
 
-/// Whether a snapshot may have changed rows, as opposed to how they are stored.
+/// Whether a snapshot may have changed rows, and not only how they are stored.
 pub(super) fn changes_rows(snapshot: &SnapshotRef) -> bool {
     snapshot.summary().operation != SnapshotOperation::Replace
 }
 
-/// Finds a file that `snapshot` added to, or removed from, what is to be replaced. `manifests` are those that the
+/// Fails if `snapshot` added a file to, or removed one from, the replaced partitions. `manifests` are those that the
 /// snapshot itself wrote.
 pub(super) fn check_conflict(
     metadata: &TableMetadata,
@@ -151,16 +151,16 @@ pub(super) fn check_conflict(
     Ok(())
 }
 
-/// What becomes of one manifest of the snapshot before.
+/// How a new snapshot uses a manifest of its parent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ManifestAction {
-    /// Goes into the new snapshot as it is.
+    /// The new snapshot contains it unchanged.
     Keep,
-    /// Is written anew, with the entries at these places marked as deleted.
+    /// It is rewritten, with the entries at these indices marked as deleted.
     Rewrite(Vec<usize>),
 }
 
-/// What becomes of a manifest that may list replaced files.
+/// How a new snapshot uses a manifest that may list replaced files.
 pub(super) fn manifest_action(
     selection: &Selection,
     file: &ManifestFile,
@@ -175,7 +175,7 @@ pub(super) fn manifest_action(
     Ok(if removed.is_empty() { ManifestAction::Keep } else { ManifestAction::Rewrite(removed) })
 }
 
-/// Files that came or went, counted.
+/// Counts of added or removed files.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {
     /// Data files.
@@ -184,13 +184,13 @@ pub struct Tally {
     pub rows: u64,
     /// Bytes of data and delete files.
     pub bytes: u64,
-    /// Files of position deletes.
+    /// Position delete files.
     pub position_delete_files: u64,
-    /// Rows in them.
+    /// Rows in position delete files.
     pub position_deletes: u64,
-    /// Files of equality deletes.
+    /// Equality delete files.
     pub equality_delete_files: u64,
-    /// Rows in them.
+    /// Rows in equality delete files.
     pub equality_deletes: u64,
 }
 
@@ -212,12 +212,12 @@ impl Tally {
     }
 }
 
-/// All that a new snapshot changes.
+/// All changes of a new snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) added: Tally,
     pub(super) removed: Tally,
-    /// Spec and values of each partition with a change.
+    /// Spec and values of each changed partition.
     pub(super) partitions: HashSet<(i32, Struct)>,
 }
 
@@ -299,7 +299,7 @@ pub(super) fn summary(
             None => Some(0),
             Some(summary) => summary.additional_properties.get(name_total).and_then(|text| text.parse::<u64>().ok()),
         };
-        // A total that the snapshot before does not know stays unknown.
+        // A total that the parent snapshot does not record stays unknown.
         properties.remove(name_total);
         if let Some(total) = before.and_then(|before| (before + added).checked_sub(removed)) {
             properties.insert(name_total.into(), total.to_string());
@@ -309,7 +309,7 @@ pub(super) fn summary(
         Operation::Append | Operation::CherryPick(CherryPick { replaced: None, .. }) => SnapshotOperation::Append,
         Operation::Replace(_) | Operation::CherryPick(_) => SnapshotOperation::Overwrite,
         Operation::Truncate => SnapshotOperation::Delete,
-        // As the reference does: by what it came to.
+        // By its effect, as in the reference implementation.
         Operation::Overwrite(_) => match (added.files, removed.files) {
             (_, 0) => SnapshotOperation::Append,
             (0, _) => SnapshotOperation::Delete,
@@ -327,7 +327,7 @@ mod tests {
     use super::super::{CommitKey, Replaced};
     use super::*;
 
-    /// A table whose snapshots, from the first, were made by commits of these keys.
+    /// A table with these snapshots in order, each with its commit key.
     fn with_snapshots(keys: &[(i64, &str)]) -> TableMetadata {
         let mut metadata = events_metadata();
         for (id, key) in keys {
@@ -362,16 +362,16 @@ mod tests {
             let verdict = match examine(&metadata, &commit) {
                 Ok(Verdict::Done(s)) => format!("done in {}", s.snapshot_id()),
                 Ok(Verdict::Nothing) => "nothing".to_string(),
-                Ok(Verdict::Go { since_base }) => format!("go, looking at {:?}", ids(&since_base)),
+                Ok(Verdict::Go { since_base }) => format!("go, checking {:?}", ids(&since_base)),
                 Err(e) => format!("{:?}", e.kind()),
             };
             assert_eq!(verdict, expected);
         };
-        check(Some(3), Operation::Append, "new", "go, looking at []");
-        check(Some(1), Operation::Append, "new", "go, looking at []");
-        check(Some(3), replace(), "new", "go, looking at []");
-        check(Some(1), replace(), "new", "go, looking at [3, 2]");
-        check(None, replace(), "new", "go, looking at [3, 2, 1]");
+        check(Some(3), Operation::Append, "new", "go, checking []");
+        check(Some(1), Operation::Append, "new", "go, checking []");
+        check(Some(3), replace(), "new", "go, checking []");
+        check(Some(1), replace(), "new", "go, checking [3, 2]");
+        check(None, replace(), "new", "go, checking [3, 2, 1]");
         check(Some(9), replace(), "new", "Conflict");
         check(Some(1), replace(), "two", "done in 2");
         check(Some(9), Operation::Append, "three", "done in 3");
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_follow_from_the_summary_before() {
+    fn totals_follow_from_the_parents_summary() {
         let tally = |files, rows, bytes| Tally { files, rows, bytes, ..Tally::default() };
         let changes = Changes { added: tally(2, 20, 200), removed: tally(1, 5, 50), partitions: HashSet::default() };
         let check = |previous: Option<&[(&str, &str)]>, name: &str, expected: Option<&str>| {

@@ -1,4 +1,4 @@
-//! Replacing a table by another definition of it, together with its first rows.
+//! Replaces the definition of a table, together with its first rows.
 
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
@@ -12,7 +12,8 @@ use crate::table::evolve::replacement;
 use crate::table::{NewTable, Warehouse};
 
 impl Warehouse {
-    /// The table as `new` would make it, for writing rows for it: nobody else sees it. `None` if there is no table.
+    /// The table with the definition `new`, for writing rows for it; it is not visible to anyone else. `None` if there
+    /// is no table.
     pub async fn replaced(&self, table: &TableIdent, new: &NewTable) -> Result<Option<Table>> {
         match self.find(table).await? {
             Some(current) => Ok(Some(self.replaced_now(&current, new)?.0)),
@@ -20,7 +21,7 @@ impl Warehouse {
         }
     }
 
-    /// The table as `new` makes it now, and the steps to it.
+    /// The current table with the definition `new`, and the updates that lead to it.
     fn replaced_now(&self, current: &Table, new: &NewTable) -> Result<(Table, Vec<TableUpdate>)> {
         let metadata = current.metadata();
         let built = replacement(metadata, metadata.clone().into_builder(None), new)?.build()?;
@@ -28,12 +29,12 @@ impl Warehouse {
         Ok((table, built.changes))
     }
 
-    /// Gives the table another definition, and no rows. Its identity and its history stay.
+    /// Gives the table a new definition, without rows. It keeps its identity and history.
     pub async fn replace(&self, table: &TableIdent, new: &NewTable) -> Result<Table> {
         self.alter(table, |metadata, builder| replacement(metadata, builder, new).map(Some)).await
     }
 
-    /// Gives the table another definition and the rows of `commit` at once; `draft` is what the rows were written for.
+    /// Gives the table a new definition and the rows of `commit` atomically; the rows were written for `draft`.
     pub(super) async fn replace_filled(
         &self,
         draft: &TableMetadata,
@@ -64,7 +65,7 @@ impl Warehouse {
             }
             let mut ready = match snapshot::prepare(&replaced, commit, staged).await? {
                 Prepared::Ready(ready) => ready,
-                // Without a row there is no snapshot, and the table is empty all the same.
+                // Without rows there is no snapshot, but the table becomes empty.
                 Prepared::Done(committed) => {
                     self.replace(&commit.table, new).await?;
                     return Ok(Committed { retries, ..committed });
@@ -75,7 +76,7 @@ impl Warehouse {
                 return Ok(Committed { retries, ..committed });
             }
             retries += 1;
-            Retry::of(current.metadata()).again(&commit.table, retries, began).await?;
+            Retry::of(current.metadata()).back_off(&commit.table, retries, began).await?;
         }
     }
 }

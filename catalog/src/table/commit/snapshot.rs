@@ -21,47 +21,48 @@ use crate::table::discard;
 use crate::table::files::{has_live_files, load_manifests, manifest_list};
 use crate::table::metadata_paths::{expired, metadata_folder, next_location};
 
-/// The summary key under which a snapshot keeps how many races it lost before it was committed.
+/// The summary key under which a snapshot records the number of retries of its commit.
 const COMMIT_RETRIES: &str = "bergmill.commit-retries";
 
-/// What outlives a lost race: the snapshot's identity, and manifests that are the same in the next attempt.
+/// The state that attempts of a commit share: the snapshot's identity, and manifests that the next attempt reuses.
 #[derive(Debug)]
 pub(super) struct Staged {
     pub(super) snapshot_id: i64,
-    /// Names the files of this commit.
+    /// Part of the names of this commit's files.
     uuid: Uuid,
     added: Option<ManifestFile>,
-    /// By the path of the manifest that each takes the place of, with what was removed from it.
+    /// Rewritten manifests by the path of the manifest that each replaces, with the files removed from it.
     rewritten: HashMap<String, (ManifestFile, Vec<(i32, DataFile)>)>,
-    /// Paths of manifests in which no replaced file is.
+    /// Paths of manifests without replaced files.
     untouched: HashSet<String>,
-    /// Snapshots of others that were found not to be in the way.
+    /// Concurrent snapshots without a conflict.
     checked: HashSet<i64>,
+    /// Paths of written manifests that are not part of the table.
     written: Vec<String>,
-    /// What they were written with.
+    /// The `FileIO` that wrote them.
     files: Option<FileIO>,
     attempts: u32,
 }
 
-/// An attempt that only the catalog can still fail.
+/// An attempt that is ready to be committed to the catalog.
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) metadata: TableMetadata,
-    /// Where the metadata is to be; it is not written yet.
+    /// The location of the metadata file, which is not written yet.
     pub(super) location: String,
-    /// What leads from the table's metadata to it.
+    /// The updates from the table's metadata to it.
     pub(super) updates: Vec<TableUpdate>,
     pub(super) manifest_list: String,
     /// Paths of all manifests of the new snapshot.
     pub(super) manifests: HashSet<String>,
-    /// Metadata files that the table asks its writer to delete once the commit has happened.
+    /// Expired metadata files to delete after the commit, if the table's properties say so.
     pub(super) expired: Vec<String>,
     pub(super) committed: Committed,
 }
 
 #[derive(Debug)]
 pub(super) enum Prepared {
-    /// Nothing is left to commit.
+    /// There is nothing to commit.
     Done(Committed),
     Ready(Box<Ready>),
 }
@@ -70,7 +71,7 @@ impl Staged {
     pub(super) fn new() -> Self {
         let (high, low) = Uuid::new_v4().as_u64_pair();
         Self {
-            // Positive, as other implementations make them.
+            // Positive, as in other implementations.
             snapshot_id: ((high ^ low) >> 1).max(1) as i64,
             uuid: Uuid::new_v4(),
             added: None,
@@ -83,12 +84,12 @@ impl Staged {
         }
     }
 
-    /// Marks manifests that are part of the table now.
+    /// Marks manifests as part of the table.
     pub(super) fn in_use(&mut self, manifests: HashSet<String>) {
         self.written.retain(|path| !manifests.contains(path));
     }
 
-    /// Deletes manifests that were written for nothing.
+    /// Deletes written manifests that are unused.
     pub(super) async fn discard_unused(self) {
         if let Some(files) = self.files {
             discard(&files, self.written).await;
@@ -128,14 +129,14 @@ impl Staged {
         Ok(self.added.clone())
     }
 
-    /// Those of the files that none of the manifests, rewritten, has given up.
+    /// The files that were not removed from any of the manifests by a rewrite.
     fn missing<'a>(&self, manifests: &[ManifestFile], paths: &'a HashSet<String>) -> Vec<&'a String> {
         let rewritten = manifests.iter().filter_map(|m| self.rewritten.get(&m.manifest_path));
         let found: HashSet<&str> = rewritten.flat_map(|(_, gone)| gone.iter().map(|(_, f)| f.file_path())).collect();
         paths.iter().filter(|p| !found.contains(p.as_str())).collect()
     }
 
-    /// Writes a manifest anew, with the schema and spec that it had, and the entries at `removed` marked as deleted.
+    /// Rewrites a manifest with its schema and spec, and with the entries at `removed` marked as deleted.
     async fn rewrite(&mut self, table: &Table, file: &ManifestFile, from: &Manifest, removed: &[usize]) -> Result<()> {
         let (schema, spec) = (from.metadata().schema().clone(), from.metadata().partition_spec().clone());
         let mut writer = self.manifest_writer(table, file.content, schema, spec)?;
@@ -164,7 +165,7 @@ impl Staged {
     }
 }
 
-/// Does all of a commit but its last step.
+/// Prepares a commit up to its last step.
 pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged) -> Result<Prepared> {
     let metadata = table.metadata();
     let over = |snapshot_id, already| {
@@ -174,7 +175,7 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
     let since_base = match plan::examine(metadata, commit)? {
         Verdict::Done(snapshot) => {
             let ours = snapshot.snapshot_id() == staged.snapshot_id;
-            debug_assert!(!ours, "a lost race was won after all");
+            debug_assert!(!ours, "an attempt that lost was committed");
             if ours {
                 staged.written.clear();
             }
@@ -217,7 +218,7 @@ pub(super) async fn prepare(table: &Table, commit: &Commit, staged: &mut Staged)
     Ok(Prepared::Ready(Box::new(ready)))
 }
 
-/// Makes sure that a snapshot that came after the base did nothing to what is to be replaced.
+/// Fails if a snapshot after the base changed the replaced partitions.
 async fn check_no_conflict(
     table: &Table,
     selection: &Selection,
@@ -229,15 +230,15 @@ async fn check_no_conflict(
         return Ok(());
     }
     let mut own = manifest_list(table, snapshot).await?;
-    own.retain(|m| m.added_snapshot_id == id && selection.may_touch(m));
+    own.retain(|m| m.added_snapshot_id == id && selection.may_match(m));
     let own = load_manifests(table.file_io(), own).await?;
     plan::check_conflict(table.metadata(), selection, snapshot, &own)?;
     staged.checked.insert(id);
     Ok(())
 }
 
-/// The manifests of the branch's present snapshot, without the files that are taken out. `first` tells where to look
-/// for certain files: the other manifests are opened when they are not all there.
+/// The manifests of the branch's current snapshot, without the removed files. Manifests for which `first` is true are
+/// searched first; the others are only opened if some of the given files are still missing.
 async fn carried_over(
     table: &Table,
     branch: &str,
@@ -250,7 +251,7 @@ async fn carried_over(
         Some(current) => manifest_list(table, current).await?,
         None => Vec::new(),
     };
-    // What an older snapshot deleted has nothing to say to a newer one.
+    // Manifests with only deleted files are not carried over to a new snapshot.
     manifests.retain(has_live_files);
 
     rewrite_manifests(table, selection, manifests.iter().filter(|m| first(m)), staged).await?;
@@ -260,7 +261,7 @@ async fn carried_over(
         }
         let missing = staged.missing(&manifests, paths);
         if !missing.is_empty() {
-            return Err(overwrite::gone(missing));
+            return Err(overwrite::missing_files(missing));
         }
     }
     for manifest in &mut manifests {
@@ -272,7 +273,7 @@ async fn carried_over(
     Ok(manifests)
 }
 
-/// Rewrites those of the manifests that list files to be taken out.
+/// Rewrites the manifests that list files to remove.
 async fn rewrite_manifests(
     table: &Table,
     selection: &Selection,
@@ -281,7 +282,7 @@ async fn rewrite_manifests(
 ) -> Result<()> {
     let is_open = |m: &&ManifestFile| {
         let path = &m.manifest_path;
-        selection.may_touch(m) && !staged.untouched.contains(path) && !staged.rewritten.contains_key(path)
+        selection.may_match(m) && !staged.untouched.contains(path) && !staged.rewritten.contains_key(path)
     };
     let open: Vec<ManifestFile> = among.filter(is_open).cloned().collect();
     for (file, manifest) in load_manifests(table.file_io(), open).await? {
@@ -312,14 +313,14 @@ async fn write_snapshot(
     let mut summary =
         plan::summary(&commit.operation, commit.key.as_str(), &commit.summary, &changes, parent.map(|s| s.summary()));
     if staged.attempts > 1 {
-        // Tells who looks at the history how much writers are in each other's way.
+        // Shows in the history how much writers contend.
         summary.additional_properties.insert(COMMIT_RETRIES.to_string(), (staged.attempts - 1).to_string());
     }
     let snapshot = Snapshot::builder()
         .with_snapshot_id(id)
         .with_parent_snapshot_id(parent_id)
         .with_sequence_number(sequence)
-        // History stays in order although clocks differ.
+        // Keeps history in order despite clock differences.
         .with_timestamp_ms(chrono::Utc::now().timestamp_millis().max(metadata.last_updated_ms()))
         .with_manifest_list(list.as_str())
         .with_summary(summary)
@@ -337,7 +338,7 @@ async fn write_snapshot(
         writer.close().await
     };
     if let Err(e) = write.await {
-        // The disk is full, or worse; what is left over is maintenance's.
+        // Such as a full disk; remaining orphan files are left to maintenance.
         let _ = table.file_io().delete(&list).await;
         return Err(e.into());
     }

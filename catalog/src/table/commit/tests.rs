@@ -114,7 +114,7 @@ impl Shop {
         Self { folder, warehouse }
     }
 
-    /// A commit made from the table as it is now.
+    /// A commit based on the current table.
     async fn prepared(&self, operation: Operation, added: Vec<DataFile>) -> Commit {
         commit_to(self.warehouse.load(&events()).await.unwrap().metadata(), operation, added)
     }
@@ -133,7 +133,7 @@ impl Shop {
         paths
     }
 
-    /// Makes a branch of the table as it is now.
+    /// Creates a branch at the current snapshot.
     async fn branch(&self, name: &str) {
         let make = |metadata: &TableMetadata, builder: TableMetadataBuilder| {
             let at = metadata.current_snapshot_id().unwrap();
@@ -148,8 +148,8 @@ impl Shop {
         table.metadata().current_snapshot().unwrap().summary().additional_properties.get(name).cloned()
     }
 
-    /// Fails if a metadata file is on disk that the table does not refer to, or the other way round.
-    async fn assert_no_litter(&self) {
+    /// Fails if the table does not refer to a metadata file on disk, or refers to a missing one.
+    async fn assert_no_orphan_files(&self) {
         let table = self.warehouse.load(&events()).await.unwrap();
         let metadata = table.metadata();
         let mut expected: BTreeSet<String> = metadata.metadata_log().iter().map(|l| l.metadata_file.clone()).collect();
@@ -196,7 +196,7 @@ async fn appends_add_up() {
     let sequences: BTreeMap<&str, i64> =
         files.data.iter().map(|f| (f.data_file.file_path(), f.sequence_number)).collect();
     assert_eq!(sequences, BTreeMap::from([("a", 1), ("b", 2), ("c", 2)]));
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
         base: Base::of(draft, MAIN_BRANCH),
         ..commit_to(draft.metadata(), Operation::Append, files)
     };
-    let litter = || {
+    let files_on_disk = || {
         let folders = std::fs::read_dir(shop.folder.path().join("wh/raw")).unwrap().map(|f| f.unwrap().path());
         let copies = folders.filter(|f| f.file_name().unwrap().to_string_lossy().starts_with("copy"));
         copies.flat_map(|f| std::fs::read_dir(f.join("metadata")).into_iter().flatten()).count()
@@ -218,19 +218,19 @@ async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
     let first = shop.warehouse.draft(&name, events_table()).await.unwrap();
     let second = shop.warehouse.draft(&name, events_table()).await.unwrap();
     assert_eq!(shop.warehouse.find(&name).await.unwrap().map(|t| t.identifier().clone()), None);
-    assert_eq!(litter(), 0);
+    assert_eq!(files_on_disk(), 0);
 
     let of_first = commit(&first, vec![event_file("a", DAY, "view", 3)]);
     let made = shop.warehouse.land(Destination::Draft(first), of_first).await.unwrap();
     let table = shop.warehouse.load(&name).await.unwrap();
     assert_eq!(table.metadata().current_snapshot_id(), made.snapshot_id);
     assert_eq!((table.metadata().snapshots().count(), made.added.rows), (1, 3));
-    let written = litter();
+    let written = files_on_disk();
 
     let of_second = commit(&second, vec![event_file("b", DAY, "view", 3)]);
     let e = shop.warehouse.land(Destination::Draft(second), of_second).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
-    assert_eq!(litter(), written, "a table that came too late leaves no file");
+    assert_eq!(files_on_disk(), written, "a table that lost leaves no file");
 
     shop.warehouse.drop_table(&name).await.unwrap();
     let empty = shop.warehouse.draft(&name, events_table()).await.unwrap();
@@ -240,12 +240,12 @@ async fn a_drafted_table_appears_together_with_its_rows_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_append_of_nothing_leaves_the_table_as_it_is() {
+async fn an_append_of_nothing_leaves_the_table_unchanged() {
     let shop = Shop::open().await;
     assert_eq!(shop.commit(Operation::Append, vec![]).await.snapshot_id, None);
     let first = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 3)]).await;
     assert_eq!(shop.commit(Operation::Append, vec![]).await.snapshot_id, first.snapshot_id);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -256,7 +256,7 @@ async fn concurrent_appends_all_land() {
     let writers = (0..WRITERS).map(|writer| {
         let folder = shop.folder.path().to_path_buf();
         tokio::spawn(async move {
-            // A warehouse of its own is a process of its own, as far as the catalog file can tell.
+            // For the catalog file, a separate warehouse is a separate process.
             let warehouse = warehouse_in(&folder).await;
             let mut retries = 0;
             for n in 0..COMMITS {
@@ -274,7 +274,7 @@ async fn concurrent_appends_all_land() {
     expected.sort();
     assert_eq!(shop.files().await, expected);
     assert_eq!(shop.summary("total-records").await, Some((WRITERS * COMMITS).to_string()));
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -293,11 +293,11 @@ async fn the_same_work_is_committed_once() {
     assert_eq!(shop.files().await, ["a", "b"]);
     let table = shop.warehouse.load(&events()).await.unwrap();
     assert_eq!(find_commit(table.metadata(), MAIN_BRANCH, &commit.key).map(|s| s.snapshot_id()), first.snapshot_id);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
-async fn a_branch_goes_its_own_way() {
+async fn branches_are_independent() {
     let shop = Shop::open().await;
     let first = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 1)]).await;
     let at_first = SnapshotReference::new(first.snapshot_id.unwrap(), SnapshotRetention::branch(None, None, None));
@@ -309,7 +309,7 @@ async fn a_branch_goes_its_own_way() {
     let replace = to_trial(shop.prepared(day_is(DAY), vec![event_file("c", DAY, "view", 4)]).await);
     let on_trial = shop.warehouse.commit(append.clone()).await.unwrap();
     assert_eq!(shop.files().await, ["a"], "the main branch has not moved");
-    // A key is known on its branch, and the same work may be done on another.
+    // A key belongs to its branch: the same work may be committed to another branch.
     assert!(shop.warehouse.commit(append.clone()).await.unwrap().already);
     append.branch = MAIN_BRANCH.to_string();
     append.added = vec![event_file("d", DAY, "view", 8)];
@@ -333,7 +333,7 @@ async fn a_branch_goes_its_own_way() {
         format!("{:?}: {e}", e.kind()),
         "Conflict: table raw.events: branch trial was dropped since this write began"
     );
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -349,7 +349,7 @@ async fn the_same_work_done_by_several_at_once_is_committed_once() {
     let done: Vec<Committed> = futures::future::join_all(attempts).await.into_iter().map(|r| r.unwrap()).collect();
     assert_eq!(done.iter().filter(|c| !c.already).count(), 1, "{done:?}");
     assert_eq!(shop.files().await.len(), 1);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn a_writer_that_dies_before_the_swap_leaves_the_old_snapshot() {
     let table = shop.warehouse.load(&events()).await.unwrap();
     let attempt = snapshot::prepare(&table, &commit, &mut Staged::new()).await.unwrap();
     assert!(matches!(attempt, Prepared::Ready(_)));
-    // All files of the new snapshot are there, and it is not.
+    // All files of the new snapshot exist, but it is not committed.
     let reopened = warehouse_in(shop.folder.path()).await.load(&events()).await.unwrap();
     assert_eq!(reopened.metadata().current_snapshot_id(), commit.base.snapshot_id);
     assert_eq!(shop.files().await, ["old"]);
@@ -398,7 +398,7 @@ async fn alterations_and_commits_at_once_all_land() {
     let now = shop.warehouse.load(&events()).await.unwrap();
     assert_eq!(now.metadata().properties().len(), 8);
     assert_eq!(shop.files().await, ["a"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 
     let at = now.metadata_location().unwrap();
     let same = shop.warehouse.alter(&events(), |_, _| Ok(None)).await.unwrap();

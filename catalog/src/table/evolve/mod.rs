@@ -1,5 +1,5 @@
-//! Changes to what a table is: columns, partitioning, sort order, properties. All of it is decided on plain data,
-//! without I/O; `Warehouse::alter` makes a decision true in a race with other writers.
+//! Changes of a table's definition: columns, partitioning, sort order, properties. They are decided on plain data,
+//! without I/O; `Warehouse::alter` commits them, with retries after concurrent commits.
 
 mod name_mapping;
 mod partitioning;
@@ -24,14 +24,14 @@ pub(crate) use sort_order::sort_order;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::Warehouse;
 
-/// The table property that is its comment, in Spark and here.
+/// The table property with the table's comment, as in Spark.
 pub const COMMENT: &str = "comment";
 
 impl Warehouse {
-    /// Changes what a table is. Files are left as they are, and keep their meaning.
+    /// Changes the definition of a table. Data files stay unchanged and keep their meaning.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyExists` or `Invalid` for what cannot be; the table is then as it was.
+    /// `NotFound`, `AlreadyExists` or `Invalid` for impossible changes; the table is then unchanged.
     pub async fn alter_table(&self, table: &TableIdent, alteration: &Alteration) -> Result<Table> {
         self.alter(table, |metadata, builder| apply(alteration, metadata, builder)).await
     }
@@ -43,7 +43,7 @@ fn apply(
     builder: TableMetadataBuilder,
 ) -> Result<Option<TableMetadataBuilder>> {
     if metadata.format_version() != FormatVersion::V2 {
-        let what = format!("format version {} is read but not changed yet", metadata.format_version());
+        let what = format!("format version {} can be read but not changed yet", metadata.format_version());
         return Err(Error::new(ErrorKind::Unsupported, what));
     }
     let built = match alteration {
@@ -81,31 +81,32 @@ fn apply(
             builder.remove_properties(names)
         }
     };
-    built.map(Some).map_err(|e| Error::new(ErrorKind::Invalid, "it cannot be altered so").with_source(e))
+    built.map(Some).map_err(|e| Error::new(ErrorKind::Invalid, "this change is not possible").with_source(e))
 }
 
-/// Columns that the table cannot do without. Those of older specs are among them: without the column the type of its
-/// partition values is lost, and with it every file of the spec.
+/// Columns that cannot be dropped. They include those of older specs: without the column the type of its partition
+/// values is lost, and with it every file of the spec.
 fn uses(metadata: &TableMetadata) -> Vec<Use> {
     let current = metadata.default_partition_spec_id();
     let mut uses = Vec::new();
     for spec in metadata.partition_specs_iter() {
         for field in spec.fields().iter().filter(|f| f.transform != Transform::Void) {
             let what = match spec.spec_id() == current {
-                true => format!("partition field {} is made from it; drop that first", field.name),
-                false => format!("files may still be divided by {}, a partition field of older files", field.name),
+                true => format!("partition field {} is derived from it; drop that field first", field.name),
+                false => format!("files of an older partition spec may still be partitioned by {}", field.name),
             };
             uses.push((field.source_id, what));
         }
     }
-    // The present spec explains itself best.
+    // Prefer the message about the current spec.
     uses.sort_by_key(|(_, what)| what.starts_with("files"));
     let sorted = metadata.default_sort_order().fields.iter();
     uses.extend(sorted.map(|f| (f.source_id, "the table is sorted by it; change its sort order first".to_string())));
     uses
 }
 
-/// Refuses a column with the name of a partition field that is made from another: no reader could tell them apart.
+/// Refuses a column with the name of a partition field that is derived from another column: readers could not
+/// distinguish them.
 fn check_names(metadata: &TableMetadata, changed: &Schema) -> Result<()> {
     let clash = metadata.default_partition_spec().fields().iter().find(|field| {
         changed
@@ -114,7 +115,7 @@ fn check_names(metadata: &TableMetadata, changed: &Schema) -> Result<()> {
     });
     match clash {
         Some(field) => {
-            let what = format!("{0} is the name of a partition field; no column can have it meanwhile", field.name);
+            let what = format!("{0} is the name of a partition field, so a column cannot have it", field.name);
             Err(Error::new(ErrorKind::AlreadyExists, what))
         }
         None => Ok(()),

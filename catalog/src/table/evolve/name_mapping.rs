@@ -1,8 +1,8 @@
-//! The name mapping of a table: which column a file means by a name, if the file has no field ids (Iceberg
-//! specification, "Column Projection"; property `schema.name-mapping.default`).
+//! The name mapping of a table: the columns for the names in files without field ids (Iceberg specification, "Column
+//! Projection"; property `schema.name-mapping.default`).
 //!
-//! It follows the columns, as in Java's `SchemaUpdate`: a renamed column is found under both names, and a name that has
-//! become another column's is no longer the first one's.
+//! It is updated with the columns, as in Java's `SchemaUpdate`: a renamed column keeps both names, until another column
+//! takes the old one.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use iceberg::spec::{MappedField, NameMapping, NestedFieldRef, Schema, TableMetad
 use super::schema::children;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The property that has the mapping as JSON.
+/// The property with the mapping as JSON.
 pub(crate) const NAME_MAPPING: &str = "schema.name-mapping.default";
 
 /// The table's mapping, if it has one.
@@ -25,7 +25,7 @@ pub(crate) fn name_mapping(metadata: &TableMetadata) -> Result<Option<NameMappin
         .map_err(|e| Error::new(ErrorKind::Corrupt, format!("table property {NAME_MAPPING}")).with_source(e))
 }
 
-/// The mapping with the columns of `schema` under their present names too.
+/// The mapping extended by the columns of `schema` under their current names.
 pub(super) fn updated(mapping: &NameMapping, schema: &Schema) -> NameMapping {
     NameMapping::new(level(mapping.fields(), &schema.as_struct().fields().iter().collect::<Vec<_>>()))
 }

@@ -1,8 +1,7 @@
-//! What may become of a table's partitioning: the rules of Java's `BaseUpdatePartitionSpec`, for format version 2.
+//! Changes of a table's partitioning: the rules of Java's `BaseUpdatePartitionSpec`, for format version 2.
 //!
-//! Files keep the spec that they were written with. The new spec is for what is written from now on: a field that is
-//! dropped is left out of it, and one that comes back gets the id that it had, so that its values in old files and new
-//! ones are one field.
+//! Files keep the spec that they were written with. The new spec applies to new files: it lacks dropped fields, and a
+//! field that is added again gets its former id, so that its values in old and new files belong to the same field.
 
 use bergmill_statement::{PartitionChange, Term, nearest};
 use iceberg::spec::{PartitionField, Schema, TableMetadata, Transform, UnboundPartitionField, UnboundPartitionSpec};
@@ -12,10 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::avro_name;
 use crate::statement_types::transform;
 
-/// The table's spec after the change, to be bound to its current schema.
+/// The table's spec after the change, not yet bound to its current schema.
 ///
 /// # Errors
-/// `NotFound` for a column or field that is not there, `AlreadyExists` for a field or name that is.
+/// `NotFound` for a missing column or field, `AlreadyExists` for an existing field or name.
 pub fn change(metadata: &TableMetadata, change: &PartitionChange) -> Result<UnboundPartitionSpec> {
     let schema = metadata.current_schema();
     let mut fields: Vec<PartitionField> = metadata.default_partition_spec().fields().to_vec();
@@ -40,10 +39,10 @@ pub fn change(metadata: &TableMetadata, change: &PartitionChange) -> Result<Unbo
     with_ids(metadata, unbound).map_err(invalid)
 }
 
-/// A further spec of the table from these fields. Those without an id get that of an equivalent field in an earlier
+/// A new spec of the table from these fields. Fields without an id get the id of an equivalent field in an earlier
 /// spec, or a fresh one.
 ///
-/// Iceberg's parser, which a REST server reads updates with, takes ids for all fields of a spec or for none.
+/// Iceberg's parser, which REST servers use for updates, requires ids for all fields of a spec or for none.
 pub(super) fn with_ids(
     metadata: &TableMetadata,
     fields: impl IntoIterator<Item = UnboundPartitionField>,
@@ -61,7 +60,7 @@ pub(super) fn with_ids(
     Ok(UnboundPartitionSpec::builder().add_partition_fields(fields)?.build())
 }
 
-/// Stands for an id that is still to be given.
+/// Placeholder for an id that is not assigned yet.
 const NEW: i32 = -1;
 
 fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, name: Option<&str>) -> Result<()> {
@@ -69,19 +68,19 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
     let source = find_source(schema, &term.column, "partition field")?;
     let transform = transform(term.transform);
     if let Some(same) = fields.iter().find(|f| f.source_id == source.id && f.transform == transform) {
-        let what = format!("partition field {} is there already, as {}", term, same.name);
+        let what = format!("partition field {} already exists, as {}", term, same.name);
         return Err(Error::new(ErrorKind::AlreadyExists, what));
     }
     if let Some(other) =
         fields.iter().find(|f| f.source_id == source.id && is_time(&f.transform) && is_time(&transform))
     {
         let what = format!(
-            "{} beside {}: one of them decides the other; use REPLACE PARTITION FIELD {} WITH {}",
+            "{} is redundant with {}; use REPLACE PARTITION FIELD {} WITH {}",
             term, other.name, other.name, term
         );
         return Err(Error::new(ErrorKind::Invalid, what));
     }
-    // The same field of an earlier spec, unless it is to have another name.
+    // The same field of an earlier spec, unless it gets another name.
     let known = metadata
         .partition_specs_iter()
         .flat_map(|spec| spec.fields())
@@ -98,14 +97,14 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
     };
     if avro_name(&new.name) != new.name {
         let what = format!(
-            "a partition field cannot be called {}: manifests know letters of ASCII, digits and _; \
+            "a partition field cannot be named {}: manifests only allow ASCII letters, digits and _; \
              give it another name with AS",
             new.name
         );
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     if fields.iter().any(|f| f.name == new.name) {
-        let what = format!("a partition field {} is there already; give this one a name with AS", new.name);
+        let what = format!("partition field {} already exists; give this one a name with AS", new.name);
         return Err(Error::new(ErrorKind::AlreadyExists, what));
     }
     let clash = schema.field_by_name(&new.name);
@@ -117,7 +116,7 @@ fn add(metadata: &TableMetadata, fields: &mut Vec<PartitionField>, term: &Term, 
     Ok(())
 }
 
-/// Takes a field out, and says where it stood.
+/// Removes a field, and returns its index and the field.
 fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Result<(usize, PartitionField)> {
     let (column, transform) = (&field.column, transform(field.transform));
     let by_name = || match transform {
@@ -141,7 +140,7 @@ fn remove(fields: &mut Vec<PartitionField>, schema: &Schema, field: &Term) -> Re
     Err(Error::new(ErrorKind::NotFound, format!("partition field {wanted} not found{hint}")))
 }
 
-/// The names that Java gives to fields without one.
+/// The default name of a field, as in Java.
 fn default_name(term: &Term) -> String {
     let column = avro_name(&term.column);
     match transform(term.transform) {
@@ -157,7 +156,7 @@ fn is_time(transform: &Transform) -> bool {
 }
 
 fn invalid(e: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Invalid, "this partitioning cannot be").with_source(e)
+    Error::new(ErrorKind::Invalid, "this partitioning is not valid").with_source(e)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! `CREATE OR REPLACE TABLE`: another definition for the same table, as Java's `TableMetadata.buildReplacement` makes
-//! it.
+//! `CREATE OR REPLACE TABLE`: a new definition for the same table, as by Java's `TableMetadata.buildReplacement`.
 //!
-//! The table keeps its identity, its snapshots and what was set of its properties; its main branch is empty until rows
-//! are written. A column keeps its id if there was one of its name, others get ids never used before, so that older
-//! snapshots keep their meaning.
+//! The table keeps its identity, its snapshots and its other properties; its main branch is empty until rows are
+//! written. A column keeps the id of the old column of its name; other columns get unused ids, so that older snapshots
+//! keep their meaning.
 
 use std::sync::Arc;
 
@@ -16,14 +15,14 @@ use super::partitioning::with_ids;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::NewTable;
 
-/// `builder`, which is over `metadata`, with the definition of `new` in place of the present one.
+/// `builder`, which is over `metadata`, with the definition of `new` instead of the current one.
 pub(crate) fn replacement(
     metadata: &TableMetadata,
     builder: TableMetadataBuilder,
     new: &NewTable,
 ) -> Result<TableMetadataBuilder> {
     let schema = with_ids_of(&new.schema, metadata.current_schema(), metadata.last_column_id())?;
-    // Ids of the definition, which are its own, in terms of the table's.
+    // Maps the ids of the definition to those of the table.
     let id = |own: i32| {
         let name = new.schema.name_by_field_id(own);
         name.and_then(|n| schema.field_id_by_name(n))
@@ -54,10 +53,11 @@ pub(crate) fn replacement(
             .set_location(location)
             .set_properties(new.properties.clone())
     };
-    build().map_err(|e: iceberg::Error| Error::new(ErrorKind::Invalid, "it cannot be replaced so").with_source(e))
+    build()
+        .map_err(|e: iceberg::Error| Error::new(ErrorKind::Invalid, "this replacement is not possible").with_source(e))
 }
 
-/// The columns of `schema`, each with the id of the column of `base` that has its name, or else with a fresh one above
+/// The columns of `schema`, each with the id of the column of the same name in `base`, or else with a fresh id above
 /// `last_column_id`.
 fn with_ids_of(schema: &Schema, base: &Schema, last_column_id: i32) -> Result<Schema> {
     let mut ids = Ids { base, last: last_column_id };
@@ -78,7 +78,7 @@ impl Ids<'_> {
         })
     }
 
-    /// All columns of one level, then what is in them, as Java does.
+    /// Numbers all columns of one level, then their nested fields, as in Java.
     fn fields(&mut self, fields: &[NestedFieldRef], within: &str) -> Vec<NestedFieldRef> {
         let names: Vec<_> = fields.iter().map(|f| format!("{within}{}", f.name)).collect();
         let ids: Vec<_> = names.iter().map(|name| self.id(name)).collect();

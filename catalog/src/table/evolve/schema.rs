@@ -1,8 +1,7 @@
-//! What may become of a table's columns, after Iceberg's specification ("Schema Evolution") and Java's `SchemaUpdate`.
+//! Changes of a table's columns, as in Iceberg's specification ("Schema Evolution") and Java's `SchemaUpdate`.
 //!
-//! A column is its field id. Ids are given once and never again, so a column that is dropped and added anew is another
-//! column: rows written before hold NULL in it. Only changes are allowed after which every row already written still
-//! has its meaning.
+//! A column is identified by its field id. Ids are never reused, so a column that is dropped and added again is a
+//! different column: older rows have NULL in it. Only changes that keep the meaning of existing rows are allowed.
 
 use std::sync::Arc;
 
@@ -14,14 +13,14 @@ use crate::bridge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::statement_types::arrow_type;
 
-/// Something of a table that needs a column: `(field id, what it is)`, such as `(4, "partition field ts_day")`.
+/// A use of a column by the table: `(field id, why the column cannot be dropped)`.
 pub type Use = (i32, String);
 
-/// The schema after the changes, one after the other. `last_column_id` is the highest id that the table has ever given;
-/// columns in `uses` are not dropped.
+/// The schema after the changes, applied in order. `last_column_id` is the highest id that the table has ever used;
+/// columns in `uses` cannot be dropped.
 ///
 /// # Errors
-/// `NotFound` for a column that is not there, `AlreadyExists` for a name that is taken, `Invalid` for what the format
+/// `NotFound` for a missing column, `AlreadyExists` for a name that is taken, `Invalid` for changes that the format
 /// does not allow.
 pub fn change(schema: &Schema, last_column_id: i32, changes: &[SchemaChange], uses: &[Use]) -> Result<Schema> {
     let mut root = NestedField::required(0, "", Type::Struct(schema.as_struct().clone()));
@@ -32,10 +31,10 @@ pub fn change(schema: &Schema, last_column_id: i32, changes: &[SchemaChange], us
     }
     let fields = root.field_type.to_struct_type().map(|s| s.fields().to_vec()).unwrap_or_default();
     let built = Schema::builder().with_fields(fields).with_identifier_field_ids(identifiers).build();
-    built.map_err(|e| invalid("these columns cannot be").with_source(e))
+    built.map_err(|e| invalid("these columns are not valid").with_source(e))
 }
 
-/// The column that `path` leads to.
+/// The column at `path`.
 pub fn find<'a>(schema: &'a Schema, path: &ColumnPath) -> Result<&'a NestedFieldRef> {
     let mut siblings: Vec<&NestedFieldRef> = schema.as_struct().fields().iter().collect();
     let mut found = None;
@@ -49,10 +48,10 @@ pub fn find<'a>(schema: &'a Schema, path: &ColumnPath) -> Result<&'a NestedField
     found.ok_or_else(|| invalid("a column without a name"))
 }
 
-/// The column of a table that a partition or sort field may read: a column itself, or a field of structs. `name` has
-/// dots between the names.
+/// The source column of a partition or sort field: a top-level column, or a field of structs. `name` is its dotted
+/// path.
 pub fn find_source<'a>(schema: &'a Schema, name: &str, clause: &str) -> Result<&'a NestedFieldRef> {
-    // A name with a dot in it is a column of its own before it is a path.
+    // A column with a dot in its name takes precedence over a path.
     let own = schema.as_struct().fields().iter().find(|f| f.name == name);
     let path = ColumnPath(name.split('.').map(ToString::to_string).collect());
     let field = match own {
@@ -60,7 +59,7 @@ pub fn find_source<'a>(schema: &'a Schema, name: &str, clause: &str) -> Result<&
         None => find(schema, &path).map_err(|e| e.context(clause))?,
     };
     if schema.accessor_by_field_id(field.id).is_none() {
-        let what = format!("{clause} {name}: a {} has no single value to go by", kind(&field.field_type));
+        let what = format!("{clause} {name}: a {} does not have a single value per row", kind(&field.field_type));
         return Err(invalid(what));
     }
     Ok(field)
@@ -150,7 +149,7 @@ fn apply(
             edit_struct(root, &parent, column, false, &mut |siblings| {
                 let at = position(siblings, name, column)?;
                 if *place == Place::After(name.clone()) {
-                    return Err(invalid(format!("column {column} cannot stand behind itself")));
+                    return Err(invalid(format!("column {column} cannot be moved after itself")));
                 }
                 let moved = siblings.remove(at);
                 let to = index_of(siblings, Some(place), column)?.unwrap_or(at);
@@ -174,7 +173,7 @@ fn apply(
             true => Ok(()),
             false => Err(invalid(format!(
                 "column {column} cannot become NOT NULL: rows already written may hold NULL in it, and Iceberg does not \
-                 look; write the rows to a table whose column is NOT NULL"
+                 check; write the rows to a table whose column is NOT NULL"
             ))),
         }),
         SchemaChange::Identify(columns) => {
@@ -182,7 +181,7 @@ fn apply(
             for column in columns {
                 edit_field(root, &column.0, column, &mut |field| {
                     if !field.required {
-                        return Err(invalid(format!("column {column} can hold NULL and so identifies no row")));
+                        return Err(invalid(format!("column {column} can hold NULL, so it cannot identify rows")));
                     }
                     identifiers.push(field.id);
                     Ok(())
@@ -193,7 +192,7 @@ fn apply(
     }
 }
 
-/// Whether every value of type `from` is read as the same value of type `to`: the promotions of format version 2.
+/// Whether type `from` can be promoted to type `to` in format version 2, which keeps every value.
 fn widens(from: &Type, to: &Type) -> bool {
     use PrimitiveType as P;
     let (Type::Primitive(from), Type::Primitive(to)) = (from, to) else { return from == to };
@@ -211,7 +210,7 @@ fn narrowing(column: &ColumnPath, from: &Type, to: &Type) -> Error {
         Type::Primitive(P::Float) => "a float can become a DOUBLE".to_string(),
         Type::Primitive(P::Decimal { precision, scale }) => {
             format!(
-                "a decimal({precision}, {scale}) can get more digits before the point, with the same {scale} behind it"
+                "a decimal({precision}, {scale}) can get more digits before the point, with the same {scale} after it"
             )
         }
         other => format!("a {} keeps its type", kind(other)),
@@ -237,7 +236,7 @@ fn split(column: &ColumnPath) -> Result<(&String, Vec<String>)> {
 
 type Edit<'a> = &'a mut dyn FnMut(&mut NestedField) -> Result<()>;
 
-/// Changes the field that `path` leads to from `field`. `column` names it in errors.
+/// Changes the field at `path` within `field`. `column` names it in errors.
 fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edit: Edit<'_>) -> Result<()> {
     let Some((name, rest)) = path.split_first() else { return edit(field) };
     let depth = column.0.len().saturating_sub(path.len());
@@ -266,8 +265,8 @@ fn edit_field(field: &mut NestedField, path: &[String], column: &ColumnPath, edi
     Ok(())
 }
 
-/// Changes the fields of the struct that `parent` leads to; with `through` also of the structs in a list, or of the
-/// values of a map.
+/// Changes the fields of the struct at `parent`. With `through`, `parent` may also be a list of structs, or a map with
+/// structs as values.
 fn edit_struct(
     root: &mut NestedField,
     parent: &[String],
@@ -287,8 +286,8 @@ fn edit_struct(
             }
         };
         let changed = match field.field_type.as_ref() {
-            // As in Java, a list of structs stands for the structs in it when a column is added, and so does a map for
-            // its values.
+            // As in Java, a column can be added to a list or map, which stands for the structs in the list or for the
+            // values of the map.
             Type::List(l) if through => of_struct(&l.element_field.field_type)?.map(|ty| {
                 let element = NestedField { field_type: Box::new(ty), ..NestedField::clone(&l.element_field) };
                 Type::List(ListType::new(Arc::new(element)))
@@ -313,7 +312,7 @@ fn position(siblings: &[NestedFieldRef], name: &str, column: &ColumnPath) -> Res
     at.ok_or_else(|| unknown(column, column.0.len() - 1, &siblings.iter().collect::<Vec<_>>()))
 }
 
-/// Where among the siblings a place is; `None` if none is asked for.
+/// The index of a place among the siblings; `None` without a place.
 fn index_of(siblings: &[NestedFieldRef], place: Option<&Place>, column: &ColumnPath) -> Result<Option<usize>> {
     match place {
         None => Ok(None),
@@ -336,14 +335,14 @@ pub(super) fn children(ty: &Type) -> Vec<&NestedFieldRef> {
     }
 }
 
-/// The id of a field and of all in it.
+/// The ids of a field and of all fields in it.
 fn ids_of(field: &NestedFieldRef) -> Vec<i32> {
     let mut ids = vec![field.id];
     children(&field.field_type).into_iter().for_each(|f| ids.extend(ids_of(f)));
     ids
 }
 
-/// A column that is not there, with the nearest of those that could have been meant at the `depth` where it is missing.
+/// The error for a missing column, with the nearest name among its `siblings` at the `depth` where it is missing.
 fn unknown(path: &ColumnPath, depth: usize, siblings: &[&NestedFieldRef]) -> Error {
     let wanted = path.0.get(depth).map(String::as_str).unwrap_or_default();
     let before = path.0[..depth.min(path.0.len())].iter().map(|p| format!("{p}.")).collect::<String>();

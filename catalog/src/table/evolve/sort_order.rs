@@ -1,4 +1,4 @@
-//! The sort order that terms of a statement ask for.
+//! Sort orders from the terms of a statement.
 
 use bergmill_statement::SortTerm;
 use iceberg::spec::{Schema, SortField, SortOrder};
@@ -7,7 +7,7 @@ use super::find_source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::statement_types::{null_order, sort_direction, transform};
 
-/// The sort order of these terms over the columns of `schema`; `clause` names it in errors.
+/// The sort order of these terms over the columns of `schema`; `clause` names the clause in errors.
 pub(crate) fn sort_order(terms: &[SortTerm], schema: &Schema, clause: &str) -> Result<SortOrder> {
     if terms.is_empty() {
         return Ok(SortOrder::unsorted_order());

@@ -1,9 +1,10 @@
-//! Which files a condition rules out, and for which it holds in every row, by what manifests say.
+//! Prunes files by manifest metadata: which files may have rows that match a predicate (inclusive projection), and
+//! which files it fully matches (strict projection).
 //!
-//! Pure decisions on plain data: nothing is read here. A condition becomes a [`Predicate`]; what a manifest says of a
-//! file becomes, for each column, the values that it may have there; and the one is evaluated over the other, with the
-//! three truth values of SQL. What is not understood may be anything, so that a file is kept and not taken for one that
-//! fits as a whole.
+//! Pure decisions on plain data: nothing is read here. A condition becomes a [`Predicate`]; the metadata of a file
+//! becomes, for each column, the values that it may have there; the predicate is evaluated over these values, with the
+//! three truth values of SQL. A condition that is not understood may have any value: the file is kept, and does not
+//! count as fully matched.
 
 mod choice;
 mod outcome;
@@ -24,14 +25,15 @@ pub(crate) use self::predicate::Predicate;
 use self::values::{Summary, Values, is_float, primitive};
 use crate::bridge;
 
-/// Whether a row of the file may fit. `spec_id` is the partition spec that the file was written under.
-pub(crate) fn may_fit(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &TableMetadata) -> bool {
+/// Whether a row of the file may match (inclusive projection). `spec_id` is the partition spec that the file was
+/// written under.
+pub(crate) fn may_match(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &TableMetadata) -> bool {
     outcome(predicate, file, spec_id, metadata).is_true
 }
 
-/// Whether all rows of the file fit.
-pub(crate) fn fits_all(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &TableMetadata) -> bool {
-    outcome(predicate, file, spec_id, metadata).fits_all()
+/// Whether all rows of the file match (strict projection).
+pub(crate) fn fully_matches(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &TableMetadata) -> bool {
+    outcome(predicate, file, spec_id, metadata).fully_matches()
 }
 
 fn outcome(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &TableMetadata) -> Outcome {
@@ -39,7 +41,7 @@ fn outcome(predicate: &Predicate, file: &DataFile, spec_id: i32, metadata: &Tabl
     predicate.outcome(&|column: &NestedFieldRef| Values::in_file(column, file, spec.map(AsRef::as_ref)))
 }
 
-/// Whether a row of a file that the manifest lists may fit.
+/// Whether a row of a file that the manifest lists may match (inclusive projection).
 pub(crate) fn may_list(predicate: &Predicate, manifest: &ManifestFile, metadata: &TableMetadata) -> bool {
     let (Some(spec), Some(summaries)) =
         (metadata.partition_spec_by_id(manifest.partition_spec_id), &manifest.partitions)
@@ -67,19 +69,19 @@ fn summary_of(column: &NestedField, transform: Transform, summary: &FieldSummary
     Summary { has_null: summary.contains_null, has_nan, low, high }
 }
 
-/// Whether the partition values of a file decide the filter for every row of the file, whatever the file: then files
-/// that may fit need not be looked at again.
+/// Whether, for every file of the table, its partition values decide the filter for all of its rows: then inclusive and
+/// strict projection agree, and the rows of the remaining files need not be filtered again.
 ///
-/// True of columns that every partition spec of the table holds as they are (identity), and of bounds of a time that
-/// fall on the border of its day or hour partitions.
+/// True for columns that are identity partitioned in every partition spec of the table, and for bounds of a time on the
+/// border of its day or hour partitions.
 pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, schema: &Schema) -> bool {
     Predicate::of(filter, schema).is_decided(&|leaf: &Predicate| {
         let (column, border) = match leaf {
             Predicate::Compared(column, how, operand) => (column, Some((*how, &operand.value))),
-            Predicate::IsIn(column, _) | Predicate::IsNull(column) | Predicate::BeginsWith(column, _) => (column, None),
+            Predicate::IsIn(column, _) | Predicate::IsNull(column) | Predicate::StartsWith(column, _) => (column, None),
             _ => return false,
         };
-        if !is_told_by_one_value(column) {
+        if !is_given_by_one_value(column) {
             return false;
         }
         let Some(transforms) = transforms_of(column, metadata) else { return false };
@@ -91,23 +93,23 @@ pub(crate) fn is_decided_by_partition(filter: &Expr, metadata: &TableMetadata, s
     })
 }
 
-/// Whether a value of the column in a manifest is the value of a row: NaN and the two zeros are told by no single
-/// value, and values of types that have no scalar in `bridge` are not looked at.
-fn is_told_by_one_value(column: &NestedField) -> bool {
+/// Whether a value of the column in a manifest is exactly the value of a row: no single value stands for NaN or for the
+/// two zeros, and types without a scalar in `bridge` are not supported.
+fn is_given_by_one_value(column: &NestedField) -> bool {
     use PrimitiveType as P;
-    let untold = |ty: &P| matches!(ty, P::Float | P::Double | P::Binary | P::Fixed(_) | P::Uuid);
-    primitive(column).is_some_and(|ty| !untold(ty))
+    let is_ambiguous = |ty: &P| matches!(ty, P::Float | P::Double | P::Binary | P::Fixed(_) | P::Uuid);
+    primitive(column).is_some_and(|ty| !is_ambiguous(ty))
 }
 
-/// One transform of the column from each partition spec the table has had; `None` when a spec has none, because files
-/// written under that spec then hold any value.
+/// One transform of the column from each partition spec of the table; `None` when a spec has none, because files
+/// written under that spec may hold any value.
 fn transforms_of(column: &NestedField, metadata: &TableMetadata) -> Option<Vec<Transform>> {
     let of_spec =
         |spec: &PartitionSpecRef| spec.fields().iter().find(|f| f.source_id == column.id).map(|f| f.transform);
     metadata.partition_specs_iter().map(of_spec).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
 }
 
-/// Whether the values that compare so with `value` are those of whole partitions.
+/// Whether the values for which the comparison with `value` holds make up whole partitions.
 fn is_border(how: Comparison, value: &ScalarValue, transform: Transform) -> bool {
     const HOUR: i64 = 3_600_000_000;
     const DAY: i64 = 24 * HOUR;
@@ -116,7 +118,7 @@ fn is_border(how: Comparison, value: &ScalarValue, transform: Transform) -> bool
     }
     match value {
         ScalarValue::Date32(Some(_)) => transform == Transform::Day,
-        // Before 1970 old writers rounded up: see `values`.
+        // Old writers rounded times before 1970 up: see `values`.
         ScalarValue::TimestampMicrosecond(Some(v), _) => {
             *v >= DAY && v % if transform == Transform::Day { DAY } else { HOUR } == 0
         }

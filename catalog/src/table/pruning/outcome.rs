@@ -1,26 +1,26 @@
-//! What a condition may come to over the rows of a file.
+//! The possible truth values of a predicate over the rows of a file.
 
-/// The truth values of SQL that a condition may take for some row: each that is not possible is ruled out for all rows.
+/// The SQL truth values that a predicate may have for some row: a value that is not possible is ruled out for all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// A row may fit.
+    /// The predicate may be true for a row (inclusive projection).
     pub(crate) is_true: bool,
-    /// A row may be known not to fit.
+    /// The predicate may be false for a row.
     pub(crate) is_false: bool,
-    /// The condition may be NULL for a row, which does not fit then.
+    /// The predicate may be NULL for a row, which then does not match.
     pub(crate) is_null: bool,
 }
 
 impl Outcome {
     pub(crate) const UNKNOWN: Self = Self { is_true: true, is_false: true, is_null: true };
 
-    /// What no condition at all comes to.
+    /// The outcome of an empty conjunction.
     pub(super) const ALWAYS: Self = Self { is_true: true, is_false: false, is_null: false };
 
     pub(super) const NEVER: Self = Self { is_true: false, is_false: true, is_null: false };
 
-    /// Whether all rows fit.
-    pub(crate) fn fits_all(self) -> bool {
+    /// Whether all rows match (strict projection).
+    pub(crate) fn fully_matches(self) -> bool {
         !self.is_false && !self.is_null
     }
 
@@ -68,6 +68,7 @@ mod tests {
             assert_eq!((only(a).and(only(b)), only(a).or(only(b))), (only(and), only(or)), "{a:?} {b:?}");
         }
         assert_eq!(Outcome::UNKNOWN.not(), Outcome::UNKNOWN);
-        assert!(only(Some(true)).fits_all() && !only(None).fits_all() && !Outcome::UNKNOWN.fits_all());
+        assert!(only(Some(true)).fully_matches());
+        assert!(!only(None).fully_matches() && !Outcome::UNKNOWN.fully_matches());
     }
 }

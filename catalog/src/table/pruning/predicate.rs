@@ -1,4 +1,4 @@
-//! Conditions of SQL as far as pruning understands them.
+//! SQL conditions as far as pruning understands them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,34 +13,34 @@ use super::outcome::Outcome;
 use super::values::{Values, arrow_type, in_type, is_nan};
 use crate::table::transform::transform_of;
 
-/// How deep conditions are looked into: AND and OR of any number of conditions are one level.
+/// Maximum depth of conditions that are analysed: AND and OR of any number of conditions are one level.
 const MAX_DEPTH: usize = 100;
 
-/// A condition on the columns of a table. Columns are told by field id, so it holds for files of every schema.
+/// A condition on the columns of a table. Columns are identified by field id, so it applies to files of every schema.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Predicate {
-    /// Nothing is known of it.
+    /// A condition that is not understood.
     Unknown,
-    /// The same for every row.
+    /// The same value for every row.
     Constant(Option<bool>),
     /// Compares with a value of the column's type.
     Compared(NestedFieldRef, Comparison, Operand),
-    /// Equals one of these, which are in order.
+    /// Equals one of these sorted values.
     IsIn(NestedFieldRef, Vec<Operand>),
     /// `IS NULL`.
     IsNull(NestedFieldRef),
     /// `LIKE 'prefix%'`.
-    BeginsWith(NestedFieldRef, String),
+    StartsWith(NestedFieldRef, String),
     Not(Box<Predicate>),
     All(Vec<Predicate>),
     Any(Vec<Predicate>),
 }
 
-/// What a column is compared with.
+/// A value that a column is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Operand {
     pub(super) value: ScalarValue,
-    /// What its bucket is made of, whatever the number of buckets; computed once, and not for each file.
+    /// The hash from which its bucket is computed for any number of buckets; computed once, not for each file.
     pub(super) hash: Option<i32>,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Debug for Predicate {
             Self::Compared(column, how, operand) => write!(f, "{} {how:?} {}", column.name, operand.value),
             Self::IsIn(column, operands) => write!(f, "{} IN {} values", column.name, operands.len()),
             Self::IsNull(column) => write!(f, "{} IS NULL", column.name),
-            Self::BeginsWith(column, prefix) => write!(f, "{} LIKE {prefix:?}%", column.name),
+            Self::StartsWith(column, prefix) => write!(f, "{} LIKE {prefix:?}%", column.name),
             Self::Not(inner) => write!(f, "NOT ({inner:?})"),
             Self::All(all) => write!(f, "all of {all:?}"),
             Self::Any(any) => write!(f, "any of {any:?}"),
@@ -83,7 +83,7 @@ impl fmt::Debug for Predicate {
 }
 
 impl Predicate {
-    /// What `filter` says of the columns of `schema`.
+    /// Converts `filter`, a condition on the columns of `schema`.
     pub(crate) fn of(filter: &Expr, schema: &Schema) -> Self {
         Self::nested(filter, schema, 0)
     }
@@ -95,7 +95,7 @@ impl Predicate {
         convert(filter, schema, depth).unwrap_or(Self::Unknown)
     }
 
-    /// All of the filters.
+    /// The conjunction of the filters.
     pub(crate) fn all(filters: &[Expr], schema: &Schema) -> Self {
         Self::All(filters.iter().map(|filter| Self::of(filter, schema)).collect())
     }
@@ -104,7 +104,7 @@ impl Predicate {
         Self::Not(Box::new(self))
     }
 
-    /// What it may come to in rows whose columns hold what `values` says of them.
+    /// The possible outcomes for rows whose columns hold `values`.
     pub(super) fn outcome(&self, values: &impl Fn(&NestedFieldRef) -> Values) -> Outcome {
         match self {
             Self::Unknown => Outcome::UNKNOWN,
@@ -121,9 +121,9 @@ impl Predicate {
                 let values = values(column);
                 Outcome { is_true: values.has_null, is_false: values.has_value, is_null: false }
             }
-            Self::BeginsWith(column, prefix) => {
+            Self::StartsWith(column, prefix) => {
                 let values = values(column);
-                let [some, others] = values.begin_with(prefix);
+                let [some, others] = values.start_with(prefix);
                 let is_null = values.has_null;
                 Outcome { is_true: some && values.has_value, is_false: others && values.has_value, is_null }
             }
@@ -133,7 +133,7 @@ impl Predicate {
         }
     }
 
-    /// Whether `decides` holds for everything that it says; not if there is something unknown in it.
+    /// Whether `decides` holds for all leaves; `false` if one of them is unknown.
     pub(super) fn is_decided(&self, decides: &impl Fn(&Self) -> bool) -> bool {
         match self {
             Self::Unknown => false,
@@ -162,7 +162,7 @@ fn compared(values: &Values, how: Comparison, operand: &Operand) -> Outcome {
     Outcome { is_true, is_false, is_null: null }
 }
 
-/// `None` if nothing is known of the filter.
+/// `None` if the filter is not understood.
 fn convert(filter: &Expr, schema: &Schema, depth: usize) -> Option<Predicate> {
     let nested = |filter: &Expr| Predicate::nested(filter, schema, depth + 1);
     let all_nested = |op: Operator| operands(filter, op).into_iter().map(nested).collect();
@@ -196,7 +196,7 @@ fn convert(filter: &Expr, schema: &Schema, depth: usize) -> Option<Predicate> {
     })
 }
 
-/// What a chain of the same operator connects, from left to right. Programs write chains that are too long to follow by
+/// The operands of a chain of the same operator, from left to right. Generated SQL has chains that are too long for
 /// recursion.
 fn operands(filter: &Expr, of: Operator) -> Vec<&Expr> {
     let (mut all, mut open) = (Vec::new(), vec![filter]);
@@ -234,19 +234,19 @@ fn like(column: &NestedFieldRef, pattern: &Expr) -> Option<Predicate> {
     }
     let pattern = pattern.try_as_str()??;
     let prefix = pattern.split(['%', '_', '\\']).next().unwrap_or_default().to_string();
-    let begins = Predicate::BeginsWith(NestedFieldRef::clone(column), prefix.clone());
+    let starts = Predicate::StartsWith(NestedFieldRef::clone(column), prefix.clone());
     Some(match &pattern[prefix.len()..] {
         "" => {
             let text = Operand::new(ScalarValue::Utf8(Some(prefix)));
             Predicate::Compared(NestedFieldRef::clone(column), Comparison::Eq, text)
         }
-        "%" => begins,
-        // The rest may or may not fit.
-        _ => Predicate::All(vec![begins, Predicate::Unknown]),
+        "%" => starts,
+        // The rest of the pattern is not understood.
+        _ => Predicate::All(vec![starts, Predicate::Unknown]),
     })
 }
 
-/// A comparison of a column with a literal, whichever side it stands on.
+/// A comparison of a column with a literal, on either side.
 fn comparison(left: &Expr, op: Operator, right: &Expr, schema: &Schema) -> Option<Predicate> {
     let (column, op, value) = match column_of(left, schema) {
         Some(column) => (column, op, right),
@@ -272,8 +272,8 @@ fn comparison(left: &Expr, op: Operator, right: &Expr, schema: &Schema) -> Optio
     Some(if is_negated { compared.not() } else { compared })
 }
 
-/// The column an expression stands for: itself, or behind a cast that changes neither its order nor which of its values
-/// are equal.
+/// The column of an expression: a plain column, or one under a cast that preserves the order and equality of its
+/// values.
 fn column_of(expr: &Expr, schema: &Schema) -> Option<NestedFieldRef> {
     match expr {
         Expr::Column(c) => schema.field_by_name(&c.name).filter(|f| f.field_type.is_primitive()).cloned(),
@@ -287,13 +287,13 @@ fn column_of(expr: &Expr, schema: &Schema) -> Option<NestedFieldRef> {
     }
 }
 
-/// Whether a cast to `to` keeps which values of the column are equal, and which is the less. A cast that may fail does
-/// not if it makes NULL of what it cannot keep.
+/// Whether a cast to `to` preserves the order and equality of the column's values. A cast that may fail does not if it
+/// returns NULL for values that it cannot convert.
 fn keeps_order(column: &NestedFieldRef, to: &DataType, fails_as_null: bool) -> bool {
     match (arrow_type(column), to) {
         (Some(DataType::Timestamp(from, own)), DataType::Timestamp(to, zone)) => {
-            // A coarser unit makes different times equal, and a finer one has no room for all of them. Between times
-            // with a zone and without, the zone moves them unless it is UTC.
+            // A coarser unit makes different times equal, and a finer one cannot represent all of them. A cast between
+            // times with and without a zone shifts them unless the zone is UTC.
             let is_finer = (from, *to) == (TimeUnit::Microsecond, TimeUnit::Nanosecond) && !fails_as_null;
             let is_utc = |zone: &str| matches!(zone, "UTC" | "+00:00" | "Z");
             (from == *to || is_finer) && (own.is_some() == zone.is_some() || zone.as_deref().is_none_or(is_utc))
@@ -303,7 +303,7 @@ fn keeps_order(column: &NestedFieldRef, to: &DataType, fails_as_null: bool) -> b
     }
 }
 
-/// The value as one of the column's type; `None` when the conversion would round.
+/// The value in the column's type; `None` when the conversion would round.
 fn as_column(value: &ScalarValue, column: &NestedFieldRef) -> Option<ScalarValue> {
     in_type(value, &arrow_type(column)?)
 }

@@ -1,9 +1,9 @@
-//! The values that a column may have in the rows of a file, by what the file's manifest says.
+//! The values that a column may have in the rows of a file, according to the file's manifest.
 //!
-//! Two things tell of them: the bounds and counts of the column, and the partition value of each transform of the
+//! They are known from the bounds and counts of the column, and from the partition value of each transform of the
 //! column. A partition value stands for all values that the transform maps to it, which is a range for every transform
-//! that keeps order. Both are put together as ranges of the column's own values, so that one evaluation serves where
-//! Iceberg speaks of inclusive and of strict projection (the Iceberg specification, "Scan Planning"; `ProjectionUtil`,
+//! that preserves order. Both are combined as ranges of the column's own values, so that one evaluation serves for
+//! Iceberg's inclusive and strict projections (the Iceberg specification, "Scan Planning"; `ProjectionUtil`,
 //! `InclusiveMetricsEvaluator` and `StrictMetricsEvaluator` in Java).
 
 use std::cmp::Ordering;
@@ -16,7 +16,7 @@ use super::predicate::Operand;
 use crate::bridge;
 use crate::table::transform::{above_all_with, civil_days};
 
-/// What a column may hold.
+/// The possible values of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Values {
     /// No value is less; NaN is not counted.
@@ -29,9 +29,9 @@ pub(super) struct Values {
     pub(super) has_value: bool,
     /// Whether a row may have NaN.
     pub(super) has_nan: bool,
-    /// What all texts begin with.
+    /// Prefix of all texts.
     prefix: Option<String>,
-    /// The buckets that all values fall into, each with how many there are.
+    /// The buckets that all values fall into, as (number of buckets, bucket).
     buckets: Vec<(u32, i32)>,
 }
 
@@ -42,7 +42,7 @@ impl Values {
         Self { low: None, high: None, has_null, has_value: true, has_nan, prefix: None, buckets: Vec::new() }
     }
 
-    /// What `column` may hold in a file.
+    /// The possible values of `column` in a file.
     pub(super) fn in_file(column: &NestedField, file: &DataFile, spec: Option<&PartitionSpec>) -> Self {
         let mut values = Self::any(column);
         let id = &column.id;
@@ -55,7 +55,7 @@ impl Values {
             values.has_nan = false;
         }
         let bound = |bounds: &std::collections::HashMap<i32, iceberg::spec::Datum>| {
-            // A column may have been widened since the file was written, or since the condition was.
+            // A column may have been widened after the file or the condition was written.
             in_type(&bridge::scalar(bounds.get(id)?)?, &arrow_type(column)?).filter(|v| !is_nan(v))
         };
         values.low = bound(file.lower_bounds());
@@ -69,14 +69,14 @@ impl Values {
         values
     }
 
-    /// What `column` may hold in the files of a manifest, by the least and the greatest of their partition values under
-    /// transforms of it.
+    /// The possible values of `column` in the files of a manifest, by the least and the greatest of their partition
+    /// values under transforms of it.
     pub(super) fn in_manifest(column: &NestedField, summaries: impl Iterator<Item = (Transform, Summary)>) -> Self {
         let mut values = Self::any(column);
         for (transform, summary) in summaries.filter(|(transform, _)| is_null_of_null(*transform)) {
             values.has_null &= summary.has_null;
             if summary.has_null && !summary.has_nan && summary.low.is_none() && summary.high.is_none() {
-                // Each other value would be a bound (`allValuesAreNull` of Java's `ManifestEvaluator`).
+                // Any other value would be a bound (`allValuesAreNull` of Java's `ManifestEvaluator`).
                 values.has_value = false;
             }
             let (Some(low), Some(high)) = (&summary.low, &summary.high) else { continue };
@@ -89,7 +89,7 @@ impl Values {
         values
     }
 
-    /// Takes in what a partition value tells.
+    /// Narrows the values by a partition value.
     fn narrow(&mut self, column: &NestedField, transform: Transform, value: Option<&Literal>) {
         let Some(value) = value else {
             self.has_value &= !is_null_of_null(transform);
@@ -138,22 +138,22 @@ impl Values {
         [less, within && self.may_have(operand), greater]
     }
 
-    /// Whether values among these operands, which are in order, and others are possible.
+    /// Whether values among these sorted operands, and other values, are possible.
     pub(super) fn among(&self, operands: &[Operand]) -> [bool; 2] {
         let order = |bound: &Option<ScalarValue>, value: &ScalarValue| number_cmp(bound.as_ref()?, value);
         let first = operands.partition_point(|o| order(&self.low, &o.value) == Some(Ordering::Greater));
         let mut within =
             operands[first..].iter().take_while(|o| order(&self.high, &o.value) != Some(Ordering::Less)).peekable();
-        // A single value is all there is.
+        // The column may have a single value only.
         let is_single = self.low.is_some() && self.low == self.high && !self.has_nan;
         let single = within.peek().filter(|o| is_single && self.low.as_ref() == Some(&o.value) && !is_zero(&o.value));
         let others = single.is_none();
         [within.any(|o| self.may_have(o)), others]
     }
 
-    /// Whether the operand begins as all values do, and falls into their buckets.
+    /// Whether the operand has the prefix of all values, and falls into their buckets.
     fn may_have(&self, operand: &Operand) -> bool {
-        let begins = match (&self.prefix, &operand.value) {
+        let has_prefix = match (&self.prefix, &operand.value) {
             (Some(prefix), ScalarValue::Utf8(Some(text))) => text.starts_with(prefix.as_str()),
             _ => true,
         };
@@ -161,19 +161,19 @@ impl Values {
             (Some(hash), Ok(count)) if count > 0 => hash % count == *bucket,
             _ => true,
         };
-        begins && self.buckets.iter().all(in_bucket)
+        has_prefix && self.buckets.iter().all(in_bucket)
     }
 
-    /// Whether texts that begin with `prefix`, and texts that do not, are possible.
-    pub(super) fn begin_with(&self, prefix: &str) -> [bool; 2] {
+    /// Whether texts that start with `prefix`, and texts that do not, are possible.
+    pub(super) fn start_with(&self, prefix: &str) -> [bool; 2] {
         let [low, high] = [&self.low, &self.high].map(|bound| match bound {
             Some(ScalarValue::Utf8(Some(text))) => Some(text.as_str()),
             _ => None,
         });
-        let begins = |text: &str| text.as_bytes().starts_with(prefix.as_bytes());
-        // All that lies between two texts with a beginning has it too.
-        let all = self.prefix.as_deref().is_some_and(begins) || (low.is_some_and(begins) && high.is_some_and(begins));
-        // The least text with the beginning is the beginning itself.
+        let starts = |text: &str| text.as_bytes().starts_with(prefix.as_bytes());
+        // All texts between two texts with a prefix have it too.
+        let all = self.prefix.as_deref().is_some_and(starts) || (low.is_some_and(starts) && high.is_some_and(starts));
+        // The least text with the prefix is the prefix itself.
         let some = low.is_none_or(|low| low.as_bytes()[..low.len().min(prefix.len())] <= *prefix.as_bytes())
             && high.is_none_or(|high| high >= prefix)
             && self.prefix.as_deref().is_none_or(|own| own.starts_with(prefix) || prefix.starts_with(own));
@@ -181,11 +181,11 @@ impl Values {
     }
 }
 
-/// What a manifest list says of one partition field of a manifest's files.
+/// The summary that a manifest list has of one partition field of a manifest's files.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
     pub(super) has_null: bool,
-    /// Not only of numbers: it is so too when a manifest has bounds that are not understood.
+    /// Also `true` when the manifest list has bounds, which may be bounds that are not understood.
     pub(super) has_nan: bool,
     pub(super) low: Option<ScalarValue>,
     pub(super) high: Option<ScalarValue>,
@@ -216,22 +216,22 @@ fn partition_scalar(column: &NestedField, transform: Transform, literal: &Primit
     bridge::scalar_of(&partition_type(column, transform)?, literal)
 }
 
-/// Whether partition values of the transform are NULL for NULL, and for nothing else.
+/// Whether partition values of the transform are NULL for NULL, and only for NULL.
 fn is_null_of_null(transform: Transform) -> bool {
     !matches!(transform, Transform::Void | Transform::Unknown)
 }
 
-/// The value as one of type `ty`; `None` when the conversion would round.
+/// The value in type `ty`; `None` when the conversion would round.
 pub(super) fn in_type(value: &ScalarValue, ty: &DataType) -> Option<ScalarValue> {
     if value.data_type() == *ty {
         return Some(value.clone());
     }
-    let there = value.cast_to(ty).ok().filter(|v| !v.is_null())?;
-    let back = there.cast_to(&value.data_type()).ok()?;
-    (back == *value).then_some(there)
+    let converted = value.cast_to(ty).ok().filter(|v| !v.is_null())?;
+    let back = converted.cast_to(&value.data_type()).ok()?;
+    (back == *value).then_some(converted)
 }
 
-/// Zero has two signs, which are equal to some and differ to others.
+/// Zero has two signs, which some comparisons treat as equal and others as different.
 fn is_zero(value: &ScalarValue) -> bool {
     matches!(value, ScalarValue::Float32(Some(0.0)) | ScalarValue::Float64(Some(0.0)))
 }
@@ -244,7 +244,8 @@ pub(super) fn is_nan(value: &ScalarValue) -> bool {
     }
 }
 
-/// Numbers by value, so that both zeros are equal; all else as scalars compare. `None` if they do not.
+/// Compares numbers by value, so that both zeros are equal, and other values as scalars. `None` if they cannot be
+/// compared.
 fn number_cmp(a: &ScalarValue, b: &ScalarValue) -> Option<Ordering> {
     match (a, b) {
         (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => a.partial_cmp(b),
@@ -253,14 +254,13 @@ fn number_cmp(a: &ScalarValue, b: &ScalarValue) -> Option<Ordering> {
     }
 }
 
-/// Hours are 32 bits wide, which is less than microseconds reach: those after the year 246,953 wrap around to before
-/// the year -195,000 and the other way, in Java as here.
+/// Hours are 32 bits wide, which does not hold all microsecond timestamps: hours after the year 246,953 wrap around to
+/// before the year -195,000 and vice versa, in Java as here.
 const FIRST_WRAPPED_HOUR: i64 = 1_732_000_000;
 
 type Range = (Option<ScalarValue>, Option<ScalarValue>);
 
-/// The least and the greatest value of type `ty` that `transform` may have made `value` of; `None` if that is not
-/// known.
+/// The least and the greatest value of type `ty` that `transform` may have mapped to `value`; `None` if unknown.
 fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Range> {
     match transform {
         Transform::Identity => Some((Some(value.clone()), Some(value.clone()))),
@@ -276,8 +276,8 @@ fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Ran
             if transform == Transform::Hour && ordinal.abs() >= FIRST_WRAPPED_HOUR {
                 return None;
             }
-            // Writers of old (apache/iceberg's Java library before 0.7) rounded towards 1970 rather than down, so that
-            // a value before it may stand one unit later.
+            // Old writers (apache/iceberg's Java library before 0.7) rounded towards 1970 rather than down, so a value
+            // before it may be one unit too late.
             time_range(if ordinal <= 0 { ordinal - 1 } else { ordinal }, ordinal, transform, ty)
         }
         Transform::Bucket(_) | Transform::Void | Transform::Unknown => None,
@@ -285,7 +285,7 @@ fn range(transform: Transform, value: &ScalarValue, ty: &DataType) -> Option<Ran
 }
 
 fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
-    // The lowest values wrap around when they are truncated, to some of the highest; these say nothing then.
+    // Truncation wraps the lowest values around to some of the highest, which therefore give no range.
     match value {
         ScalarValue::Int32(Some(v)) => {
             let high = v.checked_add(i32::try_from(width).ok()? - 1)?;
@@ -293,7 +293,7 @@ fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
         }
         ScalarValue::Int64(Some(v)) => {
             let high = v.checked_add(i64::from(width) - 1)?;
-            // The column may have been one of 32 bits when the value was made.
+            // The column may have had 32 bits when the value was computed.
             if *v <= i64::from(i32::MAX) && high > i64::from(i32::MAX) {
                 return None;
             }
@@ -312,7 +312,7 @@ fn truncated(value: &ScalarValue, width: u32) -> Option<Range> {
     }
 }
 
-/// From the first moment of unit `first` to the last of unit `last`, counted from 1970.
+/// The range from the start of unit `first` to the end of unit `last`, counted from 1970.
 fn time_range(first: i64, last: i64, transform: Transform, ty: &DataType) -> Option<Range> {
     const HOURS: i64 = 24;
     // In hours, since 1970.
@@ -338,7 +338,7 @@ fn time_range(first: i64, last: i64, transform: Transform, ty: &DataType) -> Opt
         TimeUnit::Nanosecond => value.map(|v| ScalarValue::TimestampNanosecond(Some(v), zone.clone())),
         _ => value.map(|v| ScalarValue::TimestampMicrosecond(Some(v), zone.clone())),
     };
-    // What lies beyond all timestamps is no bound.
+    // A bound beyond all timestamps is dropped.
     let [first, last] = [first.checked_mul(per_hour), after.checked_mul(per_hour).map(|after| after - 1)];
     Some((moment(first), moment(last)))
 }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_value_stands_for_all_that_were_made_into_it() {
+    fn a_partition_value_stands_for_all_values_that_map_to_it() {
         let int = |v| ScalarValue::Int32(Some(v));
         let text = |v: &str| ScalarValue::Utf8(Some(v.to_string()));
         let micros = || DataType::Timestamp(TimeUnit::Microsecond, None);

@@ -1,8 +1,8 @@
-//! What may be done to branches and tags, and to the snapshot that is current.
+//! Changes of branches and tags, and of the current snapshot.
 //!
 //! The rules are those of Java's `UpdateSnapshotReferencesOperation` and `SetSnapshotOperation`, which Spark's
-//! statements and procedures call. A change is made from the metadata that it is committed to: when another writer was
-//! quicker, it is judged again.
+//! statements and procedures call. A change is decided on the metadata that it is committed to: after a concurrent
+//! commit it is decided again.
 
 use bergmill_statement::{ReferenceChange, ReferenceKind, Retention, SnapshotName};
 use datafusion::common::ScalarValue;
@@ -22,18 +22,18 @@ use crate::table::version::{Version, millis_of};
 impl Warehouse {
     /// Changes a table's branches, tags or current snapshot, or fails and changes nothing.
     pub async fn change_references(&self, table: &TableIdent, change: &ReferenceChange) -> Result<Table> {
-        let judged = |metadata: &TableMetadata, builder| {
+        let apply_change = |metadata: &TableMetadata, builder| {
             apply(change, metadata, builder).map_err(|e| match e.kind() {
-                // Others get the name from `alter`.
+                // `alter` adds the table's name to all other errors.
                 ErrorKind::NotFound => e.context(format_args!("table {table}")),
                 _ => e,
             })
         };
-        let changed = self.alter(table, judged).await?;
-        let is_there = |id| ancestors(changed.metadata()).any(|s| s.snapshot_id() == id);
+        let changed = self.alter(table, apply_change).await?;
+        let is_ancestor = |id| ancestors(changed.metadata()).any(|s| s.snapshot_id() == id);
         if let ReferenceChange::CherryPick(source) = change
-            && !is_there(*source)
-            && let Picked::Again(pick) = CherryPick::judge(changed.metadata(), *source)?
+            && !is_ancestor(*source)
+            && let Picked::Again(pick) = CherryPick::resolve(changed.metadata(), *source)?
         {
             self.pick(&changed, pick).await?;
             return self.load(table).await;
@@ -52,29 +52,28 @@ pub(crate) fn apply(
         return Err(Error::new(ErrorKind::Unsupported, what));
     }
     let references = References::of(metadata)?;
-    let wanted = wanted(change, metadata, &references)?;
-    Ok(match wanted {
-        Wanted::Nothing => None,
-        Wanted::No(name) => Some(builder.remove_ref(name)),
-        Wanted::At(name, reference) if references.get(name) == Some(&reference) => None,
-        Wanted::At(name, reference) => Some(builder.set_ref(name, reference)?),
+    Ok(match decide(change, metadata, &references)? {
+        Update::None => None,
+        Update::Remove(name) => Some(builder.remove_ref(name)),
+        Update::Set(name, reference) if references.get(name) == Some(&reference) => None,
+        Update::Set(name, reference) => Some(builder.set_ref(name, reference)?),
     })
 }
 
-/// What is to become of which name.
-fn wanted<'a>(change: &'a ReferenceChange, metadata: &TableMetadata, references: &References) -> Result<Wanted<'a>> {
+/// Decides which reference changes, and how.
+fn decide<'a>(change: &'a ReferenceChange, metadata: &TableMetadata, references: &References) -> Result<Update<'a>> {
     match change {
         ReferenceChange::Create { kind, name, at, if_not_exists, or_replace, retention } => {
             match references.get(name) {
                 Some(_) if *or_replace => replace(metadata, references, *kind, name, *at, *retention),
-                Some(_) if *if_not_exists => Ok(Wanted::Nothing),
+                Some(_) if *if_not_exists => Ok(Update::None),
                 Some(taken) => {
                     let taken = name_of(kind_of(taken));
-                    Err(Error::new(ErrorKind::AlreadyExists, format!("there is a {taken} {name} already")))
+                    Err(Error::new(ErrorKind::AlreadyExists, format!("{taken} {name} already exists")))
                 }
                 None => {
                     let id = snapshot_or_current(metadata, *at, name_of(*kind), name)?;
-                    Ok(Wanted::At(name, SnapshotReference::new(id, over(*retention, forever(*kind)))))
+                    Ok(Update::Set(name, SnapshotReference::new(id, merged(*retention, default_retention(*kind)))))
                 }
             }
         }
@@ -85,26 +84,29 @@ fn wanted<'a>(change: &'a ReferenceChange, metadata: &TableMetadata, references:
             Err(Error::new(ErrorKind::Invalid, "the branch main cannot be dropped"))
         }
         ReferenceChange::Drop { kind, name, if_exists } => match find(*kind, references, name) {
-            Err(e) if *if_exists && e.kind() == ErrorKind::NotFound => Ok(Wanted::Nothing),
-            found => found.map(|_| Wanted::No(name)),
+            Err(e) if *if_exists && e.kind() == ErrorKind::NotFound => Ok(Update::None),
+            found => found.map(|_| Update::Remove(name)),
         },
         ReferenceChange::FastForward { branch, to } => {
             let target = references.find(to)?.snapshot_id;
             let from = match references.get(branch) {
                 None => {
-                    return Ok(Wanted::At(branch, SnapshotReference::new(target, forever(ReferenceKind::Branch))));
+                    return Ok(Update::Set(
+                        branch,
+                        SnapshotReference::new(target, default_retention(ReferenceKind::Branch)),
+                    ));
                 }
                 Some(_) => references.branch(branch)?,
             };
             let snapshot = metadata.snapshot_by_id(target);
             if !ancestors_of(metadata, snapshot).any(|s| s.snapshot_id() == from.snapshot_id) {
                 let what = format!(
-                    "{branch} cannot be moved on to {to}: its snapshot {} is not an ancestor of snapshot {target}",
+                    "{branch} cannot be fast-forwarded to {to}: its snapshot {} is not an ancestor of snapshot {target}",
                     from.snapshot_id
                 );
                 return Err(Error::new(ErrorKind::Invalid, what));
             }
-            Ok(Wanted::At(branch, SnapshotReference::new(target, from.retention.clone())))
+            Ok(Update::Set(branch, SnapshotReference::new(target, from.retention.clone())))
         }
         ReferenceChange::RollBackTo(id) => {
             check_snapshot(metadata, *id)?;
@@ -131,19 +133,19 @@ fn wanted<'a>(change: &'a ReferenceChange, metadata: &TableMetadata, references:
             Some(snapshot) => Ok(current(references, snapshot.snapshot_id())),
             None => Err(Error::new(ErrorKind::Invalid, "the table has no snapshot")),
         },
-        ReferenceChange::CherryPick(source) => Ok(match CherryPick::judge(metadata, *source)? {
-            Picked::AsItIs => current(references, *source),
-            // A commit, not a change of references.
-            Picked::Again(_) => Wanted::Nothing,
+        ReferenceChange::CherryPick(source) => Ok(match CherryPick::resolve(metadata, *source)? {
+            Picked::FastForward => current(references, *source),
+            // Done by a commit, not by a change of references.
+            Picked::Again(_) => Update::None,
         }),
     }
 }
 
-/// What a change asks for.
-enum Wanted<'a> {
-    Nothing,
-    At(&'a str, SnapshotReference),
-    No(&'a str),
+/// The update of the references for a change.
+enum Update<'a> {
+    None,
+    Set(&'a str, SnapshotReference),
+    Remove(&'a str),
 }
 
 fn replace<'a>(
@@ -153,16 +155,19 @@ fn replace<'a>(
     name: &'a str,
     at: Option<i64>,
     retention: Retention,
-) -> Result<Wanted<'a>> {
+) -> Result<Update<'a>> {
     let old = find(kind, references, name)?;
     let id = snapshot_or_current(metadata, at, name_of(kind), name)?;
-    Ok(Wanted::At(name, SnapshotReference::new(id, over(retention, old.retention.clone()))))
+    Ok(Update::Set(name, SnapshotReference::new(id, merged(retention, old.retention.clone()))))
 }
 
-/// `main` at another snapshot.
-fn current(references: &References, id: i64) -> Wanted<'static> {
+/// Moves `main` to a snapshot.
+fn current(references: &References, id: i64) -> Update<'static> {
     let retention = references.get(MAIN_BRANCH).map(|main| main.retention.clone());
-    Wanted::At(MAIN_BRANCH, SnapshotReference::new(id, retention.unwrap_or_else(|| forever(ReferenceKind::Branch))))
+    Update::Set(
+        MAIN_BRANCH,
+        SnapshotReference::new(id, retention.unwrap_or_else(|| default_retention(ReferenceKind::Branch))),
+    )
 }
 
 fn check_snapshot(metadata: &TableMetadata, id: i64) -> Result<i64> {
@@ -173,7 +178,7 @@ fn snapshot_or_current(metadata: &TableMetadata, at: Option<i64>, kind: &str, na
     match at {
         Some(id) => check_snapshot(metadata, id),
         None => metadata.current_snapshot_id().ok_or_else(|| {
-            let what = format!("there is no snapshot yet that the {kind} {name} could refer to");
+            let what = format!("the table has no snapshot yet that {kind} {name} could refer to");
             Error::new(ErrorKind::Invalid, what)
         }),
     }
@@ -204,16 +209,16 @@ fn find<'a>(kind: ReferenceKind, references: &'a References, name: &str) -> Resu
     }
 }
 
-/// Retention that is all left to the table's properties.
-fn forever(kind: ReferenceKind) -> SnapshotRetention {
+/// Retention as by the table's properties.
+fn default_retention(kind: ReferenceKind) -> SnapshotRetention {
     match kind {
         ReferenceKind::Branch => SnapshotRetention::branch(None, None, None),
         ReferenceKind::Tag => SnapshotRetention::Tag { max_ref_age_ms: None },
     }
 }
 
-/// What a statement gives, and for the rest what there was.
-fn over(given: Retention, old: SnapshotRetention) -> SnapshotRetention {
+/// The retention that a statement gives, with unset values from the old one.
+fn merged(given: Retention, old: SnapshotRetention) -> SnapshotRetention {
     match old {
         SnapshotRetention::Branch { min_snapshots_to_keep, max_snapshot_age_ms, max_ref_age_ms } => {
             SnapshotRetention::branch(

@@ -1,4 +1,4 @@
-//! Branches and tags: names for snapshots, which time travel reads, writes go to, and statements manage.
+//! Branches and tags: named references to snapshots, for time travel and writes.
 
 mod change;
 #[cfg(test)]
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The branches and tags of a table, by name. `main` is among them once the table has a snapshot.
+/// The branches and tags of a table, by name, including `main` once the table has a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct References {
     #[serde(default)]
@@ -20,8 +20,8 @@ pub(crate) struct References {
 }
 
 impl References {
-    /// What the metadata says. The iceberg crate can look up a name but neither list the names nor tell a branch from a
-    /// tag, so the text form of the metadata is asked.
+    /// The references in the metadata. The iceberg crate can look up a name, but can neither list the names nor
+    /// distinguish branches from tags, so they are read from the JSON form of the metadata.
     pub(crate) fn of(metadata: &TableMetadata) -> Result<Self> {
         let unreadable = |e: serde_json::Error| {
             Error::new(ErrorKind::Internal, "listing the table's branches and tags").with_source(e)
@@ -29,14 +29,14 @@ impl References {
         let text = serde_json::to_vec(metadata).map_err(unreadable)?;
         let mut found: Self = serde_json::from_slice(&text).map_err(unreadable)?;
         if let Some(current) = metadata.current_snapshot_id() {
-            // Version 1 metadata need not name it.
+            // Version 1 metadata may lack it.
             let main = || SnapshotReference::new(current, SnapshotRetention::branch(None, None, None));
             found.refs.entry(iceberg::spec::MAIN_BRANCH.to_string()).or_insert_with(main);
         }
         Ok(found)
     }
 
-    /// All of them in the order of their names.
+    /// All references, ordered by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &SnapshotReference)> {
         self.refs.iter().map(|(name, reference)| (name.as_str(), reference))
     }
@@ -45,12 +45,12 @@ impl References {
         self.refs.get(name)
     }
 
-    /// The branch or tag of a name; `NotFound`, with the nearest one, if there is none.
+    /// The branch or tag of this name; `NotFound`, with the nearest name, if there is none.
     pub(crate) fn find(&self, name: &str) -> Result<&SnapshotReference> {
         self.get(name).ok_or_else(|| self.missing("branch or tag", name, |_| true))
     }
 
-    /// The branch of a name; `NotFound` if there is none, `Invalid` if it is a tag.
+    /// The branch of this name; `NotFound` if there is none, `Invalid` if it is a tag.
     pub(crate) fn branch(&self, name: &str) -> Result<&SnapshotReference> {
         match self.get(name) {
             Some(reference) if reference.is_branch() => Ok(reference),
@@ -59,7 +59,7 @@ impl References {
         }
     }
 
-    /// The tag of a name; `NotFound` if there is none, `Invalid` if it is a branch.
+    /// The tag of this name; `NotFound` if there is none, `Invalid` if it is a branch.
     pub(crate) fn tag(&self, name: &str) -> Result<&SnapshotReference> {
         match self.get(name) {
             Some(reference) if !reference.is_branch() => Ok(reference),
@@ -68,8 +68,9 @@ impl References {
         }
     }
 
-    fn missing(&self, what: &str, name: &str, is_meant: impl Fn(&SnapshotReference) -> bool) -> Error {
-        let known: Vec<String> = self.iter().filter(|(_, r)| is_meant(r)).map(|(name, _)| name.to_string()).collect();
+    fn missing(&self, what: &str, name: &str, is_candidate: impl Fn(&SnapshotReference) -> bool) -> Error {
+        let known: Vec<String> =
+            self.iter().filter(|(_, r)| is_candidate(r)).map(|(name, _)| name.to_string()).collect();
         let hint = match nearest(name, known.iter().cloned()) {
             Some(known) => format!("; did you mean {known}?"),
             None if known.is_empty() => String::new(),

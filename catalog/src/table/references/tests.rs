@@ -1,4 +1,4 @@
-//! What changes of references make of plain metadata.
+//! Changes of references on plain metadata.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(crate) fn time_of(metadata: &TableMetadata, snapshot_id: i64) -> i64 {
     metadata.snapshot_by_id(snapshot_id).unwrap().timestamp_ms()
 }
 
-/// A table whose main branch consists of these snapshots, from the first.
+/// A table whose main branch consists of these snapshots in order.
 pub(crate) fn grown(ids: impl IntoIterator<Item = i64>) -> TableMetadata {
     let id = NestedField::optional(1, "id", Type::Primitive(PrimitiveType::Long));
     let schema = Schema::builder().with_fields([id.into()]).build().unwrap();
@@ -28,7 +28,7 @@ pub(crate) fn grown(ids: impl IntoIterator<Item = i64>) -> TableMetadata {
     ids.into_iter().fold(metadata, |metadata, id| with_snapshot(metadata, "main", id))
 }
 
-/// The same table with a snapshot more on a branch.
+/// The same table with one more snapshot on a branch.
 pub(crate) fn with_snapshot(metadata: TableMetadata, branch: &str, id: i64) -> TableMetadata {
     let last = metadata.snapshots().map(|s| s.timestamp_ms()).max();
     let snapshot = Snapshot::builder()
@@ -57,7 +57,7 @@ fn create(kind: ReferenceKind, name: &str, at: Option<i64>) -> ReferenceChange {
 }
 
 /// All references as `name@snapshot`, tags with a `#`.
-fn told(metadata: &TableMetadata) -> String {
+fn listed(metadata: &TableMetadata) -> String {
     let references = References::of(metadata).unwrap();
     let one = |(name, r): (&str, &SnapshotReference)| {
         format!("{}{name}@{}", if r.is_branch() { "" } else { "#" }, r.snapshot_id)
@@ -70,15 +70,15 @@ fn changes_follow_the_rules_of_the_reference() {
     use ReferenceKind::{Branch, Tag};
     let metadata = changed(&grown([1, 2, 3]), &create(Tag, "t", Some(1))).unwrap();
     let metadata = changed(&metadata, &create(Branch, "b", Some(2))).unwrap();
-    // Beside the main branch: 2 -> 4.
+    // Not on the main branch: 2 -> 4.
     let metadata = with_snapshot(metadata, "b", 4);
-    assert_eq!(told(&metadata), "b@4 main@3 #t@1");
+    assert_eq!(listed(&metadata), "b@4 main@3 #t@1");
     let check = |change: ReferenceChange, expected: &str| {
-        let told = match changed(&metadata, &change) {
-            Ok(metadata) => told(&metadata),
+        let outcome = match changed(&metadata, &change) {
+            Ok(metadata) => listed(&metadata),
             Err(e) => format!("{:?}: {e}", e.kind()),
         };
-        assert_eq!(told, expected, "{change:?}");
+        assert_eq!(outcome, expected, "{change:?}");
     };
     let forward = |branch: &str, to: &str| ReferenceChange::FastForward { branch: branch.into(), to: to.into() };
     let drop = |kind, name: &str| ReferenceChange::Drop { kind, name: name.into(), if_exists: false };
@@ -89,8 +89,8 @@ fn changes_follow_the_rules_of_the_reference() {
         retention: Retention::default(),
     };
     check(create(Tag, "now", None), "b@4 main@3 #now@3 #t@1");
-    check(create(Branch, "t", None), "AlreadyExists: there is a tag t already");
-    check(create(Branch, "x", Some(9)), "NotFound: the table has no snapshot 9; it never had, or it has expired");
+    check(create(Branch, "t", None), "AlreadyExists: tag t already exists");
+    check(create(Branch, "x", Some(9)), "NotFound: the table has no snapshot 9; it never existed or has expired");
     check(replace(Tag, "t", Some(3)), "b@4 main@3 #t@3");
     check(replace(Branch, "t", Some(3)), "Invalid: t is a tag, not a branch");
     check(replace(Branch, "main", Some(1)), "b@4 main@1 #t@1");
@@ -100,7 +100,7 @@ fn changes_follow_the_rules_of_the_reference() {
     check(forward("main", "main"), "b@4 main@3 #t@1");
     check(
         forward("main", "b"),
-        "Invalid: main cannot be moved on to b: its snapshot 3 is not an ancestor of snapshot 4",
+        "Invalid: main cannot be fast-forwarded to b: its snapshot 3 is not an ancestor of snapshot 4",
     );
     check(forward("new", "t"), "b@4 main@3 new@1 #t@1");
     check(forward("t", "main"), "Invalid: t is a tag, not a branch");
@@ -117,14 +117,14 @@ fn changes_follow_the_rules_of_the_reference() {
     );
     check(
         ReferenceChange::RollBackToTime("noon".to_string()),
-        "Invalid: noon is no timestamp; write '2026-02-14 10:00:00'",
+        "Invalid: noon is not a timestamp; write '2026-02-14 10:00:00'",
     );
     check(ReferenceChange::SetCurrent(SnapshotName::Id(4)), "b@4 main@4 #t@1");
     check(ReferenceChange::SetCurrent(SnapshotName::Reference("t".into())), "b@4 main@1 #t@1");
 }
 
 #[test]
-fn retention_stays_where_nothing_else_is_said() {
+fn retention_that_is_not_given_stays_unchanged() {
     let first = Retention { max_ref_age_ms: Some(7), min_snapshots_to_keep: Some(2), max_snapshot_age_ms: None };
     let created = ReferenceChange::Create {
         kind: ReferenceKind::Branch,

@@ -1,4 +1,4 @@
-//! Our transforms against the iceberg crate's transforms of single values, over random and extreme values.
+//! Compares the transforms with the iceberg crate's transforms of single values, for random and extreme values.
 
 use arrow::array::{
     BinaryArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int64Array, Time64MicrosecondArray,
@@ -12,7 +12,7 @@ use super::*;
 use crate::table::partition_value::{literal, literal_bytes};
 use crate::write::partition_udf;
 
-/// A few numbers of every size and sign, the same in every run.
+/// Deterministic numbers of every size and sign.
 struct Random(u64);
 
 impl Random {
@@ -23,7 +23,7 @@ impl Random {
         self.0
     }
 
-    /// A number of at most `bits` bits, small ones as likely as large ones, or now and then a null.
+    /// A number of at most `bits` bits, small ones as likely as large ones, or sometimes a null.
     fn signed(&mut self, bits: u32) -> Option<i64> {
         let magnitude = (self.next() >> (64 - u64::from(bits))) >> (self.next() % u64::from(bits));
         let value = magnitude as i64;
@@ -79,7 +79,7 @@ fn timestamps_have_the_crates_years_months_days_and_hours() {
 }
 
 #[test]
-fn the_day_before_1970_begins_at_midnight_too() {
+fn the_day_before_1970_starts_at_midnight_too() {
     let check = |micros: i64, expected: i32| {
         let values: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros]));
         let days = apply(&Transform::Day, &values).unwrap();
@@ -160,7 +160,7 @@ fn buckets_are_the_crates() {
         check(count, &PrimitiveType::Long, Arc::new(Int64Array::from(longs.clone())));
         check(count, &PrimitiveType::Time, Arc::new(Time64MicrosecondArray::from(positive.clone())));
         check(count, &PrimitiveType::Timestamp, Arc::new(TimestampMicrosecondArray::from(longs.clone())));
-        // The crate rounds nanoseconds before 1970 towards it; Java, and so we, down.
+        // The crate rounds nanoseconds before 1970 towards zero; Java rounds down, as here.
         check(count, &PrimitiveType::TimestampNs, Arc::new(TimestampNanosecondArray::from(positive.clone())));
         check(count, &PrimitiveType::Decimal { precision: 38, scale: 2 }, Arc::clone(&decimals));
         check(count, &PrimitiveType::String, Arc::new(texts.clone()));
@@ -193,7 +193,7 @@ fn void_is_null() {
 }
 
 #[test]
-fn transforms_refuse_types_that_they_are_not_for() {
+fn transforms_refuse_unsupported_types() {
     let check = |transform: Transform, ty: DataType| assert!(result_type(&transform, &ty).is_err(), "{transform} {ty}");
     check(Transform::Hour, DataType::Date32);
     check(Transform::Day, DataType::Utf8);

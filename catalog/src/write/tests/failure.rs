@@ -25,7 +25,7 @@ async fn a_null_in_a_required_column_is_refused_by_name() {
     };
     check(vec![Some(1), None], brands(vec![Some("a"), Some("b")], vec![true, true]), "price").await;
     check(vec![Some(1), Some(2)], brands(vec![Some("a"), None], vec![true, true]), "brand.name").await;
-    // A struct that is absent needs no fields.
+    // A null struct needs no fields.
     let rows = batch(vec![
         ("price", Arc::new(Int64Array::from(vec![1, 2]))),
         ("brand", brands(vec![Some("a"), None], vec![true, false])),
@@ -122,9 +122,9 @@ async fn an_object_store_keeps_the_files_of_a_write_together() {
     assert!(other.iter().all(|f| !f.file_path().starts_with(&own)));
 
     assert_eq!(delete_orphan_files(&runtime, &spec, &kept).await.unwrap(), lost.len());
-    let left: BTreeSet<_> =
+    let remaining: BTreeSet<_> =
         bucket.list(None).map_ok(|o| format!("s3://raw/{}", o.location)).try_collect().await.unwrap();
-    assert_eq!(left, kept.iter().chain(&other).map(|f| f.file_path().to_string()).collect());
+    assert_eq!(remaining, kept.iter().chain(&other).map(|f| f.file_path().to_string()).collect());
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_small_memory_pool_does_not_stop_a_write() {
     let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime).task_ctx();
     let files = files_of(&collect(plan, context).await.unwrap(), &table.metadata).unwrap();
     assert_eq!(files.iter().map(|f| f.record_count()).sum::<u64>(), 20 * 8_192);
-    // A row group that fills the pool is closed before its time.
+    // A row group that fills the pool is closed early.
     let rows = footer(&files[0]).row_group(0).num_rows();
     assert!(rows < 20 * 8_192, "{rows}");
 }

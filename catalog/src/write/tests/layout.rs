@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn rows_lie_in_their_partitions_in_order() {
+async fn rows_are_sorted_within_their_partitions() {
     let table = Table::new(shop(), shop_layout());
     let first = -2 * DAY;
     let parts: Vec<_> =
@@ -9,7 +9,7 @@ async fn rows_lie_in_their_partitions_in_order() {
     let files = table.write(parts).await.unwrap();
 
     assert_eq!(files.iter().map(|f| f.record_count()).sum::<u64>(), 3 * 2 * 96);
-    // Distribution by hash: one file a partition, although three tasks had rows of each.
+    // Distribution by hash: one file per partition, although three tasks had rows of each.
     let partitions: Vec<_> = files.iter().map(|f| f.partition().clone()).collect();
     assert_eq!(partitions.len(), 4 * 4);
     assert_eq!(partitions.iter().collect::<std::collections::HashSet<_>>().len(), 16);
@@ -79,7 +79,7 @@ async fn nested_fields_and_all_transforms_can_partition_and_sort() {
 }
 
 #[tokio::test]
-async fn rows_that_are_not_clustered_are_written_right() {
+async fn rows_that_are_not_clustered_are_written_correctly() {
     let table = Table::new(shop(), shop_layout());
     let plan = Arc::new(IcebergWriteExec::try_new(input(vec![vec![events(0, 40)]]), Arc::new(table.spec())).unwrap());
     let files = table.run(plan).await.unwrap();
@@ -128,7 +128,7 @@ async fn an_empty_input_writes_nothing() {
 }
 
 #[tokio::test]
-async fn paths_are_hashed_for_a_table_that_wants_it() {
+async fn paths_are_hashed_if_the_table_says_so() {
     let elsewhere = Folder::new();
     let elsewhere_uri: &'static str = format!("file://{}", elsewhere.0.display()).leak();
     for (properties, data) in [
@@ -148,13 +148,13 @@ async fn paths_are_hashed_for_a_table_that_wants_it() {
             let levels: Vec<&str> = path.split('/').collect();
             assert_eq!(levels[..4].iter().map(|bits| bits.len()).collect::<Vec<_>>(), [4, 4, 4, 8], "{path}");
             assert!(levels[..4].concat().bytes().all(|b| matches!(b, b'0' | b'1')), "{path}");
-            // Data apart from the table may be among that of others.
+            // Data outside of the table's location may be mixed with that of other tables.
             let context = if data.is_some() { 2 } else { 0 };
             assert!(levels[4 + context].starts_with("ts_day="), "{path}");
             assert_eq!(read(file).num_rows() as u64, file.record_count());
         }
         assert_eq!(table.folder.files().len() + elsewhere.files().len(), files.len());
-        // What a write has left that failed is found by its name.
+        // Files of a failed write are found by its id in their names.
         let runtime = SessionContext::new().runtime_env();
         assert_eq!(delete_orphan_files(&runtime, &table.spec(), &[]).await.unwrap(), 0, "of another write");
     }

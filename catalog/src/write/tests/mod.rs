@@ -42,7 +42,7 @@ use super::written_file::files_of;
 use super::*;
 use crate::error::{Error, ErrorKind};
 
-/// A folder that is gone after the test.
+/// A folder that is removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -71,7 +71,7 @@ impl Drop for Folder {
     }
 }
 
-/// A table's metadata, with no catalog behind it.
+/// A table's metadata without a catalog.
 struct Table {
     folder: Folder,
     metadata: TableMetadata,
@@ -198,7 +198,7 @@ fn shop_layout() -> Layout {
     }
 }
 
-/// `rows` events from `first` on, an hour apart, going round through the types.
+/// `rows` events from `first` on, an hour apart, cycling through the types.
 fn events(first: i64, rows: i64) -> RecordBatch {
     let types = [Some("view"), Some("add_cart"), Some("구매 / 결제*"), None];
     let device = StructArray::from(vec![(

@@ -26,7 +26,7 @@ async fn the_rest_of_the_plan_survives_the_codec_too() {
         physical_plan_from_bytes(&physical_plan_to_bytes(Arc::clone(sorted)).unwrap(), &session.task_ctx()).unwrap();
     let shown = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();
     assert_eq!(shown(&decoded), shown(sorted));
-    // The decoded order is still what the write asks for.
+    // The decoded order still satisfies the write.
     let again = plan_write(decoded, &table.spec(), &ConfigOptions::default()).unwrap();
     assert!(again.children()[0].is::<SortExec>(), "{}", shown(&again));
     assert!(!again.children()[0].children()[0].is::<SortExec>(), "{}", shown(&again));

@@ -115,7 +115,7 @@ fn all_values() -> RecordBatch {
 }
 
 #[tokio::test]
-async fn every_type_goes_round_unchanged() {
+async fn every_type_round_trips() {
     let table = Table::new(all_types(), Layout::default());
     let files = table.write(vec![vec![all_values()]]).await.unwrap();
     assert_eq!(files.len(), 1);
@@ -197,13 +197,13 @@ async fn bounds_and_counts_are_those_of_the_data() {
     check("time", Datum::time_micros(0).unwrap(), Datum::time_micros(86_399_999_999).unwrap());
     check("timestamp", Datum::timestamp_micros(-1), Datum::timestamp_micros(1_771_059_600_123_456));
     check("timestamptz", Datum::timestamptz_micros(0), Datum::timestamptz_micros(1_771_059_600_000_001));
-    // 16 characters of the greatest, the last one, a comma, raised.
+    // The first 16 characters of the greatest value, with the last one, a comma, incremented.
     check("string", Datum::string(""), Datum::string("한국어 리뷰: 배송이 빨라요-"));
     check("uuid", Datum::uuid(uuid::Uuid::from_bytes([0x0F; 16])), Datum::uuid(uuid::Uuid::from_bytes([0xF0; 16])));
     check("device.type", Datum::string("mobile"), Datum::string("mobile"));
-    // Nothing is above 16 bytes of 0xFF but what is longer: no bound.
+    // Only longer values are above 16 bytes of 0xFF: no bound.
     assert_eq!((lower("binary"), upper("binary")), (Some(Datum::binary(*b"\x00\x01")), None));
-    // A zero in a column of floats bounds both zeros.
+    // A zero bound in a column of floats includes both zeros.
     let double = |d: Option<Datum>| d.unwrap().to_bytes().unwrap().to_vec();
     assert_eq!(double(upper("double")), 0.0f64.to_le_bytes());
     assert_eq!(double(lower("device.version")), (-0.0f64).to_le_bytes());
@@ -220,7 +220,7 @@ async fn bounds_and_counts_are_those_of_the_data() {
     assert_eq!(counts("float"), (Some(3), Some(1), Some(1)));
     assert_eq!(counts("double"), (Some(3), Some(1), Some(0)));
     assert_eq!(counts("device.type"), (Some(3), Some(2), None));
-    // The NaN under the null struct is no value.
+    // The NaN under the null struct does not count.
     assert_eq!(counts("device.version"), (Some(3), Some(1), Some(1)));
     assert!(file.column_sizes()[&id("images.element")] > 0);
     assert_eq!(file.split_offsets(), Some(&[4i64][..]));
@@ -267,7 +267,7 @@ async fn metrics_modes_are_honoured() {
 }
 
 #[tokio::test]
-async fn partition_values_of_every_type_come_back() {
+async fn partition_values_of_every_type_round_trip() {
     let types = [
         "boolean",
         "int",
@@ -406,7 +406,7 @@ async fn columns_are_found_by_name_and_cast() {
 }
 
 #[tokio::test]
-async fn lists_of_other_layouts_are_taken() {
+async fn lists_of_other_layouts_are_accepted() {
     let element = NestedField::list_element(2, Type::Primitive(PrimitiveType::String), true);
     let table = Table::new(
         vec![NestedField::optional(1, "tags", Type::List(ListType::new(element.into())))],
@@ -416,7 +416,7 @@ async fn lists_of_other_layouts_are_taken() {
     tags.append_value([None::<&str>]);
     tags.append_value([Some("a"), Some("나")]);
     tags.append_null();
-    // The null lies outside the slice.
+    // The null is outside the slice.
     let rows = batch(vec![("tags", Arc::new(tags.finish()))]).slice(1, 2);
     let files = table.write(vec![vec![rows]]).await.unwrap();
     assert!(text(&read(&files[0])).contains("[a, 나]"));
@@ -424,7 +424,7 @@ async fn lists_of_other_layouts_are_taken() {
 }
 
 #[tokio::test]
-async fn bounds_cover_all_row_groups() {
+async fn bounds_include_all_row_groups() {
     let fields = vec![
         field(1, "n", PrimitiveType::Long),
         field(2, "x", PrimitiveType::Double),
@@ -433,7 +433,7 @@ async fn bounds_cover_all_row_groups() {
     let properties = vec![("write.parquet.row-group-limit", "64")];
     let table = Table::new(fields, Layout { properties, ..Layout::default() });
     let number = |i: i64| (i * 7_919) % 1_009 - 500;
-    // The first row groups hold nothing but nulls and NaN.
+    // The first row groups have only nulls and NaN.
     let value = |i: i64| (i >= 128).then(|| number(i));
     let rows = batch(vec![
         ("n", Arc::new(Int64Array::from_iter((0..1_000).map(value)))),

@@ -1,7 +1,7 @@
 //! Filters without columns above an aggregate without groups.
 //!
-//! DataFusion's `PushDownFilter` takes a predicate below an aggregate if it names no column but those of the groups.
-//! One that names none, such as `1 > 2`, goes below `count(*)` as well, which then has a row to give.
+//! DataFusion's `PushDownFilter` pushes a predicate below an aggregate if all of its columns are group columns. A
+//! predicate without columns, such as `1 > 2`, is also pushed below `count(*)`, which then still returns a row.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// DataFusion's rule, but for such filters.
+/// DataFusion's rule, except for such filters.
 #[derive(Debug, Default)]
 pub(crate) struct ConstantFilters(PushDownFilter);
 
@@ -26,7 +26,7 @@ impl OptimizerRule for ConstantFilters {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if let LogicalPlan::Filter(filter) = &plan
             && let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref()
-            && has_row_of_nothing(aggregate)
+            && has_row_for_empty_input(aggregate)
             && split_conjunction(&filter.predicate).iter().any(|predicate| predicate.column_refs().is_empty())
         {
             return Ok(Transformed::no(plan));
@@ -35,7 +35,7 @@ impl OptimizerRule for ConstantFilters {
     }
 }
 
-/// Whether an aggregate may give a row where its input has none.
-fn has_row_of_nothing(aggregate: &Aggregate) -> bool {
+/// Whether an aggregate may return a row for an empty input.
+fn has_row_for_empty_input(aggregate: &Aggregate) -> bool {
     aggregate.group_expr.is_empty() || matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_)))
 }

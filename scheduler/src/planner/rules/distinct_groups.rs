@@ -1,17 +1,17 @@
 //! `DISTINCT` in one aggregate among others, as two groupings.
 //!
 //! For `SELECT k, count(DISTINCT x), count(*) ... GROUP BY k` DataFusion keeps a set of values for each group. Sets are
-//! slow when there are many groups; they cannot spill but as one list of all values, which takes several times what the
-//! pool of memory is told of; and with few groups few tasks share the work. Grouping by `k, x` first, and by `k` then,
+//! slow for many groups; they can spill only as one list of all values, which takes several times the memory that is
+//! reported to the pool; and with few groups, few tasks share the work. Grouping by `k, x` first, and then by `k`,
 //! needs no sets:
 //!
 //! ```sql
 //! SELECT k, count(x), sum(n) FROM (SELECT k, x, count(*) AS n ... GROUP BY k, x) GROUP BY k
 //! ```
 //!
-//! This stands in the place of DataFusion's own rule (`SingleDistinctToGroupBy`), which does it when the other
-//! aggregates are `sum`, `min` and `max`, and makes sums of decimals wider than was announced. Here are `count` and
-//! `avg`, and those with a `FILTER`, too.
+//! This replaces DataFusion's own rule (`SingleDistinctToGroupBy`), which applies only if the other aggregates are
+//! `sum`, `min` and `max`, and makes sums of decimals wider than announced. This rule also supports `count`, `avg` and
+//! `FILTER`.
 
 use std::sync::Arc;
 
@@ -48,19 +48,19 @@ impl OptimizerRule for DistinctAsGroups {
     }
 }
 
-/// One of the aggregates, as what two groupings make of it.
+/// One of the aggregates, as computed by two groupings.
 enum Part {
-    /// The function over the values that the first grouping has made distinct.
+    /// The function over the distinct values of the first grouping.
     Distinct(Arc<AggregateUDF>, Expr),
-    /// `sum`, `min`, `max`: the function of what the function gave for parts of the group.
+    /// `sum`, `min`, `max`: the function over its own results for parts of the group.
     OfItself(Arc<AggregateUDF>, Expr),
-    /// The sum of the counts of parts of the group.
+    /// `count`: the sum of the counts of parts of the group.
     Count(Expr),
-    /// The sum and the count, each as above.
+    /// `avg`: the sum and the count, each as above.
     Average { sum: Expr, count: Expr },
 }
 
-/// What becomes of the aggregates, in their order; `None` where there are no two groupings.
+/// The parts of the aggregates, in order; `None` if the rule does not apply.
 fn parts(aggregate: &Aggregate) -> Result<Option<Vec<Part>>> {
     if matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
         return Ok(None);
@@ -82,7 +82,7 @@ fn parts(aggregate: &Aggregate) -> Result<Option<Vec<Part>>> {
 }
 
 fn part(expr: &Expr, input: &DFSchema) -> Result<Option<Part>> {
-    // Other rules keep the names of what they change by aliases.
+    // Other rules preserve the names of changed expressions by aliases.
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         other => other,
@@ -101,7 +101,7 @@ fn part(expr: &Expr, input: &DFSchema) -> Result<Option<Part>> {
         (_, _, true) => None,
         ("sum" | "min" | "max", _, false) => Some(Part::OfItself(Arc::clone(func), expr.clone())),
         ("count", _, false) => Some(Part::Count(expr.clone())),
-        // Averages of decimals have their own rule of rounding.
+        // Averages of decimals have their own rounding.
         ("avg", [argument], false) if argument.get_type(input)? == DataType::Float64 => {
             Some(Part::Average { sum: with(sum_udaf()), count: with(count_udaf()) })
         }
@@ -109,10 +109,10 @@ fn part(expr: &Expr, input: &DFSchema) -> Result<Option<Part>> {
     })
 }
 
-/// The plan of two groupings, with the schema of the one aggregate; `name` gives names that nothing else has.
+/// The plan of two groupings, with the schema of the original aggregate; `name` returns unique names.
 fn two_groupings(aggregate: &Aggregate, parts: Vec<Part>, mut name: impl FnMut() -> String) -> Result<LogicalPlan> {
     let by_name = |name: String| Expr::Column(Column::new_unqualified(name));
-    // Columns keep their names, and what is computed gets one, by which the second grouping knows it.
+    // Columns keep their names; computed keys get one, by which the second grouping refers to them.
     let (mut inner_keys, outer_keys): (Vec<Expr>, Vec<Expr>) = aggregate
         .group_expr
         .iter()
@@ -149,13 +149,13 @@ fn two_groupings(aggregate: &Aggregate, parts: Vec<Part>, mut name: impl FnMut()
             }
             Part::Count(expr) => {
                 combined(expr, sum_udaf(), &mut outer);
-                // Of no rows there are no counts to add up.
+                // Without rows there are no counts to sum.
                 |outer| or_else(outer[0].clone(), ScalarValue::Int64(Some(0)))
             }
             Part::Average { sum, count } => {
                 combined(sum, sum_udaf(), &mut outer);
                 combined(count, sum_udaf(), &mut outer);
-                // The sum of nothing is NULL, and so is what it is divided into.
+                // The sum of no rows is NULL, and so is the quotient.
                 |outer| Ok(outer[0].clone() / cast(outer[1].clone(), DataType::Float64))
             }
         };
@@ -187,10 +187,10 @@ fn plain(function: Arc<AggregateUDF>, argument: Expr) -> Expr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::rules::same_answer::{assert_left_alone, assert_same_answers};
+    use crate::planner::rules::same_result::{assert_same_results, assert_unchanged};
 
     #[tokio::test]
-    async fn two_groupings_give_the_answer_of_one() {
+    async fn two_groupings_return_the_result_of_one() {
         let queries = [
             "SELECT k, count(DISTINCT x), count(*), count(f), sum(d), sum(f), min(x), max(d), avg(f) FROM t GROUP BY k",
             "SELECT count(DISTINCT x), count(*), avg(f), sum(d) FROM t",
@@ -206,11 +206,11 @@ mod tests {
             "SELECT k, rank() OVER (ORDER BY count(DISTINCT x) DESC, k), count(*) FROM t GROUP BY k",
             "SELECT n, count(DISTINCT k), count(*) FROM (SELECT x, count(DISTINCT k) AS n, count(*), max(k) AS k FROM t GROUP BY x) GROUP BY n",
         ];
-        assert_same_answers(Arc::new(DistinctAsGroups), &queries).await;
+        assert_same_results(Arc::new(DistinctAsGroups), &queries).await;
     }
 
     #[tokio::test]
-    async fn what_is_not_one_distinct_among_others_is_left_alone() {
+    async fn other_aggregates_are_unchanged() {
         let queries = [
             "SELECT k, count(DISTINCT x), count(DISTINCT f), count(*) FROM t GROUP BY k",
             "SELECT k, count(DISTINCT x), count(DISTINCT f) FROM t GROUP BY k",
@@ -220,6 +220,6 @@ mod tests {
             "SELECT k, f, count(DISTINCT x), count(*) FROM t GROUP BY ROLLUP (k, f)",
             "SELECT k, count(x), count(*) FROM t GROUP BY k",
         ];
-        assert_left_alone(Arc::new(DistinctAsGroups), &queries).await;
+        assert_unchanged(Arc::new(DistinctAsGroups), &queries).await;
     }
 }

@@ -1,6 +1,7 @@
-//! `DISTINCT` in several aggregates, or beside what [`super::distinct_groups`] does not know, as two groupings.
+//! `DISTINCT` in several aggregates, or next to aggregates that [`super::distinct_groups`] does not support, as two
+//! groupings.
 //!
-//! The sets of values that DataFusion keeps otherwise cannot spill. Grouping by each distinct argument, and once
+//! The sets of values that DataFusion otherwise keeps cannot spill. Grouping by each distinct argument, and once
 //! without, can:
 //!
 //! ```sql
@@ -11,9 +12,9 @@
 //! GROUP BY k
 //! ```
 //!
-//! What [`super::property_barriers`] does is needed for it: grouping sets are not in the order of their input.
+//! It needs [`super::property_barriers`]: grouping sets are not in the order of their input.
 //!
-//! A `FILTER` of a distinct aggregate goes into its argument: the functions here do not see NULL.
+//! A `FILTER` of a distinct aggregate becomes part of its argument: the functions here ignore NULL.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::or_else;
 
-/// Each distinct argument makes the grouping read its rows once more, with one column more to compare.
+/// Each distinct argument makes the grouping read its rows once more, with one more column to compare.
 const MAX_ARGUMENTS: usize = 8;
 
 /// Groups by each distinct argument first.
@@ -55,12 +56,12 @@ impl OptimizerRule for DistinctAsSets {
 enum Part {
     /// The function over the distinct values of the argument with this number.
     Distinct(Arc<AggregateUDF>, usize),
-    /// What needs no distinct values.
+    /// An aggregate without distinct values.
     Other(Expr),
 }
 
-/// The aggregates in their order, and the distinct arguments; `None` where there are none, or where something has to
-/// see the rows in order.
+/// The aggregates in order, and the distinct arguments; `None` if there are none, or if an aggregate depends on the
+/// order of rows.
 fn parts(aggregate: &Aggregate) -> Result<Option<(Vec<Part>, Vec<Expr>)>> {
     if matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
         return Ok(None);
@@ -68,7 +69,7 @@ fn parts(aggregate: &Aggregate) -> Result<Option<(Vec<Part>, Vec<Expr>)>> {
     let mut arguments = Vec::new();
     let mut parts = Vec::with_capacity(aggregate.aggr_expr.len());
     for expr in &aggregate.aggr_expr {
-        // Other rules keep the names of what they change by aliases.
+        // Other rules preserve the names of changed expressions by aliases.
         let expr = match expr {
             Expr::Alias(alias) => alias.expr.as_ref(),
             other => other,
@@ -103,7 +104,7 @@ fn parts(aggregate: &Aggregate) -> Result<Option<(Vec<Part>, Vec<Expr>)>> {
     Ok((1..=MAX_ARGUMENTS).contains(&arguments.len()).then_some((parts, arguments)))
 }
 
-/// The plan of two groupings, with the schema of the one aggregate; `name` gives names that nothing else has.
+/// The plan of two groupings, with the schema of the original aggregate; `name` returns unique names.
 fn grouped(
     aggregate: &Aggregate,
     parts: Vec<Part>,
@@ -111,7 +112,7 @@ fn grouped(
     mut name: impl FnMut() -> String,
 ) -> Result<LogicalPlan> {
     let by_name = |name: &str| Expr::Column(Column::new_unqualified(name));
-    // Everything that is grouped by is a column with a name of its own.
+    // Every group key is a column with a unique name.
     let mut input: Vec<Expr> = aggregate.input.schema().iter().map(|field| Expr::Column(field.into())).collect();
     let mut named = |exprs: &[Expr]| -> Vec<Expr> {
         let columns = exprs.iter().map(|expr| {
@@ -126,7 +127,7 @@ fn grouped(
 
     let mut others = Vec::new();
     let results: Vec<(Arc<AggregateUDF>, Expr, u64)> = {
-        // The rightmost column has the lowest bit, which is set where the grouping is not by it.
+        // The rightmost column has the lowest bit, which is set if the grouping is not by it.
         let without = (1_u64 << values.len()) - 1;
         let mut result = |part| match part {
             Part::Distinct(function, number) => {
@@ -164,8 +165,8 @@ fn grouped(
         } else {
             cast(column, field.data_type().clone())
         };
-        // A key is NULL in no set, though the plan does not know. Of no rows there is no set without a distinct
-        // argument, and counts are 0.
+        // No set has NULL in place of a key, though the plan cannot know. Without rows there is no set without a
+        // distinct argument, and counts are 0.
         let result = if is_nullable && !field.is_nullable() {
             or_else(typed, ScalarValue::new_default(field.data_type())?)?
         } else {
@@ -180,10 +181,10 @@ fn grouped(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::rules::same_answer::{assert_left_alone, assert_same_answers};
+    use crate::planner::rules::same_result::{assert_same_results, assert_unchanged};
 
     #[tokio::test]
-    async fn two_groupings_give_the_answer_of_one() {
+    async fn two_groupings_return_the_result_of_one() {
         let queries = [
             "SELECT k, count(DISTINCT x), count(DISTINCT f), count(*) FROM t GROUP BY k",
             "SELECT k, count(DISTINCT x), count(DISTINCT f), count(DISTINCT d) FROM t GROUP BY k",
@@ -203,16 +204,16 @@ mod tests {
             "SELECT n, count(DISTINCT k), count(DISTINCT m) FROM \
              (SELECT x, count(DISTINCT k) AS n, count(DISTINCT f) AS m, max(k) AS k FROM t GROUP BY x) AS s GROUP BY n",
         ];
-        assert_same_answers(Arc::new(DistinctAsSets), &queries).await;
+        assert_same_results(Arc::new(DistinctAsSets), &queries).await;
     }
 
     #[tokio::test]
-    async fn what_must_see_rows_in_order_is_left_alone() {
+    async fn aggregates_that_depend_on_order_are_unchanged() {
         let queries = [
             "SELECT k, count(DISTINCT x), count(DISTINCT f), array_agg(f ORDER BY d), count(*) FROM t GROUP BY k",
             "SELECT k, f, count(DISTINCT x), count(DISTINCT d) FROM t GROUP BY ROLLUP (k, f)",
             "SELECT k, count(x), count(*) FROM t GROUP BY k",
         ];
-        assert_left_alone(Arc::new(DistinctAsSets), &queries).await;
+        assert_unchanged(Arc::new(DistinctAsSets), &queries).await;
     }
 }

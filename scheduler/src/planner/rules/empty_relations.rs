@@ -1,7 +1,7 @@
-//! What is left of a plan when a part of it is known to have no rows.
+//! Simplifies a plan of which a part is known to have no rows.
 //!
-//! That is DataFusion's `PropagateEmptyRelation`, but for unions: of those it puts the union's names on the branch that
-//! is left without computing them from those of the branch, and the next rule does not find them: "No field named a".
+//! This is DataFusion's `PropagateEmptyRelation`, except for unions: if one branch remains, DataFusion gives it the
+//! union's names without a projection from its own, and the next rule does not find them: "No field named a".
 
 use std::sync::Arc;
 
@@ -26,18 +26,18 @@ impl OptimizerRule for EmptyRelations {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Union(union) = &plan else { return self.0.rewrite(plan, config) };
-        let is_left = |input: &&Arc<LogicalPlan>| {
+        let remains = |input: &&Arc<LogicalPlan>| {
             !matches!(input.as_ref(), LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, .. }))
         };
-        let mut left: Vec<Arc<LogicalPlan>> = union.inputs.iter().filter(is_left).cloned().collect();
-        if left.is_empty() || left.len() == union.inputs.len() {
+        let mut remaining: Vec<Arc<LogicalPlan>> = union.inputs.iter().filter(remains).cloned().collect();
+        if remaining.is_empty() || remaining.len() == union.inputs.len() {
             return self.0.rewrite(plan, config);
         }
         // A union takes its names from its first branch.
-        left[0] = Arc::new(named(&left[0], &union.schema)?);
-        let plan = match left.as_slice() {
+        remaining[0] = Arc::new(named(&remaining[0], &union.schema)?);
+        let plan = match remaining.as_slice() {
             [only] => only.as_ref().clone(),
-            _ => LogicalPlan::Union(Union { inputs: left, schema: Arc::clone(&union.schema) }),
+            _ => LogicalPlan::Union(Union { inputs: remaining, schema: Arc::clone(&union.schema) }),
         };
         Ok(Transformed::yes(plan))
     }

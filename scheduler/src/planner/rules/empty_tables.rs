@@ -1,7 +1,7 @@
-//! Tables without rows, known when a query is planned: what is joined with them is decided then.
+//! Replaces tables that are known to have no rows at planning time, so that joins with them are simplified.
 //!
-//! It also spares Ballista such joins. Its adaptive planner replaces an exchange without rows by an `EmptyExec` and
-//! then needs an exchange above that, for ever, where an outer join reads it.
+//! This also avoids such joins in Ballista. Its adaptive planner replaces an exchange without rows by an `EmptyExec`
+//! and then, if an outer join reads it, endlessly adds an exchange above it.
 
 use datafusion::common::Result;
 use datafusion::common::stats::Precision;

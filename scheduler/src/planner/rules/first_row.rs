@@ -1,8 +1,8 @@
-//! One row per key: `ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...)` of which only row 1 is wanted.
+//! One row per key: `ROW_NUMBER() OVER (PARTITION BY key ORDER BY ...)` of which only row 1 is kept.
 //!
-//! That is how SQL says "drop duplicates" and "the latest of each". DataFusion answers it by sorting all rows by key.
-//! Here are the rule that finds such queries, and the logical node that it puts in the place of window and filter; the
-//! operator is [`FirstRowExec`].
+//! This is how SQL expresses "drop duplicates" and "the latest of each". DataFusion sorts all rows by key for it. This
+//! module has the rule that finds such queries, and the logical node that replaces window and filter; the operator is
+//! [`FirstRowExec`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -24,7 +24,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 
-/// The rows of its input that are first of their key, with their row number, which is 1.
+/// The first row of each key of its input, with its row number, which is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FirstRow {
     keys: Vec<Column>,
@@ -48,7 +48,7 @@ impl FirstRow {
         Ok(Self { keys, order, number, input, schema })
     }
 
-    /// The operator over `input`, whose columns stand as those of the logical input do.
+    /// The operator over `input`, which has the same column positions as the logical input.
     pub(crate) fn plan(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let at = |column: &Column| self.input.schema().index_of_column(column);
         let keys = self.keys.iter().map(at).collect::<Result<Vec<_>>>()?;
@@ -69,7 +69,7 @@ fn column(expr: &Expr) -> Option<&Column> {
 }
 
 fn not_a_column() -> DataFusionError {
-    DataFusionError::Internal("the first row is by columns only".to_string())
+    DataFusionError::Internal("FirstRow needs columns as keys and order".to_string())
 }
 
 // Plans are not ordered.
@@ -107,7 +107,7 @@ impl UserDefinedLogicalNodeCore for FirstRow {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         let columns = exprs.iter().map(|e| column(e).cloned().ok_or_else(not_a_column)).collect::<Result<Vec<_>>>()?;
         let (Some(input), true) = (inputs.pop(), inputs.is_empty() && columns.len() == self.expressions().len()) else {
-            return Err(DataFusionError::Internal("the first row has one input and as many columns as before".into()));
+            return Err(DataFusionError::Internal("FirstRow must keep one input and its number of columns".into()));
         };
         let (keys, order) = columns.split_at(self.keys.len());
         let order = self.order.iter().zip(order).map(|(s, c)| s.with_expr(Expr::Column(c.clone()))).collect();
@@ -126,7 +126,7 @@ impl UserDefinedLogicalNodeCore for FirstRow {
     }
 }
 
-/// Puts [`FirstRow`] where a plan numbers the rows of each key and keeps number 1.
+/// Inserts [`FirstRow`] where a plan numbers the rows of each key and keeps number 1.
 #[derive(Debug)]
 pub(crate) struct KeepFirstRow;
 
@@ -141,7 +141,7 @@ impl OptimizerRule for KeepFirstRow {
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
-        // Columns that nobody wants are left out between the two.
+        // A projection between the two may remove unused columns.
         let (chosen, numbered) = match filter.input.as_ref() {
             LogicalPlan::Projection(p) if p.expr.iter().all(|e| column(e).is_some()) => {
                 (Some(&p.expr), p.input.as_ref())
@@ -170,7 +170,7 @@ impl OptimizerRule for KeepFirstRow {
     }
 }
 
-/// Keys and order of a window that does nothing but number rows, by columns.
+/// Keys and order of a window that only numbers rows, if both are columns.
 fn row_number(window: &Window) -> Option<(Vec<Column>, Vec<SortExpr>)> {
     let [expr] = window.window_expr.as_slice() else { return None };
     let Expr::WindowFunction(function) = expr else { return None };
@@ -184,7 +184,7 @@ fn row_number(window: &Window) -> Option<(Vec<Column>, Vec<SortExpr>)> {
     params.order_by.iter().all(|s| column(&s.expr).is_some()).then(|| (keys, params.order_by.clone()))
 }
 
-/// Whether the condition lets row number 1 through and no other.
+/// Whether the condition is true only for row number 1.
 fn is_first(condition: &Expr, number: &str) -> bool {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return false };
     let (column, op, limit) = match (left.as_ref(), right.as_ref()) {

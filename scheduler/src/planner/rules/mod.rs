@@ -1,4 +1,4 @@
-//! Rules of the optimizer, beside DataFusion's own: each makes a plan of the same rows that runs right, or faster.
+//! Optimizer rules in addition to DataFusion's own. Each keeps the rows of a plan and makes it correct or faster.
 
 mod aggregate_statistics;
 mod constant_filters;
@@ -14,7 +14,7 @@ mod offsets;
 mod property_barriers;
 mod requirements;
 #[cfg(test)]
-mod same_answer;
+mod same_result;
 mod top_rows;
 
 use std::sync::Arc;
@@ -25,18 +25,18 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 pub(crate) use first_row::FirstRow;
-pub(crate) use top_rows::leaves_out_first_rows;
+pub(crate) use top_rows::may_drop_first_rows;
 
-/// All rules over logical plans, in the order in which they are applied.
+/// All rules over logical plans, in order of application.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(not_in::NotIn)];
-    // In the place of those of the same name.
+    // Replace the rules of the same name.
     let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
         Arc::new(constant_filters::ConstantFilters::default()),
         Arc::new(cross_joins::CrossJoins::default()),
         Arc::new(empty_relations::EmptyRelations::default()),
     ];
-    // DistinctAsGroups does what this one does, without decimals that come out wider than was announced.
+    // Replaced by DistinctAsGroups, which does not make decimals wider than announced.
     let unwanted = "single_distinct_aggregation_to_group_by";
     for rule in Optimizer::new().rules.into_iter().filter(|rule| rule.name() != unwanted) {
         rules.push(ours.iter().find(|own| own.name() == rule.name()).cloned().unwrap_or(rule));
@@ -48,8 +48,7 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// The rules over physical plans that a planner applies, with ours in the place of those of the same name, before them,
-/// and after them.
+/// The given rules over physical plans, with ours replacing those of the same name, and added before and after them.
 pub(crate) fn physical_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -67,12 +66,12 @@ pub(crate) fn physical_optimizer_rules(
     all
 }
 
-/// Whether these are what [`physical_optimizer_rules`] gives.
+/// Whether these rules are the result of [`physical_optimizer_rules`].
 pub(crate) fn has_physical_optimizer_rules(rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>]) -> bool {
     rules.first().is_some_and(|first| first.name() == property_barriers::PropertyBarriers.name())
 }
 
-/// An expression that is never NULL, or else this; in the form of which DataFusion sees that it cannot be NULL.
+/// `coalesce(expr, otherwise)`, in a form that DataFusion recognizes as not nullable.
 fn or_else(expr: Expr, otherwise: ScalarValue) -> Result<Expr> {
     when(expr.clone().is_not_null(), expr).otherwise(lit(otherwise))
 }

@@ -1,9 +1,9 @@
-//! Filters that go down a physical plan, where columns share names.
+//! Filter pushdown in physical plans whose columns share names.
 //!
-//! DataFusion 55 follows a filter's columns through projections, filters and exchanges by their names
-//! (`FilterRemapper`). Where two columns of an operator have one name, as both sides of a join do, `a.x < b.x` becomes
-//! `a.x < a.x` on the way. So a fence is put over such operators while filters are pushed down, which lets only those
-//! pass whose columns have names of their own.
+//! DataFusion 55 maps a filter's columns through projections, filters and exchanges by name (`FilterRemapper`). If two
+//! columns of an operator have the same name, for example from both sides of a join, `a.x < b.x` becomes `a.x < a.x`.
+//! So a fence is put above such operators during filter pushdown, which passes only filters whose columns have unique
+//! names.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -28,12 +28,12 @@ use datafusion::physical_plan::{
 pub(super) struct NamedFilters(FilterPushdown);
 
 impl NamedFilters {
-    /// Filters of the plan.
+    /// Pushes down the filters of the plan.
     pub(super) fn before() -> Self {
         Self(FilterPushdown::new())
     }
 
-    /// Filters that joins and top-k operators make while they run.
+    /// Pushes down the filters that joins and top-k operators create at run time.
     pub(super) fn while_running() -> Self {
         Self(FilterPushdown::new_post_optimization())
     }
@@ -75,11 +75,11 @@ fn without_fence(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionP
     }
 }
 
-/// Stands over an operator while filters are pushed down, and in no plan that runs.
+/// Is above an operator during filter pushdown, and never in an executed plan.
 #[derive(Debug)]
 struct Fence {
     input: Arc<dyn ExecutionPlan>,
-    /// Names that more than one column of the operator, or of one of its inputs, has.
+    /// Names of more than one column of the operator or of one of its inputs.
     ambiguous: Arc<BTreeSet<String>>,
 }
 
@@ -106,7 +106,7 @@ impl ExecutionPlan for Fence {
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Err(DataFusionError::Internal("a fence is in no plan that runs".to_string()))
+        Err(DataFusionError::Internal("a fence cannot be executed".to_string()))
     }
 
     fn gather_filters_for_pushdown(
@@ -157,7 +157,7 @@ mod tests {
     async fn a_filter_reads_the_columns_that_it_names() {
         let context = context().await;
         for (condition, rows) in [
-            // Of no pair, where few.n >= 0 AND few.n >= few.n would be of one.
+            // No pair matches, but one would match few.n >= 0 AND few.n >= few.n.
             ("CASE WHEN many.n BETWEEN 0 AND few.n THEN few.word IS NOT NULL END", 0),
             ("CASE WHEN many.n BETWEEN 9 AND 9000 THEN few.word IS NULL END", 1),
             ("CASE WHEN many.n >= 0 AND many.n <> few.n THEN few.word IS NULL ELSE few.word = 'a' END", 2),

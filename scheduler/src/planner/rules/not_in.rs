@@ -1,18 +1,17 @@
-//! `x NOT IN (SELECT y ...)` as SQL means it, by joins that run alike in one process and in many.
+//! `x NOT IN (SELECT y ...)` with SQL semantics, by joins that run equally in one process and in several.
 //!
-//! With a NULL on either side it is neither true nor false. DataFusion leaves that to a null-aware anti join, which
-//! takes a NULL that the subquery's correlation leaves out for one that counts, and which cannot be cut into tasks; and
-//! below `OR` or `NOT` it takes NULL for false. Ballista's own rule (`NotInSubqueryRewrite`) is for uncorrelated
-//! subqueries that stand alone. So there is one rule for all:
+//! With a NULL on either side it is neither true nor false. DataFusion uses a null-aware anti join, which also counts a
+//! NULL that the subquery's correlation excludes, and which cannot be cut into tasks; and below `OR` or `NOT` it treats
+//! NULL as false. Ballista's own rule (`NotInSubqueryRewrite`) is for uncorrelated subqueries that stand alone. So one
+//! rule handles all cases:
 //!
 //! | subquery | stands alone in `WHERE` | below another expression |
 //! |---|---|---|
-//! | one row, whatever happens (an aggregate without groups) | `x <> (SELECT y ...)` | the same |
-//! | uncorrelated | an anti join, and a row of its counts: there is no row, or neither `x` nor any `y` is NULL | `CASE` over a mark join and the counts |
+//! | always one row (an aggregate without groups) | `x <> (SELECT y ...)` | the same |
+//! | uncorrelated | an anti join and a row of counts: no row, or neither `x` nor any `y` is NULL | `CASE` over a mark join and the counts |
 //! | correlated | no `y` is `x`; no `y` is NULL; and `x` is not NULL, or there is no row | `CASE` over three `EXISTS` |
 //!
-//! `IN` needs as much where the difference between NULL and false is seen. Where neither side can be NULL, DataFusion's
-//! plan is right.
+//! `IN` needs the same where NULL and false differ. If neither side can be NULL, DataFusion's plan is correct.
 
 use std::sync::Arc;
 
@@ -26,7 +25,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// Gives `IN` and `NOT IN` their third value.
+/// Adds three-valued logic to `IN` and `NOT IN`.
 #[derive(Debug, Default)]
 pub(crate) struct NotIn;
 
@@ -60,7 +59,7 @@ impl OptimizerRule for NotIn {
 }
 
 struct Rewriting<'a> {
-    /// What is filtered, with what the predicate needs of subqueries joined to it.
+    /// The filter's input, joined with what the predicate needs of subqueries.
     input: LogicalPlan,
     config: &'a dyn OptimizerConfig,
     changed: bool,
@@ -68,7 +67,7 @@ struct Rewriting<'a> {
 }
 
 impl Rewriting<'_> {
-    /// A predicate that must be true.
+    /// Rewrites a predicate that must be true.
     fn conjunct(&mut self, expr: Expr) -> Result<Expr> {
         let is_in = |expr: &Expr| matches!(expr, Expr::InSubquery(_));
         let (negated, inner) = match expr {
@@ -104,7 +103,7 @@ impl Rewriting<'_> {
         Ok(counts.no_row().or(x.is_not_null().and(counts.no_null())))
     }
 
-    /// An expression of which NULL is as good as false.
+    /// Rewrites an expression in which NULL counts as false.
     fn truth(&mut self, expr: Expr) -> Result<Expr> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
@@ -116,7 +115,7 @@ impl Rewriting<'_> {
         }
     }
 
-    /// An expression with `IN`s that may be NULL.
+    /// Rewrites `IN`s that may be NULL.
     fn value(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         let of = match expr {
             Expr::InSubquery(of) => of,
@@ -144,11 +143,11 @@ impl Rewriting<'_> {
                 .when(x.is_null().or(not(counts.no_null())), unknown)
                 .otherwise(not_found)?
         };
-        // What has become of it holds no more of these.
+        // The rewritten expression contains no more of them.
         Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
     }
 
-    /// Whether NULL makes a difference, and what is compared can be said twice and from inside the subquery.
+    /// Whether NULL makes a difference, and the compared expression can be repeated and moved into the subquery.
     fn is_ours(&self, of: &InSubquery) -> Result<bool> {
         let subquery = &of.subquery.subquery;
         if subquery.schema().fields().len() != 1 || of.expr.is_volatile() {
@@ -172,7 +171,7 @@ impl Rewriting<'_> {
         Expr::BinaryExpr(BinaryExpr { left: of.expr, op, right: y })
     }
 
-    /// Joins an uncorrelated subquery, where it equals; gives the mark that a mark join makes.
+    /// Joins an uncorrelated subquery on equality; returns the mark of a mark join.
     fn join(&mut self, of: &InSubquery, kind: JoinType) -> Result<Expr> {
         let name = self.config.alias_generator().next("__in");
         let subquery = LogicalPlanBuilder::from(Arc::clone(&of.subquery.subquery)).alias(name.as_str())?.build()?;
@@ -184,14 +183,14 @@ impl Rewriting<'_> {
         Ok(Expr::Column(Column::new(Some(name), "mark")))
     }
 
-    /// Joins what there is to know of an uncorrelated subquery as a whole.
+    /// Joins the counts of an uncorrelated subquery as one row.
     fn count(&mut self, of: &InSubquery) -> Result<Counts> {
         let name = self.config.alias_generator().next("__in");
         let [rows, values] = ["rows", "values"].map(|what| format!("{name}_{what}"));
         let subquery = &of.subquery.subquery;
         let y = Expr::Column(subquery.schema().qualified_field(0).into());
         self.joined = true;
-        // The one row is the side that is collected.
+        // The single row is the collected side.
         self.input = LogicalPlanBuilder::from(Arc::clone(subquery))
             .aggregate(Vec::<Expr>::new(), [count(lit(1)).alias(&rows), count(y).alias(&values)])?
             .cross_join(std::mem::take(&mut self.input))?
@@ -201,7 +200,7 @@ impl Rewriting<'_> {
     }
 }
 
-/// How many rows an uncorrelated subquery has, and how many of them are not NULL.
+/// The number of rows of an uncorrelated subquery, and how many of them are not NULL.
 struct Counts {
     rows: Expr,
     values: Expr,
@@ -217,10 +216,10 @@ impl Counts {
     }
 }
 
-/// `EXISTS` of some rows of a correlated subquery.
+/// Builds `EXISTS` over subsets of the rows of a correlated subquery.
 struct Correlated<'a> {
     subquery: &'a Subquery,
-    /// The value in the outer query, as the subquery sees it, and the columns that it takes.
+    /// The value of the outer query as seen by the subquery, and its columns.
     x: Expr,
     columns: Vec<Expr>,
     y: Expr,
@@ -266,7 +265,7 @@ fn exists(subquery: Subquery) -> Expr {
     Expr::Exists(Exists { subquery, negated: false })
 }
 
-/// With `EXISTS` as its own negation, which is what DataFusion makes an anti join of.
+/// Negates an expression; `EXISTS` by its own flag, which DataFusion turns into an anti join.
 fn not(expr: Expr) -> Expr {
     match expr {
         Expr::Exists(Exists { subquery, negated }) => Expr::Exists(Exists { subquery, negated: !negated }),
@@ -282,7 +281,7 @@ fn is_correlated(of: &InSubquery) -> bool {
     !of.subquery.outer_ref_columns.is_empty()
 }
 
-/// Whether a correlated subquery is one row, whatever the outer row.
+/// Whether a subquery always returns one row, for any outer row.
 fn is_one_row(subquery: &LogicalPlan) -> bool {
     match subquery {
         LogicalPlan::Projection(projection) => is_one_row(&projection.input),

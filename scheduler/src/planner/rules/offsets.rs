@@ -1,8 +1,7 @@
-//! Orders that operators require of their inputs, where an `OFFSET` without `LIMIT` is in between.
+//! Required input orderings above an `OFFSET` without `LIMIT`.
 //!
-//! DataFusion 55 keeps a sort above an operator that gives only so many rows, but not above one that leaves some out:
-//! it sorts below the `OFFSET`, which then leaves out other rows. So offsets have a limit while `EnsureRequirements` is
-//! at work, of more rows than there can be.
+//! DataFusion 55 keeps a sort above an operator with a limit, but pushes it below an `OFFSET` without one, which then
+//! skips other rows. So offsets get a limit of more rows than can exist while `EnsureRequirements` runs.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 
 const ALL_ROWS: usize = usize::MAX;
 
-/// DataFusion's rule, which does not look through offsets.
+/// DataFusion's rule, without pushing sorts below offsets.
 #[derive(Debug, Default)]
 pub(super) struct KeptOffsets(EnsureRequirements);
 
@@ -67,7 +66,7 @@ mod tests {
     use crate::planner::rules::physical_session;
 
     #[tokio::test]
-    async fn an_offset_leaves_out_the_rows_that_it_names() {
+    async fn an_offset_skips_the_right_rows() {
         let context = physical_session(SessionConfig::new());
         let rows = "CREATE TABLE t AS VALUES (1, 9), (2, 8), (3, 7), (4, 6)";
         context.sql(rows).await.unwrap().collect().await.unwrap();

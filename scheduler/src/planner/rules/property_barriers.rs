@@ -1,9 +1,9 @@
-//! Inputs whose properties do not hold in what an operator makes of them.
+//! Barriers above inputs whose properties do not hold for the output of an operator.
 //!
-//! DataFusion 55 takes what is known of an operator's input for true of its output: which columns are constant, which
-//! are equal, how rows are ordered. That is wrong where the operator puts NULLs in their place, as grouping sets do for
-//! the columns that a set leaves out, and outer joins for rows without a match. A sort is then left out, or a group
-//! ends before its last row. So a barrier is put over such inputs, of which nothing is known but its rows.
+//! DataFusion 55 assumes that properties of an operator's input hold for its output: constant columns, equal columns,
+//! the ordering of rows. That is wrong if the operator replaces values by NULL, as grouping sets do for the columns
+//! that a set excludes, and outer joins for rows without a match. A sort is then omitted, or a group ends before its
+//! last row. So a barrier without any properties is put above such inputs.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// Puts barriers where they are needed. It must come before the rules that use properties.
+/// Adds barriers where they are needed. Must run before the rules that use properties.
 #[derive(Debug)]
 pub(super) struct PropertyBarriers;
 
@@ -49,11 +49,11 @@ fn with_barriers(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Exe
     replace_children_if_necessary(node, inputs).map(Transformed::yes)
 }
 
-/// For each input of `node`, whether properties of it are not those of the output.
+/// For each input of `node`, whether its properties do not hold for the output.
 fn needs_barriers(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let inputs = node.children();
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
-        // Rules to come may yet sort the input.
+        // Later rules may still sort the input.
         let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
         return vec![reads_rows && aggregate.group_expr().has_grouping_set()];
     }
@@ -71,8 +71,8 @@ fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     hash.or_else(nested).or_else(sorted).or_else(piecewise)
 }
 
-/// Whether columns are known to be constant, or equal to what is not a column. Columns that equal each other are still
-/// equal when all are NULL.
+/// Whether columns are known to be constant, or equal to an expression that is not a column. Columns that equal each
+/// other remain equal when all are NULL.
 fn has_values(input: &Arc<dyn ExecutionPlan>) -> bool {
     let classes = input.equivalence_properties().eq_group();
     classes

@@ -1,9 +1,9 @@
-//! Orders that operators require of their inputs, once more.
+//! Required input orderings, enforced once more.
 //!
-//! DataFusion 55 meets them (`EnsureRequirements`) and then moves projections. On the way what made a sort needless may
-//! be forgotten, such as that a column is constant, when `5 AS c` becomes a part of a scan below a join. And what a
-//! sort has put in order is not always recognised: after `nvl(a, '0') = '0'` each `'0'` in a sort expression stands for
-//! an expression that has a `'0'` in it. `SanityCheckPlan` then refuses a plan that only lacks a sort, or lacks
+//! DataFusion 55 enforces them (`EnsureRequirements`) and then moves projections. That may lose the property that made
+//! a sort unnecessary, for example that a column is constant, when `5 AS c` becomes part of a scan below a join. And
+//! the order of a sort is not always recognized: after `nvl(a, '0') = '0'` each `'0'` in a sort expression is replaced
+//! by an expression that itself contains `'0'`. `SanityCheckPlan` then refuses a plan that only lacks a sort, or lacks
 //! nothing.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::execution_plan::{InvariantLevel, replace_children
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ChildSatisfactionOptions, ExecutionPlan, ExecutionPlanProperties};
 
-/// DataFusion's check, which where it would refuse a plan sorts what is not in order.
+/// DataFusion's check, which adds missing sorts to a plan that it would refuse.
 #[derive(Debug, Default)]
 pub(super) struct OrderedInputs(SanityCheckPlan);
 
@@ -59,14 +59,14 @@ fn with_ordered_inputs(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<d
     if sorted { replace_children_if_necessary(node, inputs).map(Transformed::yes) } else { Ok(Transformed::no(node)) }
 }
 
-/// What DataFusion's check looks at beside orders.
+/// The part of DataFusion's check that is not about orderings.
 fn checked(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let required = node.input_distribution_requirements();
     for (i, input) in node.children().into_iter().enumerate() {
         let options = ChildSatisfactionOptions::new().with_allow_subset(true);
         if !required.child_satisfaction(i, input.as_ref(), options)?.is_satisfied() {
             return plan_err!(
-                "{} needs its input {i} distributed otherwise than {}",
+                "{} does not accept the partitioning of its input {i}: {}",
                 node.name(),
                 input.output_partitioning()
             );

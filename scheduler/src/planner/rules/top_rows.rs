@@ -1,9 +1,9 @@
-//! The first rows of several partitions, where a column is constant in each of them and not in all.
+//! Top-k over several partitions, each with a column that is constant in it but differs between partitions.
 //!
-//! DataFusion 55 sorts partitions without what is constant in a partition, and merges them by all columns. But when
-//! only the first rows are asked for, the partitions of a sort share a threshold (`TopKDynamicFilters`): rows of one
-//! partition are left out for being behind those of another, though they would come first by the constant that is not
-//! compared. So such a sort keeps its rows, and a limit comes behind it.
+//! DataFusion 55 sorts partitions without the columns that are constant in a partition, and merges them by all columns.
+//! But in a top-k the partitions of a sort share a threshold (`TopKDynamicFilters`): rows of one partition are dropped
+//! for being after those of another, though they would come first by the constant that is not compared. So such a sort
+//! keeps all rows, and a limit follows it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// Limits behind sorts. It must come after the rules that bring the two together.
+/// Moves limits from sorts to a separate operator. Must run after the rules that merge the two.
 #[derive(Debug)]
 pub(super) struct TopRows;
 
@@ -34,8 +34,8 @@ impl PhysicalOptimizerRule for TopRows {
     }
 }
 
-/// Whether the operator looks for the first rows of several partitions, and may leave out the wrong ones.
-pub(crate) fn leaves_out_first_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
+/// Whether the operator is a top-k over several partitions that may drop wrong rows.
+pub(crate) fn may_drop_first_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.downcast_ref::<SortExec>().is_some_and(|sort| {
         let constants = sort.input().equivalence_properties().constants();
         sort.fetch().is_some()
@@ -46,7 +46,7 @@ pub(crate) fn leaves_out_first_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn with_limit_behind(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
     match node.downcast_ref::<SortExec>().map(|sort| (sort, sort.fetch())) {
-        Some((sort, Some(fetch))) if leaves_out_first_rows(&node) => {
+        Some((sort, Some(fetch))) if may_drop_first_rows(&node) => {
             let all = SortExec::new(sort.expr().clone(), Arc::clone(sort.input())).with_preserve_partitioning(true);
             Transformed::yes(Arc::new(LocalLimitExec::new(Arc::new(all), fetch)))
         }
@@ -63,7 +63,7 @@ mod tests {
     use crate::planner::rules::physical_session;
 
     #[tokio::test]
-    async fn first_rows_of_a_union_are_first_by_what_is_constant_in_its_inputs() {
+    async fn a_top_k_over_a_union_compares_the_constants_of_its_inputs() {
         let context = physical_session(SessionConfig::new().with_target_partitions(1));
         let rows = "CREATE TABLE t (x DOUBLE) AS VALUES (3.0), (1.0), (2.0)";
         context.sql(rows).await.unwrap().collect().await.unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sort_by_what_is_constant_nowhere_keeps_its_first_rows_alone() {
+    async fn a_top_k_without_constants_stays_a_top_k() {
         let context = physical_session(SessionConfig::new().with_target_partitions(1));
         let rows = "CREATE TABLE t (x DOUBLE) AS VALUES (3.0), (1.0), (2.0)";
         context.sql(rows).await.unwrap().collect().await.unwrap();

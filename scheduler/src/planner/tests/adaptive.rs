@@ -1,4 +1,4 @@
-//! Our rules in the plan that Ballista's adaptive planner begins with.
+//! Our rules in the initial plan of Ballista's adaptive planner.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn planned(state: SessionState) -> String {
 }
 
 #[tokio::test]
-async fn a_session_whose_rules_ballista_has_replaced_plans_by_ours_all_the_same() {
+async fn a_session_whose_rules_ballista_replaced_still_plans_with_ours() {
     let keys: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let table = [RecordBatch::try_from_iter([("k", keys)]).unwrap()];
     let spill = tempfile::tempdir().unwrap();

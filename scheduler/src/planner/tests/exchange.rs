@@ -24,9 +24,9 @@ fn table() -> Vec<RecordBatch> {
     (0..625).map(batch).collect()
 }
 
-/// Proof of what works round apache/datafusion#24883: without it a third of the attempts do not end.
+/// Tests the workaround for apache/datafusion#24883: without it a third of the attempts hang.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_tasks_that_spill_at_once_do_not_wait_for_ever() {
+async fn two_tasks_that_spill_at_once_do_not_hang() {
     let sql = "SELECT g, COUNT(DISTINCT word) AS n FROM t GROUP BY g";
     let expected = lines(plain(&table()), sql).await;
     let (mut answers, spill) = (0, tempfile::tempdir().unwrap());
@@ -43,7 +43,7 @@ async fn two_tasks_that_spill_at_once_do_not_wait_for_ever() {
                 assert_eq!(sorted_lines(&batches), expected);
                 answers += 1;
             }
-            // The memory is so little that the last merge of an aggregate may get none.
+            // There is so little memory that the last merge of an aggregate may get none.
             Ok(Err(e)) => assert!(matches!(e.find_root(), DataFusionError::ResourcesExhausted(_)), "{e}"),
         }
     }

@@ -1,4 +1,4 @@
-//! One row per key, by table and by sorting.
+//! One row per key, by hash table and by sorting.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn the_first_row_of_each_key_is_kept_without_sorting() {
             assert!(ours.len() > 1_000, "{sql}");
         }
     }
-    // The key is not among the columns that are wanted.
+    // The key is not among the selected columns.
     let dropped = "SELECT id % 7 AS m, COUNT(*) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY key ORDER BY id) AS n FROM t) \
                    WHERE n = 1 GROUP BY id % 7";
     assert!(plan(dropped).await.contains("FirstRowExec"));
@@ -85,12 +85,12 @@ async fn other_numbers_and_other_functions_are_left_alone() {
 }
 
 #[tokio::test]
-async fn too_little_memory_for_the_table_of_keys_means_sorting() {
+async fn too_little_memory_for_the_hash_table_means_sorting() {
     let (rows, spill) = (padded(2_000), tempfile::tempdir().unwrap());
     let sql = numbered("n = 1", "at, id").replace("SELECT key", "SELECT length(pad), key");
     let explain = format!("EXPLAIN ANALYZE {sql}");
-    // Less than the rows take, which is 80 MB, and enough for sorts, which set aside 10 MB each for merging and twice
-    // what a batch takes.
+    // Less than the 80 MB of the rows, and enough for sorts, which reserve 10 MB each for merging and twice the size of
+    // a batch.
     let little = || {
         let state = ours(&rows, 64_000_000, spill.path());
         let config = state.config().clone().with_batch_size(512);

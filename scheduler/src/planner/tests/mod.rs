@@ -1,4 +1,4 @@
-//! Our sessions against plain DataFusion, on one process and on the way to executors.
+//! Our sessions against plain DataFusion, in one process and with plans encoded for executors.
 
 mod adaptive;
 mod exchange;
@@ -21,7 +21,7 @@ use datafusion::prelude::SessionContext;
 
 use super::session_state;
 
-/// Our session over one table `raw.t`, on two vcores and with so much memory.
+/// Our session over one table `raw.t`, with two vcores and `memory` bytes.
 fn ours(table: &[RecordBatch], memory: usize, spill: &Path) -> SessionState {
     let (catalogs, catalog) = (MemoryCatalogProviderList::new(), Arc::new(MemoryCatalogProvider::new()));
     catalog.register_schema("raw", Arc::new(MemorySchemaProvider::new())).unwrap();
@@ -40,7 +40,7 @@ fn plain(table: &[RecordBatch]) -> SessionState {
     context.state()
 }
 
-/// The answer as sorted lines.
+/// The result as sorted lines.
 async fn lines(state: SessionState, sql: &str) -> Vec<String> {
     let batches = SessionContext::new_with_state(state).sql(sql).await.unwrap().collect().await.unwrap();
     sorted_lines(&batches)

@@ -1,4 +1,4 @@
-//! Plans that travel whole, and the nodes of ours in them.
+//! Encoded whole plans, with our nodes in them.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ fn table() -> Vec<RecordBatch> {
     (0..20).map(batch).collect()
 }
 
-/// A scalar subquery, a join whose build side filters the scan while it runs, a top-k, an exchange: what a cut would
-/// break.
+/// Features that a cut would break: a scalar subquery, a join whose build side filters the scan at run time, a top-k,
+/// an exchange.
 const QUERIES: [&str; 4] = [
     "SELECT g, COUNT(*) AS n, SUM(id) AS s FROM t WHERE id > (SELECT AVG(id) FROM t) GROUP BY g",
     "SELECT a.id, b.g FROM t a JOIN (SELECT * FROM t WHERE id % 1000 = 7) b ON a.id = b.id",
@@ -32,7 +32,7 @@ const QUERIES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn a_whole_query_survives_the_journey_to_an_executor() {
+async fn a_whole_query_survives_encoding_for_an_executor() {
     let spill = tempfile::tempdir().unwrap();
     for sql in QUERIES {
         let context = SessionContext::new_with_state(ours(&table(), 1 << 30, spill.path()));

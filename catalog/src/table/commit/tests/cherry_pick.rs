@@ -1,4 +1,4 @@
-//! Snapshots that are picked from elsewhere in the history.
+//! Cherry-picked snapshots.
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn a_snapshot_is_picked_once_and_where_nothing_has_changed() {
     assert_eq!(shop.summary("total-records").await.as_deref(), Some("22"));
     let e = pick(appended).await.unwrap_err();
     assert!(e.to_string().contains("was picked before"), "{e}");
-    // A row came into the partition since.
+    // A row was added to the partition since.
     let e = pick(replaced).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict, "{e}");
     // Its parent is on the branch only.
@@ -35,7 +35,7 @@ async fn a_snapshot_is_picked_once_and_where_nothing_has_changed() {
     assert!(e.to_string().contains("not an ancestor"), "{e}");
     assert_eq!(shop.files().await, ["a", "b", "c", "d"]);
 
-    // Where the others' work is taken back, all of it fits; a snapshot on the current one is taken as it is.
+    // After a rollback of the other commits both can be picked; a child of the current snapshot is fast-forwarded.
     let first = shop.warehouse.load(&events()).await.unwrap();
     let first = ancestors(first.metadata()).last().unwrap().snapshot_id();
     shop.warehouse.change_references(&events(), &ReferenceChange::RollBackTo(first)).await.unwrap();
@@ -46,11 +46,11 @@ async fn a_snapshot_is_picked_once_and_where_nothing_has_changed() {
     let table = pick(replaced).await.unwrap();
     assert_eq!(table.metadata().current_snapshot_id(), Some(replaced));
     assert_eq!(shop.files().await, ["a2", "b"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
-async fn a_snapshot_that_arrives_by_itself_is_not_picked_as_well() {
+async fn an_ancestor_of_the_current_snapshot_is_not_picked() {
     let shop = Shop::open().await;
     let first = shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 1)]).await.snapshot_id.unwrap();
     let file = event_file("b", DAY, "view", 1);
@@ -63,5 +63,5 @@ async fn a_snapshot_that_arrives_by_itself_is_not_picked_as_well() {
     shop.warehouse.change_references(&events(), &back).await.unwrap();
     shop.warehouse.commit(commit).await.unwrap();
     assert_eq!(shop.files().await, ["a", "b"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }

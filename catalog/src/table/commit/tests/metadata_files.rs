@@ -1,4 +1,4 @@
-//! Where the files of commits go, and which of them are deleted.
+//! Locations of the files of commits, and which of them are deleted.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ impl Shop {
     }
 }
 
-/// How many files of the folder have names that end so.
+/// Number of files in the folder with names that end in `end`.
 fn count(folder: &Path, end: &str) -> usize {
     let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name());
     files.filter(|name| name.to_string_lossy().ends_with(end)).count()
@@ -32,14 +32,14 @@ async fn expired_metadata_files_are_deleted_by_each_kind_of_commit() {
     for n in 0..3 {
         shop.set(&[("n", &n.to_string())]).await;
     }
-    // The log is short, but nobody has asked for files to be deleted.
+    // The log is short, but deleting files is not enabled.
     assert_eq!(count(&metadata, ".metadata.json"), 5);
 
     shop.set(&[("write.metadata.delete-after-commit.enabled", "true")]).await;
     for n in 0..10 {
         shop.set(&[("n", &n.to_string())]).await;
     }
-    // Beside the current one and the two before it: what had fallen out of the log until then.
+    // Besides the current file and the two before it: those that had expired before deletion was enabled.
     let kept = 2;
     assert_eq!(count(&metadata, ".metadata.json"), kept + 3, "after alterations");
     for n in 0..4 {
@@ -67,7 +67,7 @@ async fn metadata_has_a_folder_of_its_own_when_the_table_says_so() {
     for (codec, end) in [("none", ".metadata.json"), ("gzip", ".gz.metadata.json")] {
         let shop = Shop::open().await;
         let apart = shop.folder("meta/events");
-        // As PyIceberg writes them, with or without a slash at the end.
+        // As PyIceberg writes it, with or without a trailing slash.
         let path = format!("file://{}/", apart.display());
         shop.set(&[("write.metadata.path", &path), ("write.metadata.compression-codec", codec)]).await;
         shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 3)]).await;
@@ -86,7 +86,7 @@ async fn metadata_has_a_folder_of_its_own_when_the_table_says_so() {
         let again = warehouse_in(shop.folder.path()).await;
         assert_eq!(again.load(&events()).await.unwrap().metadata(), table.metadata());
 
-        // And a table that is made so has nothing elsewhere.
+        // A table that is created with the property has no files elsewhere.
         let name = TableIdent::from_strs(["raw", "copy"]).unwrap();
         let new = NewTable { properties: [("write.metadata.path".to_string(), path.clone())].into(), ..events_table() };
         shop.warehouse.create(&name, new).await.unwrap();

@@ -1,9 +1,10 @@
-//! Commits that take out the files whose rows were changed.
+//! Commits that replace the files whose rows were changed.
 
 use super::*;
 
 impl Shop {
-    /// An overwrite, prepared from the table as it is now, of the files at these paths: because of rows of this type.
+    /// An overwrite of the files at these paths, based on the current table, for a statement that reads rows of this
+    /// type.
     async fn overwrite(&self, removed: &[&str], of_type: &str, isolation: Isolation, added: Vec<DataFile>) -> Commit {
         let table = self.warehouse.load(&events()).await.unwrap();
         let snapshot = table.metadata().current_snapshot().unwrap();
@@ -21,7 +22,7 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn an_overwrite_takes_out_its_files_and_no_others() {
+async fn an_overwrite_removes_its_files_and_no_others() {
     let shop = Shop::open().await;
     shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10), event_file("b", DAY, "view", 5)]).await;
     shop.commit(Operation::Append, vec![event_file("c", DAY, "cart", 3)]).await;
@@ -42,11 +43,11 @@ async fn an_overwrite_takes_out_its_files_and_no_others() {
     shop.warehouse.commit(nothing).await.unwrap();
     let now = shop.warehouse.load(&events()).await.unwrap();
     assert_eq!(now.metadata().current_snapshot_id(), table.metadata().current_snapshot_id(), "no snapshot for nothing");
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
-async fn an_overwrite_conflicts_with_what_others_did_to_what_it_read() {
+async fn an_overwrite_conflicts_with_changes_to_the_rows_it_read() {
     let check = async |isolation: Isolation, others: Operation, file: Option<(&str, &str)>, expected: Option<&str>| {
         let shop = Shop::open().await;
         shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10), event_file("c", DAY, "cart", 3)]).await;
@@ -62,7 +63,7 @@ async fn an_overwrite_conflicts_with_what_others_did_to_what_it_read() {
             }
             (outcome, _) => panic!("{what}: {outcome:?}"),
         }
-        shop.assert_no_litter().await;
+        shop.assert_no_orphan_files().await;
     };
     let append = || Operation::Append;
     let cart = || Operation::Replace(Replaced::Where(vec![("event_type".into(), Some(Datum::string("cart")))]));
@@ -78,7 +79,7 @@ async fn an_overwrite_conflicts_with_what_others_did_to_what_it_read() {
 }
 
 #[tokio::test]
-async fn an_overwrite_of_a_branch_is_judged_by_what_others_did_there() {
+async fn an_overwrite_of_a_branch_only_conflicts_with_commits_to_it() {
     let check = async |others: &str, conflicts: bool| {
         let shop = Shop::open().await;
         shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10)]).await;
@@ -92,13 +93,13 @@ async fn an_overwrite_of_a_branch_is_judged_by_what_others_did_there() {
             (Err(e), true) => assert!(e.to_string().contains("would have read"), "{e}"),
             (outcome, _) => panic!("{others}: {outcome:?}"),
         }
-        shop.assert_no_litter().await;
+        shop.assert_no_orphan_files().await;
     };
     check("trial", true).await;
     check(MAIN_BRANCH, false).await;
 }
 
-/// Puts the rows of one file into another, by a snapshot that says that no rows have changed.
+/// Moves the rows of one file to another, by a snapshot of operation `replace`, which changes no rows.
 async fn compact(shop: &Shop, from: &str, to: &str) {
     shop.branch("aside").await;
     let rewrite = shop.overwrite(&[from], "view", Isolation::Snapshot, vec![event_file(to, DAY, "view", 1)]).await;
@@ -121,7 +122,7 @@ async fn compact(shop: &Shop, from: &str, to: &str) {
 }
 
 #[tokio::test]
-async fn rows_that_were_added_and_then_compacted_are_a_conflict_all_the_same() {
+async fn rows_that_were_added_and_then_compacted_are_still_a_conflict() {
     let check = async |isolation: Isolation, of_type: &str, conflicts: bool| {
         let shop = Shop::open().await;
         shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10), event_file("c", DAY, "cart", 3)]).await;

@@ -1,11 +1,11 @@
-//! Tables whose definition changes while others write.
+//! Tables whose definition changes during concurrent writes.
 
 use bergmill_statement::{Alteration, ColumnPath, SchemaChange};
 use datafusion::sql::sqlparser::ast::DataType;
 
 use super::*;
 
-/// The table of events with a further column.
+/// The table of events with an additional column.
 fn with_note() -> NewTable {
     let events = events_table();
     let note = NestedField::optional(4, "note", Type::Primitive(PrimitiveType::String));
@@ -35,7 +35,7 @@ async fn a_replaced_table_keeps_its_identity_and_its_history() {
     let before = shop.warehouse.load(&events()).await.unwrap();
     let draft = shop.warehouse.replaced(&events(), &with_note()).await.unwrap().unwrap();
     let commit = commit_to(draft.metadata(), Operation::Append, vec![event_file("n", DAY, "view", 2)]);
-    // Rows that another adds meanwhile are replaced too.
+    // Rows of a concurrent commit are replaced too.
     shop.commit(Operation::Append, vec![event_file("b", DAY, "view", 1)]).await;
     let done = shop.warehouse.land(with_note_in(draft.clone()), commit.clone()).await.unwrap();
     assert_eq!((done.already, done.added.rows), (false, 2));
@@ -49,7 +49,7 @@ async fn a_replaced_table_keeps_its_identity_and_its_history() {
     assert_eq!(metadata.current_snapshot().unwrap().parent_snapshot_id(), None);
     let ids: Vec<_> = metadata.current_schema().as_struct().fields().iter().map(|f| (f.id, f.name.as_str())).collect();
     assert_eq!(ids, [(1, "id"), (2, "ts"), (3, "event_type"), (4, "note")]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 
     let again = shop.warehouse.land(with_note_in(draft), commit).await.unwrap();
     assert!(again.already, "the same work is done once");
@@ -71,11 +71,11 @@ async fn files_of_other_columns_than_the_tables_are_not_committed() {
     let e = shop.warehouse.commit(appending).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict);
     assert_eq!(shop.files().await, ["a"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
-async fn alterations_of_several_at_once_all_happen() {
+async fn concurrent_alterations_all_happen() {
     let shop = Shop::open().await;
     let names: Vec<String> = (0..8).map(|i| format!("c{i}")).collect();
     let added = names.iter().map(|name| async {
@@ -88,5 +88,5 @@ async fn alterations_of_several_at_once_all_happen() {
     assert_eq!(fields.iter().map(|f| f.id).collect::<Vec<_>>(), (4..12).collect::<Vec<_>>());
     fields.sort_by_key(|f| f.name.clone());
     assert_eq!(fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>(), names);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }

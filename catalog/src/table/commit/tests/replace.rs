@@ -1,4 +1,4 @@
-//! Commits that take out the files of partitions, or all.
+//! Commits that replace partitions, or the whole table.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn replacing_partitions_keeps_the_others() {
     assert_eq!((done.removed.files, done.removed.rows), (2, 18));
     assert_eq!(shop.files().await, ["day", "later", "next"]);
 
-    // What was kept is as old as it was.
+    // Kept files keep their sequence number.
     let table = shop.warehouse.load(&events()).await.unwrap();
     let files = SnapshotFiles::load(&table, table.metadata().current_snapshot().unwrap()).await.unwrap();
     let sequences: BTreeMap<&str, i64> =
@@ -39,7 +39,7 @@ async fn replacing_partitions_keeps_the_others() {
     assert_eq!(done.removed.files, 3);
     assert_eq!(shop.files().await, ["all"]);
     assert_eq!(shop.summary("total-records").await.as_deref(), Some("1"));
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -51,21 +51,21 @@ async fn replacing_with_nothing_empties_the_partition_and_is_recorded() {
     let done = shop.commit(day_is(DAY), vec![]).await;
     assert_eq!((done.removed.files, done.added.files), (1, 0));
     assert_eq!(shop.files().await, ["b"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
-async fn rows_outside_of_what_is_replaced_are_refused() {
+async fn rows_outside_of_the_replaced_partitions_are_refused() {
     let shop = Shop::open().await;
     let commit = shop.prepared(day_is(DAY), vec![event_file("a", DAY + 1, "view", 1)]).await;
     let e = shop.warehouse.commit(commit).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid);
     assert_eq!(
         e.to_string(),
-        "table raw.events: rows were written to partition ts_day=2026-02-15, event_type=view, which is not among what \
-         is replaced"
+        "table raw.events: rows were written to partition ts_day=2026-02-15, event_type=view, which is not one of the \
+         replaced partitions"
     );
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn of_two_replacements_of_one_partition_the_second_conflicts() {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert_eq!(shop.files().await, ["first"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn replacements_of_different_partitions_both_land() {
         shop.warehouse.commit(commit).await.unwrap();
     }
     assert_eq!(shop.files().await, ["first", "second", "third"]);
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn an_append_into_a_partition_that_is_being_replaced_conflicts() {
 }
 
 #[tokio::test]
-async fn truncation_takes_also_what_came_meanwhile() {
+async fn truncation_also_removes_rows_of_concurrent_commits() {
     let shop = Shop::open().await;
     shop.commit(Operation::Append, vec![event_file("a", DAY, "view", 10)]).await;
     let truncate = shop.prepared(Operation::Truncate, vec![]).await;
@@ -122,5 +122,5 @@ async fn truncation_takes_also_what_came_meanwhile() {
     let done = shop.warehouse.commit(truncate).await.unwrap();
     assert_eq!((done.removed.files, done.removed.rows), (2, 11));
     assert_eq!(shop.files().await, Vec::<String>::new());
-    shop.assert_no_litter().await;
+    shop.assert_no_orphan_files().await;
 }

@@ -1,16 +1,16 @@
-//! Commits of which the catalog does not say what became of them.
+//! Commits whose outcome the catalog does not report.
 
 use async_trait::async_trait;
 
 use super::*;
 
-/// A catalog that does, or does not do, what it is asked and then fails to answer.
+/// A catalog that performs a swap, or does not, and then fails to answer.
 #[derive(Debug)]
 struct Troubled {
     inner: SqlCatalog,
     folder: std::path::PathBuf,
     trouble: Trouble,
-    /// How many more swaps fail.
+    /// Number of further swaps that fail.
     failures: AtomicU32,
 }
 
@@ -94,8 +94,8 @@ async fn an_unknown_outcome_is_looked_up() {
         let warehouse = warehouse_with(troubled, shop.folder.path());
         let commit = shop.prepared(day_is(DAY), vec![event_file("new", DAY, "view", 1)]).await;
         let outcome = warehouse.commit(commit.clone()).await;
-        let told = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
-        assert_eq!(told, expected, "{trouble:?} {outcome:?}");
+        let reported = outcome.as_ref().map(|c| c.retries).map_err(Error::kind);
+        assert_eq!(reported, expected, "{trouble:?} {outcome:?}");
         assert_eq!(shop.files().await, files, "{trouble:?}");
         match outcome {
             Err(e) if e.kind() == ErrorKind::Unknown => {
@@ -105,11 +105,11 @@ async fn an_unknown_outcome_is_looked_up() {
                     "{text}"
                 );
             }
-            _ => shop.assert_no_litter().await,
+            _ => shop.assert_no_orphan_files().await,
         }
-        // Whatever was told, the same commit again leaves it done, once.
+        // Whatever was reported, retrying the same commit leaves it committed exactly once.
         let again = shop.warehouse.commit(commit).await.unwrap();
-        assert_eq!(again.already, told.is_ok(), "{trouble:?}");
+        assert_eq!(again.already, reported.is_ok(), "{trouble:?}");
     };
     check(Trouble::DoneButNoAnswer, 1, Ok(0), &["new"]).await;
     check(Trouble::NotDoneAndNoAnswer, 1, Ok(0), &["new"]).await;

@@ -26,7 +26,7 @@ fn table() -> TableMetadata {
 
 fn after(metadata: &TableMetadata, by: &PartitionChange) -> Result<TableMetadata> {
     let spec = change(metadata, by)?;
-    assert!(spec.fields().iter().all(|f| f.field_id.is_some()), "a server takes ids for all or for none");
+    assert!(spec.fields().iter().all(|f| f.field_id.is_some()), "a server requires ids for all or for none");
     let builder = metadata.clone().into_builder(None).add_default_partition_spec(spec).map_err(invalid)?;
     Ok(builder.build()?.metadata)
 }
@@ -52,7 +52,7 @@ fn drop_field(column: &str, transform: Transform) -> PartitionChange {
 }
 
 #[test]
-fn fields_come_and_go_and_keep_their_ids() {
+fn fields_keep_their_ids_when_dropped_and_added_again() {
     let (day, kind) = ("1000:ts_day=day(2)", "1001:kind=identity(3)");
     let check = |changes: &[PartitionChange], expected: &[&str]| {
         let end = changes.iter().try_fold(table(), |m, c| after(&m, c)).unwrap_or_else(|e| panic!("{changes:?}: {e}"));
@@ -61,10 +61,10 @@ fn fields_come_and_go_and_keep_their_ids() {
     };
     check(&[add("id", Transform::Bucket(16), None)], &[day, kind, "1002:id_bucket_16=bucket[16](1)"]);
     check(&[add("id", Transform::Truncate(10), Some("part"))], &[day, kind, "1002:part=truncate[10](1)"]);
-    // Dropped by name or by what it is; nothing is left in its place.
+    // Dropped by name or by term; nothing remains in its position.
     check(&[drop_field("ts_day", Transform::Identity)], &[kind]);
     check(&[drop_field("ts", Transform::Day)], &[kind]);
-    // What comes back has the id and name that it had, and ids are never given twice.
+    // A field that is added again has its former id and name, and ids are never reused.
     let back = [drop_field("ts", Transform::Day), add("ts", Transform::Day, None)];
     let end = check(&back, &[kind, day]);
     assert_eq!(end.last_partition_id(), 1001);
@@ -80,7 +80,7 @@ fn fields_come_and_go_and_keep_their_ids() {
     check(&[hourly], &[kind, "1002:ts_hour=hour(2)"]);
     let end = check(&[drop_field("ts", Transform::Day), drop_field("kind", Transform::Identity)], &[]);
     assert!(end.default_partition_spec().is_unpartitioned());
-    // A spec that was there before is the same spec again.
+    // A spec equal to an earlier one gets its id.
     let end = check(&[add("id", Transform::Identity, None), drop_field("id", Transform::Identity)], &[day, kind]);
     assert_eq!(end.default_partition_spec_id(), 0);
 }
@@ -102,22 +102,22 @@ fn fields_of_a_spec_have_all_ids() {
 }
 
 #[test]
-fn what_cannot_be_is_told() {
+fn impossible_changes_are_reported() {
     let check = |change: PartitionChange, kind: ErrorKind, expected: &str| {
         let e = super::change(&table(), &change).expect_err(&format!("{change:?}"));
         assert_eq!((e.kind(), e.to_string().as_str()), (kind, expected), "{change:?}");
     };
     use ErrorKind::{AlreadyExists, Invalid, NotFound};
-    check(add("ts", Transform::Day, Some("d")), AlreadyExists, "partition field day(ts) is there already, as ts_day");
+    check(add("ts", Transform::Day, Some("d")), AlreadyExists, "partition field day(ts) already exists, as ts_day");
     check(
         add("ts", Transform::Hour, None),
         Invalid,
-        "hour(ts) beside ts_day: one of them decides the other; use REPLACE PARTITION FIELD ts_day WITH hour(ts)",
+        "hour(ts) is redundant with ts_day; use REPLACE PARTITION FIELD ts_day WITH hour(ts)",
     );
     check(
         add("id", Transform::Identity, Some("ts_day")),
         AlreadyExists,
-        "a partition field ts_day is there already; give this one a name with AS",
+        "partition field ts_day already exists; give this one a name with AS",
     );
     check(
         add("id", Transform::Bucket(4), Some("ts")),

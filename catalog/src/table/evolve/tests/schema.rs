@@ -87,7 +87,7 @@ fn columns_change_and_ids_do_not() {
         assert_eq!(columns(&changed), expected, "{changes:?}");
         assert_eq!(changed.identifier_field_ids().collect::<Vec<_>>(), [1]);
     };
-    // Ids go on from the highest ever given, although the schema's own highest is 17.
+    // New ids follow the highest id ever used, although the schema's own highest is 17.
     check(&[add("x", DataType::Int64, None)], "", ", 21:x long");
     check(&[add("x", DataType::Utf8, Some(Place::First))], "1:id", "21:x string, 1:id");
     check(&[add("x", DataType::Utf8, Some(after("n")))], "2:n int", "2:n int, 21:x string");
@@ -97,7 +97,7 @@ fn columns_change_and_ids_do_not() {
     let point =
         DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Int32, true)].into());
     check(&[add("p", point, None), add("q", DataType::Int32, None)], "", ", 21:p(22:a int, 23:b int), 24:q int");
-    // The name comes back, the id does not.
+    // The name is reused, the id is not.
     check(&[drop_column("n"), add("n", DataType::Int32, Some(after("id")))], "2:n int", "21:n int");
     check(&[drop_column("address.zip")], ", 8:zip int", "");
     check(&[drop_column("lines.element.sku")], "10:sku string, ", "");
@@ -121,8 +121,8 @@ fn columns_change_and_ids_do_not() {
 }
 
 #[test]
-fn what_would_change_the_meaning_of_rows_is_refused() {
-    let uses = [(2, "partition field n is made from it; drop that first".to_string())];
+fn changes_of_the_meaning_of_rows_are_refused() {
+    let uses = [(2, "partition field n is derived from it; drop that field first".to_string())];
     let check = |changes: SchemaChange, kind: ErrorKind, expected: &str| {
         let e = change(&schema(), 13, std::slice::from_ref(&changes), &uses).expect_err(&format!("{changes:?}"));
         assert_eq!((e.kind(), e.to_string().as_str()), (kind, expected), "{changes:?}");
@@ -152,7 +152,11 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
     check(required, Invalid, "column x cannot be NOT NULL: rows already written have no value for it");
     check(drop_column("nn"), NotFound, "column nn not found; did you mean n?");
     check(drop_column("address.town"), NotFound, "column address.town not found; there are address.city, address.zip");
-    check(drop_column("n"), Invalid, "column n cannot be dropped: partition field n is made from it; drop that first");
+    check(
+        drop_column("n"),
+        Invalid,
+        "column n cannot be dropped: partition field n is derived from it; drop that field first",
+    );
     check(drop_column("id"), Invalid, "column id cannot be dropped: it is one of the table's identifier fields");
     check(drop_column("lines.element"), Invalid, "column lines.element: lines is a list, not a struct");
     check(rename("n", "id"), AlreadyExists, "column id already exists");
@@ -163,34 +167,34 @@ fn what_would_change_the_meaning_of_rows_is_refused() {
         widen("price", DataType::Decimal128(8, 2)),
         Invalid,
         "column price cannot become a decimal(8, 2): a decimal(9, 2) can get more digits before the point, with the same 2 \
-         behind it",
+         after it",
     );
     check(
         widen("price", DataType::Decimal128(12, 3)),
         Invalid,
         "column price cannot become a decimal(12, 3): a decimal(9, 2) can get more digits before the point, with the same 2 \
-         behind it",
+         after it",
     );
     check(widen("address", DataType::Utf8), Invalid, "column address cannot become a string: a struct keeps its type");
-    check(move_column("n", after("n")), Invalid, "column n cannot stand behind itself");
+    check(move_column("n", after("n")), Invalid, "column n cannot be moved after itself");
     let only_one = Schema::builder().with_fields([optional(1, "a", PrimitiveType::Int)]).build().unwrap();
     let e = change(&only_one, 1, &[drop_column("a")], &[]).unwrap_err();
     assert_eq!(e.to_string(), "column a cannot be dropped: it is the only one");
 }
 
 #[test]
-fn not_null_goes_one_way() {
+fn not_null_can_only_be_dropped() {
     let relaxed = change(&schema(), 13, &[SchemaChange::Identify(vec![]), SchemaChange::DropNotNull(path("id"))], &[]);
     assert!(!relaxed.unwrap().field_by_name("id").unwrap().required);
     let message = |change: SchemaChange| super::change(&schema(), 13, &[change], &[]).unwrap_err().to_string();
     assert!(message(SchemaChange::DropNotNull(path("id"))).contains("identifier fields"));
     assert!(message(SchemaChange::SetNotNull(path("n"))).contains("rows already written may hold NULL"));
-    assert!(message(SchemaChange::Identify(vec![path("n")])).contains("identifies no row"));
+    assert!(message(SchemaChange::Identify(vec![path("n")])).contains("cannot identify rows"));
     assert!(change(&schema(), 13, &[SchemaChange::SetNotNull(path("id"))], &[]).is_ok());
 }
 
 #[test]
-fn comments_are_kept_and_taken_away() {
+fn comments_are_kept_and_removed() {
     let comment = |doc: Option<&str>| SchemaChange::Comment { column: path("address.city"), doc: doc.map(Into::into) };
     let with = change(&schema(), 13, &[comment(Some("where")), rename("address.city", "town")], &[]).unwrap();
     assert_eq!(with.field_by_name("address.town").unwrap().doc.as_deref(), Some("where"));

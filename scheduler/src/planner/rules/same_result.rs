@@ -1,4 +1,4 @@
-//! A rule's session beside plain DataFusion's, over the same rows, for the tests of rules that plan distinct
+//! Compares a session with a rule to plain DataFusion over the same rows, for the tests of rules for distinct
 //! aggregates.
 
 use std::sync::Arc;
@@ -27,18 +27,18 @@ async fn contexts(rule: Arc<dyn OptimizerRule + Send + Sync>) -> [SessionContext
     [plain, ruled]
 }
 
-async fn ask(context: &SessionContext, sql: &str) -> (String, Vec<RecordBatch>) {
+async fn plan_and_rows(context: &SessionContext, sql: &str) -> (String, Vec<RecordBatch>) {
     let frame = context.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let plan = frame.clone().into_optimized_plan().unwrap_or_else(|e| panic!("{sql}: {e}")).to_string();
     (plan, frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")))
 }
 
-/// The rule changes the plans of these queries, and neither rows nor types. Those `WHERE k > 100 GROUP BY` alone may
-/// have no rows.
-pub(super) async fn assert_same_answers(rule: Arc<dyn OptimizerRule + Send + Sync>, queries: &[&str]) {
+/// Asserts that the rule changes the plans of these queries, but neither rows nor types. Only queries with `WHERE k >
+/// 100 GROUP BY` may have no rows.
+pub(super) async fn assert_same_results(rule: Arc<dyn OptimizerRule + Send + Sync>, queries: &[&str]) {
     let [plain, ruled] = contexts(rule).await;
     for sql in queries {
-        let ((before, expected), (after, rows)) = (ask(&plain, sql).await, ask(&ruled, sql).await);
+        let ((before, expected), (after, rows)) = (plan_and_rows(&plain, sql).await, plan_and_rows(&ruled, sql).await);
         assert_ne!(before, after, "{sql}");
         let count = expected.iter().map(RecordBatch::num_rows).sum::<usize>();
         assert!(count > 0 || sql.contains("100 GROUP"), "{sql}");
@@ -56,10 +56,10 @@ pub(super) async fn assert_same_answers(rule: Arc<dyn OptimizerRule + Send + Syn
     }
 }
 
-/// The rule leaves the plans of these queries alone.
-pub(super) async fn assert_left_alone(rule: Arc<dyn OptimizerRule + Send + Sync>, queries: &[&str]) {
+/// Asserts that the rule does not change the plans of these queries.
+pub(super) async fn assert_unchanged(rule: Arc<dyn OptimizerRule + Send + Sync>, queries: &[&str]) {
     let [plain, ruled] = contexts(rule).await;
     for sql in queries {
-        assert_eq!(ask(&ruled, sql).await.0, ask(&plain, sql).await.0, "{sql}");
+        assert_eq!(plan_and_rows(&ruled, sql).await.0, plan_and_rows(&plain, sql).await.0, "{sql}");
     }
 }
