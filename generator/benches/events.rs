@@ -1,4 +1,4 @@
-//! How many rows a second one core makes, into Arrow batches.
+//! Rows per second that one core generates as Arrow batches.
 
 use bergmill_generator::{Shop, ShopParams};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

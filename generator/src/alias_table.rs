@@ -1,16 +1,16 @@
-//! Choosing among weighted things in constant time, by Walker's alias method as Vose builds it (1991).
+//! Weighted choice in constant time, by Walker's alias method with Vose's construction (1991).
 //!
-//! Only `+ - * /` of IEEE doubles in a fixed order decide the table, so it is the same on every machine.
+//! The table is built only from `+ - * /` of IEEE doubles in a fixed order, so it is the same on every machine.
 
 use crate::random::Random;
 
-/// A table from which an index comes out in proportion to its weight.
+/// A table that picks indices in proportion to their weights.
 #[derive(Debug)]
 pub(crate) struct AliasTable {
     cells: Vec<Cell>,
 }
 
-/// Each cell stands for one n-th of the probability and is shared by two indexes.
+/// Each cell has one n-th of the probability, shared by two indices.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     /// The cell's own index is chosen when a 32-bit number is below this.
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_come_in_proportion_to_their_weight() {
+    fn indices_are_picked_in_proportion_to_their_weight() {
         let weights = [5.0, 0.0, 1.0, 3.0, 1.0];
         for (share, weight) in shares(&AliasTable::new(weights), 5).iter().zip(weights) {
             assert!((share - weight / 10.0).abs() < 0.003, "{share} for {weight}");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_is_always_chosen() {
+    fn a_single_index_is_always_picked() {
         let choice = AliasTable::new([0.3]);
         assert_eq!([0, u64::MAX, 1 << 31].map(|n| choice.pick_by(n)), [0, 0, 0]);
     }

@@ -1,8 +1,7 @@
-//! What goes wrong between a phone and a table: forgotten fields, deliveries made twice, clocks far off, names that
-//! nobody agreed on, prices below zero.
+//! Anomalies of real data: missing fields, repeated deliveries, wrong clocks, unknown event types, negative prices.
 //!
-//! Which rows are anomalous, and how, depends on seed and chunk but not on the rows, so it can be counted without
-//! making them. A row has at most one anomaly.
+//! Which rows are anomalous, and how, depends on seed and chunk but not on the rows, so anomalies can be counted
+//! without generating rows. A row has at most one anomaly.
 
 use crate::chunk::Chunk;
 use crate::lexicon::EVENT_TYPES;
@@ -12,17 +11,17 @@ use crate::shop_model::ShopModel;
 use chrono::{DateTime, Utc};
 use std::ops::AddAssign;
 
-/// Flawed rows by kind of anomaly.
+/// The number of anomalous rows, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DirtyCounts {
-    /// One of `event_id`, `user_id`, `category` and `session_id` is null. Never the timestamp: a row without one has
-    /// no day, and so could not be replaced with its day.
+    /// One of `event_id`, `user_id`, `category` and `session_id` is null. The timestamp is never null, since a row
+    /// without one belongs to no day and could not be replaced with its day.
     pub missing_fields: u64,
-    /// The row is an exact copy of an earlier, sound row, as at-least-once delivery leaves it.
+    /// The row is an exact copy of an earlier, valid row, as in at-least-once delivery.
     pub repeated: u64,
-    /// The timestamp is tomorrow's, next year's, in 1970 or in 2999.
+    /// The timestamp is one day or one year ahead, in 1970 or in 2999.
     pub wrong_times: u64,
-    /// The event type is none of the four.
+    /// The event type is not one of the four.
     pub unknown_types: u64,
     /// The price is below zero.
     pub negative_prices: u64,
@@ -48,7 +47,7 @@ impl AddAssign for DirtyCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Anomaly {
     Missing(Missing),
-    /// The row at this index comes again.
+    /// Repeats the row at this index.
     Repeats(usize),
     /// Index into [`wrong_day`].
     WrongTime(u32),
@@ -56,14 +55,14 @@ enum Anomaly {
     NegativePrice,
 }
 
-/// How far back, in rows, a repeated delivery reaches.
+/// The maximum distance, in rows, between a row and its repetition.
 const REDELIVERY_ROWS: usize = 256;
 const WRONG_DAYS: u32 = 4;
 const SOUND_TYPES: u8 = PURCHASE + 1;
 const DAY_MICROS: i64 = 86_400_000_000;
 const DECEMBER_31_2999: DateTime<Utc> = DateTime::from_timestamp(32_503_593_600, 0).expect("a time of the calendar");
 
-/// The anomalous rows of a chunk by rising index. Repeated rows come after the sound row they repeat.
+/// The anomalous rows of a chunk, by ascending index. A repeated row comes after the valid row that it repeats.
 fn plan(model: &ShopModel, chunk: &Chunk) -> Vec<(usize, Anomaly)> {
     let share = model.params.dirty;
     if share == 0.0 {
@@ -82,7 +81,7 @@ fn plan(model: &ShopModel, chunk: &Chunk) -> Vec<(usize, Anomaly)> {
             1 => {
                 let back = 1 + random.below(index.clamp(1, REDELIVERY_ROWS) as u32) as usize;
                 let sound = (0..(index + 1).saturating_sub(back)).rev().find(|&earlier| is_sound[earlier]);
-                // Without any sound row yet there is nothing to repeat.
+                // Before the first valid row there is nothing to repeat.
                 sound.map_or_else(|| missing(&mut random), Anomaly::Repeats)
             }
             2 => Anomaly::WrongTime(random.below(WRONG_DAYS)),
@@ -99,7 +98,7 @@ fn missing(random: &mut Random) -> Anomaly {
     Anomaly::Missing(fields[random.below(4) as usize])
 }
 
-/// The day at which a wrong clock stands, as microseconds since 1970, for a row of the day that starts at `day_start`.
+/// The start of the day of a wrong clock, in microseconds since 1970, for a row of the day that starts at `day_start`.
 fn wrong_day(choice: u32, day_start: i64) -> i64 {
     match choice {
         0 => day_start + DAY_MICROS,
@@ -109,7 +108,7 @@ fn wrong_day(choice: u32, day_start: i64) -> i64 {
     }
 }
 
-/// Spoils the rows of a chunk, which are in their final order.
+/// Adds anomalies to the rows of a chunk, which are in their final order.
 pub(crate) fn spoil(model: &ShopModel, chunk: &Chunk, rows: &mut [Row]) {
     for (index, anomaly) in plan(model, chunk) {
         match anomaly {
@@ -126,7 +125,7 @@ pub(crate) fn spoil(model: &ShopModel, chunk: &Chunk, rows: &mut [Row]) {
     }
 }
 
-/// How many rows of a chunk have which anomaly.
+/// The number of rows of a chunk with each anomaly.
 pub(crate) fn count(model: &ShopModel, chunk: &Chunk) -> DirtyCounts {
     let mut counts = DirtyCounts::default();
     for (_, anomaly) in plan(model, chunk) {
@@ -170,11 +169,11 @@ mod tests {
     fn the_ends_are_none_and_all() {
         assert_eq!(counts(0.0), DirtyCounts::default());
         let all = counts(1.0);
-        assert_eq!((all.total(), all.repeated), (1_000_000, 0), "nothing sound is left to repeat");
+        assert_eq!((all.total(), all.repeated), (1_000_000, 0), "there is no valid row to repeat");
     }
 
     #[test]
-    fn repeated_rows_follow_a_sound_one() {
+    fn repeated_rows_follow_a_valid_one() {
         let model = ShopModel::new(ShopParams { dirty: 0.5, products: 100, users: 100, ..Default::default() });
         let plan = plan(&model, &model.event_chunk(0, 0));
         for (index, anomaly) in &plan {

@@ -1,6 +1,6 @@
-//! Which day is how busy, and how many rows each day therefore gets.
+//! The traffic of each day, and thus its number of rows.
 //!
-//! Rows are divided by whole-number weights and running totals, so the days add up exactly to what was asked.
+//! Rows are divided by integer weights and running totals, so the days add up exactly to the requested number.
 
 use crate::params::ShopParams;
 use chrono::{Datelike, Days, NaiveDate, Weekday};
@@ -10,7 +10,7 @@ use chrono::{Datelike, Days, NaiveDate, Weekday};
 pub(crate) struct Calendar {
     start: NaiveDate,
     start_micros: i64,
-    /// Busyness of each day, in thousandths of a plain Monday.
+    /// Traffic of each day, in thousandths of a Monday without a sale.
     weights: Vec<u64>,
     is_sale: Vec<bool>,
     /// Rows before each day, and the total at the end.
@@ -50,7 +50,7 @@ impl Calendar {
         self.start
     }
 
-    /// First microsecond of a day since 1970. Days before the period are negative and have their times as well.
+    /// The start of a day in microseconds since 1970. Days before the period are negative and have a start too.
     pub(crate) fn start_micros(&self, day: i64) -> i64 {
         self.start_micros + day * DAY_MICROS
     }
@@ -69,8 +69,8 @@ impl Calendar {
         usize::try_from(day).map_or(0, |day| self.events[day.min(self.weights.len())])
     }
 
-    /// Events of a day. The shop was open before the period, about as busy as on its first day: those events are
-    /// never given out, but the first reviews are about them.
+    /// Events of a day. The shop was open before the period, with about the traffic of its first day: those events are
+    /// never returned, but the first reviews refer to them.
     pub(crate) fn events_on(&self, day: i64) -> u64 {
         on(&self.events, day.max(0))
     }
@@ -101,7 +101,7 @@ fn weekday_thousandths(weekday: Weekday) -> u64 {
     }
 }
 
-/// `rows` divided by `weights`, as totals before each part and after the last.
+/// `rows` divided in proportion to `weights`, as totals before each part and after the last.
 fn running_totals(weights: &[u64], rows: u64) -> Vec<u64> {
     let all: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
     let mut until = 0u128;

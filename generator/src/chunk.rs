@@ -1,16 +1,17 @@
-//! The unit of work: a day's rows cut into pieces of equal size along the traffic curve.
+//! The unit of work: a day's rows divided into chunks of equal size along the traffic curve.
 //!
-//! A chunk has its own random stream and knows where its rows stand among all rows, so it can be made alone, in any
-//! order and in parallel, and comes out the same. One chunk becomes one record batch, which bounds the memory.
+//! A chunk has its own random stream and the index of its first row among all rows, so it can be generated
+//! independently, in any order and in parallel, with the same result. One chunk becomes one record batch, which bounds
+//! the memory.
 
 use crate::calendar::Calendar;
 use crate::random::Random;
 use crate::traffic::TrafficCurve;
 
-/// Rows of a full chunk. Larger ones fall out of the second-level cache, smaller ones cost per batch.
+/// Rows of a full chunk. Larger ones exceed the second-level cache, smaller ones add overhead per batch.
 pub const CHUNK_ROWS: usize = 8192;
 
-/// A piece of a day.
+/// A part of a day.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunk {
     /// Day of the period; negative before it.
@@ -19,14 +20,14 @@ pub(crate) struct Chunk {
     /// Rows of the table before this chunk, over all days.
     pub(crate) first: u64,
     pub(crate) rows: usize,
-    /// Microsecond since 1970 at which the day starts.
+    /// Start of the day in microseconds since 1970.
     pub(crate) day_start: i64,
     pub(crate) is_sale: bool,
     /// Shares of the day's traffic before and until the end of this chunk.
     share: (f64, f64),
 }
 
-/// How many chunks hold a day's rows.
+/// The number of chunks of a day.
 pub(crate) fn chunks(rows_on_day: u64) -> u32 {
     u32::try_from(rows_on_day.div_ceil(CHUNK_ROWS as u64)).expect("rows are limited by the parameters")
 }
@@ -48,7 +49,7 @@ impl Chunk {
         }
     }
 
-    /// A microsecond since 1970 within the chunk's part of the day.
+    /// A random time within the chunk's part of the day, in microseconds since 1970.
     pub(crate) fn time(&self, curve: &TrafficCurve, random: &mut Random) -> i64 {
         let (from, to) = self.share;
         self.day_start + curve.sample(from + (to - from) * random.unit()) as i64

@@ -1,6 +1,6 @@
 //! The tables that events refer to: `products`, `users`, `categories`, `brands`.
 //!
-//! They do not change over the period. Every product and user was there before the first day.
+//! They do not change over the period. Every product and user exists before the first day.
 
 use crate::alias_table::AliasTable;
 use crate::events::{timestamp_type, timestamps};
@@ -42,7 +42,7 @@ pub fn products_schema() -> SchemaRef {
 }
 
 /// Columns of `users`: user_id (`u_` and seven digits), gender (F, M, N), age_group (10s to 40s, 50+), region (Korean),
-/// segment (POWER_USER, ACTIVE_EXPLORER, PASSIVE_BROWSER, by how often the user comes), all Utf8; signup_at
+/// segment (POWER_USER, ACTIVE_EXPLORER, PASSIVE_BROWSER, by how often the user visits), all Utf8; signup_at
 /// Timestamp(us, UTC), up to 900 days before the first day.
 pub fn users_schema() -> SchemaRef {
     USERS.clone()
@@ -54,8 +54,8 @@ pub fn categories_schema() -> SchemaRef {
     CATEGORY_SCHEMA.clone()
 }
 
-/// Columns of `brands`: brand_id (`br_` and three digits), name (Korean), country (two letters), category (key; a brand
-/// makes one kind of thing), all Utf8.
+/// Columns of `brands`: brand_id (`br_` and three digits), name (Korean), country (two letters), category (key; each
+/// brand has one category), all Utf8.
 pub fn brands_schema() -> SchemaRef {
     BRAND_SCHEMA.clone()
 }
@@ -91,7 +91,7 @@ pub(crate) fn products(model: &ShopModel, numbers: Range<u32>) -> RecordBatch {
     batch(products_schema(), columns)
 }
 
-/// What tells apart two products of the same brand and kind.
+/// A model number, which distinguishes products of the same brand and kind.
 fn model_number(number: u32) -> String {
     let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
     format!("{}{}-{}", letter(number), letter(number / 26), number / 676 + 100)
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_where_they_point() {
+    fn keys_refer_to_existing_rows() {
         let model = ShopModel::new(ShopParams { products: 3_000, ..Default::default() });
         let (products, brands, categories) = (products(&model, 0..3_000), brands(1), categories());
         let set = |batch: &RecordBatch, column: &str| -> HashSet<String> {

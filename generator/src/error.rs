@@ -1,74 +1,74 @@
-//! What can be wrong with a request for a shop. All of it is the caller's to mend: making rows cannot fail.
+//! The errors of invalid shop parameters, which the caller can fix. Generating rows cannot fail.
 
 use chrono::NaiveDate;
 
-/// A shop that cannot be built as asked.
+/// Invalid parameters of a shop.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// The period has no day at all, or more than the calendar or the id space holds.
+    /// The period has no day, or more than the calendar or the id space allows.
     #[error("days must be between 1 and {max}, got {days}")]
     Days {
-        /// Days asked for.
+        /// Requested days.
         days: u32,
-        /// Most days a shop can have.
+        /// Maximum number of days.
         max: u32,
     },
-    /// Years that readers of the tables could not be trusted to handle.
+    /// Years that readers of the tables may not support.
     #[error("{days} days from {start} are not all in the years 1970 to 9000")]
     Period {
-        /// First day asked for.
+        /// Requested first day.
         start: NaiveDate,
-        /// Days asked for.
+        /// Requested days.
         days: u32,
     },
-    /// Product ids have six digits, so there is a most; and without a product nothing can be viewed.
+    /// Product ids have six digits, which limits their number; and without a product nothing can be viewed.
     #[error("products must be between 1 and {max}, got {products}")]
     Products {
-        /// Products asked for.
+        /// Requested products.
         products: u32,
-        /// Most products that fit the id.
+        /// Maximum number of products that fits the id.
         max: u32,
     },
-    /// User ids have seven digits, so there is a most; and without a user nobody visits.
+    /// User ids have seven digits, which limits their number; and without a user there are no sessions.
     #[error("users must be between 1 and {max}, got {users}")]
     Users {
-        /// Users asked for.
+        /// Requested users.
         users: u32,
-        /// Most users that fit the id.
+        /// Maximum number of users that fits the id.
         max: u32,
     },
-    /// More rows than the counters behind the ids can number.
+    /// More rows than the counters of the ids allow.
     #[error("{table} must have at most {max} rows, got {rows}")]
     Rows {
         /// `shopping_events` or `reviews`.
         table: &'static str,
-        /// Rows asked for.
+        /// Requested rows.
         rows: u64,
-        /// Most rows.
+        /// Maximum number of rows.
         max: u64,
     },
-    /// A share lies between nothing and all.
+    /// The share is not between 0 and 1.
     #[error("dirty must be a share between 0 and 1, got {dirty}")]
     Dirty {
-        /// Share asked for.
+        /// Requested share.
         dirty: f64,
     },
-    /// A sale day on which nothing is generated is most likely a typing error.
+    /// A sale day outside the period, where nothing is generated, is most likely a typo.
     #[error("sale day {day} is outside {start} to {last}")]
     SaleDay {
-        /// The sale day asked for.
+        /// Requested sale day.
         day: NaiveDate,
         /// First day of the period.
         start: NaiveDate,
         /// Last day of the period.
         last: NaiveDate,
     },
-    /// A multiplier under one thousandth would leave the day without rows; a huge one leaves the others without.
+    /// A multiplier below one thousandth would leave the day without rows; a huge one, the other days.
     #[error("sale multiplier must be between 0.001 and {max}, got {multiplier}")]
     SaleMultiplier {
-        /// Multiplier asked for.
+        /// Requested multiplier.
         multiplier: f64,
-        /// Largest multiplier.
+        /// Maximum multiplier.
         max: f64,
     },
 }

@@ -1,4 +1,4 @@
-//! The table `shopping_events`: what happened in the shop, step by step.
+//! The table `shopping_events`: the events of the shop.
 
 use crate::anomalies;
 use crate::chunk::Chunk;
@@ -43,7 +43,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// | user_id | Utf8 | `u_` and seven digits |
 /// | product_id | Utf8 | `pd_` and six digits; null in searches |
 /// | category | Utf8 | key of `categories` |
-/// | price | Decimal128(10, 2) | won a piece, after discount; null in searches |
+/// | price | Decimal128(10, 2) | won per piece, after discount; null in searches |
 /// | quantity | Int32 | pieces; null in searches and views |
 /// | timestamp | Timestamp(us, UTC) | |
 /// | session_id | Utf8 | `sess_` and sixteen hexadecimal digits |
@@ -51,7 +51,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 /// | context | Struct | referrer, campaign (id, name; null without one) |
 /// | search_query | Utf8 | null except in searches |
 ///
-/// All columns are nullable, because the table is as received: dirty rows lack fields that should be there.
+/// All columns are nullable, because the table has rows as received: dirty rows lack required fields.
 pub fn events_schema() -> SchemaRef {
     SCHEMA.clone()
 }
@@ -60,7 +60,7 @@ fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
 }
 
-/// Microseconds in UTC: all times of the shop.
+/// The type of all times of the shop: microseconds in UTC.
 pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }

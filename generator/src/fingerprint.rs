@@ -1,7 +1,7 @@
-//! A number that stands for the rows of a batch, to notice when another machine or version makes others.
+//! A hash of the rows of a batch, to detect that another machine or version generates different rows.
 //!
-//! It reads values, not buffers: what lies under a null or behind the last row does not count, and neither does how
-//! some version of arrow prints things.
+//! It reads values, not buffers: bytes under a null or after the last row do not count, and neither does the display
+//! format of an arrow version.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, TimestampMicrosecondType};

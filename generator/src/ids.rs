@@ -1,11 +1,11 @@
-//! The texts by which rows name each other, written as fixed-width bytes.
+//! Ids of rows, written as fixed-width bytes.
 //!
-//! Identities of endless things (events, sessions, reviews) are counters sent through a bijection, so no two can be
-//! equal and none betrays its neighbour. Products, users and brands carry their number in decimal digits.
+//! Ids of events, sessions and reviews, whose number is unbounded, are counters mapped through a bijection, so all are
+//! different and none reveals the next. Products, users and brands have their number in decimal digits.
 
 use crate::random::{Random, Stream, mix};
 
-/// Numbers of one kind of thing, scattered. Different keys scatter differently.
+/// A bijection of the numbers of one kind of row; different keys give different bijections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scatter(u64);
 
@@ -64,14 +64,14 @@ pub(crate) fn brand(number: u32) -> [u8; 6] {
     text
 }
 
-fn digits(places: &mut [u8], mut number: u32) {
-    for place in places.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
+fn digits(digits: &mut [u8], mut number: u32) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
 }
 
-/// Two characters for every byte.
+/// The two characters of every byte.
 const HEX: [[u8; 2]; 256] = {
     let alphabet = b"0123456789abcdef";
     let mut table = [[0; 2]; 256];
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_counter_can_be_read_back_out_of_an_id() {
-        // Which proves that no two counters share an id.
+        // This proves that no two counters have the same id.
         let scatter = Scatter::new(1, Stream::EventIds);
         for counter in [0, 1, 77, u64::MAX] {
             let text = scatter.uuid(counter);

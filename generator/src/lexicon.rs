@@ -1,9 +1,9 @@
-//! The words of the shop: what it sells, what people type, what they say afterwards.
+//! The texts of the shop: products, search queries and reviews.
 //!
-//! Tables only. Their order is part of a seed's rows: add at the end of a list, and the golden fingerprints change
-//! knowingly.
+//! Tables only. A change of their order changes the rows of a seed, so add new entries at the end of a list; even then
+//! the golden fingerprints must be updated.
 
-/// A shelf of the shop.
+/// A product category.
 #[derive(Debug)]
 pub(crate) struct Category {
     /// The key used in events and products.
@@ -11,14 +11,14 @@ pub(crate) struct Category {
     pub(crate) name_ko: &'static str,
     /// Index into [`DEPARTMENTS`].
     pub(crate) department: usize,
-    /// Share of the products on this shelf, in percent.
+    /// Share of the products in this category, in percent.
     pub(crate) share: f64,
     /// Lowest and highest list price, in won.
     pub(crate) prices_won: (u32, u32),
     /// Margin in ten-thousandths of the price.
     pub(crate) margin_ten_thousandths: i128,
     pub(crate) items: [&'static str; 8],
-    /// What goes before the item in a product's name and in searches.
+    /// Adjectives before the item in product names and searches.
     pub(crate) manners: [&'static str; 6],
 }
 
@@ -182,7 +182,7 @@ pub(crate) const BRANDS: u32 = BRANDS_PER_CATEGORY * CATEGORIES.len() as u32;
 pub(crate) const COUNTRIES: [(&str, f64); 7] =
     [("KR", 60.0), ("US", 11.0), ("JP", 9.0), ("CN", 9.0), ("DE", 5.0), ("FR", 4.0), ("SE", 2.0)];
 
-/// The steps of the funnel, in order, and then what a broken client sends instead.
+/// The steps of the funnel, in order, followed by the unknown types that broken clients send.
 pub(crate) const EVENT_TYPES: [&str; 8] =
     ["search", "view", "add_cart", "purchase", "wishlist", "PURCHASE", "click_v2", "undefined"];
 
@@ -205,7 +205,7 @@ pub(crate) const DEVICES: [(&str, &str, Option<&str>, f64); 15] = [
     ("tablet", "Android", Some("5.2.0"), 1.5),
 ];
 
-/// Where a session comes from, and its weight.
+/// Referrer of a session, and its weight.
 pub(crate) const REFERRERS: [(&str, f64); 8] = [
     ("direct", 28.0),
     ("naver_search", 22.0),
@@ -217,7 +217,7 @@ pub(crate) const REFERRERS: [(&str, f64); 8] = [
     ("push", 4.0),
 ];
 
-/// An offer that brings people and lowers prices.
+/// A campaign, which attracts sessions and lowers prices.
 #[derive(Debug)]
 pub(crate) struct Campaign {
     pub(crate) id: &'static str,
@@ -262,20 +262,20 @@ pub(crate) const REGIONS: [(&str, f64); 17] = [
 /// Segments from the most active users to the least, with the share of users, in percent, up to and including each.
 pub(crate) const SEGMENTS: [(&str, u64); 3] = [("POWER_USER", 10), ("ACTIVE_EXPLORER", 60), ("PASSIVE_BROWSER", 100)];
 
-/// What people type for an item, besides brand and manner. `*` stands for the item.
+/// Search patterns for an item, besides brand and manner. `*` is replaced by the item.
 pub(crate) const QUERY_PATTERNS: [&str; 8] =
     ["*", "* 추천", "가성비 *", "* 세일", "* 후기", "* 선물", "인기 * 순위", "* 무료배송"];
 
-/// What a sentence of a review is about.
+/// The subject of a sentence in a review.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    /// Percent of reviews that speak of it.
+    /// Percentage of reviews that mention it.
     pub(crate) mentioned_percent: u32,
     /// Sentences by [`Tone`].
     pub(crate) sentences: [[&'static str; 5]; 3],
 }
 
-/// How a sentence sounds; the order of [`Subject::sentences`].
+/// The tone of a sentence, in the order of [`Subject::sentences`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Glad = 0,
@@ -283,7 +283,7 @@ pub(crate) enum Tone {
     Sour = 2,
 }
 
-/// In the order in which people tend to say it. The last is always said.
+/// The subjects in the order in which a review mentions them. The last is always mentioned.
 pub(crate) const SUBJECTS: [Subject; 5] = [
     Subject {
         mentioned_percent: 55,
@@ -387,7 +387,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_word_stands_twice_where_it_must_be_unique() {
+    fn unique_words_are_not_repeated() {
         let keys: HashSet<&str> = CATEGORIES.iter().map(|category| category.key).collect();
         assert_eq!(keys.len(), CATEGORIES.len());
         let items: HashSet<&str> = CATEGORIES.iter().flat_map(|category| category.items).collect();
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn no_sentence_is_part_of_one_with_another_tone() {
-        // So that a reader, or a test, can tell the tone of a review from its text.
+        // So that the tone of a review can be determined from its text.
         let toned: Vec<(usize, &str)> = SUBJECTS
             .iter()
             .flat_map(|subject| subject.sentences.iter().enumerate())

@@ -1,17 +1,18 @@
-//! The synthetic shop of Bergmill: what an online shop of any size would have logged.
+//! The synthetic shop of Bergmill: generates the data of an online shop of any size.
 //!
-//! A [`Shop`] is made of a seed and a few wishes ([`ShopParams`]) and gives Arrow record batches: `shopping_events` and
-//! `reviews` day by day, and the tables `products`, `users`, `categories` and `brands` that they refer to. Users
-//! arrive along the [`TrafficCurve`], walk down the funnel, prefer popular things, and complain when parcels are late.
-//! A share of the events can be dirty, as real ones are; [`DirtyCounts`] tells what a data quality job should find.
+//! A [`Shop`] is created from a seed and a few other parameters ([`ShopParams`]) and returns Arrow record batches:
+//! `shopping_events` and `reviews` day by day, and the tables `products`, `users`, `categories` and `brands` that they
+//! refer to. Users arrive along the [`TrafficCurve`], go through the funnel, prefer popular products, and complain
+//! about late deliveries. A share of the events can be dirty, like real ones; [`DirtyCounts`] has the counts that a
+//! data quality job should find.
 //!
-//! Promises:
-//! - The same parameters give the same rows on every machine and in every run, however days and chunks are shared
-//!   among threads. Only exact arithmetic decides a row; tests hold fingerprints of the rows.
-//! - The numbers of rows are exact, and ids are unique (but for rows that dirt repeats).
-//! - Memory does not grow with the number of events: a batch is made when it is asked for.
+//! Guarantees:
+//! - The same parameters produce the same rows on every machine and in every run, however days and chunks are divided
+//!   among threads. Rows depend only on exact arithmetic; tests check fingerprints of the rows.
+//! - The numbers of rows are exact, and ids are unique (except for repeated dirty rows).
+//! - Memory does not grow with the number of events: a batch is generated on demand.
 //!
-//! Nothing here reads a clock or writes anything. Files, tables and Kafka are left to whoever takes the batches.
+//! This crate reads no clock and writes nothing. Writing to files, tables or Kafka is up to the caller.
 
 mod alias_table;
 mod anomalies;

@@ -1,4 +1,4 @@
-//! The wishes from which a shop is made, and the check that they can be granted.
+//! The parameters of a shop and their validation.
 
 use crate::error::Error;
 use chrono::{Days, NaiveDate};
@@ -6,14 +6,14 @@ use chrono::{Days, NaiveDate};
 const MAX_DAYS: u32 = 1 << 16;
 const MAX_PRODUCTS: u32 = 1_000_000;
 const MAX_USERS: u32 = 10_000_000;
-/// 2^32 chunks of 2^13 rows would fit the session number; this leaves room and is beyond any disk.
+/// The session number allows 2^32 chunks of 2^13 rows; this limit is lower and still exceeds any disk.
 const MAX_ROWS: u64 = 1 << 40;
 const MAX_SALE_MULTIPLIER: f64 = 1000.0;
 
-/// What a [`Shop`](crate::Shop) should be like. Two shops of equal parameters have equal rows, on any machine.
+/// The parameters of a [`Shop`](crate::Shop). Two shops with equal parameters have equal rows, on any machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShopParams {
-    /// Every random decision follows from this number.
+    /// Seed of all random decisions.
     pub seed: u64,
     /// Rows of `shopping_events` over all days, dirty ones included.
     pub events: u64,
@@ -21,22 +21,22 @@ pub struct ShopParams {
     pub reviews: u64,
     /// First day (UTC).
     pub start: NaiveDate,
-    /// Days of the period, from `start` on.
+    /// Days of the period, starting at `start`.
     pub days: u32,
     /// Rows of `products`; popularity among them follows Zipf's law with exponent 1.
     pub products: u32,
     /// Rows of `users`.
     pub users: u32,
-    /// Share of events with a anomaly, 0 to 1.
+    /// Share of events with an anomaly, 0 to 1.
     pub dirty: f64,
-    /// Days on which traffic is `sale_multiplier` times the usual and campaigns are everywhere.
+    /// Days with `sale_multiplier` times the usual traffic and more campaigns.
     pub sale_days: Vec<NaiveDate>,
-    /// Traffic of a sale day relative to the same weekday without a sale; kept to thousandths.
+    /// Traffic of a sale day relative to the same weekday without a sale; rounded to thousandths.
     pub sale_multiplier: f64,
 }
 
 impl Default for ShopParams {
-    /// One million events and fifty thousand reviews over the thirty days of June 2024, without dirt or sale.
+    /// One million events and fifty thousand reviews over the thirty days of June 2024, without dirty rows or sale.
     fn default() -> Self {
         Self {
             seed: 42,
@@ -87,7 +87,7 @@ impl ShopParams {
     }
 }
 
-/// Years that Iceberg, Parquet and every reader of them print with four digits.
+/// Whether the year has four digits in Iceberg, Parquet and all their readers.
 fn is_supported(date: NaiveDate) -> bool {
     use chrono::Datelike;
     (1970..=9000).contains(&date.year())
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_granted_is_named() {
+    fn invalid_parameters_are_reported() {
         check(|p| p.days = 0, "days must be between 1 and 65536, got 0");
         check(|p| p.products = 0, "products must be between 1 and 1000000, got 0");
         check(|p| p.users = 10_000_001, "users must be between 1 and 10000000, got 10000001");

@@ -1,10 +1,10 @@
-//! What the shop sells: every product's shelf, item, brand and price, and how popular it is.
+//! The products of the shop: category, item, brand, price and popularity of each.
 
 use crate::alias_table::AliasTable;
 use crate::lexicon::{BRAND_HEADS, BRAND_TAILS, BRANDS_PER_CATEGORY, CATEGORIES};
 use crate::random::{Random, Stream, mix};
 
-/// A product. Its number is its place in the [`Products`].
+/// A product. Its number is its index in [`Products`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) price_won: u32,
@@ -15,7 +15,7 @@ pub(crate) struct Product {
     pub(crate) item: u8,
     /// Index into the category's manners.
     pub(crate) manner: u8,
-    /// Some products disappoint: their ratings are worse.
+    /// Whether the product gets worse ratings.
     pub(crate) is_poor: bool,
 }
 
@@ -57,12 +57,12 @@ impl Products {
         &self.products[number as usize]
     }
 
-    /// A product's number, chosen by popularity.
+    /// Picks a product's number by popularity.
     pub(crate) fn pick(&self, random: &mut Random) -> u32 {
         self.pick_by(random.next())
     }
 
-    /// The same from a number evenly spread over 64 bits.
+    /// Picks a product's number by popularity, from a number uniform over 64 bits.
     pub(crate) fn pick_by(&self, number: u64) -> u32 {
         self.order.at(self.by_rank.pick_by(number))
     }
@@ -72,7 +72,7 @@ fn product(shelves: &AliasTable, random: &mut Random) -> Product {
     let category = shelves.pick(random);
     let shelf = &CATEGORIES[category as usize];
     let (low, high) = shelf.prices_won;
-    // Cubed, so that most products are cheap and few are dear, as a logarithm would do but exactly.
+    // Cubed, so that most products are cheap and few are expensive, as with a logarithm, but exact.
     let u = random.unit();
     let price = low + (f64::from(high - low) * (u * u * u)) as u32;
     Product {
@@ -85,13 +85,13 @@ fn product(shelves: &AliasTable, random: &mut Random) -> Product {
     }
 }
 
-/// The brand's name; neighbours in number differ in both parts.
+/// The brand's name; brands with adjacent numbers differ in both parts.
 pub(crate) fn brand_name(brand: u32) -> String {
     let (head, tail) = (brand as usize % BRAND_HEADS.len(), (brand as usize / BRAND_HEADS.len() + brand as usize) % 10);
     format!("{}{}", BRAND_HEADS[head], BRAND_TAILS[tail])
 }
 
-/// A reordering of `0..n`, so that the popular products and users are not those with the smallest numbers.
+/// A permutation of `0..n`, so that the popular products and users are not those with the smallest numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shuffle {
     n: u64,
@@ -99,21 +99,21 @@ pub(crate) struct Shuffle {
 }
 
 impl Shuffle {
-    /// A prime above every `n` we accept, hence without a common divisor: steps of it meet every place once.
+    /// A prime above every valid `n`, thus coprime to it: steps of this size visit every rank once.
     const STRIDE: u64 = 2_654_435_761;
 
     pub(crate) fn new(seed: u64, n: u32) -> Self {
         Self { n: u64::from(n), first: mix(seed) % u64::from(n) }
     }
 
-    /// The number that stands at this place.
-    pub(crate) fn at(self, place: u32) -> u32 {
-        ((u64::from(place) * Self::STRIDE + self.first) % self.n) as u32
+    /// The number with this rank.
+    pub(crate) fn at(self, rank: u32) -> u32 {
+        ((u64::from(rank) * Self::STRIDE + self.first) % self.n) as u32
     }
 
-    /// All numbers with their places, in order of places.
+    /// All numbers, in order of rank.
     pub(crate) fn iter(self) -> impl Iterator<Item = u32> {
-        (0..self.n as u32).map(move |place| self.at(place))
+        (0..self.n as u32).map(move |rank| self.at(rank))
     }
 }
 
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shuffle_meets_every_number_once() {
+    fn a_shuffle_contains_every_number_once() {
         for n in [1, 2, 10, 999, 20_000] {
             assert_eq!(Shuffle::new(9, n).iter().collect::<HashSet<u32>>().len(), n as usize);
         }
     }
 
     #[test]
-    fn brands_have_names_of_their_own() {
+    fn brand_names_are_unique() {
         let names: HashSet<String> = (0..crate::lexicon::BRANDS).map(brand_name).collect();
         assert_eq!(names.len(), crate::lexicon::BRANDS as usize);
     }

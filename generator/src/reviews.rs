@@ -1,8 +1,8 @@
-//! The table `reviews`: what buyers say, some days after they bought.
+//! The table `reviews`: reviews by buyers, some days after the purchase.
 //!
-//! Reviews are written about purchases that `shopping_events` has: the chunk of reviews walks a few chunks of events
-//! of the days before, which is cheap as no columns are made. Before the first day those events exist all the same,
-//! but are not given out. A purchase may be reviewed twice, by different chunks that came upon it.
+//! Reviews refer to purchases in `shopping_events`: a chunk of reviews generates a few chunks of events of the days
+//! before, which is cheap as no columns are built. Such events also exist before the first day, but are not returned.
+//! A purchase may be reviewed twice, by different chunks.
 
 use crate::chunk::Chunk;
 use crate::events::{timestamp_type, timestamps};
@@ -52,7 +52,7 @@ const SILENT_SHARE: f64 = 0.02;
 const PICTURED_SHARE: f64 = 0.28;
 const MOST_IMAGES: u32 = 4;
 
-/// Percent of ratings from one star to five.
+/// Percentages of ratings from one star to five.
 const RATINGS: [u32; 5] = [4, 5, 11, 26, 54];
 const POOR_RATINGS: [u32; 5] = [24, 21, 25, 18, 12];
 
@@ -97,11 +97,11 @@ pub(crate) fn batch(model: &ShopModel, chunk: &Chunk) -> RecordBatch {
     RecordBatch::try_new(reviews_schema(), columns).expect("columns follow the schema")
 }
 
-/// As many purchases of the days before as the chunk has rows; each only once if that many are found.
+/// As many purchases of the days before as the chunk has rows; all different if enough are found.
 fn purchases(model: &ShopModel, chunk: &Chunk, random: &mut Random) -> Vec<Purchase> {
     let mut found = Vec::with_capacity(chunk.rows * 2);
     let mut walked = Vec::new();
-    // About one row in sixteen is a purchase, so this is often enough for a full chunk and soon over for a small one.
+    // About one row in sixteen is a purchase, so these attempts suffice for a full chunk and are few for a small one.
     for _ in 0..8 + chunk.rows / 200 {
         let day = chunk.day - 1 - i64::from(random.below(LONGEST_DELAY_DAYS));
         let chunks = model.event_chunks(day);
@@ -121,11 +121,11 @@ fn purchases(model: &ShopModel, chunk: &Chunk, random: &mut Random) -> Vec<Purch
         }
     }
     if found.is_empty() {
-        // A shop of a handful of events. Someone will have bought something.
+        // A shop with only a few events: make up a purchase.
         found.push(Purchase { user: model.users.pick(random), product: model.products.pick(random) });
     }
-    for place in (1..found.len()).rev() {
-        found.swap(place, random.below(place as u32 + 1) as usize);
+    for index in (1..found.len()).rev() {
+        found.swap(index, random.below(index as u32 + 1) as usize);
     }
     found.into_iter().cycle().take(chunk.rows).collect()
 }
@@ -142,7 +142,8 @@ fn rating(is_poor: bool, random: &mut Random) -> i32 {
     5
 }
 
-/// Sentences on some subjects. Four and two stars allow an even tone on one of them, but never the opposite.
+/// Writes sentences on some subjects. With four or two stars one of them may be neutral, but never of the opposite
+/// tone.
 fn write_text(stars: i32, item: &str, text: &mut TextColumn, random: &mut Random) {
     let (tone, even_share) = match stars {
         5 => (Tone::Glad, 0.0),
@@ -172,7 +173,7 @@ fn say(sentences: &[&str], text: &mut TextColumn, random: &mut Random) {
     text.append(sentences[random.below(sentences.len() as u32) as usize].as_bytes());
 }
 
-/// The list column being written.
+/// The list column under construction.
 struct Images {
     counts: Vec<usize>,
     names: Vec<[u8; 27]>,
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn two_in_a_hundred_say_nothing() {
+    fn two_percent_have_no_text() {
         let (nulls, rows) = batches(&model())
             .fold((0, 0), |(nulls, rows), batch| (nulls + batch["text"].null_count(), rows + batch.num_rows()));
         assert_eq!(rows, 6_000);

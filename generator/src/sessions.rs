@@ -1,15 +1,15 @@
-//! Users walking through the shop: each session is a user with a device and a reason to come, who looks for one
-//! thing after another and goes down the funnel (search, view, add_cart, purchase), falling out at every step.
+//! Sessions: each is a user with a device and a referrer, who goes through the funnel (search, view, add_cart,
+//! purchase) for one product after another and may leave it at every step.
 //!
-//! A walk holds the rows of one chunk as compact numbers; [`events`](crate::events) turns them into columns and
-//! [`reviews`](crate::reviews) looks among them for purchases.
+//! A walk has the rows of one chunk as compact numbers; [`events`](crate::events) converts them to columns and
+//! [`reviews`](crate::reviews) searches them for purchases.
 
 use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::lexicon::{CAMPAIGNS, REFERRERS};
 use crate::random::{Random, Stream};
 use crate::shop_model::ShopModel;
 
-/// Steps of the funnel, as indexes into [`EVENT_TYPES`](crate::lexicon::EVENT_TYPES).
+/// Steps of the funnel, as indices into [`EVENT_TYPES`](crate::lexicon::EVENT_TYPES).
 pub(crate) const SEARCH: u8 = 0;
 pub(crate) const VIEW: u8 = 1;
 pub(crate) const ADD_CART: u8 = 2;
@@ -18,13 +18,13 @@ pub(crate) const PURCHASE: u8 = 3;
 const MOST_WISHES: u32 = 12;
 const LONGEST_PAUSE_MICROS: f64 = 15.0 * 60.0 * 1e6;
 const DAY_MICROS: i64 = 86_400_000_000;
-// Otherwise a session could not be moved to end on its day.
+// Otherwise a session could not be shifted to end within its day.
 const _: () = assert!(MOST_WISHES as f64 * 4.0 * LONGEST_PAUSE_MICROS < DAY_MICROS as f64);
 // `in_time_order` packs a time of day (37 bits) and a row of the chunk, whose last session may run over, into 64 bits.
 const _: () = assert!(CHUNK_ROWS + 4 * MOST_WISHES as usize <= 1 << ROW_BITS);
 const ROW_BITS: u32 = 20;
 
-/// What is the same for all events of a session.
+/// The properties of all events of a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Session {
     /// Unique over all sessions of a shop.
@@ -41,23 +41,23 @@ pub(crate) struct Session {
 /// An event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    /// Unique over all events of a shop, from the first on.
+    /// Unique over all events of a shop.
     pub(crate) number: u64,
     /// Microseconds since 1970.
     pub(crate) time: i64,
     /// Index into the walk's sessions.
     pub(crate) session: u32,
-    /// The product, also of a search: that for which the user will settle.
+    /// The product; for a search, the one that the user views next.
     pub(crate) product: u32,
-    /// What was typed, in searches.
+    /// The search query; `None` except in searches.
     pub(crate) query: Option<u32>,
-    /// Price of a piece after the campaign's discount; none in searches.
+    /// Price per piece after the campaign's discount; `None` in searches.
     pub(crate) price_won: Option<i32>,
     /// Pieces; 0 before the cart.
     pub(crate) quantity: u8,
     /// Index into [`EVENT_TYPES`](crate::lexicon::EVENT_TYPES).
     pub(crate) kind: u8,
-    /// What the sender forgot to fill in.
+    /// The required field that is missing.
     pub(crate) missing: Option<Missing>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Missing {
     SessionId,
 }
 
-/// The sessions that start in a chunk, as far as its rows reach.
+/// The sessions that start in a chunk, up to its number of rows.
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) sessions: Vec<Session>,
@@ -78,7 +78,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Exactly `chunk.rows` rows, session after session. The last session breaks off where the rows end.
+    /// Generates exactly `chunk.rows` rows, session by session. The last session is truncated at that number.
     pub(crate) fn new(model: &ShopModel, chunk: &Chunk) -> Self {
         let mut random = Random::stream(model.params.seed, Stream::Sessions, chunk.day, u64::from(chunk.number));
         let mut walk = Self {
@@ -92,8 +92,8 @@ impl Walk {
         walk
     }
 
-    /// Sorts the rows by time and numbers them. Batches follow each other nearly in time then, which suits whoever
-    /// replays them, and sorts quickly for whoever needs more.
+    /// Sorts the rows by time and numbers them. Successive batches are then nearly in order of time, which is enough to
+    /// replay them, and fast to sort completely.
     pub(crate) fn in_time_order(mut self, chunk: &Chunk) -> Self {
         let mut keys: Vec<u64> = (0u64..)
             .zip(&self.rows)
@@ -154,7 +154,7 @@ impl Walk {
             }
         }
 
-        // A session that would run past midnight came a little earlier instead, so that a day is whole by itself.
+        // A session that would run past midnight starts a little earlier instead, so that it is within one day.
         let last_micros = chunk.day_start + DAY_MICROS - 1;
         let late = self.rows.last().map_or(0, |row| (row.time - last_micros).max(0));
         if late > 0 {
@@ -163,19 +163,19 @@ impl Walk {
     }
 }
 
-/// A product to look at: by popularity, with a second try when it is not from the favourite shelf.
+/// A product to view: by popularity, with a second try if it is not in the favourite category.
 fn wish(model: &ShopModel, favourite: u8, random: &mut Random) -> u32 {
     let product = model.products.pick(random);
     let is_favourite = model.products.product(product).category == favourite;
     if is_favourite || random.chance(0.5) { product } else { model.products.pick(random) }
 }
 
-/// Ten won are the smallest coin anyone minds.
+/// Prices are in steps of ten won, the smallest coin in use.
 fn discounted(price_won: u32, percent: u32) -> i32 {
     (price_won * (100 - percent) / 1000 * 10) as i32
 }
 
-/// The rows of a session while it lasts.
+/// The rows of a session being generated.
 struct Steps<'a> {
     rows: &'a mut Vec<Row>,
     session: u32,
@@ -200,8 +200,8 @@ impl Steps<'_> {
     }
 }
 
-/// Time until the next event: half of the pauses are under 17 seconds, some last minutes. The odds `u / (1 - u)` have
-/// the long tail of a logarithm's exponential without its last bit, which differs between machines.
+/// Time until the next event: half of the pauses are under 17 seconds, some last minutes. The odds `u / (1 - u)` have a
+/// long tail like an exponential distribution, but need no logarithm, whose last bit differs between machines.
 fn pause_micros(random: &mut Random) -> i64 {
     let u = random.unit();
     (2e6 + 15e6 * (u / (1.0 - u))).min(LONGEST_PAUSE_MICROS) as i64
@@ -252,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn fewer_and_fewer_go_on() {
+    fn the_funnel_has_the_expected_shares() {
         let mut kinds = [0u32; 4];
         for (_, walk) in walks(&model(|_| ())) {
             walk.rows.iter().for_each(|row| kinds[usize::from(row.kind)] += 1);
         }
-        // For each wish 0.38 searches, a view, about 0.24 carts, and 0.44 purchases for each of those.
+        // For each wish 0.38 searches, one view, about 0.24 carts, and 0.44 purchases for each of these.
         for (count, expected) in kinds.into_iter().zip([0.22, 0.58, 0.14, 0.06]) {
             let share = f64::from(count) / 200_000.0;
             assert!((share - expected).abs() < 0.01, "{share}, not {expected}, of {kinds:?}");

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 const DIMENSION_BATCH_ROWS: u32 = 65_536;
 
-/// A shop whose rows are all decided, though none is made yet. Cloning is cheap, and clones may make rows of
+/// A shop whose rows are determined, but generated on demand. Cloning is cheap, and clones may generate rows of
 /// different days at the same time.
 ///
-/// Days are counted from 0, the first of the period. A day outside the period has no rows.
+/// Days are numbered from 0, the first of the period. A day outside the period has no rows.
 ///
 /// ```
 /// use bergmill_generator::{Shop, ShopParams};
@@ -30,14 +30,14 @@ const DIMENSION_BATCH_ROWS: u32 = 65_536;
 pub struct Shop(Arc<ShopModel>);
 
 impl Shop {
-    /// Checks the parameters and makes what all days share. Takes memory and time in proportion to products and users
-    /// only.
+    /// Checks the parameters and builds the state that all days share. Memory and time are proportional to products and
+    /// users only.
     pub fn new(params: ShopParams) -> Result<Self, Error> {
         params.validate()?;
         Ok(Self(Arc::new(ShopModel::new(params))))
     }
 
-    /// The parameters the shop was made of.
+    /// The parameters of the shop.
     pub fn params(&self) -> &ShopParams {
         &self.0.params
     }
@@ -47,12 +47,12 @@ impl Shop {
         self.0.calendar.days()
     }
 
-    /// The date of a day, if it is one of the period.
+    /// The date of a day, if it is in the period.
     pub fn date(&self, day: u32) -> Option<NaiveDate> {
         (day < self.days()).then(|| self.0.calendar.start() + Days::new(u64::from(day)))
     }
 
-    /// The day of a date, if it is one of the period.
+    /// The day of a date, if it is in the period.
     pub fn day_of(&self, date: NaiveDate) -> Option<u32> {
         let day = u32::try_from((date - self.0.calendar.start()).num_days()).ok()?;
         (day < self.days()).then_some(day)
@@ -68,8 +68,8 @@ impl Shop {
         self.0.calendar.reviews_on(i64::from(day))
     }
 
-    /// Traffic at a second of a day, relative to the busiest moment of a Monday: the curve of the day times the
-    /// weekday's factor times the sale's. 0 outside the period.
+    /// Traffic at a second of a day, relative to the peak of a Monday: the curve of the day times the factors of
+    /// weekday and sale. 0 outside the period.
     pub fn traffic(&self, day: u32, second_of_day: u32) -> f64 {
         self.0.calendar.factor(day) * self.curve().weight(second_of_day)
     }
@@ -81,19 +81,19 @@ impl Shop {
 
     /// `shopping_events` of a day, see [`events_schema`](crate::events_schema). Batches have
     /// [`CHUNK_ROWS`](crate::CHUNK_ROWS) rows except the last. Rows are in order of time within a batch, and nearly so
-    /// over batches: a session that starts in one goes on in the time of the next. Dirt spoils that order here and
-    /// there; all other timestamps lie in the day.
+    /// across batches: a session that starts in one may extend into the time of the next. Wrong timestamps of dirty
+    /// rows violate this order; all other timestamps are within the day.
     pub fn events(&self, day: u32) -> impl ExactSizeIterator<Item = RecordBatch> + Send + use<> {
         self.event_chunks(day, 0..self.event_chunk_count(day))
     }
 
-    /// How many batches [`events`](Self::events) gives for a day.
+    /// The number of batches of [`events`](Self::events) for a day.
     pub fn event_chunk_count(&self, day: u32) -> u32 {
         self.0.event_chunks(i64::from(day))
     }
 
-    /// Some of the batches of [`events`](Self::events), to share a day among threads or to go on where one stopped.
-    /// Each is made by itself; numbers past the last are left out.
+    /// Some of the batches of [`events`](Self::events), to divide a day among threads or to resume. Each is generated
+    /// independently; numbers past the last are ignored.
     pub fn event_chunks(
         &self,
         day: u32,
@@ -133,7 +133,7 @@ impl Shop {
         dimensions::brands(self.0.params.seed)
     }
 
-    /// How many events of a day are dirty, and in which way, without making them.
+    /// The number of dirty events of a day by kind, without generating them.
     pub fn dirty_counts(&self, day: u32) -> DirtyCounts {
         let mut counts = DirtyCounts::default();
         for number in 0..self.event_chunk_count(day) {
@@ -143,7 +143,7 @@ impl Shop {
     }
 }
 
-/// `0..n` in pieces of a batch.
+/// `0..n` in ranges of one batch.
 fn ranges(n: u32) -> impl ExactSizeIterator<Item = Range<u32>> + Send + use<> {
     let pieces = n.div_ceil(DIMENSION_BATCH_ROWS);
     (0..pieces).map(move |piece| piece * DIMENSION_BATCH_ROWS..n.min((piece + 1) * DIMENSION_BATCH_ROWS))

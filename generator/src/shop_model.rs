@@ -1,4 +1,4 @@
-//! Everything that is the same for all days of a shop, made once and shared by all chunks.
+//! The state that is the same for all days of a shop, built once and shared by all chunks.
 
 use crate::alias_table::AliasTable;
 use crate::calendar::Calendar;
@@ -20,7 +20,7 @@ pub(crate) struct ShopModel {
     pub(crate) users: Users,
     pub(crate) referrers: AliasTable,
     pub(crate) campaigns: AliasTable,
-    /// Pieces in a cart, less one.
+    /// Pieces in a cart, minus one.
     pub(crate) quantities: AliasTable,
     pub(crate) queries: Queries,
     pub(crate) event_ids: Scatter,
@@ -47,7 +47,7 @@ impl ShopModel {
         }
     }
 
-    /// Slices of events on a day, which may lie before the period.
+    /// Number of chunks of events on a day, which may be before the period.
     pub(crate) fn event_chunks(&self, day: i64) -> u32 {
         chunk::chunks(self.calendar.events_on(day))
     }
@@ -67,7 +67,7 @@ impl ShopModel {
     }
 }
 
-/// All texts that people search for.
+/// All search queries.
 #[derive(Debug)]
 pub(crate) struct Queries {
     texts: Vec<String>,
@@ -97,8 +97,7 @@ impl Queries {
         &self.texts[query as usize]
     }
 
-    /// What someone types who will end up with this product: often just the item, seldom the rarer patterns,
-    /// sometimes the brand.
+    /// Picks a query that leads to this product: often only the item, sometimes the brand, seldom the rarer patterns.
     pub(crate) fn pick(&self, product: &Product, random: &mut Random) -> u32 {
         let query = if random.chance(0.15) {
             ITEMS * QUERIES_PER_ITEM + usize::from(product.brand) * ITEMS_PER_CATEGORY + usize::from(product.item)

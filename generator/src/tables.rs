@@ -1,15 +1,15 @@
-//! The shop's tables as `CREATE TABLE` statements: what is partitioned by what, in which order rows lie in files.
+//! The shop's tables as `CREATE TABLE` statements, with partitioning and sort order.
 
 /// A table of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShopTable {
     /// Name within its namespace.
     pub name: &'static str,
-    /// The statement that makes it in namespace `raw`, if it is not there.
+    /// The statement that creates it in namespace `raw`, if it does not exist.
     pub ddl: &'static str,
 }
 
-/// Events are written by as many tasks as there are cores, so that one event type, most of a day, is not left to one.
+/// Events are written by as many tasks as there are cores, so that the most common event type is not left to one task.
 const EVENTS: &str = "CREATE TABLE IF NOT EXISTS raw.shopping_events (
   event_id TEXT, event_type TEXT, user_id TEXT, product_id TEXT, category TEXT, price DECIMAL(10, 2), quantity INT,
   timestamp TIMESTAMP WITH TIME ZONE, session_id TEXT,

@@ -1,10 +1,10 @@
-//! Writing a column of strings straight into Arrow's offsets and bytes, without a `String` a row.
+//! Builds a string column directly as Arrow offsets and bytes, without a `String` per row.
 
 use arrow::array::{ArrayRef, NullBufferBuilder, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use std::sync::Arc;
 
-/// A string column being written, row after row.
+/// A string column under construction, row by row.
 pub(crate) struct TextColumn {
     offsets: Vec<i32>,
     bytes: Vec<u8>,
@@ -12,25 +12,25 @@ pub(crate) struct TextColumn {
 }
 
 impl TextColumn {
-    /// Room for `rows` texts of `width` bytes on average.
+    /// Reserves space for `rows` texts of `width` bytes on average.
     pub(crate) fn new(rows: usize, width: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
         Self { offsets, bytes: Vec::with_capacity(rows * width), nulls: NullBufferBuilder::new(rows) }
     }
 
-    /// Writes a whole row.
+    /// Appends a whole row.
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.append(text);
         self.end_row();
     }
 
-    /// Writes a part of a row; [`end_row`](Self::end_row) ends it.
+    /// Appends a part of a row; [`end_row`](Self::end_row) ends it.
     pub(crate) fn append(&mut self, part: &[u8]) {
         self.bytes.extend_from_slice(part);
     }
 
-    /// Whether the row being written is still without text.
+    /// Whether the current row is still empty.
     pub(crate) fn row_is_empty(&self) -> bool {
         self.offsets.last() == Some(&(self.bytes.len() as i32))
     }
@@ -52,7 +52,7 @@ impl TextColumn {
         }
     }
 
-    /// Arrow checks offsets and UTF-8 once more here; that costs little and keeps this crate free of `unsafe`.
+    /// Arrow validates offsets and UTF-8 again here; this costs little and avoids `unsafe`.
     pub(crate) fn finish(mut self) -> ArrayRef {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         Arc::new(StringArray::new(offsets, Buffer::from_vec(self.bytes), self.nulls.finish()))

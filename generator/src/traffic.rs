@@ -1,8 +1,8 @@
-//! How busy the shop is through the day.
+//! The traffic of the shop over a day.
 //!
-//! The weight is known at a few hours and linear between them; after 23h it falls to the weight of 0h, so that days
-//! join without a step. A load generator reads [`TrafficCurve::weight`]; the rows' times come from
-//! [`TrafficCurve::sample`], its inverse integral, which needs a square root and nothing less exact.
+//! The weight is given at some hours and linear between them; after 23h it falls to the weight of 0h, so that days join
+//! without a step. A load generator uses [`TrafficCurve::weight`]; the rows' times come from [`TrafficCurve::sample`],
+//! its inverse integral, which needs only a square root and is thus exact.
 
 /// Seconds of a day.
 const DAY_SECONDS: u32 = 86_400;
@@ -13,13 +13,13 @@ const DAY_MICROS: u64 = DAY_SECONDS as u64 * 1_000_000;
 const HOURS: [(u32, f64); 10] =
     [(0, 0.1), (6, 0.2), (10, 0.4), (12, 0.8), (14, 0.5), (18, 0.7), (20, 1.0), (22, 0.8), (23, 0.4), (24, 0.1)];
 
-/// The traffic of a day, relative to its busiest moment.
+/// The traffic of a day, relative to its peak.
 #[derive(Debug, Clone)]
 pub struct TrafficCurve {
     pieces: Vec<Piece>,
 }
 
-/// A straight piece of the curve.
+/// A linear piece of the curve.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     start_seconds: f64,
@@ -61,15 +61,15 @@ impl TrafficCurve {
         piece.from + (piece.to - piece.from) * (second - piece.start_seconds) / piece.length_seconds
     }
 
-    /// The microsecond of the day before which the share `uniform` (0 to 1) of the day's traffic has come.
-    /// Evenly spread numbers become times spread by the curve; a larger number is never an earlier time.
+    /// The microsecond of the day before which the share `uniform` (0 to 1) of the day's traffic occurs. Uniform
+    /// numbers become times distributed by the curve; a larger number is never an earlier time.
     pub fn sample(&self, uniform: f64) -> u64 {
         let total = self.pieces[self.pieces.len() - 1].area_until_end;
         let target = uniform.clamp(0.0, 1.0) * total;
         let index = self.pieces.iter().position(|piece| target < piece.area_until_end);
         let piece = self.pieces[index.unwrap_or(self.pieces.len() - 1)];
         let area = target - (piece.area_until_end - piece.area());
-        // Solves from * t + slope / 2 * t^2 = area in the form that stays good when the slope is small.
+        // Solves from * t + slope / 2 * t^2 = area in the form that is stable when the slope is small.
         let slope = (piece.to - piece.from) / piece.length_seconds;
         let root = (piece.from * piece.from + 2.0 * slope * area).max(0.0).sqrt();
         let seconds = piece.start_seconds + (2.0 * area / (piece.from + root)).clamp(0.0, piece.length_seconds);

@@ -1,11 +1,11 @@
-//! Who visits the shop: users, how active each is, and habits that a user keeps from session to session.
+//! The users of the shop: how active each is, and habits that a user keeps from session to session.
 
 use crate::alias_table::AliasTable;
 use crate::lexicon::{AGE_GROUPS, DEVICES, GENDERS, REGIONS, SEGMENTS};
 use crate::products::{Products, Shuffle};
 use crate::random::{Random, Stream};
 
-/// All users. Nothing is kept per user but the segment: what one is like follows from the number.
+/// All users. Only the segment is stored per user; all other properties are derived from the number.
 #[derive(Debug)]
 pub(crate) struct Users {
     seed: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Users {
     segments: Vec<u8>,
 }
 
-/// What a user does again and again.
+/// The habits of a user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Habits {
     /// Index into [`DEVICES`].
@@ -35,7 +35,7 @@ pub(crate) struct User {
     pub(crate) age_group: &'static str,
     pub(crate) region: &'static str,
     pub(crate) segment: &'static str,
-    /// Time between signing up and the first day of the period.
+    /// Time between signup and the first day of the period.
     pub(crate) member_micros: i64,
 }
 
@@ -66,8 +66,8 @@ impl Users {
         self.users
     }
 
-    /// Who starts a session. The density falls with the cube root of the rank: the most active tenth make a fifth of
-    /// the sessions.
+    /// Picks the user of a session. The density falls with the cube root of the rank: the most active tenth has a fifth
+    /// of the sessions.
     pub(crate) fn pick(&self, random: &mut Random) -> u32 {
         let u = random.unit();
         let rank = (f64::from(self.users) * (u * u.sqrt())) as u32;
@@ -77,12 +77,12 @@ impl Users {
     pub(crate) fn habits(&self, user: u32, products: &Products) -> Habits {
         let mut random = Random::stream(self.seed, Stream::Habits, i64::from(user), 0);
         let device = self.devices.pick(&mut random) as u8;
-        // Taste follows the crowd: the shelf of some popular product.
+        // The favourite is the category of a product picked by popularity.
         let favourite = products.product(products.pick(&mut random)).category;
         Habits { device, favourite }
     }
 
-    /// Mostly the user's own device, sometimes another.
+    /// Picks a device: usually the user's own, sometimes another.
     pub(crate) fn device(&self, habits: Habits, random: &mut Random) -> u8 {
         if random.chance(0.85) { habits.device } else { self.devices.pick(random) as u8 }
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_stays_the_same() {
+    fn a_user_is_reproducible() {
         let users = Users::new(5, 100);
         let products = Products::new(5, 50);
         let [a, b] = [users.habits(7, &products), users.habits(7, &products)];

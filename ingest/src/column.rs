@@ -1,6 +1,6 @@
-//! Columns that grow value by value and can be cut back, so that a bad line leaves nothing behind.
+//! Columns that grow value by value and can be truncated, so that no value of a bad line remains.
 //!
-//! Arrow's own builders cannot take a value back, which is why these are plain vectors that become arrays at the end.
+//! Arrow's builders cannot remove values, so these are plain vectors that become arrays at the end.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -34,22 +34,22 @@ pub(crate) struct Column {
 
 enum Values {
     Boolean(BooleanBufferBuilder),
-    /// All integers, with the range of those that the column's type can hold.
+    /// Integers of all widths, with the range of the column's type.
     Integer(Vec<i64>, RangeInclusive<i64>),
-    /// Singles too, already rounded.
+    /// Doubles, and singles that are already rounded.
     Float(Vec<f64>),
     Decimal(Vec<i128>, u8, i8),
     Date(Vec<i32>),
     Time(Vec<i64>),
     Timestamp(Vec<i64>, TimeUnit),
-    /// The bytes of all texts, and where each ends.
+    /// The bytes of all texts, and the end of each.
     Text(Vec<u8>, Vec<i32>),
     Struct(Object),
-    /// The items of all lists, and where each list ends.
+    /// The items of all lists, and the end of each list.
     List(Box<Column>, Vec<i32>),
-    /// Keys and values of all maps, and where each map ends.
+    /// Keys and values of all maps, and the end of each map.
     Map(Box<Column>, Box<Column>, Vec<i32>),
-    /// Nulls of whatever type: the file has no such column, or text cannot say its values.
+    /// Nulls of any type: the file has no such column, or text cannot express its values.
     Absent,
 }
 
@@ -65,7 +65,7 @@ impl Column {
             DataType::UInt8 => Values::Integer(Vec::new(), 0..=u8::MAX.into()),
             DataType::UInt16 => Values::Integer(Vec::new(), 0..=u16::MAX.into()),
             DataType::UInt32 => Values::Integer(Vec::new(), 0..=u32::MAX.into()),
-            // Tables hold it as BIGINT, so what is above that is of no use.
+            // Tables store it as BIGINT, so larger values cannot be used.
             DataType::UInt64 => Values::Integer(Vec::new(), 0..=i64::MAX),
             DataType::Float32 | DataType::Float64 => Values::Float(Vec::new()),
             DataType::Decimal128(precision, scale) => Values::Decimal(Vec::new(), *precision, *scale),
@@ -84,7 +84,7 @@ impl Column {
                 }
                 _ => Values::Absent,
             },
-            // Bytes, and what tables do not have: null is all that text says of them.
+            // Binary, and types that tables do not have: text can only express null.
             _ => Values::Absent,
         };
         Self { field: Arc::clone(field), values, nulls: NullBufferBuilder::new(0) }
@@ -112,7 +112,7 @@ impl Column {
         self.nulls.len()
     }
 
-    /// Appends a field of a CSV record. An empty one is null, but quotes around nothing are an empty text.
+    /// Appends a field of a CSV record. An empty field is null; an empty field in quotes is an empty text.
     pub(crate) fn append_csv(&mut self, field: &[u8], in_quotes: bool) -> Result<(), Bad> {
         if field.is_empty() && !(in_quotes && self.is_text()) {
             return self.append_null();
@@ -121,7 +121,7 @@ impl Column {
             let reason = format!("{} is not valid UTF-8", quoted(&String::from_utf8_lossy(field)));
             return Err(Bad::line(reason).within(self.name()));
         };
-        // A space after the comma is no part of a number.
+        // A space after the comma is not part of a number.
         let text = if self.is_text() { text } else { text.trim() };
         match self.push(text) {
             true => Ok(()),
@@ -141,7 +141,7 @@ impl Column {
             (Values::Integer(..) | Values::Float(_) | Values::Decimal(..), json::Kind::Number) => {
                 self.push(value.text())
             }
-            // Amounts of money travel as strings so that no program on the way makes floats of them.
+            // Amounts of money are often sent as strings so that no program converts them to floats.
             (
                 Values::Text(..) | Values::Decimal(..) | Values::Date(_) | Values::Time(_) | Values::Timestamp(..),
                 json::Kind::String,
@@ -176,7 +176,7 @@ impl Column {
         if fits { Ok(()) } else { Err(self.wrong(&clipped(value.text()))) }
     }
 
-    /// Appends a null, where the column may have one.
+    /// Appends a null if the column is nullable.
     pub(crate) fn append_null(&mut self) -> Result<(), Bad> {
         if !self.field.is_nullable() {
             return Err(Bad::line("null in a NOT NULL column").within(self.name()));
@@ -185,7 +185,7 @@ impl Column {
         Ok(())
     }
 
-    /// Appends a null; a field that must not be null has one all the same where the struct around it is null.
+    /// Appends a null, also to a field that is not nullable, where the struct around it is null.
     fn append_hole(&mut self) {
         match &mut self.values {
             Values::Boolean(v) => v.append(false),
@@ -202,7 +202,7 @@ impl Column {
         self.nulls.append_null();
     }
 
-    /// Appends the value that `text` says; false, and nothing is appended, when it says none of the column's type.
+    /// Parses `text` and appends the value; returns false and appends nothing if it is not of the column's type.
     fn push(&mut self, text: &str) -> bool {
         let pushed = match &mut self.values {
             Values::Boolean(v) => value::boolean(text).map(|b| v.append(b)),
@@ -219,7 +219,7 @@ impl Column {
             Values::Timestamp(v, unit) => {
                 let zoned = matches!(self.field.data_type(), DataType::Timestamp(_, Some(_)));
                 value::moment(text)
-                    // UTC is what a time without a zone means everywhere here; another zone's hour would be misread.
+                    // A time without a zone is in UTC; one of another zone would be misread.
                     .filter(|m| zoned || m.offset.is_none_or(|offset| offset.is_zero()))
                     .and_then(value::in_utc)
                     .and_then(|utc| since_1970(utc, *unit))
@@ -243,7 +243,7 @@ impl Column {
         Bad::line(format!("{shown} {verb} {ty}")).within(self.name())
     }
 
-    /// Takes back all but the first `len` values.
+    /// Removes all but the first `len` values.
     pub(crate) fn truncate(&mut self, len: usize) {
         fn total(ends: &[i32]) -> usize {
             ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0))
@@ -273,7 +273,7 @@ impl Column {
         self.nulls.truncate(len.min(self.nulls.len()));
     }
 
-    /// Everything appended so far as an array; the column is empty again.
+    /// Returns all values as an array and empties the column.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let ty = self.field.data_type();
         let len = self.nulls.len();
@@ -325,12 +325,12 @@ impl Column {
             }
             Values::Absent => new_null_array(ty, len),
         };
-        // Narrow integers, singles, large and view strings: what was checked when it was appended.
+        // Narrow integers, singles, large and view strings; the values were checked when they were appended.
         if array.data_type() == ty { Ok(array) } else { cast(&array, ty) }
     }
 }
 
-/// Columns found by name: a JSON object, at the top or inside.
+/// Columns by name: a JSON object, at the top level or nested.
 pub(crate) struct Object {
     fields: Fields,
     columns: Vec<Column>,
@@ -344,7 +344,7 @@ impl Object {
         Self { fields: fields.clone(), columns, index }
     }
 
-    /// Appends one value to each column. After an error the columns differ in length: cut them back.
+    /// Appends one value to each column. After an error the columns differ in length and must be truncated.
     pub(crate) fn append(&mut self, object: Json<'_>) -> Result<(), Bad> {
         let row = self.columns.first().map_or(0, Column::len);
         for (key, value) in object.entries()? {
@@ -355,7 +355,7 @@ impl Object {
             };
             let column = &mut self.columns[*at];
             if column.len() > row {
-                return Err(Bad::line("the key is there twice").within(column.name()));
+                return Err(Bad::line("duplicate key").within(column.name()));
             }
             column.append_json(value)?;
         }

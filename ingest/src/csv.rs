@@ -1,8 +1,8 @@
-//! CSV with a header line, after RFC 4180: fields in quotes may hold delimiters, line breaks and doubled quotes.
+//! CSV with a header line, after RFC 4180: fields in quotes may contain delimiters, line breaks and doubled quotes.
 //!
-//! An own splitter, because a bad record must be known by its physical line and be kept as it stood. Where quoting is
-//! broken nobody knows where the record was meant to end; then its first line alone is bad, and reading goes on with
-//! the next, so that one stray quote does not take the rest of the file with it.
+//! It has its own splitter, because a bad record must be identified by its physical line and be kept unchanged. Where
+//! quoting is broken, the end of the record is unknown; then only its first line is bad, and reading continues with the
+//! next, so that one stray quote does not make the rest of the file unreadable.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,13 +20,13 @@ use crate::rejects::Rejects;
 use crate::stream::{batch, internal};
 use crate::{BATCH_BYTES, BATCH_ROWS, MAX_LINE_BYTES};
 
-/// Reads one record after another.
+/// Reads the records of a file.
 pub(crate) struct Records {
     lines: Lines,
     delimiter: u8,
-    /// The record as it stands in the file.
+    /// The record as in the file.
     raw: Vec<u8>,
-    /// Its fields without quotes, one after another.
+    /// Its fields without quotes, concatenated.
     text: Vec<u8>,
     fields: Vec<FieldEnd>,
     /// Number of its first line.
@@ -61,7 +61,7 @@ impl Records {
         self.fields.len()
     }
 
-    /// The fields, and whether they stood in quotes.
+    /// The fields, and whether they were in quotes.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let mut start = 0;
         self.fields.iter().map(move |field| {
@@ -71,8 +71,8 @@ impl Records {
         })
     }
 
-    /// Reads the next record, skipping blank lines; `None` at the end of the file. The inner error is of this record
-    /// only, and reading can go on.
+    /// Reads the next record, skipping blank lines; `None` at the end of the file. An inner error concerns only this
+    /// record, and reading can continue.
     pub(crate) fn read(&mut self) -> Result<Option<Result<(), Bad>>> {
         loop {
             self.raw.clear();
@@ -126,7 +126,7 @@ impl Records {
         }
     }
 
-    /// Reads from behind an opening quote to behind the closing one, taking in lines as needed.
+    /// Reads from after an opening quote to after the closing one, across lines if needed.
     fn unquote(&mut self, mut at: usize) -> Result<Result<usize, Bad>> {
         loop {
             let rest = &self.raw[at..];
@@ -183,7 +183,7 @@ pub(crate) fn header(records: &mut Records) -> Result<Vec<String>> {
     Ok(header)
 }
 
-/// What is wrong when a record does not have as many fields as the header.
+/// Checks that a record has as many fields as the header.
 pub(crate) fn check_count(fields: usize, header: usize) -> Result<(), Bad> {
     if fields == header {
         return Ok(());
@@ -197,8 +197,8 @@ pub(crate) struct CsvReader {
     records: Records,
     schema: SchemaRef,
     columns: Vec<Column>,
-    /// For each field of the file its place in `columns`.
-    places: Vec<usize>,
+    /// For each field of the file, its index in `columns`.
+    indices: Vec<usize>,
     /// Columns that the file does not have.
     absent: Vec<usize>,
 }
@@ -209,18 +209,18 @@ impl CsvReader {
         let mut records = Records::open(file, delimiter)?;
         let header = header(&mut records)?;
         let wrong = |reason: String| Error::Columns { file: file.to_owned(), reason };
-        let mut places = Vec::with_capacity(header.len());
+        let mut indices = Vec::with_capacity(header.len());
         for name in &header {
-            let place = schema.fields().iter().position(|f| f.name() == name).ok_or_else(|| {
+            let index = schema.fields().iter().position(|f| f.name() == name).ok_or_else(|| {
                 let known = schema.fields().iter().map(|f| f.name().as_str());
                 wrong(format!("unknown column {name}{}", did_you_mean(name, known)))
             })?;
-            places.push(place);
+            indices.push(index);
         }
         let mut columns = Vec::with_capacity(schema.fields().len());
         let mut absent = Vec::new();
         for (i, field) in schema.fields().iter().enumerate() {
-            if places.contains(&i) {
+            if indices.contains(&i) {
                 let column = Column::new(field);
                 if !column.is_flat_text() {
                     let ty = a_type(field.data_type());
@@ -234,7 +234,7 @@ impl CsvReader {
                 return Err(wrong(format!("no column {}, which is NOT NULL", field.name())));
             }
         }
-        Ok(Self { records, schema, columns, places, absent })
+        Ok(Self { records, schema, columns, indices, absent })
     }
 
     /// The next batch; `None` at the end of the file.
@@ -261,12 +261,12 @@ impl CsvReader {
     }
 
     fn append(&mut self) -> Result<(), Bad> {
-        check_count(self.records.len(), self.places.len())?;
-        for ((field, in_quotes), place) in self.records.fields().zip(&self.places) {
-            self.columns[*place].append_csv(field, in_quotes)?;
+        check_count(self.records.len(), self.indices.len())?;
+        for ((field, in_quotes), index) in self.records.fields().zip(&self.indices) {
+            self.columns[*index].append_csv(field, in_quotes)?;
         }
-        for place in &self.absent {
-            self.columns[*place].append_null()?;
+        for index in &self.absent {
+            self.columns[*index].append_null()?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What separates the fields of a CSV file that nobody has told the delimiter of.
+//! Detects the delimiter of a CSV file.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 
 /// In the order of preference.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// So much of a file is looked at.
+/// Bytes of a file that are checked.
 const SAMPLE_BYTES: u64 = 256 << 10;
-/// So many of its records are.
+/// Records of it that are checked.
 const SAMPLE_RECORDS: usize = 200;
 
-/// The delimiter of a file: the one by which most records have as many fields as the header.
+/// The delimiter of a file: the one with which most records have as many fields as the header.
 ///
 /// # Errors
-/// When the header has no comma, and the records do not agree on another delimiter that it has.
+/// If the header has no comma, and not all records agree on another delimiter in it.
 pub(crate) fn of(file: &Path) -> Result<u8> {
     let mut sample = Vec::new();
     let read = File::open(file).and_then(|f| f.take(SAMPLE_BYTES).read_to_end(&mut sample));
@@ -24,7 +24,7 @@ pub(crate) fn of(file: &Path) -> Result<u8> {
     sniffed(&sample, bytes as u64 == SAMPLE_BYTES).map_err(|reason| Error::Unusable { file: file.to_owned(), reason })
 }
 
-/// A delimiter as one reads it.
+/// A delimiter in readable form.
 pub(crate) fn name(delimiter: u8) -> String {
     if delimiter == b'\t' { "tab".to_string() } else { char::from(delimiter).to_string() }
 }
@@ -43,7 +43,7 @@ fn sniffed(sample: &[u8], is_cut: bool) -> Result<u8, String> {
         Some(best) if best.delimiter == b',' || best.agreeing == best.records => Ok(best.delimiter),
         Some(best) => Err(format!(
             "may have fields separated by {:?}, but {} of its first {} lines do not have as many as \
-             the header; name the delimiter",
+             the header; specify the delimiter",
             name(best.delimiter),
             best.records - best.agreeing,
             best.records,
@@ -51,7 +51,7 @@ fn sniffed(sample: &[u8], is_cut: bool) -> Result<u8, String> {
     }
 }
 
-/// A delimiter that the header has.
+/// A delimiter that occurs in the header.
 struct Candidate {
     delimiter: u8,
     records: usize,
@@ -72,8 +72,8 @@ impl Candidate {
     }
 }
 
-/// How many fields each of the first records has. Delimiters and line breaks in quotes count for nothing, and neither
-/// does a record at the end of which the sample was cut.
+/// The number of fields of each of the first records. Delimiters and line breaks in quotes are ignored, and so is a
+/// record that was cut at the end of the sample.
 fn counts(sample: &[u8], delimiter: u8, is_cut: bool) -> Vec<usize> {
     let mut counts = Vec::new();
     let (mut fields, mut begins, mut in_quotes, mut is_blank) = (1, true, false, true);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_tell_what_separates_their_fields() {
+    fn the_delimiter_is_found_from_the_records() {
         check("id,n\n1,2\n", Ok(b','));
         check("id;n\n1;2\n3;4", Ok(b';'));
         check("\u{feff}id\tn\r\n1\t2\r\n\r\n", Ok(b'\t'));
@@ -136,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_is_meant_unless_another_is_sure() {
+    fn the_delimiter_is_a_comma_unless_another_is_certain() {
         check("", Ok(b','));
         check("id\n1\n2;3\n", Ok(b','));
-        // Lines that are wrong are found when they are read.
+        // Wrong lines are reported when they are read.
         check("a,b\n1,2\n3\n4,5,6\n", Ok(b','));
         check("a,b;c\n1,2;3\n", Ok(b','));
         check(

@@ -1,11 +1,11 @@
-//! Words for error messages: types as SQL spells them, values cut to a readable length, names that may have been meant.
+//! Texts for error messages: SQL names of types, values cut to a readable length, suggestions for unknown names.
 
 use arrow::datatypes::DataType;
 
-/// Longest value that a message repeats. A reader needs to recognise it, not to copy it.
+/// The longest value in a message, which is enough to recognise it.
 const VALUE_CHARS: usize = 80;
 
-/// The type as one would write it in CREATE TABLE.
+/// The type as in CREATE TABLE.
 pub(crate) fn sql_type(ty: &DataType) -> String {
     match ty {
         DataType::Boolean => "BOOLEAN".into(),
@@ -50,7 +50,7 @@ pub(crate) fn clipped(text: &str) -> String {
     }
 }
 
-/// `; did you mean price?` when a known name is near enough to be meant, or nothing.
+/// `; did you mean price?` if a known name is similar, else an empty text.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let lower = name.to_lowercase();
     let tolerated = 1 + name.chars().count() / 3;

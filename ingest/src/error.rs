@@ -1,4 +1,4 @@
-//! The errors of reading files, by what the caller can do.
+//! The errors of reading files, by what the user can do.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,43 +6,43 @@ use std::path::PathBuf;
 /// Result of the ingest crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why files cannot be read as rows. Each message is complete in itself, so the cause is a field and not a
-/// [`source`](std::error::Error::source), which would be printed a second time.
+/// Why files cannot be read as rows. Each message includes its cause, which is therefore a field and not a
+/// [`source`](std::error::Error::source), which would be printed twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No file was named.
     #[error("no file to load")]
     NoFiles,
-    /// The file is not there: mend its name.
+    /// The file does not exist: fix its name.
     #[error("{} not found", file.display())]
     Missing {
-        /// The file as it was named.
+        /// The file as it was given.
         file: PathBuf,
     },
-    /// The file is not one that can be read as it is: a directory, an unknown extension, no header, damaged.
+    /// The file cannot be used: a directory, an unknown extension, no header, damaged.
     #[error("{} {reason}", file.display())]
     Unusable {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it, to follow its name: `is a directory`.
+        /// What is wrong with it, as a continuation of its name: `is a directory`.
         reason: String,
     },
-    /// The columns of the file are not those of the table, or not the same as in the file before.
+    /// The columns of the file do not match those of the table or of an earlier file.
     #[error("{}: {reason}", file.display())]
     Columns {
         /// The file.
         file: PathBuf,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
     },
-    /// A line is wrong: mend it, or name a reject file to load the others.
+    /// A line is wrong: fix it, or specify a reject file to load the others.
     #[error("{} line {line}{}: {reason}", file.display(), in_column(column))]
     Line {
         /// The file.
         file: PathBuf,
-        /// Number of the line in the file, from 1. For a record of several lines, that of its first.
+        /// Number of the line in the file, from 1; the first line of a record of several lines.
         line: u64,
-        /// The column with the wrong value, when it is one value that is wrong; `address.city` inside structs.
+        /// The column of the wrong value, if the error concerns one value; `address.city` inside structs.
         column: Option<String>,
         /// What is wrong.
         reason: String,
@@ -55,7 +55,7 @@ pub enum Error {
         /// Why.
         cause: io::Error,
     },
-    /// Rejected lines cannot be kept, so the load must not go on without them.
+    /// Rejected lines cannot be written, so the load must not continue.
     #[error("cannot write the reject file {}: {cause}", file.display())]
     Rejects {
         /// The reject file.
@@ -63,10 +63,10 @@ pub enum Error {
         /// Why.
         cause: io::Error,
     },
-    /// Our fault.
+    /// A bug in this crate.
     #[error("reading stopped unexpectedly: {reason}")]
     Internal {
-        /// What is known.
+        /// The cause, as far as known.
         reason: String,
     },
 }
@@ -75,7 +75,7 @@ fn in_column(column: &Option<String>) -> String {
     column.as_ref().map(|c| format!(", column {c}")).unwrap_or_default()
 }
 
-/// What is wrong with one line; its reader knows which file and line it is.
+/// What is wrong with one line; the reader adds the file and line number.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bad {
     pub(crate) column: Option<String>,
@@ -87,7 +87,7 @@ impl Bad {
         Self { column: None, reason: reason.into() }
     }
 
-    /// The same inside `outer`: the path grows on the way out, so that it costs nothing while all is well.
+    /// Prepends `outer` to the column path. The path is built only when there is an error.
     pub(crate) fn within(mut self, outer: &str) -> Self {
         self.column = Some(match self.column {
             Some(inner) => format!("{outer}.{inner}"),

@@ -1,12 +1,12 @@
-//! Columns for files that have no table yet.
+//! Infers columns for files without a table.
 //!
-//! Text files are read to their end, all of them. A guess from the first lines would be wrong on some later one, after
-//! hours perhaps, and reading twice is cheap beside writing a table.
+//! All text files are read to their end. A guess from the first lines could fail on a later line, perhaps after hours,
+//! and reading twice is cheap compared to writing a table.
 //!
-//! What looks like a number with a zero in front, or with a plus, stays text: it is a postcode or a telephone number.
-//! So does an integer of CSV that BIGINT cannot hold; of JSON, where it is a number without doubt, it is a
-//! DECIMAL(38,0). A column without any value is text too. No digit of an integer is lost: where one is too large for a
-//! DOUBLE and others have fractions, the column is text, and in JSON lines that is an error.
+//! A number with a leading zero or a plus stays text, since it is a postcode or a telephone number. So does an integer
+//! in CSV that BIGINT cannot hold; in JSON, where it is certainly a number, it is a DECIMAL(38,0). A column without any
+//! value is text too. No digit of an integer is lost: if one is too large for a DOUBLE and others have fractions, the
+//! column is text, and in JSON lines this is an error.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::open::{Format, Input};
 use crate::parquet;
 use crate::value;
 
-/// The columns of all `files` together, each nullable unless every file is Parquet and says otherwise. Lines that are
-/// no records at all are passed over when they will be `rejected`, and are an error otherwise.
+/// The columns of all `inputs` together, each nullable unless every file is Parquet and declares it NOT NULL. Lines
+/// that are not records are skipped if they will be `rejected`, and are an error otherwise.
 pub(crate) fn schema(inputs: &[Input], rejected: bool) -> Result<Schema> {
     let mut csv: Vec<(String, Scalar)> = Vec::new();
     let mut json = Shape::Nothing;
-    // Text files first of all give the evidence for one common type; a file of each format then stands for its like.
+    // All text files together determine common types; one file of each format then represents the others.
     for input in inputs {
         match input.format {
             Format::Csv | Format::Tsv => observe_csv(input, rejected, &mut csv)?,
@@ -54,7 +54,7 @@ pub(crate) fn schema(inputs: &[Input], rejected: bool) -> Result<Schema> {
     Ok(Schema::new(all))
 }
 
-/// The columns of two files as those of one table, for want of a table: all names, each of one type.
+/// Merges the columns of two files without a table: all names, each with one type.
 pub(crate) fn unite(all: &mut Vec<FieldRef>, seen: Option<&Path>, file: &Path, fields: &Fields) -> Result<()> {
     let Some(first_file) = seen else {
         all.extend(fields.iter().cloned());
@@ -69,7 +69,7 @@ pub(crate) fn unite(all: &mut Vec<FieldRef>, seen: Option<&Path>, file: &Path, f
             }
             Some((_, field)) => {
                 let reason = format!(
-                    "column {} is {}, and {} in {} or a file after it",
+                    "column {} is {}, but {} in {} or a file after it",
                     field.name(),
                     a_type(field.data_type()),
                     sql_type(known.data_type()),
@@ -88,21 +88,21 @@ pub(crate) fn unite(all: &mut Vec<FieldRef>, seen: Option<&Path>, file: &Path, f
     Ok(())
 }
 
-/// Integers up to this one are all different as DOUBLE.
+/// All integers up to this one are exact as DOUBLE.
 const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
 /// Digits of the largest DECIMAL.
 const HUGE_DIGITS: u8 = 38;
 
-/// What the texts of a column have all looked like.
+/// The narrowest kind of all texts of a column so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scalar {
     Nothing,
     Boolean,
-    /// One that a DOUBLE holds exactly.
+    /// An integer that is exact as DOUBLE.
     Integer,
-    /// One that BIGINT holds, and no DOUBLE.
+    /// An integer that BIGINT can hold, but that is not exact as DOUBLE.
     Wide,
-    /// One that only a DECIMAL holds.
+    /// An integer that only a DECIMAL can hold.
     Huge,
     Double,
     Date,
@@ -135,7 +135,7 @@ impl Scalar {
         }
     }
 
-    /// What a number of JSON is.
+    /// The kind of a JSON number.
     fn of_number(text: &str) -> Self {
         let is_whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         match Self::of(text) {
@@ -145,7 +145,7 @@ impl Scalar {
         }
     }
 
-    /// The narrowest kind that both are.
+    /// The narrowest kind that includes both.
     fn with(self, other: Self) -> Self {
         match (self, other) {
             (a, b) if a == b => a,
@@ -175,17 +175,17 @@ impl Scalar {
 fn observe_csv(input: &Input, rejected: bool, columns: &mut Vec<(String, Scalar)>) -> Result<()> {
     let mut records = Records::open(&input.file, input.delimiter)?;
     let header = header(&mut records)?;
-    let mut places = Vec::with_capacity(header.len());
+    let mut indices = Vec::with_capacity(header.len());
     for name in header {
-        places.push(columns.iter().position(|(known, _)| *known == name).unwrap_or(columns.len()));
-        if places.last() == Some(&columns.len()) {
+        indices.push(columns.iter().position(|(known, _)| *known == name).unwrap_or(columns.len()));
+        if indices.last() == Some(&columns.len()) {
             columns.push((name, Scalar::Nothing));
         }
     }
     while let Some(split) = records.read()? {
-        let observed = split.and_then(|()| check_count(records.len(), places.len())).and_then(|()| {
-            for ((field, _), place) in records.fields().zip(&places) {
-                let (name, scalar) = &mut columns[*place];
+        let observed = split.and_then(|()| check_count(records.len(), indices.len())).and_then(|()| {
+            for ((field, _), index) in records.fields().zip(&indices) {
+                let (name, scalar) = &mut columns[*index];
                 let text = std::str::from_utf8(field).map_err(|_| {
                     Bad::line(format!("{} is not valid UTF-8", quoted(&String::from_utf8_lossy(field)))).within(name)
                 })?;
@@ -202,7 +202,7 @@ fn observe_csv(input: &Input, rejected: bool, columns: &mut Vec<(String, Scalar)
     Ok(())
 }
 
-/// What the values of a JSON key have all looked like.
+/// The shape of all values of a JSON key so far.
 enum Shape {
     Nothing,
     /// Numbers, booleans, and strings that may look like dates; `true` for strings.
@@ -226,16 +226,16 @@ impl Shape {
             (_, json::Kind::Null) => Ok(()),
             (Self::Object(known), json::Kind::Object) => {
                 for (at, (key, value)) in value.entries()?.enumerate() {
-                    // Most objects have their keys in the order of the first.
-                    let place = match known.get(at) {
+                    // Most objects have their keys in the same order as the first.
+                    let index = match known.get(at) {
                         Some((name, _)) if *name == key => Some(at),
                         _ => known.iter().position(|(name, _)| *name == key),
                     };
-                    let place = place.unwrap_or_else(|| {
+                    let index = index.unwrap_or_else(|| {
                         known.push((key.clone().into_owned(), Self::Nothing));
                         known.len() - 1
                     });
-                    known[place].1.observe(value).map_err(|bad| bad.within(&key))?;
+                    known[index].1.observe(value).map_err(|bad| bad.within(&key))?;
                 }
                 Ok(())
             }
@@ -281,7 +281,7 @@ impl Shape {
         Ok(Arc::new(Field::new(name, ty, true)))
     }
 
-    /// The columns that the objects at the top make.
+    /// The columns of the top-level objects.
     fn fields(&self, file: &Path) -> Result<Fields> {
         let Self::Object(known) = self else {
             return Err(Error::Unusable {
@@ -300,9 +300,9 @@ impl Shape {
 fn would_lose_digits(value: Json<'_>) -> Bad {
     let shown = clipped(value.text());
     Bad::line(format!(
-        "{shown}, with the numbers of the lines before, is no BIGINT and no DECIMAL({HUGE_DIGITS},0), and digits \
+        "{shown}, with the numbers of the lines before, fits neither BIGINT nor DECIMAL({HUGE_DIGITS},0), and digits \
          would be lost in a DOUBLE; \
-         to choose the type, make the table first"
+         to choose the type, create the table first"
     ))
 }
 
@@ -312,7 +312,7 @@ fn scalar_conflict(before: Scalar, value: Json<'_>) -> Bad {
 
 fn conflict(before: &str, value: Json<'_>) -> Bad {
     let shown = clipped(value.text());
-    Bad::line(format!("{shown} is not {before}, as the lines before have it; to choose the type, make the table first"))
+    Bad::line(format!("{shown} is not {before}, as in the lines before; to choose the type, create the table first"))
 }
 
 fn observe_json(file: &Path, rejected: bool, shape: &mut Shape) -> Result<()> {
@@ -326,8 +326,8 @@ fn observe_json(file: &Path, rejected: bool, shape: &mut Shape) -> Result<()> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        // What is no object will be refused when it is read; values that differ in kind leave the type open, and
-        // rejecting whichever kind comes second would be a guess.
+        // A line that is not an object will be rejected when it is read. If values differ in kind, the type is
+        // undetermined, and rejecting the kind that comes second would be a guess.
         let object = match Json::object(&line).and_then(|object| object.entries().map(|_| object)) {
             Err(_) if rejected => continue,
             other => other,

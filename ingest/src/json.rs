@@ -1,6 +1,6 @@
-//! JSON lines: one object a line, its keys the columns.
+//! JSON lines: one object per line, whose keys are the columns.
 //!
-//! Values stay raw text until a column asks for them, so that a number keeps all its digits.
+//! Values stay raw text until a column parses them, so that a number keeps all its digits.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::rejects::Rejects;
 use crate::stream::{batch, internal};
 use crate::{BATCH_BYTES, BATCH_ROWS};
 
-/// The text of one JSON value, known to be well formed but for the escapes in its strings.
+/// The text of one JSON value, known to be well formed except for the escapes in its strings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<'a>(&'a str);
 
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 impl<'a> Json<'a> {
-    /// The object that a line is. Checked here only in so far as its values begin and end; `entries` tells the rest.
+    /// The object of a line. Only its start and end are checked here; `entries` checks the rest.
     pub(crate) fn object(line: &'a [u8]) -> Result<Self, Bad> {
         let Ok(text) = std::str::from_utf8(line) else {
             return Err(Bad::line("not valid UTF-8"));
@@ -66,7 +66,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The text that a string says.
+    /// The text of a string, without escapes.
     pub(crate) fn string(self) -> Result<Cow<'a, str>, Bad> {
         match self.0.strip_prefix('"').and_then(|s| s.strip_suffix('"')) {
             Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
@@ -80,14 +80,14 @@ impl<'a> Json<'a> {
         Ok(items.into_iter().map(|raw| Json(raw.get())))
     }
 
-    /// The keys and values of an object, in their order.
+    /// The keys and values of an object, in order.
     pub(crate) fn entries(self) -> Result<impl Iterator<Item = (Cow<'a, str>, Json<'a>)>, Bad> {
         let entries: Entries<'a> = serde_json::from_str(self.0).map_err(|e| malformed(&e))?;
         Ok(entries.0.into_iter().map(|(key, raw)| (key, Json(raw.get()))))
     }
 }
 
-/// serde_json says `expected value at line 1 column 9`; its line is always our one line.
+/// serde_json reports `expected value at line 1 column 9`; its line is always 1.
 fn malformed(error: &serde_json::Error) -> Bad {
     let message = error.to_string();
     let what = message.split(" at line ").next().unwrap_or_default();

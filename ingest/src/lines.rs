@@ -1,4 +1,4 @@
-//! Physical lines of a text file, counted from 1, with a bound on their length.
+//! Reads physical lines of a text file, numbered from 1, with a limit on their length.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::MAX_LINE_BYTES;
 use crate::error::{Error, Result};
 
-/// Reads one line after another.
+/// Reads the lines of a file.
 pub(crate) struct Lines {
     file: PathBuf,
     input: BufReader<File>,
@@ -18,7 +18,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Opens the file. A UTF-8 byte order mark, which spreadsheets write, is no part of the first line.
+    /// Opens the file. A UTF-8 byte order mark, which spreadsheets write, is not part of the first line.
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let mut input = File::open(file)
             .map(|f| BufReader::with_capacity(256 << 10, f))
@@ -38,7 +38,7 @@ impl Lines {
         &self.file
     }
 
-    /// Number of the line that was read last.
+    /// Number of the last line read.
     pub(crate) fn number(&self) -> u64 {
         self.count
     }
@@ -57,7 +57,7 @@ impl Lines {
         }
         self.count += 1;
         if bytes == MAX_LINE_BYTES && !line.ends_with(b"\n") {
-            // Not for the reject file: where the next line begins is not known, or this is no text at all.
+            // Not for the reject file: the start of the next line is unknown, or this is not a text file.
             return Err(Error::Line {
                 file: self.file.clone(),
                 line: self.count,
@@ -68,7 +68,7 @@ impl Lines {
         Ok(true)
     }
 
-    /// Hands back whole lines that were read last, to be read again.
+    /// Hands back the last whole lines, to be read again.
     pub(crate) fn hand_back(&mut self, lines: &[u8]) {
         let breaks = lines.iter().filter(|b| **b == b'\n').count();
         let unfinished = usize::from(!lines.is_empty() && !lines.ends_with(b"\n"));

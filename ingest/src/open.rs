@@ -1,4 +1,4 @@
-//! What to read, and the checks that come before the first row.
+//! The sources of a load, and the checks before the first row.
 
 use std::fmt;
 use std::fs;
@@ -20,18 +20,18 @@ use crate::stream::{self, Job, Reader};
 /// The formats of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Values separated by commas, or what else is found to separate them, with a header line.
+    /// Values separated by commas or another detected delimiter, with a header line.
     Csv,
-    /// The same with tabs.
+    /// Values separated by tabs, with a header line.
     Tsv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     JsonLines,
     /// Apache Parquet.
     Parquet,
 }
 
 impl Format {
-    /// The format that a file's extension names.
+    /// The format of a file's extension.
     pub fn of(file: &Path) -> Option<Self> {
         match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Csv),
@@ -52,7 +52,7 @@ impl Format {
 pub(crate) struct Input {
     pub(crate) file: PathBuf,
     pub(crate) format: Format,
-    /// Of CSV.
+    /// The delimiter, for CSV.
     pub(crate) delimiter: u8,
 }
 
@@ -61,27 +61,27 @@ pub(crate) struct Input {
 pub struct Source {
     /// The files, read in this order.
     pub files: Vec<PathBuf>,
-    /// Their format; without it, the extension of each says it.
+    /// Their format; if `None`, it is determined by the extension of each.
     pub format: Option<Format>,
-    /// What separates the fields of CSV files; without it, each file's first lines say it.
+    /// The delimiter of CSV files; if `None`, it is detected from the first lines of each.
     pub delimiter: Option<u8>,
-    /// The columns of the table. Those of a file are matched by name: an unknown one is an error, one that is missing
-    /// is null where it may be. Without a schema the columns are inferred.
+    /// The columns of the table. The columns of a file are matched by name: an unknown one is an error, a missing one
+    /// is null if it is nullable. If `None`, the columns are inferred.
     pub schema: Option<SchemaRef>,
-    /// A file to keep bad lines in, made anew; without it, a bad line stops the load.
+    /// A file for bad lines, which is overwritten; if `None`, a bad line stops the load.
     pub reject_to: Option<PathBuf>,
 }
 
 /// Files that are ready to be read.
 pub struct Opened {
-    /// CSV files with what was found to separate their fields, where it is no comma.
+    /// CSV files with their detected delimiters, if not a comma.
     pub delimiters: Vec<(PathBuf, String)>,
     /// The columns of every batch.
     pub schema: SchemaRef,
-    /// How far reading is, and how many lines were rejected.
+    /// The progress of reading, and the number of rejected lines.
     pub progress: Progress,
-    /// The batches of all files. Reading starts with the first poll, on a thread of its own, and ends with the stream,
-    /// with its first error or when it is dropped. When it ended without an error, the reject file is complete.
+    /// The batches of all files. Reading starts with the first poll, on its own thread, and stops at the end of the
+    /// stream, at its first error or when it is dropped. After an end without an error, the reject file is complete.
     pub batches: BoxStream<'static, Result<RecordBatch>>,
 }
 
@@ -91,11 +91,11 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Checks all files and settles the columns: no row is given out before every file was opened.
+/// Checks all files and determines the columns. Every file is opened before the first row is returned.
 ///
 /// # Errors
-/// When a file cannot be read, or its columns are not those of the table. Without a schema, also when a line of a text
-/// file is no record, because inference reads them all.
+/// If a file cannot be read, or its columns do not match those of the table. Without a schema, also if a line of a text
+/// file is not a record, because inference reads all lines.
 pub async fn open(source: Source) -> Result<Opened> {
     let job = tokio::task::spawn_blocking(move || prepare(source)).await.map_err(stream::internal)??;
     let found = job.inputs.iter().filter(|input| input.format == Format::Csv && input.delimiter != b',');
@@ -115,13 +115,13 @@ fn prepare(source: Source) -> Result<Job> {
         bytes += size(&file)?;
         let original = fs::canonicalize(&file).map_err(|cause| Error::Read { file: file.clone(), cause })?;
         if originals.contains(&original) {
-            return Err(unusable(&file, "is named twice: its rows would be loaded twice"));
+            return Err(unusable(&file, "is given twice: its rows would be loaded twice"));
         }
         originals.push(original);
         let format = source.format.or_else(|| Format::of(&file)).ok_or_else(|| {
             unusable(
                 &file,
-                "has none of the extensions .csv, .tsv, .json, .jsonl, .ndjson and .parquet; name its format",
+                "has none of the extensions .csv, .tsv, .json, .jsonl, .ndjson and .parquet; specify its format",
             )
         })?;
         let delimiter = match (format, source.delimiter) {
@@ -134,7 +134,7 @@ fn prepare(source: Source) -> Result<Job> {
     if let Some(path) = &source.reject_to
         && fs::canonicalize(path).is_ok_and(|path| originals.contains(&path))
     {
-        return Err(unusable(path, "is to be read and cannot be the reject file"));
+        return Err(unusable(path, "is an input and cannot be the reject file"));
     }
     let progress = Progress::new(bytes);
     let rejecting = source.reject_to.is_some();
@@ -149,7 +149,7 @@ fn prepare(source: Source) -> Result<Job> {
     Ok(Job { inputs, schema, rejects, progress })
 }
 
-/// The size of a file that is there, is a file and can be read.
+/// The size of a file; an error if it does not exist, is not a regular file or cannot be read.
 fn size(file: &Path) -> Result<u64> {
     let failed = |cause: io::Error| match cause.kind() {
         io::ErrorKind::NotFound => Error::Missing { file: file.to_owned() },
@@ -160,7 +160,7 @@ fn size(file: &Path) -> Result<u64> {
         return Err(unusable(file, "is a directory"));
     }
     if !metadata.is_file() {
-        // Inference reads twice, and so does the check before the first row; a pipe can be read once.
+        // Inference and the check before the first row read the file too; a pipe can be read only once.
         return Err(unusable(file, "is not a regular file"));
     }
     fs::File::open(file).map_err(failed)?;

@@ -1,6 +1,7 @@
-//! Parquet: the file knows its types, so columns are matched by name and widened to those of the table.
+//! Parquet: the file has types, so columns are matched by name and widened to those of the table.
 //!
-//! Its rows have no lines that could be mended or put aside: what does not fit stops the load, reject file or not.
+//! Rows have no lines that could be fixed or rejected: a value that does not fit stops the load, even with a reject
+//! file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(crate) fn schema(file: &Path) -> Result<Schema> {
 
 fn builder(file: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let input = File::open(file).map_err(|cause| Error::Read { file: file.to_owned(), cause })?;
-    // The types of Parquet are those of tables; what a writer of Arrow noted besides, such as dictionaries, is not.
+    // Parquet types match those of tables; the additional Arrow schema, with types like dictionaries, does not.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ParquetRecordBatchReaderBuilder::try_new_with_options(input, options).map_err(|e| damaged(file, &e))
 }
@@ -54,8 +55,8 @@ pub(crate) struct ParquetReader {
     file: PathBuf,
     batches: ParquetRecordBatchReader,
     schema: SchemaRef,
-    /// For each column of the table its place in the file.
-    places: Vec<Option<usize>>,
+    /// For each column of the table, its index in the file.
+    indices: Vec<Option<usize>>,
     bytes: u64,
     rows: u64,
     rows_read: u64,
@@ -67,9 +68,9 @@ impl ParquetReader {
         let builder = builder(file)?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let bytes = std::fs::metadata(file).map_err(|cause| Error::Read { file: file.to_owned(), cause })?.len();
-        let places = places(file, builder.schema(), &schema)?;
+        let indices = indices(file, builder.schema(), &schema)?;
         let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| damaged(file, &e))?;
-        Ok(Self { file: file.to_owned(), batches, schema, places, bytes, rows, rows_read: 0 })
+        Ok(Self { file: file.to_owned(), batches, schema, indices, bytes, rows, rows_read: 0 })
     }
 
     /// The next batch; `None` at the end of the file.
@@ -83,9 +84,9 @@ impl ParquetReader {
             .schema
             .fields()
             .iter()
-            .zip(&self.places)
-            .map(|(field, place)| match place {
-                Some(place) => self.fitted(field, read.column(*place)),
+            .zip(&self.indices)
+            .map(|(field, index)| match index {
+                Some(index) => self.fitted(field, read.column(*index)),
                 None => Ok(new_null_array(field.data_type(), rows)),
             })
             .collect::<Result<Vec<_>>>()?;
@@ -96,7 +97,7 @@ impl ParquetReader {
         batch(&self.schema, columns, rows).map(Some)
     }
 
-    /// The bytes of the rows read so far, were all rows of one size.
+    /// The bytes of the rows read so far, assuming that all rows have the same size.
     fn share_read(&self) -> u64 {
         let share = u128::from(self.bytes) * u128::from(self.rows_read) / u128::from(self.rows.max(1));
         u64::try_from(share).unwrap_or(self.bytes)
@@ -124,7 +125,7 @@ impl ParquetReader {
     }
 }
 
-fn places(file: &Path, from: &Schema, to: &Schema) -> Result<Vec<Option<usize>>> {
+fn indices(file: &Path, from: &Schema, to: &Schema) -> Result<Vec<Option<usize>>> {
     let wrong = |reason: String| Error::Columns { file: file.to_owned(), reason };
     for (i, field) in from.fields().iter().enumerate() {
         let name = field.name();
@@ -136,10 +137,10 @@ fn places(file: &Path, from: &Schema, to: &Schema) -> Result<Vec<Option<usize>>>
             return Err(wrong(format!("unknown column {name}{}", did_you_mean(name, known))));
         }
     }
-    let place = |field: &FieldRef| match from.column_with_name(field.name()) {
-        Some((place, found)) if widens(found.data_type(), field.data_type()) => Ok(Some(place)),
+    let index = |field: &FieldRef| match from.column_with_name(field.name()) {
+        Some((index, found)) if widens(found.data_type(), field.data_type()) => Ok(Some(index)),
         Some((_, found)) => Err(wrong(format!(
-            "column {} is {}, and that of the table {}",
+            "column {} is {}, but {} in the table",
             field.name(),
             a_type(found.data_type()),
             a_type(field.data_type())
@@ -147,10 +148,10 @@ fn places(file: &Path, from: &Schema, to: &Schema) -> Result<Vec<Option<usize>>>
         None if field.is_nullable() => Ok(None),
         None => Err(wrong(format!("no column {}, which is NOT NULL", field.name()))),
     };
-    to.fields().iter().map(place).collect()
+    to.fields().iter().map(index).collect()
 }
 
-/// Whether every value of `from` is one of `to`, or is refused one by one when it is too large.
+/// Whether every value of `from` is a value of `to`, or values that are too large are reported individually.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{
         Binary, BinaryView, Date32, Date64, Decimal128, Float16, Float32, Float64, Int8, Int16, Int32, LargeBinary,
@@ -161,7 +162,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (a, b) if a == b => true,
         (a, b) if a.is_integer() && (b.is_integer() || matches!(b, Decimal128(..))) => true,
-        // A double holds 53 bits exactly.
+        // A double represents 53 bits exactly.
         (Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Float64) => true,
         (Float16 | Float32, Float64) | (Float16, Float32) => true,
         (Decimal128(_, from), Decimal128(_, to)) => from <= to,

@@ -1,9 +1,9 @@
-//! How far a load is, for another thread to show.
+//! The progress of a load, which another thread can display.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of one [`Opened`](crate::Opened), shared by its clones. They are final when the stream has ended.
+/// Counters of one [`Opened`](crate::Opened), shared by all clones. They are final once the stream has ended.
 #[derive(Debug, Clone)]
 pub struct Progress {
     bytes_total: u64,
@@ -17,23 +17,23 @@ struct Counters {
     rejected: AtomicU64,
 }
 
-// The counters order nothing else, and whoever waited for the end of the stream is synchronised by it: Relaxed will do.
+// Relaxed is sufficient: the counters order nothing else, and the end of the stream synchronises its consumer.
 impl Progress {
     pub(crate) fn new(bytes_total: u64) -> Self {
         Self { bytes_total, counters: Arc::default() }
     }
 
-    /// Bytes of all files, when they were opened.
+    /// Bytes of all files at the time they were opened.
     pub fn bytes_total(&self) -> u64 {
         self.bytes_total
     }
 
-    /// Bytes turned into rows so far. Inference, which reads text files once more before, is not counted.
+    /// Bytes converted to rows so far. The additional reads of inference are not counted.
     pub fn bytes_read(&self) -> u64 {
         self.counters.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// Rows put into batches so far.
+    /// Rows in batches so far.
     pub fn rows(&self) -> u64 {
         self.counters.rows.load(Ordering::Relaxed)
     }
@@ -47,7 +47,7 @@ impl Progress {
         self.counters.bytes_read.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A file is done, and with it `bytes` in all: what was skipped in it counts as well.
+    /// A file is done, which makes `bytes` in total, including skipped ones.
     pub(crate) fn file_done(&self, bytes: u64) {
         self.counters.bytes_read.store(bytes, Ordering::Relaxed);
     }

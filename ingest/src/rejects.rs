@@ -1,7 +1,7 @@
-//! What becomes of a bad line: it stops the load, or is kept in the reject file.
+//! The handling of bad lines: one stops the load, or is kept in the reject file.
 //!
-//! The reject file is CSV with the columns `file`, `line`, `reason` and `text`. The text is the line as it stood, byte
-//! by byte (so one with invalid UTF-8 makes the reject file invalid UTF-8 too), without the line break at its end.
+//! The reject file is CSV with the columns `file`, `line`, `reason` and `text`. The text is the unchanged bytes of the
+//! line (so invalid UTF-8 in it makes the reject file invalid UTF-8 too), without the line break at its end.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use crate::error::{Bad, Error, Result};
 use crate::progress::Progress;
 
-/// Where bad lines go.
+/// The destination of bad lines.
 pub(crate) struct Rejects {
     file: Option<(PathBuf, BufWriter<File>)>,
     progress: Progress,
 }
 
 impl Rejects {
-    /// Makes the reject file anew, if one is wanted: it tells of one load.
+    /// Creates or overwrites the reject file, if there is a path: it has the rejects of one load.
     pub(crate) fn create(path: Option<PathBuf>, progress: Progress) -> Result<Self> {
         let file = match path {
             None => None,
@@ -36,7 +36,7 @@ impl Rejects {
         Ok(Self { file, progress })
     }
 
-    /// Keeps the line, or fails with what is wrong with it.
+    /// Keeps the line, or returns what is wrong with it as an error.
     pub(crate) fn refuse(&mut self, file: &Path, line: u64, bad: Bad, text: &[u8]) -> Result<()> {
         let Some((path, out)) = &mut self.file else {
             return Err(Error::Line { file: file.to_owned(), line, column: bad.column, reason: bad.reason });
@@ -50,7 +50,7 @@ impl Rejects {
             .inspect(|()| self.progress.add_rejected())
     }
 
-    /// Puts on disk what is still buffered.
+    /// Writes buffered lines to disk.
     pub(crate) fn finish(&mut self) -> Result<()> {
         match &mut self.file {
             Some((path, out)) => out.flush().map_err(|cause| Error::Rejects { file: path.clone(), cause }),

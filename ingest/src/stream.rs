@@ -16,10 +16,10 @@ use crate::parquet::ParquetReader;
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 
-/// Batches that wait for the taker: enough that neither side stands still while the other works on one.
+/// Buffered batches: enough that neither side waits while the other works on one.
 const WAITING_BATCHES: usize = 2;
 
-/// All that the reading thread needs.
+/// The input of the reading thread.
 pub(crate) struct Job {
     pub(crate) inputs: Vec<Input>,
     pub(crate) schema: SchemaRef,
@@ -28,13 +28,13 @@ pub(crate) struct Job {
 }
 
 enum State {
-    /// Nothing is read before the first batch is asked for.
+    /// Nothing is read before the first poll.
     Waiting(Box<Job>),
     Reading(mpsc::Receiver<RecordBatch>, JoinHandle<Result<()>>),
     Ended,
 }
 
-/// The batches of all files, one file after another. It ends after the first error. Dropping it stops the thread.
+/// The batches of all files in order. The stream ends after the first error. Dropping it stops the thread.
 pub(crate) fn batches(job: Job) -> BoxStream<'static, Result<RecordBatch>> {
     stream::unfold(State::Waiting(Box::new(job)), |state| async {
         let (mut receiver, thread) = match state {
@@ -48,7 +48,7 @@ pub(crate) fn batches(job: Job) -> BoxStream<'static, Result<RecordBatch>> {
         if let Some(batch) = receiver.recv().await {
             return Some((Ok(batch), State::Reading(receiver, thread)));
         }
-        // The sender is gone: at the end, after an error, or in a panic, which must not look like the end.
+        // The sender was dropped: at the end, after an error, or in a panic, which must not look like the end.
         match thread.await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some((Err(error), State::Ended)),
@@ -84,7 +84,7 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
-    /// Opens the file and checks what can be known of its columns before its rows.
+    /// Opens the file and checks its columns before any row is read.
     pub(crate) fn open(input: &Input, schema: SchemaRef) -> Result<Self> {
         let file = &input.file;
         Ok(match input.format {
@@ -103,7 +103,7 @@ impl Reader {
     }
 }
 
-/// A batch of `rows` rows, which a schema without columns cannot tell.
+/// A batch of `rows` rows; the number is explicit for a schema without columns.
 pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(internal)

@@ -1,4 +1,4 @@
-//! Whole loads: files in, rows and messages out.
+//! Tests of whole loads, from files to rows and messages.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{BATCH_ROWS, Error, Format, Opened, Source, open};
 
-/// Files of one test, named without their folder in messages.
+/// Files of one test; messages have their names without the folder.
 struct Files {
     dir: TempDir,
     source: Source,
@@ -96,7 +96,7 @@ fn micros_utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// Message of a load that must fail.
+/// Checks the message of a load that must fail.
 async fn refused(files: Files, expected: &str) {
     assert_eq!(files.error().await, expected);
 }
@@ -162,11 +162,11 @@ async fn csv_fits_the_table() {
 +------+----------------------+---+-------+-------+------+"
     );
     let (_, batches, _) = files.read().await.unwrap();
-    assert!(!batches[0].column(0).is_null(0), "an empty text in quotes is no null");
+    assert!(!batches[0].column(0).is_null(0), "an empty text in quotes is not null");
 }
 
 #[tokio::test]
-async fn a_wrong_value_stops_the_load_with_its_place() {
+async fn a_wrong_value_stops_the_load_with_its_location() {
     let check = async |text: &str, expected: &str| {
         let table = vec![
             column("id", DataType::Int32).with_nullable(false),
@@ -211,7 +211,7 @@ async fn lines_are_counted_as_an_editor_does() {
 }
 
 #[tokio::test]
-async fn bad_lines_are_kept_word_for_word() {
+async fn bad_lines_are_kept_unchanged() {
     let files = Files::of(
         "a.csv",
         "id,note\n1,good\nx,\"say \"\"no\"\"\"\r\n2,\"lost\n3,good\n4\n5,\"two\nlines\",6\n7,good\n",
@@ -247,7 +247,7 @@ lines"",6"
 }
 
 #[tokio::test]
-async fn inference_passes_over_lines_that_will_be_rejected() {
+async fn inference_skips_lines_that_will_be_rejected() {
     let text = "id,price\n1,2\n1,2,3\n4,5\n";
     refused(Files::of("a.csv", text), "a.csv line 3: 3 fields, but the header has 2").await;
     let files = Files::of("a.csv", text).rejecting();
@@ -257,7 +257,7 @@ async fn inference_passes_over_lines_that_will_be_rejected() {
 }
 
 #[tokio::test]
-async fn invalid_utf8_is_named_and_kept_as_it_is() {
+async fn invalid_utf8_is_reported_and_kept_unchanged() {
     let text = b"id,name\n1,M\xFCller\n";
     refused(Files::of("a.csv", text), "a.csv line 2, column name: \"M\u{fffd}ller\" is not valid UTF-8").await;
     refused(Files::of("a.jsonl", b"{\"a\":\"M\xFC\"}\n"), "a.jsonl line 1: not valid UTF-8").await;
@@ -269,7 +269,7 @@ async fn invalid_utf8_is_named_and_kept_as_it_is() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_told_at_once() {
+async fn unusable_files_are_reported_immediately() {
     let files = |paths: &[&str]| {
         let mut files = Files::new();
         files.source.files = paths.iter().map(|name| files.path(name)).collect();
@@ -284,7 +284,7 @@ async fn files_that_cannot_be_used_are_told_at_once() {
     refused(Files::of("a.jsonl", "\n"), "a.jsonl is empty: there is no line to infer columns from").await;
     refused(
         Files::of("a.xlsx", "x"),
-        "a.xlsx has none of the extensions .csv, .tsv, .json, .jsonl, .ndjson and .parquet; name its format",
+        "a.xlsx has none of the extensions .csv, .tsv, .json, .jsonl, .ndjson and .parquet; specify its format",
     )
     .await;
     refused(Files::of("a.csv", "id,name,id\n"), "a.csv has the name id twice in its header, columns 1 and 3").await;
@@ -293,19 +293,19 @@ async fn files_that_cannot_be_used_are_told_at_once() {
         .await;
     refused(
         Files::of("a.csv", "id\n1\n").with("a.csv", "id\n1\n"),
-        "a.csv is named twice: its rows would be loaded twice",
+        "a.csv is given twice: its rows would be loaded twice",
     )
     .await;
     let mut same = Files::of("a.csv", "id\n1\n");
     same.source.reject_to = Some(same.path("a.csv"));
-    refused(same, "a.csv is to be read and cannot be the reject file").await;
+    refused(same, "a.csv is an input and cannot be the reject file").await;
     let mut nowhere = Files::of("a.csv", "id\n1\n");
     nowhere.source.reject_to = Some(nowhere.path("no/rejects.csv"));
     refused(nowhere, "cannot write the reject file no/rejects.csv: No such file or directory (os error 2)").await;
 }
 
 #[tokio::test]
-async fn a_format_can_be_named() {
+async fn a_format_can_be_specified() {
     let mut files = Files::of("export.txt", "a\tb\n1\t2\n");
     files.source.format = Some(Format::Tsv);
     assert_eq!(types(&files.read().await.unwrap().0), "a: Int64, b: Int64");
@@ -334,7 +334,7 @@ async fn columns_must_be_those_of_the_table() {
 }
 
 #[tokio::test]
-async fn json_lines_with_everything_inside() {
+async fn json_lines_with_nested_values() {
     let address =
         Fields::from(vec![column("city", DataType::Utf8), column("zip", DataType::Int32).with_nullable(false)]);
     let pair = Fields::from(vec![
@@ -372,7 +372,7 @@ async fn json_lines_with_everything_inside() {
 }
 
 #[tokio::test]
-async fn a_wrong_json_line_stops_the_load_with_its_place() {
+async fn a_wrong_json_line_stops_the_load_with_its_location() {
     let check = async |line: &str, expected: &str| {
         let address = Fields::from(vec![column("city", DataType::Utf8), column("zip", DataType::Int32)]);
         let table = vec![
@@ -391,7 +391,7 @@ async fn a_wrong_json_line_stops_the_load_with_its_place() {
     check(r#"{"id": null}"#, ", column id: null in a NOT NULL column").await;
     check(r#"{"price": 1}"#, ", column id: null in a NOT NULL column").await;
     check(r#"{"id": 1, "prise": 1}"#, ": unknown key \"prise\"; did you mean price?").await;
-    check(r#"{"id": 1, "id": 1}"#, ", column id: the key is there twice").await;
+    check(r#"{"id": 1, "id": 1}"#, ", column id: duplicate key").await;
     check(r#"{"id": 1, "address": {"zip": "x"}}"#, ", column address.zip: \"x\" is not an INTEGER").await;
     check(r#"{"id": 1, "address": {"zap": 1}}"#, ", column address: unknown key \"zap\"; did you mean zip?").await;
     check(r#"{"id": 1, "tags": ["a", 2]}"#, ", column tags.element: 2 is not a TEXT").await;
@@ -403,7 +403,7 @@ async fn a_wrong_json_line_stops_the_load_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_rejected_json_line_leaves_nothing_behind() {
+async fn no_value_of_a_rejected_json_line_remains() {
     let files = Files::of(
         "e.jsonl",
         concat!(
@@ -470,7 +470,7 @@ async fn columns_of_json_are_inferred_in_their_order() {
     );
     refused(
         Files::of("e.jsonl", "{\"a\": {\"b\": 1}}\n{\"a\": {\"b\": \"x\"}}\n"),
-        "e.jsonl line 2, column a.b: \"x\" is not a BIGINT, as the lines before have it; to choose the type, make the \
+        "e.jsonl line 2, column a.b: \"x\" is not a BIGINT, as in the lines before; to choose the type, create the \
          table first",
     )
     .await;
@@ -521,8 +521,7 @@ async fn parquet_that_does_not_fit_is_refused() {
          Int32",
     )
     .await;
-    check(batch(), vec![id(DataType::Utf8), name()], "a.parquet: column id is a BIGINT, and that of the table a TEXT")
-        .await;
+    check(batch(), vec![id(DataType::Utf8), name()], "a.parquet: column id is a BIGINT, but a TEXT in the table").await;
     check(
         batch(),
         vec![id(DataType::Int64), name().with_nullable(false)],
@@ -539,7 +538,7 @@ async fn parquet_that_does_not_fit_is_refused() {
 }
 
 #[tokio::test]
-async fn damaged_parquet_is_named() {
+async fn damaged_parquet_is_reported() {
     let error = Files::of("a.parquet", "PAR1 and no more").error().await;
     assert!(error.starts_with("a.parquet is not a whole Parquet file: "), "{error}");
 
@@ -570,7 +569,7 @@ async fn files_without_a_table_agree_on_their_columns() {
     );
     let batch = two_columns(Arc::new(Int32Array::from(vec![3])), vec![Some("c")]);
     let error = Files::of("a.csv", "id\n1\n").with_parquet("c.parquet", &batch).error().await;
-    assert!(error.starts_with("c.parquet: column id is an INTEGER, and BIGINT in "), "{error}");
+    assert!(error.starts_with("c.parquet: column id is an INTEGER, but BIGINT in "), "{error}");
 }
 
 #[tokio::test]
@@ -589,7 +588,7 @@ async fn a_dropped_stream_stops_reading() {
         }
         before = now;
     }
-    assert!(before < 200_000, "{before} rows were read for nobody");
+    assert!(before < 200_000, "{before} rows were read without a consumer");
 }
 
 #[tokio::test]
@@ -602,7 +601,7 @@ async fn a_line_without_end_does_not_fill_the_memory() {
 }
 
 #[tokio::test]
-async fn fields_are_separated_by_what_is_found_to_separate_them() {
+async fn the_delimiter_is_detected() {
     for (delimiter, name) in [(";", ";"), ("\t", "tab"), ("|", "|")] {
         let text = "id;n;note\n1;2,5;\"a;b\"\n2;3;c\n".replace(';', delimiter);
         let (schema, batches, opened) = Files::of("a.csv", text).read().await.unwrap();
@@ -614,11 +613,11 @@ async fn fields_are_separated_by_what_is_found_to_separate_them() {
     assert_eq!(opened.delimiters, []);
     let unsure = "id;n\n1;2\n3\n";
     let what = "a.csv may have fields separated by \";\", but 1 of its first 2 lines do not have as \
-                many as the header; name the delimiter";
+                many as the header; specify the delimiter";
     refused(Files::of("a.csv", unsure), what).await;
-    let mut told = Files::of("a.csv", unsure).rejecting();
-    told.source.delimiter = Some(b';');
-    assert_eq!(told.read().await.unwrap().2.progress.rejected(), 1);
+    let mut specified = Files::of("a.csv", unsure).rejecting();
+    specified.source.delimiter = Some(b';');
+    assert_eq!(specified.read().await.unwrap().2.progress.rejected(), 1);
 }
 
 #[tokio::test]

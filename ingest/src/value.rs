@@ -1,17 +1,16 @@
-//! Values from text: what a number, a date or a time looks like. Each reader gives `None` for text that is no such
-//! value.
+//! Parses values from text: numbers, dates and times. Each parser returns `None` for other text.
 //!
-//! Own readers, because those at hand are generous: Arrow's takes a timestamp for a date, cuts 1.5 to an integer and
+//! These are stricter than Arrow's parsers, which accept a timestamp as a date and truncate 1.5 to an integer and
 //! 19.999 to a DECIMAL(10,2).
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
-/// A time, and the zone if one was given.
+/// A timestamp, with the zone if one was given.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moment {
     /// Date and time in the zone given.
     pub(crate) local: NaiveDateTime,
-    /// Its distance from UTC.
+    /// The offset of the zone from UTC.
     pub(crate) offset: Option<TimeDelta>,
 }
 
@@ -23,18 +22,18 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     (is("false") || is("f") || text == "0").then_some(false)
 }
 
-/// `17`, and `17.0` as programs write it that hold integers as floats.
+/// `17`, or `17.0` as written by programs that store integers as floats.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| i64::try_from(decimal(text, 38, 0)?).ok())
 }
 
-/// A double; infinity only by its name.
+/// A double; it is infinite only if spelled so.
 pub(crate) fn double(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     (value.is_finite() || !has_digit(text)).then_some(value)
 }
 
-/// A single, read as one: rounding twice, by way of a double, can differ in the last bit.
+/// A single, parsed directly: rounding twice, through a double, can differ in the last bit.
 pub(crate) fn single(text: &str) -> Option<f32> {
     let value: f32 = text.parse().ok()?;
     (value.is_finite() || !has_digit(text)).then_some(value)
@@ -44,7 +43,7 @@ fn has_digit(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// The number in units of 10^-scale, if it can be told exactly and has no more than `precision` digits.
+/// The number in units of 10^-scale, if it is exact in them and has at most `precision` digits.
 pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -60,7 +59,7 @@ pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     if (whole.is_empty() && fraction.is_empty()) || !digits().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Zeros at the end are given back as an exponent: 19.9900 has no more places than 19.99.
+    // Trailing zeros are moved to the exponent: 19.9900 has the same scale as 19.99.
     let zeros = digits().rev().take_while(|b| *b == b'0').count();
     let mut value: i128 = 0;
     for digit in digits().take(whole.len() + fraction.len() - zeros) {
@@ -94,7 +93,7 @@ pub(crate) fn time(text: &str) -> Option<NaiveTime> {
     rest.is_empty().then_some(time)
 }
 
-/// A date, then with `T` or a space the time, then the zone, if any: `Z`, `UTC`, `+01:00`, `+0100`, `+01`.
+/// A date, then `T` or a space and the time, then an optional zone: `Z`, `UTC`, `+01:00`, `+0100`, `+01`.
 pub(crate) fn moment(text: &str) -> Option<Moment> {
     let day = date(text.get(..10)?)?;
     let Some((separator, rest)) = text.as_bytes()[10..].split_first() else {
@@ -107,7 +106,7 @@ pub(crate) fn moment(text: &str) -> Option<Moment> {
     Some(Moment { local: day.and_time(time), offset: offset(zone)? })
 }
 
-/// The moment's distance from 1970 in UTC; without a zone it is taken to be UTC.
+/// The moment in UTC; without a zone it is assumed to be in UTC.
 pub(crate) fn in_utc(moment: Moment) -> Option<DateTime<chrono::Utc>> {
     Some(moment.local.checked_sub_signed(moment.offset.unwrap_or_default())?.and_utc())
 }

@@ -1,9 +1,9 @@
-//! Audits: what must hold for every row that a step writes.
+//! Audits: conditions that must hold for every row that a step writes.
 //!
-//! Before the commit, the audit counts over the output's SELECT the rows that break it, and the table keeps its old
-//! partition when there are any; the SELECT is evaluated once more for that, so it suits outputs that are cheap to
-//! compute. After the commit, the audit reads the new partition: it suits a table whose rows are themselves verdicts,
-//! which people should see just when one is bad. Either way the step has failed, and what depends on it is skipped.
+//! An audit before the commit counts the rows of the output's SELECT that break it; if there are any, the table keeps
+//! its old partition. This evaluates the SELECT a second time, so it suits outputs that are cheap to compute. An audit
+//! after the commit reads the new partition; it suits a table of check results, which are needed most when one is bad.
+//! A broken audit fails the step, and the steps that depend on it are skipped.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -13,34 +13,34 @@ use crate::interval::Interval;
 use crate::query::{Query, QueryError};
 use crate::table_name::TableName;
 
-/// How many broken rows a message explains.
+/// The most broken rows that a message explains.
 const EXPLAINED: usize = 10;
 
 /// A condition on the rows of one output.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    /// What messages call it.
+    /// Its name in messages.
     pub name: String,
-    /// The output it looks at.
+    /// The output to check.
     pub table: TableName,
     /// SQL condition that holds for a good row; NULL counts as broken. A template.
     pub expect: String,
-    /// SQL expression of text that explains a bad row; only asked after the commit.
+    /// SQL expression for a text that explains a bad row; only evaluated after the commit.
     pub explain: Option<String>,
-    /// When it is asked.
+    /// When it is evaluated.
     pub when: AuditTime,
 }
 
-/// When an [`Audit`] is asked.
+/// When an [`Audit`] is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditTime {
     /// Before readers can see the rows.
     BeforeCommit,
-    /// After they can.
+    /// After readers can see the rows.
     AfterCommit,
 }
 
-/// Asks all audits of an output before its commit, in one query. The answer lists those that are broken.
+/// Evaluates all audits of an output before its commit, in one query. Returns messages for the broken ones.
 pub(crate) async fn before_commit(
     query: &dyn Query,
     select: &str,
@@ -61,7 +61,7 @@ pub(crate) async fn before_commit(
     Ok(broken)
 }
 
-/// Asks one audit after the commit; lists the rows that break it.
+/// Evaluates one audit after the commit; the message lists the rows that break it.
 pub(crate) async fn after_commit(
     query: &dyn Query,
     interval: Interval,
@@ -92,14 +92,14 @@ fn one_line(sql: &str) -> String {
     sql.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The number in the first row of a column; an empty batch or NULL (no rows to sum over) breaks nothing.
+/// The number in the first row of a column; 0 for an empty batch or NULL (a sum over no rows).
 fn first_number(batch: &RecordBatch, column: usize) -> i64 {
     let Ok(numbers) = cast(batch.column(column), &DataType::Int64) else { return 0 };
     let numbers = numbers.as_primitive::<Int64Type>();
     if numbers.is_empty() || numbers.is_null(0) { 0 } else { numbers.value(0) }
 }
 
-/// The texts of the first column that are not NULL.
+/// The non-null texts of the first column.
 fn texts(batch: &RecordBatch) -> Vec<String> {
     let Ok(texts) = cast(batch.column(0), &DataType::Utf8) else { return Vec::new() };
     texts.as_string::<i32>().iter().flatten().map(str::to_owned).collect()

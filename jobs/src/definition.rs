@@ -1,5 +1,5 @@
-//! From a folder's files to a [`Pipeline`]: reads `pipeline.toml`, fills every template once with a sample date to see
-//! that it can be filled, parses the SQL that comes out, and derives the order of steps from the tables in it.
+//! Builds a [`Pipeline`] from a folder's files: reads `pipeline.toml`, renders every template with a sample date to
+//! check it, parses the resulting SQL, and derives the order of steps from the tables in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -20,7 +20,7 @@ use crate::table_name::{TableName, is_identifier};
 use crate::template::{BUILT_IN, Values, fill};
 use crate::toml_reader::{At, Reader, Section};
 
-/// A step while it is being read: what the order is derived from stays beside it.
+/// A step being read, with the inputs for deriving the order.
 struct Draft {
     step: Step,
     line: usize,
@@ -38,7 +38,7 @@ pub(crate) fn read(files: &Files) -> Result<Pipeline, Mistakes> {
     let mut reader = Reader::new(DEFINITION, source);
     let entries = reader.parse();
     if !reader.mistakes.is_empty() {
-        // With broken syntax, what seems missing may only be unreadable.
+        // With broken syntax, a key that seems missing may only be unreadable.
         return Err(Mistakes(reader.mistakes));
     }
     let root = Section { entries: &entries, line: 1, title: "pipeline".to_owned() };
@@ -102,7 +102,7 @@ impl Definition<'_> {
         })
     }
 
-    /// The files of `[data]`, each a TOML table that templates see under its name.
+    /// The files of `[data]`: TOML tables, available to templates under their names.
     fn data(&mut self, root: &Section) -> toml::Table {
         let mut data = toml::Table::new();
         for (name, file) in self.reader.named_texts(root, "data") {
@@ -145,7 +145,7 @@ impl Definition<'_> {
         if sections.is_empty() && !section.entries.contains_key("report") {
             self.reader.mistake(section.line, format!("{}: has neither an output nor a report", section.title));
         }
-        // Waves and dependencies follow when all steps are known.
+        // Waves and dependencies are set once all steps are known.
         let step =
             Step { name, description, outputs: Vec::new(), audits, exports, report, depends_on: BTreeSet::new() };
         Draft { step, line: section.line, after, outputs, reads }
@@ -157,7 +157,7 @@ impl Definition<'_> {
         let columns: Vec<String> = self.reader.texts(section, "columns").into_iter().map(|at| at.value).collect();
         let partition = self.reader.optional_text(section, "partition").map_or("date".to_owned(), |text| text.value);
         self.columns(section, &columns, &partition);
-        // With broken SQL the table is still one that others may read: a second mistake about that would mislead.
+        // Even with broken SQL, other steps may read the table; reporting it as unknown would mislead.
         let file = self.reader.text(section, "sql");
         let sql = file.as_ref().and_then(|file| self.file(file)).cloned();
         let file = file.map(|file| file.value).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Definition<'_> {
         Some(Output { table: table?, file, sql: sql.unwrap_or_default(), columns, partition, reads })
     }
 
-    /// Column definitions must be what CREATE TABLE takes, with the partition's column a DATE.
+    /// Checks that the column definitions are valid in CREATE TABLE and that the partition column is a DATE.
     fn columns(&mut self, section: &Section, columns: &[String], partition: &str) {
         let create = format!("CREATE TABLE checked ({})", columns.join(", "));
         if columns.is_empty() {
@@ -250,8 +250,8 @@ impl Definition<'_> {
         Some(table)
     }
 
-    /// Fills a SELECT's template with the sample and finds the tables it reads. `line` is that of an SQL text within
-    /// the definition; 0 is for a file of its own, whose lines the template's mistakes name themselves.
+    /// Renders a SELECT's template with the sample date and finds the tables it reads. `line` is the line of a SQL text
+    /// within the definition, or 0 for a SQL file, where the template's mistakes have their own lines.
     fn select(&mut self, file: &str, sql: &str, line: usize) -> Option<BTreeSet<TableName>> {
         let filled = fill(file, sql, self.values.as_ref()?).map_err(|mut mistake| {
             if line > 0 {
@@ -280,54 +280,54 @@ impl Definition<'_> {
         text.value.parse().map_err(|error| self.reader.mistake(text.line, format!("{error}"))).ok()
     }
 
-    /// Derives what each step waits for, and the waves of its own outputs.
+    /// Derives the dependencies of each step, and the waves of its outputs.
     fn order(&mut self, inputs: &BTreeSet<TableName>, drafts: &mut [Draft]) {
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut indices: BTreeMap<String, usize> = BTreeMap::new();
         let mut writers: BTreeMap<TableName, usize> = BTreeMap::new();
-        for (place, draft) in drafts.iter().enumerate() {
+        for (index, draft) in drafts.iter().enumerate() {
             let name = &draft.step.name;
-            if places.insert(name.clone(), place).is_some() {
+            if indices.insert(name.clone(), index).is_some() {
                 self.reader.mistake(draft.line, format!("there are two steps called {name}"));
             }
             for output in &draft.outputs {
-                if let Some(other) = writers.insert(output.table.clone(), place) {
+                if let Some(other) = writers.insert(output.table.clone(), index) {
                     let (table, other) = (&output.table, &drafts[other].step.name);
                     self.reader.mistake(draft.line, format!("table {table} is written twice, by {other} and {name}"));
                 }
             }
         }
-        for (place, draft) in drafts.iter_mut().enumerate() {
+        for (index, draft) in drafts.iter_mut().enumerate() {
             let mut needs = self.read_from(draft, &writers, inputs);
-            // A step may read its own table, for instance earlier dates of it; `after` itself is a mistake.
-            needs.remove(&place);
-            needs.extend(self.named_after(draft, &places));
+            // A step may read its own table, for instance earlier dates; naming itself in `after` is a mistake.
+            needs.remove(&index);
+            needs.extend(self.named_after(draft, &indices));
             draft.step.depends_on = needs;
             self.order_outputs(draft);
         }
         let needs: Vec<BTreeSet<usize>> = drafts.iter().map(|draft| draft.step.depends_on.clone()).collect();
         if let Err(cycle) = waves(&needs) {
-            let names: Vec<&str> = cycle.iter().map(|place| drafts[*place].step.name.as_str()).collect();
-            let line = cycle.first().map_or(1, |place| drafts[*place].line);
+            let names: Vec<&str> = cycle.iter().map(|index| drafts[*index].step.name.as_str()).collect();
+            let line = cycle.first().map_or(1, |index| drafts[*index].line);
             self.reader.mistake(line, format!("steps wait for each other: {}", names.join(" waits for ")));
         }
     }
 
     /// The steps that `after` names.
-    fn named_after(&mut self, draft: &Draft, places: &BTreeMap<String, usize>) -> BTreeSet<usize> {
+    fn named_after(&mut self, draft: &Draft, indices: &BTreeMap<String, usize>) -> BTreeSet<usize> {
         let mut needs = BTreeSet::new();
         for after in &draft.after {
-            if let Some(place) = places.get(&after.value) {
-                needs.insert(*place);
+            if let Some(index) = indices.get(&after.value) {
+                needs.insert(*index);
                 continue;
             }
-            let known: Vec<&str> = places.keys().map(String::as_str).collect();
+            let known: Vec<&str> = indices.keys().map(String::as_str).collect();
             let hint = nearest(&after.value, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             self.reader.mistake(after.line, format!("after: there is no step {}{hint}", after.value));
         }
         needs
     }
 
-    /// The steps that write what this one reads.
+    /// The steps that write the tables that this one reads.
     fn read_from(
         &mut self,
         draft: &Draft,
@@ -344,21 +344,21 @@ impl Definition<'_> {
 
     fn order_outputs(&mut self, draft: &mut Draft) {
         let outputs = std::mem::take(&mut draft.outputs);
-        let reads_other = |output: &Output, place: usize, other: usize| {
-            other != place && output.reads.contains(&outputs[other].table)
+        let reads_other = |output: &Output, index: usize, other: usize| {
+            other != index && output.reads.contains(&outputs[other].table)
         };
         let needs: Vec<BTreeSet<usize>> = outputs
             .iter()
             .enumerate()
-            .map(|(place, output)| (0..outputs.len()).filter(|other| reads_other(output, place, *other)).collect())
+            .map(|(index, output)| (0..outputs.len()).filter(|other| reads_other(output, index, *other)).collect())
             .collect();
         match waves(&needs) {
             Ok(waves) => {
-                let wave = |places: Vec<usize>| places.into_iter().map(|place| outputs[place].clone()).collect();
+                let wave = |indices: Vec<usize>| indices.into_iter().map(|index| outputs[index].clone()).collect();
                 draft.step.outputs = waves.into_iter().map(wave).collect();
             }
             Err(cycle) => {
-                let names: Vec<String> = cycle.iter().map(|place| outputs[*place].table.to_string()).collect();
+                let names: Vec<String> = cycle.iter().map(|index| outputs[*index].table.to_string()).collect();
                 let message = format!("step {}: tables read each other: {}", draft.step.name, names.join(" reads "));
                 self.reader.mistake(draft.line, message);
             }

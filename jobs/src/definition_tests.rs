@@ -1,4 +1,4 @@
-//! What a wrong definition is told, and what order a right one gets.
+//! The mistakes reported for a wrong definition, and the order derived from a right one.
 
 use super::*;
 
@@ -39,8 +39,8 @@ fn check_order(steps: &[String], expected: &[&[usize]]) {
 
 fn check_refused(steps: &[String], expected: &[&str]) {
     let error = load(&format!("{HEAD}{}", steps.concat())).unwrap_err();
-    let told: Vec<&str> = error.lines().map(str::trim).collect();
-    assert_eq!(told, expected);
+    let mistakes: Vec<&str> = error.lines().map(str::trim).collect();
+    assert_eq!(mistakes, expected);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn order_mistakes() {
 }
 
 #[test]
-fn all_mistakes_are_told_together() {
+fn all_mistakes_are_reported_together() {
     let definition = "\
 name = \"P 1\"
 descripton = \"d\"
@@ -131,9 +131,9 @@ columns = []
   pipeline.toml:1: name \"P 1\" should be a lower-case identifier
   pipeline.toml:1: parameter or data name \"date\" is taken or no lower-case identifier
 ";
-    let told = load(definition).unwrap_err();
-    assert!(told.starts_with(expected), "{told}");
-    let is_told = [
+    let error = load(definition).unwrap_err();
+    assert!(error.starts_with(expected), "{error}");
+    let reported = [
         "pipeline.toml:8: \"One\" is not a table's name: write namespace.table in lower case",
         "broken.sql:2: undefined value",
         "columns need `date DATE`, whose partition a run replaces",
@@ -143,16 +143,16 @@ columns = []
         "step b: unknown key outptu; did you mean output?",
         "there is no file on.sql; did you mean one.sql?",
     ];
-    for part in is_told {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+    for part in reported {
+        assert!(error.contains(part), "{part} is not in\n{error}");
     }
-    assert_eq!(told.lines().count(), 4 + is_told.len() + 2, "one mistake, one line:\n{told}");
+    assert_eq!(error.lines().count(), 4 + reported.len() + 2, "one mistake, one line:\n{error}");
 }
 
 #[test]
-fn broken_syntax_is_told_with_its_line() {
-    let told = load("name = \"p\"\ndescription = \n").unwrap_err();
-    assert!(told.trim().starts_with("pipeline.toml:2: "), "{told}");
-    let told = read(&Files::new()).unwrap_err().to_string();
-    assert_eq!(told, "  pipeline.toml: the file is missing");
+fn broken_syntax_is_reported_with_its_line() {
+    let error = load("name = \"p\"\ndescription = \n").unwrap_err();
+    assert!(error.trim().starts_with("pipeline.toml:2: "), "{error}");
+    let error = read(&Files::new()).unwrap_err().to_string();
+    assert_eq!(error, "  pipeline.toml: the file is missing");
 }

@@ -1,21 +1,21 @@
-//! The crate's error, by what its reader can do: name another pipeline, mend a definition, give another date or
-//! parameter, free a disk. A step that fails while running is not one of these: it is told in the
-//! [`RunRecord`](crate::RunRecord), beside the steps that went well.
+//! The crate's error, by what the user can do: name another pipeline, fix a definition, give another date or
+//! parameter, free disk space. A step that fails while running is not an error of this kind: the
+//! [`RunRecord`](crate::RunRecord) reports it beside the steps that succeeded.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::query::QueryError;
 
-/// Why a pipeline could not be loaded, started or asked about.
+/// Why a pipeline could not be loaded or started, or its status not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// No pipeline of that name is shipped or in the folder asked.
-    #[error("there is no pipeline {name:?}; known are {}", known.join(", "))]
+    /// No pipeline of that name is shipped or in the given folder.
+    #[error("there is no pipeline {name:?}; known pipelines: {}", known.join(", "))]
     UnknownPipeline {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The existing names.
         known: Vec<String>,
     },
     /// The definition has mistakes, all of which are listed.
@@ -23,21 +23,21 @@ pub enum JobError {
     Definition {
         /// The pipeline's folder or name.
         pipeline: String,
-        /// Every mistake that was found.
+        /// All mistakes found.
         mistakes: Mistakes,
     },
-    /// The text is not a date that a run could have.
+    /// The text is not a valid date for a run.
     #[error("{text:?} is not a date: write it as 2026-02-14")]
     BadDate {
         /// The text given.
         text: String,
     },
-    /// A parameter given for the run is not one of the pipeline's, or of another type.
+    /// A parameter given for the run is unknown to the pipeline, or of another type.
     #[error("parameter {name}: {reason}")]
     Parameter {
         /// The parameter's name, with dots between levels.
         name: String,
-        /// What is wrong about it.
+        /// What is wrong with it.
         reason: String,
     },
     /// A template cannot be filled with the run's date and parameters.
@@ -48,12 +48,12 @@ pub enum JobError {
         /// Where and why.
         mistake: Mistake,
     },
-    /// The cluster did not answer a query that is no step's.
+    /// The cluster did not answer a query that does not belong to a step.
     #[error("table {table}: {source}")]
     Query {
-        /// The table asked about.
+        /// The queried table.
         table: String,
-        /// The cluster's answer.
+        /// The error from the cluster.
         source: QueryError,
     },
     /// A file cannot be read or written.
@@ -61,7 +61,7 @@ pub enum JobError {
     File {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The error from the operating system.
         source: std::io::Error,
     },
 }
@@ -71,7 +71,7 @@ pub enum JobError {
 pub struct Mistake {
     /// The file, as the pipeline names it.
     pub file: String,
-    /// The line in it, from 1, where one is known.
+    /// The line in it, from 1, if known.
     pub line: Option<usize>,
     /// What is wrong.
     pub message: String,
@@ -86,7 +86,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of one definition, one a line when printed.
+/// All mistakes of one definition, printed one per line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 

@@ -1,4 +1,4 @@
-//! Exports: a table's partition as one Parquet file, for people without a catalog.
+//! Exports: a table's partition as one Parquet file, for users without a catalog.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,14 @@ use crate::files::write_atomically;
 use crate::interval::Interval;
 use crate::table_name::TableName;
 
-/// Says which table goes to which folder.
+/// The export of one table to one folder.
 #[derive(Debug, Clone)]
 pub struct Export {
     /// One of the step's outputs.
     pub table: TableName,
     /// Folder below the date's folder.
     pub name: String,
-    /// Columns to sort by, so that the same rows give the same file.
+    /// Columns to sort by, so that equal rows produce equal files.
     pub order_by: String,
 }
 
@@ -48,7 +48,7 @@ impl Export {
 }
 
 fn parquet_file(rows: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
-    // `Query::rows` promises a batch even for no rows; without its schema there is no file to write.
+    // `Query::rows` returns a batch even for no rows; without a schema there is no file to write.
     let first = rows.first().ok_or_else(|| ParquetError::General("the answer has no schema to write".to_owned()))?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Writing a file so that a reader sees the old one or the new one, never half of either.
+//! Writes files atomically: a reader sees the old file or the new one, never a part.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::error::JobError;
 
-/// Writes beside the target, syncs, and renames over it; makes the folders above.
+/// Writes a file beside the target, syncs it and renames it over the target; creates missing parent folders.
 pub(crate) async fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
     let failed = |source| JobError::File { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
@@ -17,7 +17,7 @@ pub(crate) async fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Jo
     let temporary = path.with_file_name(name);
     let written = write_and_rename(&temporary, path, bytes).await;
     if written.is_err() {
-        // The file may not be there at all; the first error is the one to tell.
+        // The file may not exist; the first error is the one to report.
         let _ = tokio::fs::remove_file(&temporary).await;
     }
     written.map_err(failed)
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn replaces_and_leaves_nothing_behind() {
+    async fn replaces_and_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/report.txt");
         write_atomically(&path, b"one").await.unwrap();
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_in_the_folders_place_is_told() {
+    async fn a_file_instead_of_a_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "x").unwrap();
         let error = write_atomically(&folder.path().join("a/report.txt"), b"one").await.unwrap_err();

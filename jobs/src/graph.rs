@@ -1,13 +1,14 @@
-//! Order from dependencies: pure, over places in a list.
+//! Derives an order from dependencies, as pure functions over indices in a list.
 
 use std::collections::BTreeSet;
 
-/// Groups places into waves, each needing only earlier ones; `Err` is a cycle, its first place repeated at the end.
+/// Groups indices into waves, each needing only earlier ones; `Err` is a cycle, with its first index repeated at the
+/// end.
 pub(crate) fn waves(needs: &[BTreeSet<usize>]) -> Result<Vec<Vec<usize>>, Vec<usize>> {
     let mut done = BTreeSet::new();
     let mut waves = Vec::new();
     while done.len() < needs.len() {
-        let ready = |place: &usize| !done.contains(place) && needs[*place].is_subset(&done);
+        let ready = |index: &usize| !done.contains(index) && needs[*index].is_subset(&done);
         let wave: Vec<usize> = (0..needs.len()).filter(ready).collect();
         if wave.is_empty() {
             return Err(cycle(needs, &done));
@@ -18,17 +19,17 @@ pub(crate) fn waves(needs: &[BTreeSet<usize>]) -> Result<Vec<Vec<usize>>, Vec<us
     Ok(waves)
 }
 
-/// Walks needs that are not done until a place comes again; each place left has such a need, or it would be done.
+/// Follows needs that are not done until an index repeats; each remaining index has such a need, or it would be done.
 fn cycle(needs: &[BTreeSet<usize>], done: &BTreeSet<usize>) -> Vec<usize> {
     let mut path: Vec<usize> = Vec::new();
-    let mut next = (0..needs.len()).find(|place| !done.contains(place));
-    while let Some(place) = next {
-        if let Some(first) = path.iter().position(|seen| *seen == place) {
-            path.push(place);
+    let mut next = (0..needs.len()).find(|index| !done.contains(index));
+    while let Some(index) = next {
+        if let Some(first) = path.iter().position(|seen| *seen == index) {
+            path.push(index);
             return path.split_off(first);
         }
-        path.push(place);
-        next = needs[place].iter().copied().find(|need| !done.contains(need));
+        path.push(index);
+        next = needs[index].iter().copied().find(|need| !done.contains(need));
     }
     path
 }

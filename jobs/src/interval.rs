@@ -1,5 +1,4 @@
-//! The interval of a run: one UTC day. A date enters SQL only through here, so what a template receives is never the
-//! text that somebody typed.
+//! The interval of a run: one UTC day. Dates enter SQL only through this type, so a template never receives user input.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,7 +35,7 @@ impl Interval {
         self.start() + Days::new(1)
     }
 
-    /// Where files of the interval go below their folder: `2026/02/14`.
+    /// The relative folder for files of the interval: `2026/02/14`.
     pub fn folder(self) -> PathBuf {
         self.date.format("%Y/%m/%d").to_string().into()
     }
@@ -48,7 +47,7 @@ impl FromStr for Interval {
     fn from_str(text: &str) -> Result<Self, JobError> {
         let bad = || JobError::BadDate { text: text.to_owned() };
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| bad())?;
-        // chrono also reads 2026-2-14 and +12026-02-14; one spelling only, so that an interval has one name everywhere.
+        // chrono also accepts 2026-2-14 and +12026-02-14; with one spelling an interval has the same name everywhere.
         let one_spelling = text.len() == 10 && date.to_string() == text;
         one_spelling.then_some(Self { date }).ok_or_else(bad)
     }

@@ -1,13 +1,13 @@
-//! Pipelines: the shop's daily work as SQL files and a TOML, run over one date at a time.
+//! Pipelines: daily jobs as SQL files and a TOML definition, run for one date at a time.
 //!
-//! A [`Pipeline`] is a folder. `pipeline.toml` names its steps; each step's outputs are SELECTs that fill one table
-//! each. Which step waits for which follows from the tables they read and write. [`run`] carries a pipeline out for one
-//! [`Interval`]: every output replaces exactly the interval's partition of its table, so a run can be repeated at will
-//! and never doubles a row.
+//! A [`Pipeline`] is a folder. `pipeline.toml` lists its steps; each output of a step is a SELECT that fills one table.
+//! Dependencies between steps follow from the tables they read and write. [`run`] runs a pipeline for one [`Interval`]:
+//! every output replaces exactly the interval's partition of its table, so a run can be repeated and never duplicates a
+//! row.
 //!
-//! This crate promises: nothing is started when any part of the definition is wrong; a failed step stops what depends
-//! on it and nothing else; what ran is written into the snapshots that it made, so [`status`](status()) asks the tables
-//! and no other store. It knows neither cluster nor catalog: it says SQL to a [`Query`] that the caller brings.
+//! Guarantees: nothing starts if any part of the definition is wrong; a failed step stops only the steps that depend on
+//! it; each run is recorded in the snapshots that it commits, so [`status`](status()) reads the tables and needs no
+//! other store. The crate depends on neither cluster nor catalog: it sends SQL to a [`Query`] that the caller provides.
 
 mod audit;
 mod definition;

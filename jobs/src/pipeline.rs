@@ -1,8 +1,8 @@
-//! A pipeline as its files define it: steps with outputs, audits, exports and a report, in an order that follows from
-//! what they read and write.
+//! A pipeline as its files define it: steps with outputs, audits, exports and a report, ordered by the tables they read
+//! and write.
 //!
 //! Loading checks everything that can be checked without a cluster (keys, names, templates, SQL syntax, cycles) and
-//! tells all mistakes at once, so that a run does not find them one by one at night.
+//! reports all mistakes at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,15 +23,15 @@ pub(crate) type Files = BTreeMap<String, String>;
 /// A pipeline, checked and ready to run.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// Its name, by which it is run and known in snapshots.
+    /// Its name, which identifies it on the command line and in snapshots.
     pub name: String,
-    /// What it is for, in a sentence.
+    /// Its purpose, in a sentence.
     pub description: String,
-    /// Tables that others fill and its steps read.
+    /// Tables that its steps read but do not fill.
     pub inputs: BTreeSet<TableName>,
     /// Defaults of the parameters that a run may change.
     pub parameters: toml::Table,
-    /// Steps as written; [`Step::depends_on`] gives the order.
+    /// Steps in the order of the definition; [`Step::depends_on`] determines the order of execution.
     pub steps: Vec<Step>,
     pub(crate) data: toml::Table,
 }
@@ -43,15 +43,15 @@ pub struct Step {
     pub name: String,
     /// What it does, in a sentence.
     pub description: String,
-    /// Tables it fills, in waves: those of a wave need only what earlier waves wrote.
+    /// Tables it fills, in waves: the outputs of a wave need only those of earlier waves.
     pub outputs: Vec<Vec<Output>>,
-    /// What must hold for the rows it writes.
+    /// Conditions on the rows it writes.
     pub audits: Vec<Audit>,
-    /// Files made from its tables.
+    /// Files exported from its tables.
     pub exports: Vec<Export>,
     /// The report it writes.
     pub report: Option<ReportDefinition>,
-    /// Steps, by their place in [`Pipeline::steps`], that must be done before it.
+    /// Steps that must be done before it, as indices into [`Pipeline::steps`].
     pub depends_on: BTreeSet<usize>,
 }
 
@@ -62,7 +62,7 @@ pub struct Output {
     pub table: TableName,
     /// File of the SELECT.
     pub file: String,
-    /// The SELECT's template; it gives all columns of the table in the table's order.
+    /// The template of the SELECT, which returns all columns of the table in the table's order.
     pub sql: String,
     /// Column definitions as in CREATE TABLE.
     pub columns: Vec<String>,
@@ -106,8 +106,8 @@ impl Pipeline {
     }
 }
 
-/// Reads every file that a definition could name; others (README.md) do no harm, and files that are not text are
-/// passed over.
+/// Reads every file that a definition could name; unused ones (README.md) do no harm, and files that are not text are
+/// skipped.
 fn read_folder(root: &Path, folder: &Path, files: &mut Files) -> Result<(), JobError> {
     for path in entries(folder)? {
         if path.is_dir() {

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on, for whoever draws it.
+//! The events of a running pipeline, for displaying its progress.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::table_name::TableName;
 /// Something that happened in a run.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The run begins; the steps are in the order of the definition.
+    /// The run starts; the steps are in the order of the definition.
     RunStarted {
         /// The pipeline's name.
         pipeline: String,
@@ -18,7 +18,7 @@ pub enum Event {
         /// Names of all steps.
         steps: Vec<String>,
     },
-    /// A step begins.
+    /// A step starts.
     StepStarted {
         /// The step.
         step: String,
@@ -29,9 +29,9 @@ pub enum Event {
         step: String,
         /// The table.
         table: TableName,
-        /// Rows in the partition now.
+        /// Rows in the new partition.
         rows: u64,
-        /// Time from asking to committed.
+        /// Time from sending the statement to its commit.
         duration: Duration,
     },
     /// An export or a report is on disk.
@@ -45,7 +45,7 @@ pub enum Event {
     StepFinished(StepRun),
 }
 
-/// Receives a run's events; called from the run itself, so it should return at once.
+/// Receives a run's events. It is called from the run itself, so it should not block.
 pub trait Progress: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);

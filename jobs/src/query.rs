@@ -1,5 +1,5 @@
-//! The trait that keeps pipelines free of the cluster: a run says SQL to a [`Query`], and whoever starts the run
-//! implements it, in the scheduler's process by calling it, elsewhere by Flight SQL.
+//! The trait that decouples pipelines from the cluster: a run sends SQL to a [`Query`], which the caller implements by
+//! direct calls in the scheduler's process, and by Flight SQL elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,36 +10,37 @@ use async_trait::async_trait;
 /// Runs SQL on the cluster.
 #[async_trait]
 pub trait Query: Send + Sync {
-    /// Runs a SELECT and collects its rows; what jobs ask is small, since the big answers go to tables. At least one
-    /// batch comes back, so that an empty answer has its schema too.
+    /// Runs a SELECT and collects its rows. Results are small, since large ones are written to tables. Returns at least
+    /// one batch, so that an empty result has a schema too.
     async fn rows(&self, sql: &str) -> Result<Vec<RecordBatch>, QueryError>;
 
-    /// Runs one DDL or DML statement and returns the rows it wrote (0 for DDL). The tag goes into the summary of the
-    /// snapshot that the statement commits; a key that the table's history has already makes the statement a no-op.
+    /// Runs one DDL or DML statement and returns the number of rows written (0 for DDL). The tag is added to the
+    /// summary of the snapshot that the statement commits; a key that is already in the table's history makes it a
+    /// no-op.
     async fn write(&self, sql: &str, tag: Option<&CommitTag>) -> Result<u64, QueryError>;
 }
 
-/// What a run wants written into the snapshots it makes.
+/// Summary entries for the snapshots that a run commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitTag {
-    /// The commit key: the same for every try of one statement of one run, so that a retry cannot commit twice.
+    /// The commit key: the same for all attempts of one statement of a run, so that a retry cannot commit twice.
     pub key: String,
-    /// Further summary entries; see [`status`](crate::status()) for those that a run writes.
+    /// Other summary entries; [`status`](crate::status()) reads them back.
     pub summary: BTreeMap<String, String>,
 }
 
 /// What can be done about a [`QueryError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryErrorKind {
-    /// The statement is wrong: mend the pipeline.
+    /// The statement is wrong: fix the pipeline.
     Invalid,
-    /// A table, namespace or column is not there.
+    /// A table, namespace or column does not exist.
     NotFound,
     /// Another writer changed the same partition: run the step again.
     Conflict,
-    /// The cluster cannot take it now: run again later.
+    /// The cluster cannot run it at the moment: retry later.
     Unavailable,
-    /// A damaged table, or a fault of the engine; the message says which.
+    /// A damaged table or a bug in the engine; the message says which.
     Internal,
 }
 
@@ -53,7 +54,7 @@ pub struct QueryError {
 }
 
 impl QueryError {
-    /// An error of `kind` that says `message`.
+    /// Creates an error.
     pub fn new(kind: QueryErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }

@@ -1,4 +1,4 @@
-//! Finding which tables a SELECT reads, so that the order of steps follows from their SQL.
+//! Finds the tables that a SELECT reads, from which the order of steps is derived.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,10 @@ use bergmill_statement::{CATALOG, Statement, parse};
 
 use crate::table_name::TableName;
 
-/// The tables that one SELECT reads; an error says why the text is not one SELECT over tables with namespaces.
+/// The tables that one SELECT reads.
+///
+/// # Errors
+/// Says why the text is not exactly one SELECT over tables with namespaces.
 pub(crate) fn tables_read(sql: &str) -> Result<BTreeSet<TableName>, String> {
     let statement = parse(sql).map_err(|error| error.to_string())?;
     if !matches!(&statement, Statement::Sql(sql) if sql.is_query()) {
@@ -16,7 +19,7 @@ pub(crate) fn tables_read(sql: &str) -> Result<BTreeSet<TableName>, String> {
     tables.iter().map(table).collect()
 }
 
-/// The table that a name stands for.
+/// The table that a name refers to.
 fn table(name: &bergmill_statement::TableName) -> Result<TableName, String> {
     match (&name.catalog, &name.namespace) {
         (None, Some(namespace)) => format!("{namespace}.{}", name.table).parse(),
@@ -51,12 +54,12 @@ mod tests {
         for (sql, reason) in [
             ("DELETE FROM raw.a", "exactly one SELECT"),
             ("EXPLAIN SELECT 1", "exactly one SELECT"),
-            ("SELECT 1; SELECT 2", "one statement at a time"),
+            ("SELECT 1; SELECT 2", "only one statement at a time"),
             ("SELEC 1", "Expected"),
             ("SELECT * FROM a", "has no namespace"),
             ("WITH Ärger AS (SELECT 1) SELECT * FROM ärger", "has no namespace"),
             ("SELECT * FROM other.raw.a", "is not a table's name"),
-            ("SELECT * FROM raw.a.branch_b.c", "is not the name of a table"),
+            ("SELECT * FROM raw.a.branch_b.c", "is not a table name"),
             ("SELECT * FROM raw.a VERSION AS OF )", "unexpected `AS`"),
             ("SELECT * FROM raw.a VERSION AS OF", "unexpected `AS`"),
             ("SELECT * FROM table_changes(raw, 1)", "a table's name in quotes"),

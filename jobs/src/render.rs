@@ -1,5 +1,5 @@
-//! A pipeline filled for one run: all SQL it will say, before it says any. A mistake in a template or parameter thus
-//! shows before the first table changes; benchmarks and other engines' checks take their SQL from here as well.
+//! Renders all SQL of one run before any of it is sent, so that a mistake in a template or parameter is found before
+//! the first table changes. Benchmarks and comparisons with other engines use this SQL too.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -23,7 +23,7 @@ pub struct Rendered {
 pub struct RenderedStep {
     /// The step's name.
     pub name: String,
-    /// Changes when the step's SQL, columns, audits, parameters or data change, and not with the date.
+    /// Changes with the step's SQL, columns, audits, parameters or data, but not with the date.
     pub code_hash: String,
     /// Tables to fill, in waves as in [`Step::outputs`].
     pub outputs: Vec<Vec<RenderedOutput>>,
@@ -39,16 +39,16 @@ pub struct RenderedOutput {
     pub table: TableName,
     /// The partition's column.
     pub partition: String,
-    /// Makes the table unless it is there.
+    /// Statement that creates the table if it does not exist.
     pub create: String,
-    /// The rows of the interval.
+    /// Query for the rows of the interval.
     pub select: String,
-    /// Replaces the interval's partition by the rows of the SELECT.
+    /// Statement that replaces the interval's partition by the rows of the SELECT.
     pub insert: String,
 }
 
 impl Pipeline {
-    /// Fills all templates for one interval. `changes` are parameters other than the defaults.
+    /// Renders all templates for one interval. `changes` are parameters that differ from the defaults.
     pub fn render(&self, interval: Interval, now: DateTime<Utc>, changes: &toml::Table) -> Result<Rendered, JobError> {
         let mut parameters = self.parameters.clone();
         change(&mut parameters, changes, "")?;
@@ -65,7 +65,7 @@ impl Pipeline {
     fn code_hash(&self, step: &Step, parameters: &toml::Table) -> String {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
-            // The length keeps "ab", "c" apart from "a", "bc".
+            // The length distinguishes "ab", "c" from "a", "bc".
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         };
@@ -122,8 +122,8 @@ impl RenderedStep {
     }
 }
 
-/// Puts changes over defaults, level by level. A change may not bring a new name or another type, so that a misspelt
-/// parameter does not pass unnoticed; an integer will do for a float.
+/// Merges changes into the defaults, level by level. A change with an unknown name or another type is an error, so that
+/// a misspelled parameter is noticed; an integer is accepted for a float.
 fn change(defaults: &mut toml::Table, changes: &toml::Table, path: &str) -> Result<(), JobError> {
     for (key, new) in changes {
         let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

@@ -1,8 +1,9 @@
-//! Reports: queries over the tables, and templates that lay out the answers as text, Markdown and HTML.
+//! Reports: queries over the tables, and templates that render their results as text, Markdown and HTML.
 //!
-//! A template sees each query's rows under the query's name, the `date` and the `pipeline`, and has `table(...)`,
-//! which draws for its own format; HTML has charts as inline SVG as well. Files are self-contained: no script, font or
-//! picture is fetched. What a report shows is what the tables hold, since it is asked of them after the commit.
+//! A template has each query's rows under the query's name, the `date` and the `pipeline`, and the function
+//! `table(...)`, which renders for the template's format; HTML templates also have charts as inline SVG. Files are
+//! self-contained: no script, font or image is fetched. The queries run after the commit, so a report shows the
+//! committed tables.
 
 mod chart;
 mod number;
@@ -20,7 +21,7 @@ use crate::files::write_atomically;
 use crate::interval::Interval;
 use crate::template;
 
-/// What a step's report asks and how it is laid out.
+/// The queries and templates of a step's report.
 #[derive(Debug, Clone)]
 pub struct ReportDefinition {
     pub(crate) templates: Vec<ReportTemplate>,
@@ -40,7 +41,7 @@ pub(crate) struct ReportQuery {
     pub(crate) sql: String,
 }
 
-/// What a report's file is.
+/// The format of a report's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For the terminal.
@@ -56,15 +57,15 @@ pub(crate) enum Format {
 pub struct Report {
     /// The text form, for the terminal; empty when the definition has none.
     pub text: String,
-    /// Files, one a format.
+    /// Its files, one per format.
     pub files: Vec<PathBuf>,
 }
 
-/// Rows of each query by its name.
+/// The name and rows of each query.
 pub(crate) type Answers = [(String, Vec<RecordBatch>)];
 
 impl ReportDefinition {
-    /// Lays out all formats, then writes them; a template that fails leaves the files of an earlier run alone.
+    /// Renders all formats, then writes them; if a template fails, the files of an earlier run are unchanged.
     pub(crate) async fn write(
         &self,
         pipeline: &str,
@@ -113,7 +114,7 @@ fn lay_out(template: &ReportTemplate, context: &Value) -> Result<String, Mistake
     text.map_err(|error| template::mistake(&template.file, &error))
 }
 
-/// Whether the template can be read; what it does with rows shows only when there are some.
+/// Checks the template's syntax; errors in its use of rows are only found when it is rendered.
 pub(crate) fn check_template(file: &str, source: &str) -> Result<(), Mistake> {
     let environment = environment(Format::Text);
     let read = environment.template_from_named_str(file, source).map(drop);

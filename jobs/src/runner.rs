@@ -1,8 +1,8 @@
-//! Carrying a pipeline out for one interval: one state a step, one loop.
+//! Runs a pipeline for one interval: one state per step, one loop.
 //!
-//! A step starts when all it waits for is done, fails alone, and takes with it only what depends on it. All statements
-//! of a run share a limit of how many run at the same time. The run's future does all the work: dropping it stops the
-//! run, and what was committed stays, each table at the old or the new partition.
+//! A step starts when all its dependencies are done; if it fails, only the steps that depend on it are skipped. All
+//! statements of a run share a concurrency limit. The run's future does all the work: dropping it stops the run, and
+//! committed changes stay, each table with the old or the new partition.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,23 +25,23 @@ use crate::render::{RenderedOutput, RenderedStep};
 use crate::report::Report;
 use crate::table_name::TableName;
 
-/// How to run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// The run's clock: what counts as the future for an audit of timestamps.
+    /// The time of the run; an audit of timestamps treats later ones as in the future.
     pub now: DateTime<Utc>,
-    /// Parameters other than the pipeline's defaults.
+    /// Parameters that differ from the pipeline's defaults.
     pub parameters: toml::Table,
-    /// Statements that may run at the same time.
+    /// The most statements that run at the same time.
     pub parallel: usize,
-    /// Reports go to `<reports>/<pipeline>/2026/02/14/`.
+    /// Reports are written to `<reports>/<pipeline>/2026/02/14/`.
     pub reports: PathBuf,
-    /// Exports go to `<exports>/2026/02/14/<name>/`.
+    /// Exports are written to `<exports>/2026/02/14/<name>/`.
     pub exports: PathBuf,
 }
 
 impl RunOptions {
-    /// Options with the present time, default parameters and four statements at a time.
+    /// Options with the current time, default parameters and four statements at a time.
     pub fn new(reports: impl Into<PathBuf>, exports: impl Into<PathBuf>) -> Self {
         Self {
             now: Utc::now(),
@@ -53,27 +53,27 @@ impl RunOptions {
     }
 }
 
-/// Where a step is.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepState {
-    /// Waits for others.
+    /// Waits for its dependencies.
     Planned,
-    /// Under way.
+    /// Is running.
     Running,
     /// Everything it writes is committed and on disk.
     Done,
-    /// Stopped by an error or an audit; tables it did not come to keep their old partition.
+    /// Stopped by an error or an audit; tables not yet written keep their old partition.
     Failed,
-    /// Never started, because something it waits for failed or was skipped.
+    /// Not started, because a dependency failed or was skipped.
     Skipped,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
     /// The pipeline's name.
     pub pipeline: String,
-    /// The run's id, as in the snapshots it made.
+    /// The run's id, as in the snapshots it committed.
     pub run_id: String,
     /// The interval.
     pub interval: Interval,
@@ -81,7 +81,7 @@ pub struct RunRecord {
     pub steps: Vec<StepRun>,
     /// Reports in the order of their steps.
     pub reports: Vec<Report>,
-    /// Time from start to the last step's end.
+    /// Time from the start to the end of the last step.
     pub duration: Duration,
 }
 
@@ -92,18 +92,18 @@ impl RunRecord {
     }
 }
 
-/// What a step did.
+/// The result of a step.
 #[derive(Debug, Clone)]
 pub struct StepRun {
     /// The step's name.
     pub name: String,
-    /// Where it ended.
+    /// Its final state.
     pub state: StepState,
     /// Tables whose partition it replaced.
     pub outputs: Vec<OutputRun>,
     /// Files it wrote.
     pub files: Vec<PathBuf>,
-    /// Time it ran.
+    /// Its run time.
     pub duration: Duration,
     /// Why it failed or was skipped.
     pub error: Option<String>,
@@ -116,18 +116,18 @@ impl StepRun {
     }
 }
 
-/// A table's partition, replaced.
+/// A replaced partition of a table.
 #[derive(Debug, Clone)]
 pub struct OutputRun {
     /// The table.
     pub table: TableName,
-    /// Rows in the partition now.
+    /// Rows in the new partition.
     pub rows: u64,
-    /// Time from asking to committed.
+    /// Time from sending the statement to its commit.
     pub duration: Duration,
 }
 
-/// Runs a pipeline for an interval. An error means that nothing was started; steps that fail are told in the record.
+/// Runs a pipeline for an interval. An error means that no step was started; the record reports steps that failed.
 pub async fn run(
     pipeline: &Pipeline,
     interval: Interval,
@@ -158,34 +158,34 @@ pub async fn run(
     let mut reports: BTreeMap<usize, Report> = BTreeMap::new();
     let mut running = FuturesUnordered::new();
     loop {
-        for place in 0..runs.len() {
-            match next_state(&pipeline.steps[place], place, &runs) {
+        for index in 0..runs.len() {
+            match next_state(&pipeline.steps[index], index, &runs) {
                 Next::Stay => {}
                 Next::Start => {
-                    runs[place].state = StepState::Running;
-                    progress.event(Event::StepStarted { step: runs[place].name.clone() });
-                    running.push(run.step(place, &rendered.steps[place]));
+                    runs[index].state = StepState::Running;
+                    progress.event(Event::StepStarted { step: runs[index].name.clone() });
+                    running.push(run.step(index, &rendered.steps[index]));
                 }
                 Next::Skip(reason) => {
-                    runs[place].state = StepState::Skipped;
-                    runs[place].error = Some(reason);
-                    progress.event(Event::StepFinished(runs[place].clone()));
+                    runs[index].state = StepState::Skipped;
+                    runs[index].error = Some(reason);
+                    progress.event(Event::StepFinished(runs[index].clone()));
                 }
             }
         }
-        // Skipping goes in one pass only from a step to later ones, so look again before waiting.
+        // One pass skips only later steps of the definition, so repeat it before waiting.
         let settled =
-            (0..runs.len()).all(|place| matches!(next_state(&pipeline.steps[place], place, &runs), Next::Stay));
+            (0..runs.len()).all(|index| matches!(next_state(&pipeline.steps[index], index, &runs), Next::Stay));
         if !settled {
             continue;
         }
-        let Some((place, finished, report)) = running.next().await else { break };
+        let Some((index, finished, report)) = running.next().await else { break };
         progress.event(Event::StepFinished(finished.clone()));
         if let Some(error) = &finished.error {
             tracing::warn!(pipeline = pipeline.name, step = finished.name, %interval, error, "step failed");
         }
-        runs[place] = finished;
-        reports.extend(report.map(|report| (place, report)));
+        runs[index] = finished;
+        reports.extend(report.map(|report| (index, report)));
     }
     drop(running);
     Ok(RunRecord {
@@ -198,7 +198,7 @@ pub async fn run(
     })
 }
 
-/// Before any step, and one after the other: steps that start together would race to make the same namespace.
+/// Creates the namespaces one by one before any step, since concurrent steps could create the same one.
 async fn make_namespaces(pipeline: &Pipeline, query: &dyn Query) -> Result<(), JobError> {
     let mut namespaces: Vec<&str> = pipeline.tables().into_iter().map(|(_, table)| table.namespace()).collect();
     namespaces.sort_unstable();
@@ -228,8 +228,8 @@ enum Next {
 }
 
 /// The decision about one step, from the states of all.
-fn next_state(step: &Step, place: usize, runs: &[StepRun]) -> Next {
-    if runs[place].state != StepState::Planned {
+fn next_state(step: &Step, index: usize, runs: &[StepRun]) -> Next {
+    if runs[index].state != StepState::Planned {
         return Next::Stay;
     }
     let lost = step.depends_on.iter().find(|need| matches!(runs[**need].state, StepState::Failed | StepState::Skipped));
@@ -241,7 +241,7 @@ fn next_state(step: &Step, place: usize, runs: &[StepRun]) -> Next {
     if ready { Next::Start } else { Next::Stay }
 }
 
-/// Why a step stopped; only its text outlives the step.
+/// Why a step stopped; only its message is kept.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error("{what}: {source}")]
@@ -252,7 +252,7 @@ enum StepError {
     Job(#[from] JobError),
 }
 
-/// What all steps of a run share.
+/// The state that all steps of a run share.
 struct Run<'r> {
     pipeline: &'r Pipeline,
     interval: Interval,
@@ -264,10 +264,10 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    async fn step(&self, place: usize, rendered: &RenderedStep) -> (usize, StepRun, Option<Report>) {
-        let step = &self.pipeline.steps[place];
+    async fn step(&self, index: usize, rendered: &RenderedStep) -> (usize, StepRun, Option<Report>) {
+        let step = &self.pipeline.steps[index];
         let started = Instant::now();
-        // What was written before an error counts as well, so it is kept outside of the part that can fail.
+        // Outputs written before an error are reported too, so they are kept outside of the part that can fail.
         let written = Mutex::new(planned(step));
         let outcome = self.carry_out(step, rendered, &written).await;
         let mut run = written.into_inner();
@@ -275,12 +275,12 @@ impl Run<'_> {
         match outcome {
             Ok(report) => {
                 run.state = StepState::Done;
-                (place, run, report)
+                (index, run, report)
             }
             Err(error) => {
                 run.state = StepState::Failed;
                 run.error = Some(error.to_string());
-                (place, run, None)
+                (index, run, None)
             }
         }
     }
@@ -315,7 +315,7 @@ impl Run<'_> {
         Ok(Some(report))
     }
 
-    /// Makes the table when it is missing, audits the rows, replaces the partition, and audits what is there.
+    /// Creates the table if it is missing, audits the rows, replaces the partition, and audits the result.
     async fn output(
         &self,
         step: &RenderedStep,
@@ -367,7 +367,7 @@ impl Run<'_> {
         written.lock().await.files.push(path);
     }
 
-    /// The run's id is part of the key: a statement sent twice commits once, and a later run replaces all the same.
+    /// The run's id is part of the key, so a statement sent twice commits once, and a later run still replaces.
     fn tag(&self, step: &RenderedStep, table: &TableName, started_at: DateTime<Utc>) -> CommitTag {
         let (pipeline, interval) = (&self.pipeline.name, self.interval);
         let entries = [

@@ -1,4 +1,4 @@
-//! The pipelines inside the binary, from `jobs/pipelines/`. They are loaded through the same door as a user's folder.
+//! The pipelines embedded in the binary, from `jobs/pipelines/`. They are loaded like a user's folder.
 
 use crate::error::JobError;
 use crate::pipeline::{Files, Pipeline};
@@ -69,6 +69,6 @@ mod tests {
             assert!(!pipeline.steps.is_empty(), "{}", pipeline.name);
         }
         let error = shipped_named("daily").unwrap_err().to_string();
-        assert_eq!(error, "there is no pipeline \"daily\"; known are daily_analytics, daily_report");
+        assert_eq!(error, "there is no pipeline \"daily\"; known pipelines: daily_analytics, daily_report");
     }
 }

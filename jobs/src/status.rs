@@ -1,5 +1,5 @@
-//! What has run, asked of the tables themselves: each commit of a run carries its pipeline, step, interval, code hash
-//! and run id in the snapshot's summary, so this needs no store of its own and survives the loss of any.
+//! Reads from the tables what has run: each commit of a run has its pipeline, step, interval, code hash and run id in
+//! the snapshot's summary, so no separate store is needed.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ pub struct TableStatus {
     pub step: String,
     /// The table.
     pub table: TableName,
-    /// Intervals that runs have committed, oldest first, each with its latest commit; empty when none has, also
-    /// when the table is not there yet.
+    /// Intervals that runs have committed, oldest first, each with its latest commit; empty if there are none or the
+    /// table does not exist.
     pub intervals: Vec<Committed>,
 }
 
@@ -31,19 +31,19 @@ pub struct TableStatus {
 pub struct Committed {
     /// The interval.
     pub interval: Interval,
-    /// When the snapshot was committed.
+    /// Commit time of the snapshot.
     pub at: DateTime<Utc>,
     /// Time from the step's start to the commit.
     pub duration: Option<std::time::Duration>,
-    /// Rows written, where the catalog has counted them (`added-records`).
+    /// Rows written, if the snapshot's summary has them (`added-records`).
     pub rows: Option<u64>,
     /// Hash of the code that ran.
     pub code_hash: String,
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
 }
 
-/// Asks every table of the pipeline for its history.
+/// Reads the history of every table of the pipeline.
 pub async fn status(pipeline: &Pipeline, query: &dyn Query) -> Result<Vec<TableStatus>, JobError> {
     let mut tables = Vec::new();
     for (step, table) in pipeline.tables() {
@@ -90,7 +90,7 @@ fn history(batch: &RecordBatch) -> Result<Vec<(DateTime<Utc>, Summary)>, QueryEr
     Ok(history)
 }
 
-/// A snapshot that this pipeline has committed; others (maintenance, somebody's INSERT) are none.
+/// The snapshot as a commit of this pipeline; `None` for other snapshots (maintenance, a user's INSERT).
 fn committed(pipeline: &Pipeline, at: DateTime<Utc>, summary: &Summary) -> Option<Committed> {
     if summary.get("bergmill.pipeline")? != &pipeline.name {
         return None;

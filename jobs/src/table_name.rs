@@ -1,4 +1,4 @@
-//! A table's full name, `namespace.table`, in the one spelling that needs no quotes in SQL.
+//! A table's full name, `namespace.table`, in the spelling that needs no quotes in SQL.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// Whether SQL takes the word as a name without quotes, and without folding its case.
+/// Whether the word is a SQL name without quotes and unchanged by case folding.
 pub(crate) fn is_identifier(word: &str) -> bool {
     let starts_well = word.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     starts_well && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')

@@ -1,8 +1,8 @@
 //! SQL templates: minijinja whose `{{ value }}` writes a SQL literal.
 //!
-//! A string comes out quoted and escaped, a number as a number, nothing as NULL; a list or a table cannot come out at
-//! all. So no parameter, word of a lexicon or date can become SQL by accident, and a template author has nothing to
-//! remember. An undefined name is an error, not an empty string.
+//! A string is written quoted and escaped, a number as a number, none as NULL; a list or table is an error. So no
+//! parameter, word of a lexicon or date can become SQL by accident, without any care by the template's author. An
+//! undefined name is an error, not an empty string.
 
 use chrono::{DateTime, Days, Utc};
 use minijinja::value::ValueKind;
@@ -11,7 +11,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use crate::error::Mistake;
 use crate::interval::Interval;
 
-/// Names that every template has, and that no parameter or data file may take.
+/// Names defined in every template, which no parameter or data file may have.
 pub(crate) const BUILT_IN: [&str; 5] = ["date", "start", "end", "days_before", "days_ahead"];
 
 /// Values for templates: the interval, the clock, and the pipeline's parameters and data by name.
@@ -20,15 +20,14 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// `now` is the run's clock; it is an argument so that a run can be repeated to the letter.
+    /// `now` is the time of the run; it is an argument so that a run can be repeated exactly.
     pub(crate) fn new(interval: Interval, now: DateTime<Utc>, parameters: &toml::Table, data: &toml::Table) -> Self {
         let days_before = Value::from_function(move |days: u64| -> Result<Value, Error> {
             let too_far =
                 || Error::new(ErrorKind::InvalidOperation, format!("{days} days before {interval} is no date"));
             interval.start().checked_sub_days(Days::new(days)).map(timestamp).ok_or_else(too_far)
         });
-        // A day that is run late must not take for the future what later days have brought since; one that is run early
-        // must not take its own rows for it.
+        // A late run of a day must not treat rows of later days as in the future, nor an early run the day's own rows.
         let latest = now.max(interval.end());
         let days_ahead = Value::from_function(move |days: u64| -> Result<Value, Error> {
             let too_far = || Error::new(ErrorKind::InvalidOperation, format!("{days} days from now is no date"));
@@ -51,13 +50,13 @@ fn timestamp(at: DateTime<Utc>) -> Value {
     Value::from_safe_string(format!("TIMESTAMP '{}'", at.format("%Y-%m-%dT%H:%M:%SZ")))
 }
 
-/// Fills a template; `file` is what a mistake names.
+/// Renders a template; `file` is its name in a mistake.
 pub(crate) fn fill(file: &str, template: &str, values: &Values) -> Result<String, Mistake> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
-    // Not Html, and not None: what a macro or a captured block has written is SQL already and must not be quoted again.
+    // Neither Html nor None: the output of a macro or captured block is SQL already and must not be quoted again.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("sql"));
     environment.set_formatter(|out, state, value| {
         if value.is_undefined() {
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_macro_wrote_is_sql() {
+    fn the_output_of_a_macro_is_sql() {
         check("{% macro m(w) %}contains(x, {{ w }}){% endmacro %}{{ m(p) }}", "p = \"a'b\"", "contains(x, 'a''b')");
     }
 

@@ -1,5 +1,5 @@
-//! Reading a TOML file with a person in mind: unknown keys are refused with the nearest known one, every mistake is
-//! kept with its line, and reading goes on after each, so that one look mends them all. serde stops at the first.
+//! Reads a TOML file and reports all mistakes with their lines, so that they can be fixed at once; an unknown key is
+//! reported with the nearest known one. serde would stop at the first mistake.
 
 use bergmill_statement::nearest;
 use toml::Spanned;
@@ -7,22 +7,22 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::Mistake;
 
-/// Gathers mistakes about one file.
+/// Reads one file and collects its mistakes.
 pub(crate) struct Reader<'s> {
     file: &'s str,
     source: &'s str,
-    /// What was found so far.
+    /// The mistakes found so far.
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// A table of the file: its entries, where it starts, and what to call it in a message.
+/// A table of the file: its entries, the line where it starts, and its title in messages.
 pub(crate) struct Section<'t> {
     pub(crate) entries: &'t DeTable<'t>,
     pub(crate) line: usize,
     pub(crate) title: String,
 }
 
-/// A value with the line it stands on.
+/// A value with its line.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
@@ -39,7 +39,7 @@ impl<'s> Reader<'s> {
         self.mistakes.push(mistake);
     }
 
-    /// The whole file; syntax errors are kept as mistakes, and what could be read is returned all the same.
+    /// Parses the file; syntax errors are kept as mistakes, and the readable parts are still returned.
     pub(crate) fn parse(&mut self) -> DeTable<'s> {
         let (table, errors) = DeTable::parse_recoverable(self.source);
         for error in errors {
@@ -53,7 +53,7 @@ impl<'s> Reader<'s> {
         1 + self.source.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 
-    /// Refuses keys that the section does not know.
+    /// Reports the keys of the section that are not known.
     pub(crate) fn only(&mut self, section: &Section, known: &[&str]) {
         for key in section.entries.keys() {
             let name: &str = key.get_ref();
@@ -74,7 +74,7 @@ impl<'s> Reader<'s> {
         );
     }
 
-    /// A string that may be missing.
+    /// An optional string.
     pub(crate) fn optional_text(&mut self, section: &Section, key: &str) -> Option<At<String>> {
         let value = section.entries.get(key)?;
         match value.get_ref().as_str() {
@@ -86,7 +86,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// A string that must be there.
+    /// A required string.
     pub(crate) fn text(&mut self, section: &Section, key: &str) -> Option<At<String>> {
         if !section.entries.contains_key(key) {
             self.mistake(section.line, format!("{}: {key} is missing", section.title));
@@ -94,7 +94,7 @@ impl<'s> Reader<'s> {
         self.optional_text(section, key)
     }
 
-    /// A list of strings; missing is empty.
+    /// A list of strings; empty if missing.
     pub(crate) fn texts(&mut self, section: &Section, key: &str) -> Vec<At<String>> {
         let Some(value) = section.entries.get(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
@@ -111,7 +111,7 @@ impl<'s> Reader<'s> {
         texts
     }
 
-    /// A table within the section; `title` is what messages call it.
+    /// A table within the section; `title` is its name in messages.
     pub(crate) fn table<'t>(&mut self, section: &Section<'t>, key: &str, title: &str) -> Option<Section<'t>> {
         let value = section.entries.get(key)?;
         match value.get_ref().as_table() {
@@ -126,7 +126,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// A list of tables within the section; missing is empty.
+    /// A list of tables within the section; empty if missing.
     pub(crate) fn tables<'t>(&mut self, section: &Section<'t>, key: &str, title: &str) -> Vec<Section<'t>> {
         let Some(value) = section.entries.get(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
@@ -147,7 +147,7 @@ impl<'s> Reader<'s> {
         sections
     }
 
-    /// Strings by name, in the order of names.
+    /// Strings by name, ordered by name.
     pub(crate) fn named_texts(&mut self, section: &Section, key: &str) -> Vec<(String, At<String>)> {
         let title = format!("{}.{key}", section.title);
         let Some(inner) = self.table(section, key, &title) else { return Vec::new() };
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_all_mistakes_with_lines() {
+    fn reports_all_mistakes_with_lines() {
         let source = "name = 3\nstesp = 1\n\n[[step]]\nname = \"a\"\nafter = [\"x\", 4]\n";
         let mut reader = Reader::new("pipeline.toml", source);
         let table = reader.parse();
@@ -177,9 +177,9 @@ mod tests {
         for step in reader.tables(&root, "step", "step") {
             reader.texts(&step, "after");
         }
-        let told: Vec<String> = reader.mistakes.iter().map(ToString::to_string).collect();
+        let reported: Vec<String> = reader.mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "pipeline.toml:2: pipeline: unknown key stesp; did you mean step?",
                 "pipeline.toml:1: pipeline: name should be a string, not integer",

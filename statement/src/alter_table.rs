@@ -14,8 +14,7 @@
 //!   | SET TBLPROPERTIES ('key' = 'value', ...) | UNSET TBLPROPERTIES [IF EXISTS] ('key', ...)
 //!   | RENAME TO name
 //! ```
-//! A column inside others is written with dots: `address.city`, `lines.element.sku`. Branches and tags are in
-//! `references`.
+//! A nested column is written with dots: `address.city`, `lines.element.sku`. Branches and tags are in `references`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,11 +30,11 @@ use crate::token_reader::TokenReader;
 /// What an `ALTER TABLE` changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Alteration {
-    /// Columns, one change after the other.
+    /// Changes of columns, applied in order.
     Columns(Vec<SchemaChange>),
-    /// How files are divided from now on.
+    /// How new files are partitioned.
     Partitioning(PartitionChange),
-    /// How rows are sorted in files from now on; no terms for no order.
+    /// How rows are sorted in new files; empty for unsorted.
     SortOrder(Vec<SortTerm>),
     /// Properties to set.
     SetProperties(HashMap<String, String>),
@@ -43,7 +42,7 @@ pub enum Alteration {
     UnsetProperties {
         /// Their names.
         names: Vec<String>,
-        /// Whether it is no error that one is not set.
+        /// Whether a property that is not set is no error.
         if_exists: bool,
     },
 }
@@ -58,41 +57,41 @@ impl fmt::Display for ColumnPath {
     }
 }
 
-/// Where a column stands among its siblings.
+/// The position of a column among its siblings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ColumnPosition {
     /// Before all others.
     First,
-    /// Behind this sibling.
+    /// After this sibling.
     After(String),
 }
 
 /// A change of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SchemaChange {
-    /// A new column: its own name is the path's last.
+    /// Adds a column.
     Add {
-        /// The structs that it is added to, and its name.
+        /// The path of the new column: the structs around it, then its name.
         column: ColumnPath,
         /// Its type.
         ty: DataType,
-        /// Whether `NOT NULL` was asked for, which no row already written could keep.
+        /// Whether `NOT NULL` was given, which no existing row could satisfy.
         required: bool,
         /// Its comment.
         doc: Option<String>,
-        /// Its place; last if not given.
-        place: Option<Place>,
-        /// Whether it is no error that there is such a column.
+        /// Its position; last if not given.
+        position: Option<ColumnPosition>,
+        /// Whether an existing column of that name is no error.
         if_not_exists: bool,
     },
-    /// Drops a column and all that is in it.
+    /// Drops a column and all columns nested in it.
     Drop {
         /// The column to drop.
         column: ColumnPath,
-        /// Whether it is no error that there is none.
+        /// Whether a missing column is no error.
         if_exists: bool,
     },
-    /// Gives a column another name where it stands.
+    /// Renames a column; its position is unchanged.
     Rename {
         /// The column under its old name.
         column: ColumnPath,
@@ -110,10 +109,10 @@ pub enum SchemaChange {
     Move {
         /// The column to move.
         column: ColumnPath,
-        /// Where it goes.
-        place: Place,
+        /// Its new position.
+        position: ColumnPosition,
     },
-    /// Comments a column, or removes its comment.
+    /// Sets or removes the comment of a column.
     Comment {
         /// The column.
         column: ColumnPath,
@@ -131,18 +130,18 @@ pub enum SchemaChange {
 /// A change of partitioning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartitionChange {
-    /// A further field.
+    /// Adds a field.
     Add {
-        /// What divides the rows.
+        /// The column or transform to partition by.
         term: Term,
         /// Its name; made from the term if not given.
         name: Option<String>,
     },
-    /// One field less, which is named by its name or by its term.
+    /// Removes a field, which is identified by its name or its term.
     Drop(Term),
-    /// Another field in place of one.
+    /// Replaces a field.
     Replace {
-        /// The field to remove, by its name or by its term.
+        /// The field to remove, by its name or its term.
         old: Term,
         /// The term of the field to add.
         new: Term,
@@ -151,7 +150,7 @@ pub enum PartitionChange {
     },
 }
 
-/// What follows the table's name; `None` if it is about something else than this module.
+/// Parses what follows the table's name; `None` if it is not a change of this module.
 pub(crate) fn alteration(reader: &mut TokenReader) -> Result<Option<Alteration>> {
     Ok(match () {
         () if reader.take(&["write", "unordered"]) => Some(Alteration::SortOrder(Vec::new())),
@@ -226,7 +225,7 @@ fn schema_changes(reader: &mut TokenReader) -> Result<Option<Vec<SchemaChange>>>
     }))
 }
 
-/// A column, or one inside another.
+/// A column, possibly nested.
 fn column(reader: &mut TokenReader, clause: &str) -> Result<ColumnPath> {
     reader.names(clause).map(ColumnPath)
 }
@@ -235,7 +234,7 @@ fn added_column(reader: &mut TokenReader, if_not_exists: bool) -> Result<SchemaC
     const CLAUSE: &str = "ADD COLUMN";
     let column = column(reader, CLAUSE)?;
     let ty = reader.parse(CLAUSE, Parser::parse_data_type)?;
-    let (mut required, mut doc, mut place) = (false, None, None);
+    let (mut required, mut doc, mut position) = (false, None, None);
     loop {
         let here = reader.position();
         if reader.take(&["not", "null"]) {
@@ -246,10 +245,10 @@ fn added_column(reader: &mut TokenReader, if_not_exists: bool) -> Result<SchemaC
             doc = Some(reader.text("COMMENT")?);
         } else if reader.take(&["default"]) {
             return Err(no_default(&column.to_string()).at(here));
-        } else if let Some(found) = self::place(reader)? {
-            place = Some(found);
+        } else if let Some(found) = column_position(reader)? {
+            position = Some(found);
         } else {
-            return Ok(SchemaChange::Add { column, ty, required, doc, place, if_not_exists });
+            return Ok(SchemaChange::Add { column, ty, required, doc, position, if_not_exists });
         }
     }
 }
@@ -273,23 +272,23 @@ fn altered_column(reader: &mut TokenReader) -> Result<SchemaChange> {
     if reader.take(&["set", "default"]) {
         return Err(no_default(&column.to_string()).at(here));
     }
-    match place(reader)? {
-        Some(place) => Ok(SchemaChange::Move { column, place }),
+    match column_position(reader)? {
+        Some(position) => Ok(SchemaChange::Move { column, position }),
         None => Err(reader.unexpected(CLAUSE, "TYPE, COMMENT, FIRST, AFTER, SET NOT NULL or DROP NOT NULL")),
     }
 }
 
-/// `FIRST`, or `AFTER` a sibling, which may be written with the names of what is around it.
-fn place(reader: &mut TokenReader) -> Result<Option<Place>> {
+/// `FIRST`, or `AFTER` a sibling, which may be written as a whole path.
+fn column_position(reader: &mut TokenReader) -> Result<Option<ColumnPosition>> {
     if reader.take(&["first"]) {
-        return Ok(Some(Place::First));
+        return Ok(Some(ColumnPosition::First));
     }
     if !reader.take(&["after"]) {
         return Ok(None);
     }
     let mut names = reader.names("AFTER")?;
     match names.pop() {
-        Some(name) => Ok(Some(Place::After(name))),
+        Some(name) => Ok(Some(ColumnPosition::After(name))),
         None => Err(Error::invalid("AFTER takes a column")),
     }
 }

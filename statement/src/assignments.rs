@@ -1,5 +1,5 @@
-//! The assignments of `UPDATE` and `MERGE`: those that DataFusion's planner would take for others are refused. It reads
-//! the last part of a name alone, and of two values for one column it takes either.
+//! Checks the assignments of `UPDATE` and `MERGE`: those that DataFusion's planner would misread are refused. The
+//! planner uses only the last part of a name, and of two values for one column it takes either.
 
 use std::collections::BTreeSet;
 
@@ -24,21 +24,21 @@ pub(crate) fn check_assignments(statement: &Statement) -> Result<()> {
     }
 }
 
-/// Checks the assignments of one `SET`. In a `MERGE` the table may stand before the column.
+/// Checks the assignments of one `SET`. In a `MERGE` the column may be qualified with the table.
 fn check(assignments: &[Assignment], qualified: bool) -> Result<()> {
     let mut columns = BTreeSet::new();
     for Assignment { target, .. } in assignments {
         let wrong = |what: String| Err(Error::invalid(what).at(Position::of(target.span().start)));
         let AssignmentTarget::ColumnName(name) = target else {
-            return wrong(format!("SET {target}: give each column its own value"));
+            return wrong(format!("SET {target}: assign each column separately"));
         };
         if name.0.len() > 1 && !qualified {
             return wrong(format!(
-                "SET {name}: name the column alone; a field of a column is set by a new value of the whole"
+                "SET {name}: name the column alone; to set a field of a column, assign the whole column"
             ));
         }
         if !columns.insert(name.to_string()) {
-            return wrong(format!("SET {name}: the column is given two values"));
+            return wrong(format!("SET {name}: the column is assigned twice"));
         }
     }
     Ok(())
@@ -49,20 +49,20 @@ mod tests {
     use crate::parse::parse;
 
     #[test]
-    fn assignments_are_one_value_for_one_column() {
+    fn each_column_is_assigned_one_value() {
         let check = |sql: &str, expected: Option<&str>| {
             let e = parse(sql).err().map(|e| e.to_string());
             assert_eq!(e.as_deref(), expected, "{sql}");
         };
         check("UPDATE t SET a = 1, b = a", None);
-        check("UPDATE t SET (a, b) = (1, 2)", Some("SET (a, b): give each column its own value (line 1, column 15)"));
+        check("UPDATE t SET (a, b) = (1, 2)", Some("SET (a, b): assign each column separately (line 1, column 15)"));
         check(
             "UPDATE t SET t.a = 1",
             Some(
-                "SET t.a: name the column alone; a field of a column is set by a new value of the whole (line 1, column 14)",
+                "SET t.a: name the column alone; to set a field of a column, assign the whole column (line 1, column 14)",
             ),
         );
-        check("UPDATE t SET a = 1,\n  a = 2", Some("SET a: the column is given two values (line 2, column 3)"));
+        check("UPDATE t SET a = 1,\n  a = 2", Some("SET a: the column is assigned twice (line 2, column 3)"));
         check(
             "UPDATE t SET a = q.a FROM q",
             Some("UPDATE of a join is not supported: use MERGE INTO to change rows by those of other tables"),
@@ -70,7 +70,7 @@ mod tests {
         check("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET t.a = 1, b = 2", None);
         check(
             "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET a = 1, a = 2",
-            Some("SET a: the column is given two values (line 1, column 71)"),
+            Some("SET a: the column is assigned twice (line 1, column 71)"),
         );
     }
 }

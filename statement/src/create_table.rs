@@ -1,4 +1,4 @@
-//! What `CREATE TABLE` says about an Iceberg table beyond its columns.
+//! The clauses of `CREATE TABLE` for an Iceberg table, beyond its columns.
 //!
 //! ```sql
 //! CREATE [OR REPLACE] TABLE [IF NOT EXISTS] ns.t (col type [NOT NULL] [COMMENT 'text'], ...)
@@ -9,7 +9,7 @@
 //! ```
 //! A sort term is a partition term with `[ASC | DESC] [NULLS FIRST | NULLS LAST]`.
 //!
-//! No SQL parser at hand reads these clauses, so they are read here and left out of the tokens that the parser gets.
+//! sqlparser does not support these clauses, so they are parsed here and removed from the tokens that it gets.
 
 use std::collections::HashMap;
 
@@ -26,32 +26,32 @@ use crate::token_reader::TokenReader;
 /// The clauses of a `CREATE TABLE` that DataFusion does not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableClauses {
-    /// How files are divided.
+    /// Partition terms.
     pub partitioned_by: Vec<Term>,
-    /// How rows are sorted in files.
+    /// Sort order of the rows in files.
     pub sorted_by: Vec<SortTerm>,
-    /// Comments of columns, by name.
+    /// Column comments, by column name.
     pub docs: HashMap<String, String>,
     /// The table's comment.
     pub comment: Option<String>,
-    /// Where the table's files, or those of the namespace's tables, go, when the statement gives it.
+    /// Location of the files of the table, or of the namespace's tables, if the statement has one.
     pub location: Option<String>,
     /// Table properties, without the comment.
     pub properties: HashMap<String, String>,
 }
 
-/// Whether a `CREATE TABLE` comes next, which may have clauses.
+/// Whether the next statement is a `CREATE TABLE`, which may have clauses.
 pub(crate) fn is_create_table(reader: &TokenReader) -> bool {
     reader.is_next(&["create", "table"]) || reader.is_next(&["create", "or", "replace", "table"])
 }
 
-/// Whether a `CREATE SCHEMA` comes next, which may have a `LOCATION`.
+/// Whether the next statement is a `CREATE SCHEMA`, which may have a `LOCATION`.
 pub(crate) fn is_create_namespace(reader: &TokenReader) -> bool {
     reader.is_next(&["create", "schema"])
 }
 
-/// The clauses of the statement that comes next, and all of its other tokens. The name may be the word of a clause, and
-/// after `AS` there are none.
+/// Splits the next statement into its clauses and all other tokens. The table's name may be a keyword of a clause;
+/// after `AS` there are no clauses.
 pub(crate) fn take_clauses(reader: &mut TokenReader) -> Result<(Vec<TokenWithSpan>, TableClauses)> {
     let mut rest = head(reader);
     let mut clauses = TableClauses::default();
@@ -101,7 +101,7 @@ fn clause(reader: &mut TokenReader, clauses: &mut TableClauses) -> Result<bool> 
     } else if reader.take(&["comment"]) {
         reader.symbol(&Token::Eq);
         let here = reader.position();
-        let text = reader.quoted().ok_or_else(|| Error::invalid("COMMENT takes a quoted text").at(here))?;
+        let text = reader.quoted().ok_or_else(|| Error::invalid("COMMENT takes a quoted string").at(here))?;
         clauses.comment = Some(text);
     } else if reader.take(&["tblproperties"]) {
         clauses.properties = reader.list("TBLPROPERTIES", property)?.into_iter().collect();
@@ -110,10 +110,10 @@ fn clause(reader: &mut TokenReader, clauses: &mut TableClauses) -> Result<bool> 
         let uri = reader.quoted().ok_or_else(|| Error::invalid("LOCATION takes a quoted URI").at(here))?;
         clauses.location = Some(uri);
     } else if reader.is_next(&["using"]) {
-        // Spark's way to name the table format; every table is an Iceberg table here.
+        // Spark names the table format this way; here every table is an Iceberg table.
         let here = reader.position();
         if !reader.take(&["using", "iceberg"]) {
-            return Err(Error::invalid("USING knows only iceberg").at(here));
+            return Err(Error::invalid("USING supports only iceberg").at(here));
         }
     } else {
         return Ok(false);
@@ -131,7 +131,7 @@ pub(crate) fn property(reader: &mut TokenReader) -> Result<(String, String)> {
     Ok((key, reader.parse(CLAUSE, Parser::parse_literal_string)?))
 }
 
-/// Comments of columns, which DataFusion does not pass on.
+/// Column comments, which DataFusion drops.
 pub(crate) fn docs(columns: &[ColumnDef]) -> Result<HashMap<String, String>> {
     let mut docs = HashMap::new();
     for column in columns {
@@ -155,7 +155,7 @@ pub(crate) fn no_default(column: &str) -> Error {
 }
 
 impl TableClauses {
-    /// The location, where no other clause has a place.
+    /// The location; an error if any other clause is set.
     pub(crate) fn only_location(self) -> Result<Self> {
         let only = Self { location: self.location.clone(), ..Self::default() };
         match self == only {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn clauses_are_cut_out_wherever_they_stand() {
+    fn clauses_are_removed_at_any_position() {
         let got = clauses(
             "CREATE TABLE IF NOT EXISTS raw.t (ts TIMESTAMP, id BIGINT, kind TEXT) USING iceberg \
              PARTITIONED BY (day(ts), kind, bucket(16, id)) SORTED BY (ts, id DESC) \
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_clauses_are_names_as_well() {
+    fn keywords_of_clauses_may_be_names() {
         for word in ["location", "comment", "tblproperties", "using", "sorted", "partitioned", "write", "Kommentar"] {
             for (name, create) in [
                 (word.to_string(), "CREATE TABLE"),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         let check = |sql: &str, expected: &str| {
             let e = parse(sql).expect_err(sql);
             assert_eq!(e.kind(), ErrorKind::Invalid);
@@ -263,7 +263,7 @@ mod tests {
         check("CREATE TABLE t (a INT) TBLPROPERTIES ('a' 'b')", "TBLPROPERTIES");
         check("CREATE TABLE t (a INT) SORTED BY (a b)", "expected `,` or `)`, but there is `b` (line 1, column 37)");
         check("CREATE TABLE t (a INT) LOCATION x", "quoted URI");
-        check("CREATE TABLE t (a INT) COMMENT x", "quoted text");
+        check("CREATE TABLE t (a INT) COMMENT x", "quoted string");
         check("CREATE TABLE t (a INT) WRITE ORDERED a", "expected BY, but there is `a` (line 1, column 38)");
         check("SELEC 1", "SQL");
         check("SELECT 1; SELECT 2", "one statement");

@@ -1,5 +1,5 @@
-//! Definition statements that DataFusion's parser does not know, or knows otherwise: `ALTER TABLE`, views, comments.
-//! The syntax is that of Spark with Iceberg's extensions.
+//! DDL that DataFusion's parser does not support, or parses differently: `ALTER TABLE`, views, comments. The syntax is
+//! that of Spark with Iceberg's extensions.
 
 use crate::alter_table::{Alteration, ColumnPath, SchemaChange, alteration};
 use crate::error::{Error, Result};
@@ -7,25 +7,25 @@ use crate::names::{CATALOG, TableName};
 use crate::token_reader::TokenReader;
 use crate::views::{self, CreateView};
 
-/// A definition statement.
+/// A DDL statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ddl {
     /// `ALTER TABLE`, or a comment on a column.
     AlterTable {
         /// The table to alter.
         table: TableName,
-        /// Whether it is no error that there is no such table.
+        /// Whether a missing table is no error.
         if_exists: bool,
-        /// What becomes of it.
+        /// The change.
         alteration: Alteration,
     },
     /// `ALTER TABLE ... RENAME TO`.
     RenameTable {
-        /// Its name.
+        /// The table to rename.
         table: TableName,
-        /// Whether it is no error that there is no such table.
+        /// Whether a missing table is no error.
         if_exists: bool,
-        /// Its new name; without a namespace, in the one where it is.
+        /// Its new name; without a namespace, the table stays in its own.
         to: TableName,
     },
     /// `COMMENT ON TABLE` or `COMMENT ON VIEW`.
@@ -43,12 +43,12 @@ pub enum Ddl {
     DropView {
         /// The view to drop.
         view: TableName,
-        /// Whether it is no error that there is no such view.
+        /// Whether a missing view is no error.
         if_exists: bool,
     },
 }
 
-/// A whole statement, whose text is `sql`; `None` if it is of another kind.
+/// Parses a whole statement, whose text is `sql`; `None` if it is of another kind.
 pub(crate) fn parse(sql: &str, reader: &mut TokenReader) -> Result<Option<Ddl>> {
     if reader.take(&["alter", "table"]) {
         return alter_table(reader);
@@ -63,7 +63,8 @@ pub(crate) fn parse(sql: &str, reader: &mut TokenReader) -> Result<Option<Ddl>> 
     Ok(views::parse(sql, reader)?.map(|view| Ddl::CreateView(Box::new(view))))
 }
 
-/// What follows `ALTER TABLE`; `None` if it is not about columns, partitioning, order, properties or the name.
+/// Parses what follows `ALTER TABLE`; `None` if it does not change columns, partitioning, sort order, properties or the
+/// name.
 fn alter_table(reader: &mut TokenReader) -> Result<Option<Ddl>> {
     let if_exists = reader.take(&["if", "exists"]);
     let table = reader.table("ALTER TABLE")?;
@@ -73,7 +74,7 @@ fn alter_table(reader: &mut TokenReader) -> Result<Option<Ddl>> {
     Ok(alteration(reader)?.map(|alteration| Ddl::AlterTable { table, if_exists, alteration }))
 }
 
-/// `COMMENT ON TABLE t IS 'text'`, and so of a view or of a column.
+/// `COMMENT ON {TABLE | VIEW | COLUMN} name IS 'text'`.
 fn comment(reader: &mut TokenReader) -> Result<Ddl> {
     let is_column = reader.take(&["column"]);
     let is_view = !is_column && reader.take(&["view"]);
@@ -91,7 +92,7 @@ fn comment(reader: &mut TokenReader) -> Result<Ddl> {
     if !is_column {
         return Ok(Ddl::Comment { table: named(names)?, is_view, text });
     }
-    // `t.c`, `ns.t.c`, `bergmill.ns.t.c`; further names are those of fields in structs.
+    // `t.c`, `ns.t.c`, `bergmill.ns.t.c`; any further names are fields of structs.
     let of_table = match names.len() {
         0 | 1 => {
             let what = "COMMENT ON COLUMN takes a table and a column of it, as in raw.orders.total";

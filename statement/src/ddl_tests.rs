@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use sqlparser::ast::{ArrayElemTypeDef, DataType, ExactNumberInfo, TimezoneInfo};
 
 use super::*;
-use crate::alter_table::{PartitionChange, Place, SchemaChange};
+use crate::alter_table::{ColumnPosition, PartitionChange, SchemaChange};
 use crate::parse::{self, Statement};
 use crate::show::Show;
 use crate::terms::{Term, Transform};
@@ -48,7 +48,7 @@ fn columns_are_changed() {
         ty,
         required: false,
         doc: None,
-        place: None,
+        position: None,
         if_not_exists: false,
     };
     check("ADD COLUMN c BIGINT", add("c", DataType::BigInt(None)));
@@ -65,7 +65,7 @@ fn columns_are_changed() {
         ty: DataType::Decimal(ExactNumberInfo::PrecisionAndScale(10, 2)),
         required: true,
         doc: Some("it's".to_string()),
-        place: Some(Place::After("y".to_string())),
+        position: Some(ColumnPosition::After("y".to_string())),
         if_not_exists: true,
     };
     check(r#"ADD COLUMN IF NOT EXISTS "Kind".x DECIMAL(10, 2) NOT NULL COMMENT 'it''s' AFTER "Kind".y"#, placed);
@@ -76,8 +76,9 @@ fn columns_are_changed() {
         SchemaChange::Widen { column: path("a"), ty: DataType::Double(ExactNumberInfo::None) },
     );
     check("ALTER a SET DATA TYPE BIGINT", SchemaChange::Widen { column: path("a"), ty: DataType::BigInt(None) });
-    check("CHANGE COLUMN a FIRST", SchemaChange::Move { column: path("a"), place: Place::First });
-    check("ALTER COLUMN a AFTER b", SchemaChange::Move { column: path("a"), place: Place::After("b".to_string()) });
+    let moved = |position| SchemaChange::Move { column: path("a"), position };
+    check("CHANGE COLUMN a FIRST", moved(ColumnPosition::First));
+    check("ALTER COLUMN a AFTER b", moved(ColumnPosition::After("b".to_string())));
     check("ALTER COLUMN a COMMENT 'x'", SchemaChange::Comment { column: path("a"), doc: Some("x".to_string()) });
     check("ALTER COLUMN a DROP NOT NULL", SchemaChange::DropNotNull(path("a")));
     check("ALTER COLUMN a SET NOT NULL", SchemaChange::SetNotNull(path("a")));
@@ -158,7 +159,7 @@ fn a_view_keeps_the_text_of_its_query() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn errors_say_what_is_wrong() {
     let check = |sql: &str, expected: &str| {
         let e = parse::parse(sql).expect_err(sql);
         assert!(e.to_string().contains(expected), "{sql}: {e}");
@@ -171,9 +172,9 @@ fn what_is_wrong_is_said() {
     check("ALTER TABLE t ALTER COLUMN c", "expected TYPE, COMMENT, FIRST");
     check("ALTER TABLE t RENAME COLUMN c", "expected TO");
     check("ALTER TABLE t ADD PARTITION FIELD week(c)", "use a column, year(c)");
-    check("ALTER TABLE a.b.c.d RENAME TO e", "is not the name of a table");
+    check("ALTER TABLE a.b.c.d RENAME TO e", "is not a table name");
     check("COMMENT ON COLUMN c IS 'x'", "takes a table and a column");
-    check("COMMENT ON TABLE c IS x", "expected a quoted text");
+    check("COMMENT ON TABLE c IS x", "expected a quoted string");
     check("CREATE VIEW v AS", "expected a query");
     check("CREATE OR REPLACE VIEW IF NOT EXISTS v AS SELECT 1", "not both");
 }

@@ -1,9 +1,9 @@
-//! `DEFAULT` as a value. Columns have defaults since format version 3 of Iceberg; in the version that is written here
-//! it is NULL, as in SQL for a column that was given none.
+//! `DEFAULT` as a value. Iceberg has column defaults from format version 3 on; tables here are in version 2, so it is
+//! NULL, as in SQL for a column without a default.
 
 use sqlparser::ast::{Assignment, Expr, MergeAction, MergeInsertKind, SetExpr, Statement, Value, Values};
 
-/// Writes NULL where the statement gives `DEFAULT` for a column.
+/// Replaces `DEFAULT` by NULL where a statement assigns it to a column.
 pub(crate) fn resolve_defaults(statement: &mut Statement) {
     match statement {
         Statement::Insert(insert) => {
@@ -37,7 +37,7 @@ fn in_assignments(assignments: &mut [Assignment]) {
     assignments.iter_mut().for_each(|assignment| as_null(&mut assignment.value));
 }
 
-/// The parser takes the word for a column's name.
+/// sqlparser parses the word as a column name.
 fn as_null(value: &mut Expr) {
     if matches!(value, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
     {
@@ -50,7 +50,7 @@ mod tests {
     use crate::parse::{Statement, parse};
 
     #[test]
-    fn default_is_null_where_a_column_is_given_a_value() {
+    fn an_assigned_default_is_null() {
         let check = |sql: &str, expected: &str| {
             let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(parsed.tree.to_string(), expected, "{sql}");

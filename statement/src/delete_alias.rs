@@ -1,5 +1,5 @@
-//! `DELETE FROM t AS x WHERE ...`. DataFusion's planner forgets the alias of a `DELETE`, so the rows to delete are
-//! given as the query `SELECT * FROM t AS x WHERE ...`, in which any condition has its meaning.
+//! `DELETE FROM t AS x WHERE ...`. DataFusion's planner drops the alias of a `DELETE`, so the rows to delete are
+//! expressed as the query `SELECT * FROM t AS x WHERE ...`, which keeps the meaning of every condition.
 
 use sqlparser::ast::{Delete, FromTable, ObjectName, Query, SetExpr, Statement, TableFactor, TableWithJoins};
 use sqlparser::parser::Parser;
@@ -8,17 +8,17 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use crate::error::Result;
 use crate::token_reader::TokenReader;
 
-/// A `DELETE` of a table that is given another name.
+/// A `DELETE` with an alias for the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AliasedDelete {
     /// The table.
     pub table: ObjectName,
-    /// All columns of the rows to delete.
+    /// The query that selects all columns of the rows to delete.
     pub rows: Box<Query>,
 }
 
 impl AliasedDelete {
-    /// The statement, if it is such a one, and has none of the clauses that DataFusion would refuse.
+    /// The statement as an aliased `DELETE`; `None` if it is not one, or has a clause that DataFusion refuses.
     ///
     /// # Errors
     /// None that a statement can cause.
@@ -59,8 +59,8 @@ mod tests {
         let check = |sql: &str, expected: Option<(&str, &str)>| {
             let Ok(parse::Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
             let delete = AliasedDelete::of(&parsed.tree).unwrap();
-            let told = delete.map(|d| (d.table.to_string(), d.rows.to_string()));
-            assert_eq!(told.as_ref().map(|(t, r)| (t.as_str(), r.as_str())), expected, "{sql}");
+            let delete = delete.map(|d| (d.table.to_string(), d.rows.to_string()));
+            assert_eq!(delete.as_ref().map(|(t, r)| (t.as_str(), r.as_str())), expected, "{sql}");
         };
         let rows = "SELECT * FROM raw.t AS x WHERE x.id > (SELECT max(id) FROM u)";
         check("DELETE FROM raw.t AS x WHERE x.id > (SELECT max(id) FROM u)", Some(("raw.t", rows)));

@@ -1,4 +1,4 @@
-//! The error of a statement that cannot be understood: what the caller can do about it, what is wrong, and where.
+//! The error of a statement that cannot be parsed: its kind, a message and a position.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// The statement is wrong: fix it.
     Invalid,
-    /// The statement is right, and names a procedure that does not exist.
+    /// The statement is valid, but names a procedure that does not exist.
     NotFound,
-    /// The statement is right, and nothing here can run it.
+    /// The statement is valid, but not supported.
     Unsupported,
 }
 
-/// A statement that cannot be understood.
+/// A statement that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -29,7 +29,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that stands nowhere in particular.
+    /// An error without a position.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), position: None }
     }
@@ -42,11 +42,11 @@ impl Error {
         Self::new(ErrorKind::Unsupported, message)
     }
 
-    /// The parser's error in `clause`. The parser has the position, if any, in its words; `here` is used otherwise.
+    /// An error of sqlparser in `clause`. The position is taken from its message, or is `here` if that has none.
     pub(crate) fn of_parser(e: ParserError, clause: &str, here: Option<Position>) -> Self {
         let text = match e {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
-            ParserError::RecursionLimitExceeded => "it is nested too deeply".to_string(),
+            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".to_string(),
         };
         let (text, position) = match position_at_end(&text) {
             Some((before, position)) => (before.to_string(), Some(position)),
@@ -55,29 +55,29 @@ impl Error {
         Self { kind: ErrorKind::Invalid, message: format!("{clause}: {text}"), position }
     }
 
-    /// The same error at a position, unless it has one.
+    /// Sets the position unless the error has one.
     pub(crate) fn at(mut self, position: Option<Position>) -> Self {
         self.position = self.position.or(position);
         self
     }
 
-    /// What the caller can do.
+    /// The kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What is wrong, without the position.
+    /// The message, without the position.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Where in the statement, if it is wrong in one place.
+    /// The position in the statement, if the error has one.
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 }
 
-/// Cuts the parser's ` at Line: 3, Column: 14` off.
+/// Splits sqlparser's ` at Line: 3, Column: 14` from a message.
 fn position_at_end(text: &str) -> Option<(&str, Position)> {
     let (before, after) = text.rsplit_once(" at Line: ")?;
     let (line, column) = after.split_once(", Column: ")?;

@@ -1,4 +1,4 @@
-//! `EXPLAIN`, whose options are DataFusion's.
+//! `EXPLAIN` with the options of DataFusion.
 //!
 //! ```sql
 //! EXPLAIN {[ANALYZE] [VERBOSE] [FORMAT format] | (option [value], ...)} statement
@@ -16,7 +16,7 @@ use crate::token_reader::TokenReader;
 /// `EXPLAIN` of a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explain {
-    /// What is asked for.
+    /// Its options.
     pub options: ExplainOptions,
     /// The statement to explain.
     pub statement: Box<Sql>,
@@ -29,7 +29,7 @@ pub enum ExplainOptions {
     Words {
         /// Whether the statement is run.
         analyze: bool,
-        /// Whether all is shown.
+        /// Whether all plans are shown.
         verbose: bool,
         /// The format, such as `tree`.
         format: Option<String>,
@@ -38,7 +38,7 @@ pub enum ExplainOptions {
     List(Vec<UtilityOption>),
 }
 
-/// A whole statement, versions marked; `None` if it is another.
+/// Parses a whole statement, with its versions marked; `None` if it is of another kind.
 pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<Explain>> {
     if !reader.take(&["explain"]) {
         return Ok(None);
@@ -66,7 +66,7 @@ fn format(reader: &mut TokenReader) -> Result<String> {
     Ok(format)
 }
 
-/// Whether a token after `(` begins a query, and not a list of options.
+/// Whether the token after `(` starts a query rather than a list of options.
 fn begins_query(token: &Token) -> bool {
     use Keyword::{DELETE, INSERT, MERGE, SELECT, TABLE, UPDATE, VALUES, WITH};
     match token {
@@ -82,7 +82,7 @@ mod tests {
     use crate::parse::{Statement, parse};
 
     #[test]
-    fn options_and_statement_are_told_apart() {
+    fn options_and_statement_are_distinguished() {
         let check = |sql: &str, options: Option<ExplainOptions>, statement: &str| {
             let Ok(Statement::Explain(explain)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(explain.statement.tree.to_string(), statement, "{sql}");

@@ -1,8 +1,8 @@
-//! The syntax of SQL: what a statement says, before anything is known about tables.
+//! The SQL syntax: parses statements without any knowledge of the tables.
 //!
-//! [`parse`] cuts a text into tokens once and returns a [`Statement`]: a tree of this crate for what is Bergmill's own,
-//! and of sqlparser for what DataFusion plans. Errors say where in the text. Nothing here names a type of Iceberg or of
-//! DataFusion; whoever runs a statement gives its words their meaning.
+//! [`parse`] tokenizes a text once and returns a [`Statement`]: a tree of this crate for Bergmill's own statements, and
+//! one of sqlparser for those that DataFusion plans. Errors have positions in the text. Nothing here names a type of
+//! Iceberg or DataFusion; the crates that run a statement interpret it.
 mod alter_table;
 mod assignments;
 mod create_table;
@@ -27,7 +27,7 @@ mod token_reader;
 mod versions;
 mod views;
 
-pub use alter_table::{Alteration, ColumnPath, PartitionChange, Place, SchemaChange};
+pub use alter_table::{Alteration, ColumnPath, ColumnPosition, PartitionChange, SchemaChange};
 pub use create_table::TableClauses;
 pub use ddl::Ddl;
 pub use delete_alias::AliasedDelete;

@@ -1,8 +1,7 @@
-//! Metadata columns, such as `"$path"`: columns that no table has and every row does.
+//! Metadata columns, such as `"$path"`: columns that are not in the schema of a table, but exist for each row.
 //!
-//! A table offers them only to a SELECT that names one: which tables those are is written into the syntax tree, as a
-//! hint, for whoever plans the table. There, `*` is told to leave the metadata columns out, so that it means the
-//! table's own columns everywhere.
+//! A table has them only in a SELECT that names one. Such tables are marked in the syntax tree with a hint for the
+//! planner, and `*` excludes the metadata columns there, so that it always means the table's own columns.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -19,25 +18,25 @@ use crate::position::Position;
 
 /// Path of the data file: text.
 pub const PATH_COLUMN: &str = "$path";
-/// Partition of the data file for people, as in the metadata tables; NULL for a table that is not partitioned.
+/// Partition of the data file in readable form, as in the metadata tables; NULL for a table that is not partitioned.
 pub const PARTITION_COLUMN: &str = "$partition";
-/// When the snapshot that added the data file was committed; NULL once that snapshot has expired.
+/// Commit time of the snapshot that added the data file; NULL once that snapshot has expired.
 pub const MODIFIED_COLUMN: &str = "$file_modified_time";
-/// Index of the data file among those of the snapshot, from 0: a short name for it within one statement.
+/// Index of the data file in the snapshot, from 0: a short id for the file within one statement.
 pub const FILE_COLUMN: &str = "$file";
-/// The snapshot that added the data file; NULL when the file's manifest does not say it any more.
+/// The snapshot that added the data file; NULL if the file's manifest does not record it.
 pub const SNAPSHOT_COLUMN: &str = "$snapshot_id";
 /// Position of the row in its data file, from 0.
 pub const POSITION_COLUMN: &str = "$pos";
 
-/// All metadata columns, in the order in which a table offers them.
+/// All metadata columns, in their order in a table.
 pub const METADATA_COLUMNS: [&str; 6] =
     [PATH_COLUMN, PARTITION_COLUMN, MODIFIED_COLUMN, FILE_COLUMN, SNAPSHOT_COLUMN, POSITION_COLUMN];
 
-/// The hint, which no dialect at hand can write.
+/// The hint, which cannot be written in the SQL dialect that is parsed here.
 const HINT: &str = "metadata columns";
 
-/// Whether the hints of a table say that its metadata columns are named.
+/// Whether the hints of a table mark that a statement names its metadata columns.
 pub fn wants_metadata_columns(hints: &[Expr]) -> bool {
     hints.iter().any(|hint| matches!(hint, Expr::Value(v) if v.value == Value::SingleQuotedString(HINT.to_string())))
 }
@@ -53,12 +52,12 @@ pub(crate) fn mark_tables(statement: &mut Statement) -> Result<()> {
 /// Marks the tables whose metadata columns a SELECT names. Tables that a `WITH` defines have none.
 #[derive(Default)]
 struct MarkTables {
-    /// What each SELECT that is being visited names, the outermost first.
+    /// The metadata columns that each SELECT being visited names, outermost first.
     selects: Vec<Named>,
     ctes: HashSet<String>,
 }
 
-/// Qualifiers of the metadata columns that are named; `None` for one without.
+/// Qualifiers of the named metadata columns; `None` for a column without one.
 type Named = HashSet<Option<String>>;
 
 impl VisitorMut for MarkTables {
@@ -72,7 +71,7 @@ impl VisitorMut for MarkTables {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        // Its SELECT has been visited before the ORDER BY is; now both are known.
+        // The SELECT was visited before the ORDER BY, so both are known here.
         let mut names = Names::default();
         let _ = query.order_by.visit(&mut names);
         match query.body.as_mut() {
@@ -138,7 +137,7 @@ impl MarkTables {
                 SelectItem::Wildcard(options) if marked.len() == 1 => exclude(options),
                 SelectItem::Wildcard(options) if marked.len() > 1 => {
                     let what =
-                        "SELECT * beside metadata columns of several tables; write the tables' names before the *";
+                        "SELECT * with metadata columns of several tables; qualify each * with the name of its table";
                     return ControlFlow::Break(Error::unsupported(what).at(Position::of(options.span().start)));
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), options)
@@ -180,7 +179,7 @@ fn last(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(|part| part.as_ident()).map(folded)
 }
 
-/// Leaves the metadata columns out of `*`.
+/// Excludes the metadata columns from `*`.
 fn exclude(options: &mut WildcardAdditionalOptions) {
     let all = METADATA_COLUMNS.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)]));
     let mut names = match options.opt_exclude.take() {
@@ -198,7 +197,7 @@ mod tests {
     use crate::parse::{Statement, parse};
 
     #[test]
-    fn metadata_columns_are_asked_of_the_tables_that_they_are_named_of() {
+    fn tables_whose_metadata_columns_are_named_are_marked() {
         let check = |sql: &str, expected: &str| {
             let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(parsed.tree.to_string(), expected, "{sql}");

@@ -1,7 +1,7 @@
-//! "Did you mean": the known name that a wrong one is likely a misspelling of.
+//! "Did you mean": finds the known name that a wrong one most likely misspells.
 
-/// The known name that is nearest to `name` by Levenshtein distance, in either case, if no more than a third of the
-/// letters and one more differ.
+/// The known name that is nearest to `name` by Levenshtein distance, ignoring case; `None` if the distance exceeds a
+/// third of the letters plus one.
 pub fn nearest<N: AsRef<str> + Ord>(name: &str, known: impl IntoIterator<Item = N>) -> Option<N> {
     let lower = name.to_lowercase();
     let tolerated = 1 + name.chars().count() / 3;
@@ -14,7 +14,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn the_nearest_name_is_suggested_when_it_is_near() {
+    fn a_near_name_is_suggested() {
         let known = ["raw.events", "raw.reviews", "processed.events"];
         let check = |name: &str, expected: Option<&str>| assert_eq!(nearest(name, known), expected, "{name}");
         check("raw.evnts", Some("raw.events"));

@@ -1,7 +1,7 @@
-//! From text to a statement: the text is cut into tokens once, and each kind of statement is read from them.
+//! Parses a text into a statement: the text is tokenized once, and each kind of statement is parsed from the tokens.
 //!
-//! sqlparser's own tree has no place for what is Bergmill's, so its dialects' hooks, which return such trees, do not
-//! reach: a statement of Bergmill's own is read by this crate, and of any other the parser gets the tokens without
+//! sqlparser's tree cannot express Bergmill's statements, so the hooks of its dialects, which return such trees, are
+//! not enough: this crate parses Bergmill's own statements, and for all others sqlparser gets the tokens without
 //! Bergmill's clauses.
 
 use sqlparser::ast::Statement as SqlStatement;
@@ -36,24 +36,24 @@ pub enum Statement {
     Show(Show),
 }
 
-/// A statement that DataFusion plans, and what its syntax tree has no place for.
+/// A statement that DataFusion plans, with the parts that its syntax tree cannot express.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sql {
     /// The statement.
     pub tree: SqlStatement,
-    /// For `CREATE TABLE`, what else it says; for `CREATE SCHEMA`, its location.
+    /// For `CREATE TABLE`, its further clauses; for `CREATE SCHEMA`, its location.
     pub clauses: TableClauses,
-    /// For statements that write: the branch that they name, as in `INSERT INTO ns.t.branch_b`.
+    /// For a statement that writes, the branch that it names, as in `INSERT INTO ns.t.branch_b`.
     pub branch: Option<String>,
-    /// For `INSERT OVERWRITE`: the partitions that it names.
+    /// For `INSERT OVERWRITE`, the partitions that it names.
     pub partitions: Option<Vec<PartitionValue>>,
 }
 
 /// Parses text that holds exactly one statement.
 ///
 /// # Errors
-/// `Invalid` for what is no statement or more than one, `Unsupported` for what no table can do, `NotFound` for a
-/// procedure that does not exist. Most say where in the text.
+/// `Invalid` if the text is not exactly one valid statement, `Unsupported` if the statement is not supported,
+/// `NotFound` for a procedure that does not exist. Most have a position in the text.
 ///
 /// # Examples
 /// ```
@@ -91,7 +91,7 @@ pub fn parse(sql: &str) -> Result<Statement> {
     Ok(statement)
 }
 
-/// A statement of Bergmill's own; `None`, and nothing is taken, if it is none.
+/// Parses a statement of Bergmill's own; `None`, and no token is taken, if it is another.
 fn own(sql: &str, reader: &mut TokenReader) -> Result<Option<Statement>> {
     let start = reader.index();
     if let Some(statement) = references::parse(reader)? {
@@ -109,7 +109,7 @@ fn own(sql: &str, reader: &mut TokenReader) -> Result<Option<Statement>> {
     Ok(None)
 }
 
-/// A statement that DataFusion plans, from tokens whose versions are marked.
+/// Parses a statement that DataFusion plans, from tokens whose versions are marked.
 pub(crate) fn sql(reader: &mut TokenReader) -> Result<Sql> {
     for (words, name) in NOT_SUPPORTED {
         if reader.is_next(words) {
@@ -125,7 +125,7 @@ pub(crate) fn sql(reader: &mut TokenReader) -> Result<Sql> {
     Ok(Sql { tree, clauses: TableClauses::default(), branch, partitions })
 }
 
-/// Statements of DataFusion about files, which the parser does not know.
+/// Statements of DataFusion that sqlparser does not parse.
 const NOT_SUPPORTED: [(&[&str], &str); 6] = [
     (&["copy"], "COPY"),
     (&["reset"], "RESET"),
@@ -136,7 +136,7 @@ const NOT_SUPPORTED: [(&[&str], &str); 6] = [
 ];
 
 impl Sql {
-    /// Whether it is a SELECT, and not a statement that changes anything.
+    /// Whether it is a query, which changes nothing.
     pub fn is_query(&self) -> bool {
         matches!(self.tree, SqlStatement::Query(_))
     }
@@ -163,7 +163,7 @@ mod tests {
         check("SELECT 1\nFROM", "SQL: Expected: identifier, found: EOF (line 2, column 5)");
         check("SELEC 1", "SQL: Expected: an SQL statement, found: SELEC (line 1, column 1)");
         check("SELECT 'x", "SQL: Unterminated string literal (line 1, column 8)");
-        check("SELECT 1 ; SELECT 2", "SQL: one statement at a time, please (line 1, column 12)");
+        check("SELECT 1 ; SELECT 2", "SQL: only one statement at a time is allowed (line 1, column 12)");
         check("SELECT 1 2", "SQL: unexpected `2` after the statement (line 1, column 10)");
         check("SHOW TABLES raw", "SQL: unexpected `raw` after the statement (line 1, column 13)");
         check(" ; ", "SQL: there is no statement");

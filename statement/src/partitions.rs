@@ -1,5 +1,5 @@
-//! `INSERT OVERWRITE t PARTITION (date = DATE '2026-02-14')`: the partitions that are replaced. The parser reads the
-//! clause, and DataFusion does not plan it.
+//! `INSERT OVERWRITE t PARTITION (date = DATE '2026-02-14')`: the partitions to replace. sqlparser parses the clause,
+//! but DataFusion does not plan it.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::position::Position;
 pub struct PartitionValue {
     /// The column, folded.
     pub column: String,
-    /// Its value, which must turn out to be a constant.
+    /// Its value, which must evaluate to a constant.
     pub value: Expr,
 }
 
@@ -25,9 +25,9 @@ impl fmt::Display for PartitionValue {
 }
 
 impl PartitionValue {
-    /// The message about one that does not give a column a constant.
+    /// The error message for a pair whose value is not a constant.
     pub fn not_constant(pair: impl fmt::Display) -> String {
-        format!("PARTITION ({pair}): give each column a constant, as in (date = DATE '2026-02-14')")
+        format!("PARTITION ({pair}): set each column to a constant, as in (date = DATE '2026-02-14')")
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn take_partitions(statement: &mut Statement) -> Result<Option<Vec<Pa
     let Statement::Insert(insert) = statement else { return Ok(None) };
     let Some(pairs) = insert.partitioned.take() else { return Ok(None) };
     if !insert.overwrite {
-        let what = "PARTITION (...) goes with INSERT OVERWRITE; INSERT INTO finds the partitions by itself";
+        let what = "PARTITION (...) requires INSERT OVERWRITE; INSERT INTO finds the partitions by itself";
         let position = pairs.first().and_then(|pair| Position::of(pair.span().start));
         return Err(Error::invalid(what).at(position));
     }
@@ -64,7 +64,7 @@ mod tests {
         let Ok(Statement::Sql(sql)) =
             parse("INSERT OVERWRITE raw.t PARTITION (Date = DATE '2026-02-14', \"K\" = 'a') SELECT 1")
         else {
-            panic!("it is an INSERT")
+            panic!("expected an INSERT")
         };
         let pairs: Vec<String> = sql.partitions.iter().flatten().map(ToString::to_string).collect();
         assert_eq!(pairs, ["date = DATE '2026-02-14'", "K = 'a'"]);
@@ -73,9 +73,9 @@ mod tests {
             let e = parse(sql).expect_err(sql).to_string();
             assert!(e.contains(expected), "{sql}: {e}");
         };
-        check("INSERT INTO t PARTITION (a = 1) SELECT 1", "goes with INSERT OVERWRITE");
-        check("INSERT OVERWRITE t PARTITION (a) SELECT 1", "PARTITION (a): give each column a constant");
-        check("INSERT OVERWRITE t PARTITION (a.b = 1) SELECT 1", "PARTITION (a.b = 1): give each");
-        check("INSERT OVERWRITE t PARTITION (a > 1) SELECT 1", "PARTITION (a > 1): give each");
+        check("INSERT INTO t PARTITION (a = 1) SELECT 1", "requires INSERT OVERWRITE");
+        check("INSERT OVERWRITE t PARTITION (a) SELECT 1", "PARTITION (a): set each column to a constant");
+        check("INSERT OVERWRITE t PARTITION (a.b = 1) SELECT 1", "PARTITION (a.b = 1): set each");
+        check("INSERT OVERWRITE t PARTITION (a > 1) SELECT 1", "PARTITION (a > 1): set each");
     }
 }

@@ -1,10 +1,10 @@
-//! Places in the text of a statement.
+//! Positions in the text of a statement.
 
 use std::fmt;
 
 use sqlparser::tokenizer::Location;
 
-/// A place in a text, as people count: the first character is at line 1, column 1.
+/// A position in a text; the first character is at line 1, column 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// From 1.
@@ -14,7 +14,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place of a token; `None` for tokens that stand nowhere, such as the end of the text.
+    /// The position of a token; `None` for tokens without one, such as the end of the text.
     pub(crate) fn of(location: Location) -> Option<Self> {
         (location.line > 0).then_some(Self { line: location.line, column: location.column })
     }
@@ -26,7 +26,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text with the beginnings of its lines, to find the bytes that the tokenizer's locations stand for.
+/// A text with the starts of its lines, which maps the tokenizer's locations to bytes.
 pub(crate) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
@@ -38,7 +38,7 @@ impl<'a> Lines<'a> {
         Self { text, starts }
     }
 
-    /// The byte of a location; the end of the text for one that is not in it.
+    /// The byte offset of a location; the end of the text for a location outside it.
     pub(crate) fn offset(&self, location: Location) -> usize {
         let index = |from_1: u64| usize::try_from(from_1.saturating_sub(1)).unwrap_or(usize::MAX);
         let start = self.starts.get(index(location.line)).copied().unwrap_or(self.text.len());

@@ -27,7 +27,7 @@ const PROCEDURES: [(&str, &[&str]); 5] = [
     ("set_current_snapshot", &["snapshot_id", "ref"]),
 ];
 
-/// A whole statement; `None` if it is another.
+/// Parses a whole statement; `None` if it is not a `CALL`.
 pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<ReferenceStatement>> {
     if !reader.is_next(&["call"]) {
         return Ok(None);
@@ -55,7 +55,7 @@ fn procedure(call: &Function) -> Result<ReferenceStatement> {
         let known = PROCEDURES.map(|(known, _)| known);
         let hint = match nearest(name, known) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("there are {}", known.join(", ")),
+            None => format!("known procedures: {}", known.join(", ")),
         };
         return Err(Error::new(ErrorKind::NotFound, format!("procedure system.{name} not found; {hint}")));
     };
@@ -108,7 +108,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn need(&self, name: &str) -> Result<&'a Expr> {
-        self.get(name).ok_or_else(|| bad(format!("{} needs its {name}", self.procedure)))
+        self.get(name).ok_or_else(|| bad(format!("{} needs the argument {name}", self.procedure)))
     }
 
     fn text(&self, name: &str) -> Result<String> {
@@ -139,7 +139,7 @@ impl<'a> Arguments<'a> {
         digits.ok_or_else(|| self.wrong(name, expr, "a snapshot's id"))
     }
 
-    /// The text of a timestamp or date.
+    /// The text of a timestamp or date literal.
     fn moment(&self, name: &str) -> Result<String> {
         let text = match self.need(name)? {
             Expr::TypedString(TypedString { data_type: DataType::Timestamp(..) | DataType::Date, value, .. }) => value,
@@ -153,7 +153,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn wrong(&self, name: &str, given: &dyn std::fmt::Display, wanted: &str) -> Error {
-        bad(format!("{}: {name} is {wanted}, and {given} is not", self.procedure))
+        bad(format!("{}: {name} must be {wanted}, not {given}", self.procedure))
     }
 }
 

@@ -6,7 +6,7 @@
 //!       [RETAIN age] [WITH SNAPSHOT RETENTION {n SNAPSHOTS [age] | age}]
 //!   | DROP {BRANCH | TAG} [IF EXISTS] name
 //! ```
-//! An age is `n {DAYS | HOURS | MINUTES}`; the retention of snapshots is that of a branch.
+//! An age is `n {DAYS | HOURS | MINUTES}`; only a branch has a snapshot retention.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -22,35 +22,35 @@ use crate::token_reader::{TokenReader, is_word};
 pub struct ReferenceStatement {
     /// The table.
     pub table: TableName,
-    /// What is done to it.
+    /// The change.
     pub change: ReferenceChange,
 }
 
-/// A name that moves with writes, or one that stays.
+/// The kind of a reference to a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceKind {
-    /// Writes can go to it.
+    /// Can be written to, and then refers to the new snapshot.
     Branch,
-    /// Refers to one snapshot until it is replaced.
+    /// Refers to the same snapshot until it is replaced.
     Tag,
 }
 
-/// How long maintenance keeps a branch or tag and its snapshots. What is not given is left unchanged, or to the table's
-/// properties `history.expire.*`.
+/// How long maintenance keeps a branch or tag and its snapshots. Fields that are `None` stay unchanged, or default to
+/// the table's properties `history.expire.*`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Age after which the branch or tag itself goes, in milliseconds.
+    /// Age after which the branch or tag itself is removed, in milliseconds.
     pub max_ref_age_ms: Option<i64>,
-    /// Of a branch: so many of its last snapshots stay.
+    /// For a branch: the number of latest snapshots to keep.
     pub min_snapshots_to_keep: Option<i32>,
-    /// Of a branch: snapshots younger than this stay, in milliseconds.
+    /// For a branch: snapshots younger than this are kept, in milliseconds.
     pub max_snapshot_age_ms: Option<i64>,
 }
 
 /// A change of branches, tags or the current snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReferenceChange {
-    /// A new name, or with `or_replace` perhaps an old one.
+    /// Creates a branch or tag, or with `or_replace` replaces it if it exists.
     Create {
         /// Branch or tag.
         kind: ReferenceKind,
@@ -58,14 +58,14 @@ pub enum ReferenceChange {
         name: String,
         /// The snapshot that it refers to; the current one if not given.
         at: Option<i64>,
-        /// Do nothing if the name is taken.
+        /// Whether an existing branch or tag of that name is left unchanged.
         if_not_exists: bool,
-        /// Replace the one of that name, if there is one.
+        /// Whether an existing branch or tag of that name is replaced.
         or_replace: bool,
         /// How long it is kept.
         retention: Retention,
     },
-    /// Another snapshot, or retention, for a name that is there.
+    /// Changes the snapshot or retention of an existing branch or tag.
     Replace {
         /// Branch or tag.
         kind: ReferenceKind,
@@ -76,35 +76,35 @@ pub enum ReferenceChange {
         /// How long it is kept.
         retention: Retention,
     },
-    /// The name goes; the snapshots stay until they are expired.
+    /// Removes a branch or tag; its snapshots stay until they expire.
     Drop {
         /// Branch or tag.
         kind: ReferenceKind,
         /// Its name.
         name: String,
-        /// Do nothing if there is none.
+        /// Whether a missing branch or tag is no error.
         if_exists: bool,
     },
-    /// Moves a branch on to where another is, which must have begun from it. A branch that is not there is made.
+    /// Moves a branch to the snapshot of another, which must descend from it. Creates the branch if it does not exist.
     FastForward {
         /// The branch to move.
         branch: String,
-        /// Branch or tag that it moves to.
+        /// The branch or tag to move to.
         to: String,
     },
     /// Makes an ancestor of the current snapshot the current one.
     RollBackTo(i64),
-    /// Makes the last ancestor older than a moment the current snapshot. The text is a timestamp, in UTC if it has no
-    /// time zone.
+    /// Makes the latest ancestor older than a timestamp the current snapshot. The text is in UTC if it has no time
+    /// zone.
     RollBackToTime(String),
     /// Makes any snapshot the current one.
     SetCurrent(SnapshotName),
-    /// Brings what a snapshot did into the main branch: the snapshot itself if its parent is the current one, else a
-    /// new one with its files.
+    /// Applies the changes of a snapshot to the main branch: the snapshot itself if its parent is the current one, else
+    /// a new one with its files.
     CherryPick(i64),
 }
 
-/// A snapshot, by its id or by what refers to it.
+/// A snapshot, by its id or by a reference to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotName {
     /// The snapshot of this id.
@@ -113,7 +113,7 @@ pub enum SnapshotName {
     Reference(String),
 }
 
-/// A whole statement; `None` if it is another.
+/// Parses a whole statement; `None` if it is of another kind.
 pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<ReferenceStatement>> {
     if reader.take(&["alter", "table"]) {
         let table = reader.table("ALTER TABLE")?;
@@ -125,7 +125,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<ReferenceStatemen
 
 type Parsed<T> = std::result::Result<T, ParserError>;
 
-/// What stands after the table's name; `None` if it is not about branches and tags.
+/// Parses what follows the table's name; `None` if it is not a change of branches or tags.
 fn alteration(parser: &mut Parser<'_>) -> Parsed<Option<ReferenceChange>> {
     let create = parser.parse_keyword(Keyword::CREATE);
     let replace = match create {
@@ -194,13 +194,13 @@ fn expect(parser: &mut Parser<'_>, text: &str) -> Parsed<()> {
     }
 }
 
-/// A branch's or tag's name; Spark takes it as a word, here it may stand in single quotes as well.
+/// The name of a branch or tag. Spark allows an identifier; here it may also be in single quotes.
 fn name(parser: &mut Parser<'_>) -> Parsed<String> {
     if let Token::SingleQuotedString(name) = parser.peek_token().token {
         parser.advance_token();
         return Ok(name);
     }
-    // Not folded to lower case: Iceberg tells `Q1` from `q1`.
+    // Not folded to lower case: Iceberg distinguishes `Q1` from `q1`.
     Ok(parser.parse_identifier()?.value)
 }
 
@@ -227,7 +227,7 @@ fn age(parser: &mut Parser<'_>) -> Parsed<i64> {
     unit(parser, count)
 }
 
-/// So many of the unit that follows, in milliseconds.
+/// Takes the unit that follows and returns `count` of it in milliseconds.
 fn unit(parser: &mut Parser<'_>, count: i64) -> Parsed<i64> {
     let minutes = match () {
         () if word(parser, "days") || word(parser, "day") => 24 * 60,
@@ -235,7 +235,7 @@ fn unit(parser: &mut Parser<'_>, count: i64) -> Parsed<i64> {
         () if word(parser, "minutes") || word(parser, "minute") => 1,
         () => return parser.expected("DAYS, HOURS or MINUTES", parser.peek_token()),
     };
-    let too_long = || ParserError::ParserError(format!("{count} is too long a time"));
+    let too_long = || ParserError::ParserError(format!("{count} is too long"));
     count.checked_mul(minutes * 60_000).ok_or_else(too_long)
 }
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn sparks_statements_are_understood() {
+    fn sparks_statements_are_parsed() {
         let day = 24 * 60 * 60 * 1000;
         let create = |kind, at, retention| ReferenceChange::Create {
             kind,
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         let check = |sql: &str, expected: &str| {
             let e = statement(sql).expect_err(sql);
             assert!(e.to_string().contains(expected), "{sql}: {e}");
@@ -336,10 +336,10 @@ mod tests {
         check("ALTER TABLE t CREATE TAG b WITH SNAPSHOT RETENTION 1 SNAPSHOTS", "unexpected `WITH`");
         check("CALL fast_forward('t', 'a', 'b')", "procedures are in system");
         check("CALL system.fast_forwards('t', 'a', 'b')", "did you mean fast_forward?");
-        check("CALL system.fast_forward('t', 'a')", "fast_forward needs its to");
+        check("CALL system.fast_forward('t', 'a')", "fast_forward needs the argument to");
         check("CALL system.fast_forward('t', 'a', 'b', 'c')", "takes table, branch, to");
-        check("CALL system.rollback_to_snapshot('t', 'a')", "a snapshot's id, and 'a' is not");
+        check("CALL system.rollback_to_snapshot('t', 'a')", "a snapshot's id, not 'a'");
         check("CALL system.set_current_snapshot('t', 1, 'b')", "either a snapshot_id or a ref");
-        check("CALL system.rollback_to_timestamp('t', 12)", "a TIMESTAMP, and 12 is not");
+        check("CALL system.rollback_to_timestamp('t', 12)", "a TIMESTAMP, not 12");
     }
 }

@@ -1,4 +1,4 @@
-//! `SHOW` and `DESCRIBE`, as far as they are about tables; the others are DataFusion's.
+//! The `SHOW` and `DESCRIBE` statements about tables; DataFusion handles the others.
 
 use sqlparser::tokenizer::Token;
 
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::names::{CATALOG, TableName};
 use crate::token_reader::TokenReader;
 
-/// A statement whose answer is what is known of tables and views.
+/// A statement that returns metadata of tables and views.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Show {
     /// `SHOW NAMESPACES`.
@@ -30,7 +30,7 @@ pub enum Show {
     },
 }
 
-/// A whole statement; `None` if DataFusion answers it.
+/// Parses a whole statement; `None` if DataFusion handles it.
 pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<Show>> {
     if reader.take_any(&["describe", "desc"]) {
         return describe(reader);
@@ -55,7 +55,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<Show>> {
     }))
 }
 
-/// `IN ns`, or of the whole catalog.
+/// `IN ns`; `None` for the whole catalog.
 fn namespace(reader: &mut TokenReader, clause: &str) -> Result<Option<String>> {
     if !reader.take_any(&["in", "from"]) {
         return Ok(None);
@@ -67,7 +67,7 @@ fn namespace(reader: &mut TokenReader, clause: &str) -> Result<Option<String>> {
     Ok(Some(names.join(".")))
 }
 
-/// What follows `DESCRIBE`; `None` if it is not the name of a table.
+/// Parses what follows `DESCRIBE`; `None` if it is not the name of a table.
 fn describe(reader: &mut TokenReader) -> Result<Option<Show>> {
     reader.take(&["table"]);
     let extended = reader.take_any(&["extended", "formatted"]);

@@ -5,8 +5,8 @@ use sqlparser::tokenizer::{Token, Tokenizer, TokenizerError};
 
 use crate::position::Lines;
 
-/// The statements of a script, without the semicolons between them. Comments alone are no statement. The flag is
-/// whether the script is complete: a semicolon ends its last statement, and no quotes or comment are open.
+/// Splits a script into its statements, without the semicolons. Comments alone are no statement. The flag says whether
+/// the script is complete: its last statement ends with a semicolon, and no quote or comment is open.
 pub fn split(script: &str) -> (Vec<String>, bool) {
     let mut tokens = Vec::new();
     let failed = Tokenizer::new(&GenericDialect {}, script).tokenize_with_location_into_buf(&mut tokens).err();
@@ -30,7 +30,7 @@ pub fn split(script: &str) -> (Vec<String>, bool) {
     }
     let last = script[start..].trim().to_string();
     let complete = failed.as_ref().is_some_and(|e| !is_open(e) && last.ends_with(';'));
-    // What cannot be tokenized is one statement up to the end of the script: its error is for whoever runs it.
+    // A part that cannot be tokenized is one statement up to the end of the script; parsing it reports the error.
     let comment_only = is_empty && failed.as_ref().is_some_and(|e| e.message == OPEN_COMMENT);
     if !comment_only {
         statements.push(last);
@@ -40,7 +40,7 @@ pub fn split(script: &str) -> (Vec<String>, bool) {
 
 const OPEN_COMMENT: &str = "Unexpected EOF while in a multi-line comment";
 
-/// Whether more text could mend it: quotes or a comment are open. The tokenizer has no kind for that, only the words.
+/// Whether more text could fix the error: a quote or comment is open. The tokenizer reports this only in its message.
 fn is_open(e: &TokenizerError) -> bool {
     let begins = ["Unterminated", "Unexpected EOF", "Expected close delimiter", "Expected nested delimiter"];
     begins.iter().any(|words| e.message.starts_with(words))
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_more_text_mends_is_complete() {
+    fn an_error_that_more_text_cannot_fix_is_complete() {
         let wrong = r"select U&'\zzzz'";
         check(&format!("select 1; {wrong};"), &["select 1", &format!("{wrong};")], true);
         check(wrong, &[wrong], false);

@@ -1,7 +1,7 @@
-//! Which tables a statement reads.
+//! Finds the tables that a statement reads.
 //!
-//! Whatever the state is that is read of a table, it is the table that is read: `ns.t VERSION AS OF ...` and its forms,
-//! `ns.t.branch_b`, `table_changes('ns.t', ...)`, `ns."t$files"`.
+//! Any state of a table counts as the table: `ns.t VERSION AS OF ...` and its forms, `ns.t.branch_b`,
+//! `table_changes('ns.t', ...)`, `ns."t$files"`.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,11 +13,11 @@ use crate::names::{CATALOG, TableName, folded};
 use crate::parse::Statement;
 use crate::position::Position;
 
-/// The tables that a statement reads rows of, without the catalog's name; those that a `WITH` defines are none. A view
-/// is read like a table, and so is a table whose rows are deleted or updated.
+/// The tables and views whose rows a statement reads, without the catalog's name and without the tables that a `WITH`
+/// defines. Deleting or updating rows of a table also reads it.
 ///
 /// # Errors
-/// `Invalid` for a name of too many parts.
+/// `Invalid` for a name with too many parts.
 pub fn tables_read(statement: &Statement) -> Result<BTreeSet<TableName>> {
     let sql = match statement {
         Statement::Sql(sql) => sql,
@@ -25,14 +25,14 @@ pub fn tables_read(statement: &Statement) -> Result<BTreeSet<TableName>> {
         Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) => return Ok(BTreeSet::new()),
     };
     let mut found = Found::default();
-    // Nothing breaks it off.
+    // The visitor never breaks.
     let _ = sql.tree.visit(&mut found);
     let is_cte = |name: &TableName| name.namespace.is_none() && found.ctes.contains(&name.table);
     let names: Result<BTreeSet<TableName>> = found.names.iter().map(table).collect();
     names.map(|names| names.into_iter().filter(|name| !is_cte(name)).collect())
 }
 
-/// The table that a name stands for.
+/// The table that a name refers to.
 fn table(name: &ObjectName) -> Result<TableName> {
     let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
     if parts.len() > 1 && parts[0] == CATALOG {
@@ -64,7 +64,7 @@ impl Visitor for Found {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
-        // With arguments it is a function (generate_series), which reads no table.
+        // A factor with arguments is a function (generate_series), which reads no table.
         if let TableFactor::Table { name, args: None, .. } = factor {
             self.names.push(name.clone());
         }
@@ -117,12 +117,12 @@ mod tests {
         check("SELECT * FROM raw.branch_b", &["raw.branch_b"]);
         check("SELECT c.x FROM table_changes('raw.a', 'q1') AS c JOIN raw.b ON b.x = c.x", &["raw.a", "raw.b"]);
         check("SELECT * FROM TABLE_CHANGES('bergmill.raw.a', NULL, 3)", &["raw.a"]);
-        // Columns of these names.
+        // Columns with these names.
         check("SELECT version AS of, a.timestamp AS of FROM raw.a", &["raw.a"]);
     }
 
     #[test]
-    fn other_statements_read_too() {
+    fn statements_other_than_select_read_tables() {
         check("SELECT * FROM a", &["a"]);
         check("SELECT * FROM other.raw.a", &["other.raw.a"]);
         check("EXPLAIN SELECT * FROM raw.a", &["raw.a"]);
@@ -133,6 +133,6 @@ mod tests {
         check("SHOW TABLES", &[]);
         let many = parse("SELECT * FROM raw.a.branch_b.c").unwrap();
         let e = tables_read(&many).unwrap_err().to_string();
-        assert_eq!(e, "raw.a.branch_b.c is not the name of a table: namespace.table is (line 1, column 15)");
+        assert_eq!(e, "raw.a.branch_b.c is not a table name: expected namespace.table (line 1, column 15)");
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::names::folded;
 use crate::token_reader::TokenReader;
 
-/// What is made of a column's value.
+/// A transform of a column's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transform {
     /// The value itself.
@@ -26,20 +26,20 @@ pub enum Transform {
     Hour,
     /// The hash of the value modulo this number, which is not 0.
     Bucket(u32),
-    /// A text's first characters, or a number rounded down to a multiple of this number, which is not 0.
+    /// This many first characters of a text, or a number rounded down to a multiple of this number, which is not 0.
     Truncate(u32),
 }
 
 /// A column, or a transform of it: `kind`, `day(ts)`, `bucket(16, id)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// Names of the column and of the structs around it, with dots between.
+    /// The path of the column: the names of the structs around it and its own, joined with dots.
     pub column: String,
     /// `Identity` for the column itself.
     pub transform: Transform,
 }
 
-/// From small to large, or back.
+/// The direction of a sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortDirection {
     /// `ASC`, the default.
@@ -48,7 +48,7 @@ pub enum SortDirection {
     Descending,
 }
 
-/// Where NULL is in the order.
+/// The position of NULL in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NullOrder {
     /// `NULLS FIRST`, the default of `DESC`.
@@ -60,11 +60,11 @@ pub enum NullOrder {
 /// A term of a sort order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortTerm {
-    /// What is compared.
+    /// The value to sort by.
     pub term: Term,
     /// Ascending or descending.
     pub direction: SortDirection,
-    /// Where NULL is.
+    /// The position of NULL.
     pub nulls: NullOrder,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Term {
     }
 }
 
-/// A partition term.
+/// Parses a partition term.
 pub(crate) fn partition_term(reader: &mut TokenReader, clause: &str) -> Result<Term> {
     let here = reader.position();
     // Without operators, so that `WITH` and `AS` may follow.
@@ -91,13 +91,13 @@ pub(crate) fn partition_term(reader: &mut TokenReader, clause: &str) -> Result<T
     term(clause, &expr).map_err(|e| e.at(here))
 }
 
-/// A term of a sort order.
+/// Parses a term of a sort order.
 pub(crate) fn sort_term(reader: &mut TokenReader, clause: &str) -> Result<SortTerm> {
     let here = reader.position();
     let field = reader.parse(clause, Parser::parse_order_by_expr)?;
     let term = term(clause, &field.expr).map_err(|e| e.at(here))?;
     let ascending = field.options.asc.unwrap_or(true);
-    // DataFusion's and Postgres' rule: nulls are larger than everything.
+    // As in DataFusion and Postgres, NULL is larger than any value.
     let nulls_first = field.options.nulls_first.unwrap_or(!ascending);
     let direction = if ascending { SortDirection::Ascending } else { SortDirection::Descending };
     let nulls = if nulls_first { NullOrder::First } else { NullOrder::Last };
@@ -148,7 +148,7 @@ fn number(expr: &Expr) -> Option<u32> {
     }
 }
 
-/// A column's name, folded; a field of a struct has dots between its names.
+/// The folded path of a column, joined with dots.
 fn column_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) => Some(folded(name)),

@@ -1,4 +1,4 @@
-//! Reading a statement token by token, with errors that say what was expected, what is there instead, and where.
+//! Reads a statement token by token; errors name the expected and the actual token and its position.
 
 use sqlparser::ast::ObjectName;
 use sqlparser::dialect::GenericDialect;
@@ -12,15 +12,15 @@ use crate::position::Position;
 /// The dialect of all statements, which is DataFusion's default.
 pub(crate) static DIALECT: GenericDialect = GenericDialect {};
 
-/// The tokens of a statement, and which of them have been read.
+/// The tokens of a statement and the position of the reader in them.
 pub(crate) struct TokenReader {
     parser: Parser<'static>,
-    /// Where the last token ends.
+    /// The end of the last token.
     end: Option<Position>,
 }
 
 impl TokenReader {
-    /// The tokens of a text.
+    /// Tokenizes a text.
     pub(crate) fn new(sql: &str) -> Result<Self> {
         let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
         let mut tokens =
@@ -29,18 +29,18 @@ impl TokenReader {
         Ok(Self::of(tokens))
     }
 
-    /// Tokens without white space among them.
+    /// A reader of tokens, which must not contain white space.
     pub(crate) fn of(tokens: Vec<TokenWithSpan>) -> Self {
         let end = tokens.last().and_then(|t| Position::of(t.span.end));
         Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), end }
     }
 
-    /// Whether these words come next.
+    /// Whether the next tokens are these words.
     pub(crate) fn is_next(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(n, word)| is_word(self.parser.peek_nth_token_ref(n), word))
     }
 
-    /// Takes these words if they come next, all of them.
+    /// Takes these words if the next tokens are all of them.
     pub(crate) fn take(&mut self, words: &[&str]) -> bool {
         let there = self.is_next(words);
         if there {
@@ -72,7 +72,7 @@ impl TokenReader {
         self.parser.consume_token(token)
     }
 
-    /// Names with dots between, in lower case unless quoted.
+    /// Takes names separated by dots, in lower case unless quoted.
     pub(crate) fn names(&mut self, clause: &str) -> Result<Vec<String>> {
         let mut names = vec![self.name(clause)?];
         while self.symbol(&Token::Period) {
@@ -81,7 +81,7 @@ impl TokenReader {
         Ok(names)
     }
 
-    /// One name.
+    /// Takes one name.
     pub(crate) fn name(&mut self, clause: &str) -> Result<String> {
         if !matches!(self.peek().token, Token::Word(_)) {
             return Err(self.unexpected(clause, "a name"));
@@ -89,21 +89,21 @@ impl TokenReader {
         Ok(folded(&self.parse(clause, Parser::parse_identifier)?))
     }
 
-    /// A table or view.
+    /// Takes the name of a table or view.
     pub(crate) fn table(&mut self, clause: &str) -> Result<TableName> {
         let here = self.position();
         TableName::of_parts(self.names(clause)?).map_err(|e| e.at(here))
     }
 
-    /// A quoted text.
+    /// Takes a quoted string.
     pub(crate) fn text(&mut self, clause: &str) -> Result<String> {
         match self.quoted() {
             Some(text) => Ok(text),
-            None => Err(self.unexpected(clause, "a quoted text")),
+            None => Err(self.unexpected(clause, "a quoted string")),
         }
     }
 
-    /// Takes a quoted text if one comes next.
+    /// Takes a quoted string if one comes next.
     pub(crate) fn quoted(&mut self) -> Option<String> {
         let Token::SingleQuotedString(text) = &self.peek().token else { return None };
         let text = text.clone();
@@ -111,7 +111,7 @@ impl TokenReader {
         Some(text)
     }
 
-    /// What SQL's own parser reads here.
+    /// Takes what a function of sqlparser parses here.
     pub(crate) fn parse<T>(
         &mut self,
         clause: &str,
@@ -120,7 +120,7 @@ impl TokenReader {
         item(&mut self.parser).map_err(|e| Error::of_parser(e, clause, self.position()))
     }
 
-    /// Items in parentheses, with commas between.
+    /// Takes items in parentheses, separated by commas.
     pub(crate) fn list<T>(&mut self, clause: &str, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         if !self.symbol(&Token::LParen) {
             return Err(self.unexpected(clause, "`(`"));
@@ -132,7 +132,7 @@ impl TokenReader {
         }
     }
 
-    /// Items with commas between, and parentheses around them or not.
+    /// Takes items separated by commas, with or without parentheses around them.
     pub(crate) fn bare_list<T>(&mut self, clause: &str, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         match self.peek().token {
             Token::LParen => self.list(clause, item),
@@ -148,12 +148,12 @@ impl TokenReader {
         Ok(items)
     }
 
-    /// The token that comes next.
+    /// The next token.
     pub(crate) fn peek(&self) -> &TokenWithSpan {
         self.parser.peek_token_ref()
     }
 
-    /// The `n`th token that comes next, from 0.
+    /// The `n`th next token, from 0.
     pub(crate) fn peek_nth(&self, n: usize) -> &TokenWithSpan {
         self.parser.peek_nth_token_ref(n)
     }
@@ -164,34 +164,34 @@ impl TokenReader {
         (token.token != Token::EOF).then_some(token)
     }
 
-    /// Takes all tokens that are left.
+    /// Takes all remaining tokens.
     pub(crate) fn rest(&mut self) -> Vec<TokenWithSpan> {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Takes the tokens that are left of the statement, up to a semicolon.
+    /// Takes the remaining tokens of the statement, up to a semicolon.
     pub(crate) fn rest_of_statement(&mut self) -> Vec<TokenWithSpan> {
         std::iter::from_fn(|| if self.peek().token == Token::SemiColon { None } else { self.next() }).collect()
     }
 
-    /// How many tokens have been taken.
+    /// The number of tokens taken.
     pub(crate) fn index(&self) -> usize {
         self.parser.index()
     }
 
-    /// The tokens that were taken since there were `index` of them.
+    /// The tokens taken after the first `index`.
     pub(crate) fn taken_since(&self, index: usize) -> impl Iterator<Item = TokenWithSpan> {
         (index..self.parser.index()).map(|at| self.parser.token_at(at).clone()).filter(|t| t.token != Token::EOF)
     }
 
-    /// Gives back all tokens but the first `index`.
+    /// Returns to the state in which `index` tokens were taken.
     pub(crate) fn back_to(&mut self, index: usize) {
         while self.parser.index() > index {
             self.parser.prev_token();
         }
     }
 
-    /// Nothing may be left but semicolons.
+    /// Checks that only semicolons remain.
     pub(crate) fn end(&mut self) -> Result<()> {
         let mut has_ended = false;
         while self.symbol(&Token::SemiColon) {
@@ -199,17 +199,17 @@ impl TokenReader {
         }
         match &self.peek().token {
             Token::EOF => Ok(()),
-            _ if has_ended => Err(Error::invalid("SQL: one statement at a time, please").at(self.position())),
+            _ if has_ended => Err(Error::invalid("SQL: only one statement at a time is allowed").at(self.position())),
             token => Err(Error::invalid(format!("SQL: unexpected `{token}` after the statement")).at(self.position())),
         }
     }
 
-    /// Where the next token is, or the statement ends.
+    /// The position of the next token, or of the end of the statement.
     pub(crate) fn position(&self) -> Option<Position> {
         Position::of(self.peek().span.start).or(self.end)
     }
 
-    /// The error of a statement that goes on otherwise than it can.
+    /// The error for a next token other than the expected one.
     pub(crate) fn unexpected(&self, clause: &str, wanted: &str) -> Error {
         let found = match &self.peek().token {
             Token::EOF => "the statement ends".to_string(),
@@ -224,9 +224,9 @@ pub(crate) fn is_word(token: &TokenWithSpan, text: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(text))
 }
 
-/// A table's name that is given as text: `ns.t`, where `"ns"."t"` has quotes as everywhere in SQL.
+/// Parses a table name given as text: `ns.t`, or with SQL's quotes `"ns"."t"`.
 pub(crate) fn table_name_in(text: &str) -> Result<ObjectName> {
-    let wrong = || Error::invalid(format!("'{text}' is no table name; write 'namespace.table'"));
+    let wrong = || Error::invalid(format!("'{text}' is not a table name: expected 'namespace.table'"));
     let mut reader = TokenReader::new(text).map_err(|_| wrong())?;
     let name = reader.parse("name", |p| p.parse_object_name(false)).map_err(|_| wrong())?;
     let is_plain = name.0.iter().all(|part| part.as_ident().is_some());

@@ -1,8 +1,8 @@
-//! `FROM t VERSION AS OF 3`, and the other ways to say which state of a table is read.
+//! `FROM t VERSION AS OF 3`, and the other ways to select the state of a table to read.
 //!
-//! The syntax tree has a place for the version of a table, but the parser fills it for other dialects only, and not
-//! from all forms that Spark and Trino know. So the clauses are written as an argument of the table before parsing,
-//! which the parser takes wherever a table may stand, and put in their place afterwards:
+//! The syntax tree has a field for the version of a table, but sqlparser sets it only for other dialects, and not from
+//! all forms of Spark and Trino. So the clauses are rewritten as an argument of the table before parsing, which
+//! sqlparser accepts wherever a table may be, and moved to that field afterwards:
 //!
 //! - `t [FOR] VERSION | SYSTEM_VERSION AS OF <id or name>`, `t [FOR] TIMESTAMP | SYSTEM_TIME AS OF <time>`;
 //! - Spark's `ns.t.branch_<name>` and `ns.t.tag_<name>`, where a branch can also be written to;
@@ -25,14 +25,14 @@ use crate::position::Position;
 use crate::references::ReferenceKind;
 use crate::token_reader::{TokenReader, is_word, table_name_in};
 
-/// The name of the table function that reads the rows that came to a table.
+/// The name of the table function that reads the rows added to a table.
 pub const TABLE_CHANGES: &str = "table_changes";
 
 const BY_VERSION: &str = "VERSION AS OF";
 const BY_TIME: &str = "TIMESTAMP AS OF";
 
-/// The tokens that are left, with each `AS OF` clause as an argument of its table: `t VERSION AS OF 3 AS x` becomes
-/// `t("VERSION AS OF" => 3) AS x`.
+/// The remaining tokens, with each `AS OF` clause rewritten as an argument of its table: `t VERSION AS OF 3 AS x`
+/// becomes `t("VERSION AS OF" => 3) AS x`.
 pub(crate) fn mark_versions(reader: &mut TokenReader) -> Result<Vec<TokenWithSpan>> {
     let mut marked: Vec<TokenWithSpan> = Vec::new();
     loop {
@@ -54,7 +54,7 @@ pub(crate) fn mark_versions(reader: &mut TokenReader) -> Result<Vec<TokenWithSpa
     }
 }
 
-/// Whether a clause after this token may be a table's. In a list of columns, `version AS of` names a column.
+/// Whether a clause after this token may belong to a table. In a list of columns, `version AS of` names a column.
 fn may_end_a_name(token: &TokenWithSpan) -> bool {
     match &token.token {
         Token::Word(w) => !matches!(w.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::ALL),
@@ -62,7 +62,7 @@ fn may_end_a_name(token: &TokenWithSpan) -> bool {
     }
 }
 
-/// The clause that comes next, and how many words introduce it.
+/// The next clause and the number of words that introduce it.
 fn clause(reader: &TokenReader) -> Option<(&'static str, usize)> {
     let is = |n: usize, words: &[&str]| words.iter().any(|word| is_word(reader.peek_nth(n), word));
     let first = usize::from(is(0, &["for"]));
@@ -79,10 +79,10 @@ fn clause(reader: &TokenReader) -> Option<(&'static str, usize)> {
     (is_as_of && follows).then_some((name, first + 3))
 }
 
-/// Puts the versions that [`mark_versions`] has written as arguments in their place in the syntax tree, with those that
-/// stand in a name. Returns the branch that the statement writes to, if it names one.
+/// Moves the versions that [`mark_versions`] wrote as arguments, and those that are part of a name, to their field in
+/// the syntax tree. Returns the branch that the statement writes to, if it names one.
 pub(crate) fn settle_versions(statement: &mut SqlStatement) -> Result<Option<String>> {
-    // First, since it is no version of a table that is read.
+    // First, because the name of a table that is written to is not a version to read.
     let branch = match written_to(statement) {
         Some(name) => take_branch(name)?,
         None => None,
@@ -92,13 +92,13 @@ pub(crate) fn settle_versions(statement: &mut SqlStatement) -> Result<Option<Str
     }
     let is_versioned = |table: &&TableFactor| matches!(table, TableFactor::Table { version: Some(_), .. });
     if let Some(table) = changed_in_place(statement).find(is_versioned) {
-        let what = "rows of an old version cannot be changed; those of a branch are, as in DELETE FROM ns.t.branch_b";
+        let what = "rows of an old version cannot be changed; rows of a branch can, as in DELETE FROM ns.t.branch_b";
         return Err(Error::unsupported(what).at(Position::of(table.span().start)));
     }
     Ok(branch)
 }
 
-/// The name of the table whose rows a statement adds to, changes or takes away.
+/// The name of the table whose rows a statement adds, changes or removes.
 fn written_to(statement: &mut SqlStatement) -> Option<&mut ObjectName> {
     let factor = match statement {
         SqlStatement::Insert(insert) => match &mut insert.table {
@@ -119,7 +119,7 @@ fn written_to(statement: &mut SqlStatement) -> Option<&mut ObjectName> {
     }
 }
 
-/// The tables whose rows a statement changes where they are.
+/// The tables whose existing rows a statement changes.
 fn changed_in_place(statement: &SqlStatement) -> impl Iterator<Item = &TableFactor> {
     let (merged, joined): (Option<&TableFactor>, &[TableWithJoins]) = match statement {
         SqlStatement::Merge(merge) => (Some(&merge.table), &[]),
@@ -163,7 +163,7 @@ impl VisitorMut for Settle {
     }
 }
 
-/// The version that was written as the only argument of a table.
+/// The version that was rewritten as the only argument of a table.
 fn version_of(args: &TableFunctionArgs) -> Option<TableVersion> {
     let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. }] = args.args.as_slice() else { return None };
     match name.value.as_str() {
@@ -173,19 +173,19 @@ fn version_of(args: &TableFunctionArgs) -> Option<TableVersion> {
     }
 }
 
-/// The branch or tag that stands in a name as Spark writes it, taken out of the name.
+/// Takes the branch or tag out of a name in Spark's form, as a version.
 fn version_in(name: &mut ObjectName) -> Option<TableVersion> {
     let (_, reference) = take_reference(name)?;
     Some(TableVersion::VersionAsOf(Expr::value(Value::SingleQuotedString(reference))))
 }
 
-/// The branch of `ns.t.branch_<name>`, taken out of the name of a table that is written to.
+/// Takes the branch of `ns.t.branch_<name>` out of the name of a table that is written to.
 fn take_branch(name: &mut ObjectName) -> Result<Option<String>> {
     let written = name.to_string();
     match take_reference(name) {
         Some((ReferenceKind::Tag, tag)) => {
             let what =
-                format!("{written}: a tag stays where it is, so nothing is written to tag {tag}; a branch moves on");
+                format!("{written}: a tag does not move, so tag {tag} cannot be written to; write to a branch instead");
             Err(Error::invalid(what).at(Position::of(name.span().start)))
         }
         Some((ReferenceKind::Branch, branch)) => Ok(Some(branch)),
@@ -193,9 +193,9 @@ fn take_branch(name: &mut ObjectName) -> Result<Option<String>> {
     }
 }
 
-/// The branch or tag that stands in a name, taken out of it.
+/// Takes the branch or tag out of a name.
 ///
-/// The prefix is a word of SQL, of either case; the name after it is taken as it is written, like all names of
+/// The prefix is matched in either case, like a keyword; the name after it is case-sensitive, like all names of
 /// references.
 fn take_reference(name: &mut ObjectName) -> Option<(ReferenceKind, String)> {
     const PREFIXES: [(&str, ReferenceKind); 2] = [("branch_", ReferenceKind::Branch), ("tag_", ReferenceKind::Tag)];
@@ -217,11 +217,11 @@ fn is_table_changes(name: &ObjectName) -> bool {
     matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| folded(i) == TABLE_CHANGES))
 }
 
-/// `table_changes('ns.t', from, to)` as a version of `ns.t`: puts the table's name in the place of the function's.
+/// `table_changes('ns.t', from, to)` as a version of `ns.t`: replaces the function's name by the table's.
 fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersion> {
     let usage = || {
         Error::invalid(format!(
-            "{TABLE_CHANGES} takes a table's name in quotes, the snapshot after which the rows came, and the last one"
+            "{TABLE_CHANGES} takes a table's name in quotes, the snapshot to start after, and the last snapshot"
         ))
     };
     let mut args = args.args.into_iter();
@@ -251,7 +251,7 @@ fn changes(name: &mut ObjectName, args: TableFunctionArgs) -> Result<TableVersio
 mod tests {
     use crate::parse::{Statement, parse};
 
-    /// The statement as it is read.
+    /// The parsed statement as text.
     fn read(sql: &str) -> String {
         match parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}")) {
             Statement::Sql(sql) => sql.tree.to_string(),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_stand_where_tables_do() {
+    fn versions_are_allowed_wherever_tables_are() {
         let check = |sql: &str, expected: &str| assert_eq!(read(sql), expected, "{sql}");
         check("SELECT * FROM t VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3");
         check("select * from a.t for system_version as of 'x' u", "SELECT * FROM a.t u VERSION AS OF 'x'");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_branch_that_is_written_to_is_told() {
+    fn the_branch_that_is_written_to_is_returned() {
         let check = |sql: &str, expected: Option<&str>| {
             let Ok(Statement::Sql(parsed)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(parsed.branch.as_deref(), expected, "{sql}");
@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_to_tags_and_old_versions() {
+    fn tags_and_old_versions_cannot_be_written_to() {
         let check = |sql: &str, expected: &str| {
             let e = parse(sql).expect_err(sql);
             assert!(e.to_string().contains(expected), "{sql}: {e}");
         };
-        check("DELETE FROM ns.t.tag_q", "nothing is written to tag q");
-        check("INSERT INTO ns.t.tag_q VALUES (1)", "nothing is written to tag q");
-        check("TRUNCATE TABLE ns.t.tag_q", "nothing is written to tag q");
+        check("DELETE FROM ns.t.tag_q", "tag q cannot be written to");
+        check("INSERT INTO ns.t.tag_q VALUES (1)", "tag q cannot be written to");
+        check("TRUNCATE TABLE ns.t.tag_q", "tag q cannot be written to");
         check("UPDATE ns.t VERSION AS OF 3 SET id = 1", "rows of an old version cannot be changed");
     }
 }

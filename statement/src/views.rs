@@ -19,19 +19,19 @@ use crate::token_reader::TokenReader;
 /// `CREATE VIEW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateView {
-    /// Its name.
+    /// The name of the view.
     pub name: TableName,
-    /// Whether a view of that name is replaced.
+    /// Whether an existing view of that name is replaced.
     pub or_replace: bool,
-    /// Whether it is no error that there is a view of that name.
+    /// Whether an existing view of that name is no error.
     pub if_not_exists: bool,
-    /// Its columns, when the statement names them.
+    /// Its columns, if the statement names them.
     pub columns: Vec<ViewColumn>,
     /// Its comment.
     pub comment: Option<String>,
     /// Its properties, without the comment.
     pub properties: HashMap<String, String>,
-    /// The text behind `AS`.
+    /// The text after `AS`.
     pub query: String,
 }
 
@@ -45,7 +45,7 @@ pub struct ViewColumn {
 }
 
 impl CreateView {
-    /// The query with the names of the view's columns.
+    /// The query, with its columns renamed to those of the view.
     pub fn sql(&self) -> String {
         if self.columns.is_empty() {
             return self.query.clone();
@@ -56,7 +56,7 @@ impl CreateView {
     }
 }
 
-/// A whole statement, whose text is `sql`; `None` if it does not create a view.
+/// Parses a whole statement, whose text is `sql`; `None` if it does not create a view.
 pub(crate) fn parse(sql: &str, reader: &mut TokenReader) -> Result<Option<CreateView>> {
     const CLAUSE: &str = "CREATE VIEW";
     let or_replace = reader.take(&["create", "or", "replace", "view"]);

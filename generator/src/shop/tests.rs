@@ -21,7 +21,7 @@ fn all_events(shop: &Shop) -> RecordBatch {
 }
 
 #[test]
-fn rows_are_as_many_as_asked() {
+fn the_number_of_rows_is_exact() {
     for events in [0, 1, 2, 8_192, 8_193, 50_001] {
         let shop = shop(|p| (p.events, p.reviews) = (events, events / 7));
         let rows = |batches: Vec<RecordBatch>| batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
@@ -62,10 +62,10 @@ fn the_same_parameters_give_the_same_rows_in_any_order() {
     assert_ne!(all_events(&one), all_events(&shop(|p| (p.dirty, p.seed) = (0.05, 43))));
 }
 
-/// When this fails without a change of the rows being meant, a machine or compiler computes differently, and tables
-/// made on two machines would not agree.
+/// If this fails without an intended change of the rows, a machine or compiler computes differently, and tables
+/// generated on two machines would differ.
 #[test]
-fn the_rows_are_those_of_every_machine() {
+fn the_rows_are_the_same_on_every_machine() {
     let shop = shop(|p| p.dirty = 0.02);
     let first = |mut batches: Box<dyn Iterator<Item = RecordBatch>>| fingerprint(&batches.next().expect("a batch"));
     let prints = [
@@ -118,7 +118,7 @@ fn clean_events_are_complete_and_unique() {
 }
 
 #[test]
-fn clean_events_lie_in_their_day() {
+fn clean_events_are_within_their_day() {
     let shop = shop(|_| ());
     for day in 0..3 {
         let range = START + i64::from(day) * DAY_MICROS..START + i64::from(day + 1) * DAY_MICROS;
@@ -133,7 +133,7 @@ fn clean_events_lie_in_their_day() {
 }
 
 #[test]
-fn events_point_into_products_and_users() {
+fn events_refer_to_products_and_users() {
     let shop = shop(|_| ());
     let events = all_events(&shop);
     let mut products = HashMap::new();
@@ -155,7 +155,7 @@ fn events_point_into_products_and_users() {
 }
 
 #[test]
-fn dirt_is_found_as_counted() {
+fn dirty_rows_match_their_counts() {
     let shop = shop(|p| p.dirty = 0.1);
     let mut counted = DirtyCounts::default();
     (0..3).for_each(|day| counted += shop.dirty_counts(day));
@@ -165,7 +165,7 @@ fn dirt_is_found_as_counted() {
     let fields = ["event_id", "user_id", "category", "session_id"];
     let ids: HashSet<&str> = events["event_id"].as_string::<i32>().iter().flatten().collect();
     let times = events["timestamp"].as_primitive::<TimestampMicrosecondType>();
-    // Told by the batch's day, as one day's wrong "tomorrow" is the next day's right today.
+    // Determined by the batch's day, since a wrong timestamp of one day may be a right one of the next.
     let wrong_times: usize = (0..3)
         .flat_map(|day| shop.events(day).map(move |batch| (day, batch)))
         .map(|(day, batch)| {

@@ -1,8 +1,8 @@
 //! Charts as SVG text for an HTML report: stacked columns, horizontal bars, a funnel.
 //!
-//! Text and lines take their colour from the page (`currentColor` at some opacity) and the fills are of middle
-//! lightness, so the same picture is legible on white and on black. Every mark has a `<title>`, which browsers show as
-//! a tooltip and screen readers read.
+//! Text and lines use the page's colour (`currentColor` at some opacity) and fills are of medium lightness, so that a
+//! chart is legible on white and on black. Every mark has a `<title>`, which browsers show as a tooltip and screen
+//! readers read out.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use minijinja::{Error, HtmlEscape, Value};
 use super::number::{grouped, short};
 use super::table::field;
 
-/// Told apart also by people who see red and green alike; middle lightness.
+/// Distinguishable with red-green colour blindness; medium lightness.
 const FILLS: [&str; 6] = ["#4e79a7", "#e8912d", "#3f9e8f", "#d1556b", "#9673b3", "#8c8c8c"];
 const WIDTH: f64 = 760.0;
 
@@ -87,10 +87,10 @@ pub(crate) fn columns(rows: &Value, options: &Kwargs) -> Result<String, Error> {
         let name = series.map(|series| text_of(&row, series)).transpose()?.unwrap_or_default();
         marks.push((text_of(&row, x)?, name, number_of(&row, y)?));
     }
-    let places = distinct(marks.iter().map(|mark| &mark.0));
+    let x_values = distinct(marks.iter().map(|mark| &mark.0));
     let names = distinct(marks.iter().map(|mark| &mark.1));
-    let total = |place: &String| marks.iter().filter(|mark| mark.0 == *place).map(|mark| mark.2).sum::<f64>();
-    let (step, top) = scale(places.iter().map(total).fold(0.0, f64::max));
+    let total = |x_value: &String| marks.iter().filter(|mark| mark.0 == *x_value).map(|mark| mark.2).sum::<f64>();
+    let (step, top) = scale(x_values.iter().map(total).fold(0.0, f64::max));
 
     let (left, right, bottom, upper) = (64.0, WIDTH - 8.0, 268.0, if series.is_some() { 44.0 } else { 16.0 });
     let mut svg = Svg::new(320.0);
@@ -102,19 +102,19 @@ pub(crate) fn columns(rows: &Value, options: &Kwargs) -> Result<String, Error> {
         svg.text(left - 8.0, at + 4.0, Anchor::End, "tick", &short(tick));
         tick += step;
     }
-    let slot = (right - left) / places.len().max(1) as f64;
+    let slot = (right - left) / x_values.len().max(1) as f64;
     let wide = (slot * 0.78).min(72.0);
-    for (index, place) in places.iter().enumerate() {
+    for (index, x_value) in x_values.iter().enumerate() {
         let middle = left + slot * (index as f64 + 0.5);
-        svg.text(middle, bottom + 18.0, Anchor::Middle, "tick", place);
+        svg.text(middle, bottom + 18.0, Anchor::Middle, "tick", x_value);
         let mut base = bottom;
         for (color, name) in names.iter().enumerate() {
-            let value: f64 = marks.iter().filter(|mark| mark.0 == *place && mark.1 == *name).map(|mark| mark.2).sum();
+            let value: f64 = marks.iter().filter(|mark| mark.0 == *x_value && mark.1 == *name).map(|mark| mark.2).sum();
             if value <= 0.0 {
                 continue;
             }
             base -= height_of(value);
-            let label = if name.is_empty() { place.clone() } else { format!("{place}, {name}") };
+            let label = if name.is_empty() { x_value.clone() } else { format!("{x_value}, {name}") };
             let fill = FILLS[color % FILLS.len()];
             svg.rect(middle - wide / 2.0, base, wide, height_of(value), fill, &format!("{label}: {}", plain(value)));
         }
@@ -148,7 +148,7 @@ pub(crate) fn bars(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     let (left, pitch, upper) = (150.0, 30.0, 8.0);
     let bottom = upper + pitch * marks.len() as f64;
     let (step, top) = scale(marks.iter().map(|mark| mark.1).fold(0.0, f64::max));
-    // Room at the right for the longest bar's figure.
+    // Leaves room at the right for the longest bar's figure.
     let width_of = |value: f64| (WIDTH - 130.0 - left) * value.max(0.0) / top;
     let mut svg = Svg::new(bottom + if value_title.is_some() { 48.0 } else { 28.0 });
     let mut tick = 0.0;
@@ -171,8 +171,8 @@ pub(crate) fn bars(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     Ok(svg.finish(title))
 }
 
-/// A funnel: stages in the order of the rows, with the share of the first and of the one before. Options: label, value,
-/// title.
+/// A funnel: stages in the order of the rows, with their share of the first stage and of the previous one. Options:
+/// label, value, title.
 pub(crate) fn funnel(rows: &Value, options: &Kwargs) -> Result<String, Error> {
     let (label, value): (&str, &str) = (options.get("label")?, options.get("value")?);
     let title: &str = options.get("title")?;
@@ -229,7 +229,7 @@ fn number_of(row: &Value, key: &str) -> Result<f64, Error> {
     if value.is_none() { Ok(0.0) } else { f64::try_from(value) }
 }
 
-/// In the order of first appearance, which the query's ORDER BY decides.
+/// Distinct values in the order of first appearance, which the query's ORDER BY determines.
 fn distinct<'v>(values: impl Iterator<Item = &'v String>) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     for value in values {
@@ -248,7 +248,7 @@ fn share(part: f64, whole: f64) -> Option<String> {
     (whole > 0.0).then(|| format!("{:.1}%", part / whole * 100.0))
 }
 
-/// Distance of ticks (1, 2 or 5 times a power of ten) and the top of the axis, for about five ticks.
+/// The distance of ticks (1, 2 or 5 times a power of ten) and the maximum of the axis, for about five ticks.
 fn scale(most: f64) -> (f64, f64) {
     if most <= 0.0 {
         return (1.0, 1.0);

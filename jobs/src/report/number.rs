@@ -1,12 +1,12 @@
-//! How numbers are written for people.
+//! Formats numbers for display.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-/// Names of the formats, which are filters of templates as well.
+/// Names of the formats, which are also template filters.
 pub(crate) const FORMATS: [&str; 5] = ["text", "int", "money", "percent", "ratio"];
 
-/// Writes a value in a format; nothing (NULL) is a dash, so that it is not taken for zero.
+/// Formats a value; NULL is a dash, to distinguish it from zero.
 pub(crate) fn format(value: &Value, format: &str) -> Result<String, Error> {
     if value.is_none() {
         return Ok("-".to_owned());
@@ -24,7 +24,7 @@ pub(crate) fn format(value: &Value, format: &str) -> Result<String, Error> {
     }
 }
 
-/// The format for a value when none is asked.
+/// The default format of a value.
 pub(crate) fn natural(value: &Value) -> &'static str {
     match value.kind() {
         ValueKind::Number if value.is_integer() => "int",
@@ -33,13 +33,13 @@ pub(crate) fn natural(value: &Value) -> &'static str {
     }
 }
 
-/// With commas between thousands.
+/// Formats a number with thousands separators.
 pub(crate) fn grouped(number: f64, decimals: usize) -> String {
     let plain = format!("{:.decimals$}", number.abs());
     let (whole, fraction) = plain.split_once('.').map_or((plain.as_str(), None), |(whole, f)| (whole, Some(f)));
     let mut text = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -52,7 +52,7 @@ pub(crate) fn grouped(number: f64, decimals: usize) -> String {
     }
 }
 
-/// Short, for the ticks of an axis: 1.5k, 20M.
+/// A short form for the ticks of an axis: 1.5k, 20M.
 pub(crate) fn short(number: f64) -> String {
     let (scaled, unit) = match number.abs() {
         n if n >= 1e9 => (number / 1e9, "G"),
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_for_people() {
+    fn numbers_are_formatted() {
         assert_eq!(grouped(1234567.0, 0), "1,234,567");
         assert_eq!(grouped(-1234.5, 2), "-1,234.50");
         assert_eq!(grouped(-0.001, 2), "0.00");

@@ -5,8 +5,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use minijinja::Value;
 
-/// All rows. Integers stay exact; decimals become floats, which are exact for money below 10^13; whatever else there
-/// is becomes text.
+/// All rows as values. Integers stay exact; decimals become floats, which are exact for money below 10^13; all other
+/// types become text.
 pub(crate) fn values(batches: &[RecordBatch]) -> Value {
     batches.iter().flat_map(batch_values).collect()
 }

@@ -1,14 +1,14 @@
 //! Rows as a table: aligned text, Markdown or HTML from the same column list.
 //!
-//! A column is written `key:Title:format`; title and format may be left out. The format `bar` draws a number as a bar
-//! against the column's greatest, which is a chart that a terminal can show.
+//! A column is specified as `key:Title:format`; title and format are optional. The format `bar` draws a number as a bar
+//! relative to the column's maximum, which also works in a terminal.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, HtmlEscape, Value};
 
 use super::{Format, number};
 
-/// Cells of the longest bar.
+/// Width of the longest bar, in characters.
 const BAR: f64 = 30.0;
 
 struct Column<'c> {
@@ -17,7 +17,7 @@ struct Column<'c> {
     cells: Vec<String>,
 }
 
-/// Draws the rows.
+/// Renders the rows.
 pub(crate) fn draw(rows: &Value, specs: &[String], format: Format) -> Result<String, Error> {
     let rows: Vec<Value> = rows.try_iter()?.collect();
     let columns = specs.iter().map(|spec| column(&rows, spec)).collect::<Result<Vec<_>, _>>()?;
@@ -39,18 +39,18 @@ fn column<'c>(rows: &[Value], spec: &'c str) -> Result<Column<'c>, Error> {
     let mut parts = spec.splitn(3, ':');
     let key = parts.next().unwrap_or_default();
     let title = parts.next().unwrap_or(key);
-    let asked = parts.next();
+    let format = parts.next();
     let values = rows.iter().map(|row| field(row, key)).collect::<Result<Vec<_>, _>>()?;
-    if asked == Some("bar") {
+    if format == Some("bar") {
         return Ok(Column { title, right: false, cells: bars(&values) });
     }
-    let write = |value: &Value| number::format(value, asked.unwrap_or_else(|| number::natural(value)));
+    let write = |value: &Value| number::format(value, format.unwrap_or_else(|| number::natural(value)));
     let cells = values.iter().map(write).collect::<Result<Vec<_>, _>>()?;
-    let right = asked != Some("text") && values.iter().any(|value| value.kind() == ValueKind::Number);
+    let right = format != Some("text") && values.iter().any(|value| value.kind() == ValueKind::Number);
     Ok(Column { title, right, cells })
 }
 
-/// A field that must be there: a misspelt key is not an empty column.
+/// A field that must exist, so that a misspelled key is an error and not an empty column.
 pub(crate) fn field(row: &Value, key: &str) -> Result<Value, Error> {
     let value = row.get_attr(key)?;
     let missing = || Error::new(ErrorKind::UndefinedError, format!("the rows have no column {key}"));
@@ -122,7 +122,7 @@ fn html(columns: &[Column], rows: usize) -> String {
     drawn + "</tbody>\n</table>"
 }
 
-/// Columns of a terminal that a text takes: Hangul, Han and kana take two each.
+/// Display width of a text in a terminal: Hangul, Han and kana take two columns each.
 fn width(text: &str) -> usize {
     let wide = |c: char| {
         matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f

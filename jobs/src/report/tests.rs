@@ -1,4 +1,4 @@
-//! What templates make of rows, in each format.
+//! Rendering rows in each format.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ fn charts_are_well_formed() {
 }
 
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     for (source, expected) in [
         ("{{ nothing }}", "report:1: undefined value"),
         ("\n{{ table(sales, 'categroy') }}", "report:2: the rows have no column categroy"),

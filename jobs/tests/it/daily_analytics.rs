@@ -1,4 +1,4 @@
-//! daily_analytics over the small shop: every table's answer, reruns, and what dirty events do.
+//! daily_analytics over the small shop: the rows of every table, reruns, and the effect of dirty events.
 
 use std::path::Path;
 
@@ -45,8 +45,8 @@ async fn check(cluster: &SmallCluster, sql: &str, expected: &[&str]) {
 }
 
 fn assert_done(record: &RunRecord) {
-    let told: Vec<String> = record.steps.iter().filter_map(|step| step.error.clone()).collect();
-    assert!(record.succeeded(), "{told:#?}");
+    let errors: Vec<String> = record.steps.iter().filter_map(|step| step.error.clone()).collect();
+    assert!(record.succeeded(), "{errors:#?}");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn parameters_change_the_look_back() {
     check(&cluster, sql, &["repeat_buyer_rate|2|3", "repurchase_rate|2|2"]).await;
 }
 
-/// The day with one flaw of each kind, in rows that come on top of it.
+/// The day with additional rows, one flaw of each kind.
 fn dirty() -> Vec<Event> {
     let mut events = events();
     let purchase = events[4].clone();
@@ -175,7 +175,7 @@ async fn dirty_events_stop_what_depends_on_them() {
     assert_eq!(states, [Failed, Skipped, Skipped, Skipped, Skipped]);
     assert!(record.reports.is_empty() && !folder.path().join("reports").exists());
 
-    // The verdicts are there for people to see, and the step says the worst of them.
+    // The check results are committed, and the step's error names the worst of them.
     let sql = "SELECT check_name, column_name, failed_rows, total_rows FROM aggregated.data_quality WHERE level = 'fail' \
                ORDER BY check_name, column_name";
     let failed = [

@@ -1,4 +1,4 @@
-//! daily_report over the shop's sample log: fifteen rows whose every answer is known.
+//! daily_report over the shop's sample log of fifteen rows, whose results are known.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn pipeline() -> Pipeline {
 async fn run_day(cluster: &SmallCluster, folder: &Path, date: &str) -> RunRecord {
     let options = RunOptions::new(folder.join("reports"), folder.join("exports"));
     let record = run(&pipeline(), date.parse().unwrap(), cluster, &options, &Silent).await.unwrap();
-    let told: Vec<String> = record.steps.iter().filter_map(|step| step.error.clone()).collect();
-    assert!(record.succeeded(), "{told:#?}");
+    let errors: Vec<String> = record.steps.iter().filter_map(|step| step.error.clone()).collect();
+    assert!(record.succeeded(), "{errors:#?}");
     record
 }
 
@@ -118,7 +118,7 @@ async fn fifteen_rows() {
 async fn exports_are_parquet() {
     let cluster = cluster().await;
     let folder = tempfile::tempdir().unwrap();
-    // A day without rows has files as well, with the schema and nothing in it.
+    // A day without rows has files too, with a schema but no rows.
     for (date, expected) in [("2026-02-14", [4, 2, 3, 7]), ("2026-02-13", [0, 0, 0, 0])] {
         run_day(&cluster, folder.path(), date).await;
         let day = folder.path().join("exports").join(date.replace('-', "/"));
@@ -133,7 +133,7 @@ async fn exports_are_parquet() {
 }
 
 #[tokio::test]
-async fn status_tells_what_has_run() {
+async fn status_reports_what_has_run() {
     let cluster = cluster().await;
     let folder = tempfile::tempdir().unwrap();
     let before = status(&pipeline(), &cluster).await.unwrap();

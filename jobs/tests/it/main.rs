@@ -1,5 +1,5 @@
-//! The shipped pipelines run for real: their SQL is evaluated by DataFusion over tables in memory, and the answers are
-//! known by hand.
+//! Runs the shipped pipelines: DataFusion evaluates their SQL over tables in memory, and the expected results are
+//! computed by hand.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

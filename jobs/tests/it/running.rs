@@ -1,4 +1,4 @@
-//! How runs go: order, events, failures, audits before the commit, and what is refused before anything starts.
+//! Runs: order, events, failures, audits before the commit, and errors before anything starts.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -82,9 +82,9 @@ fn states(record: &RunRecord) -> Vec<StepState> {
 use StepState::{Done, Failed, Skipped};
 
 #[tokio::test]
-async fn a_folder_runs_and_tells_what_goes_on() {
+async fn a_folder_runs_and_reports_events() {
     let (cluster, pipeline, folder) = setting().await;
-    let told = Mutex::new(Vec::new());
+    let reported = Mutex::new(Vec::new());
     let progress = |event: Event| {
         let line = match event {
             Event::RunStarted { pipeline, steps, .. } => format!("{pipeline}: {}", steps.join(" ")),
@@ -93,17 +93,17 @@ async fn a_folder_runs_and_tells_what_goes_on() {
             Event::FileWritten { path, .. } => format!("file {}", path.file_name().unwrap().display()),
             Event::StepFinished(step) => format!("{:?} {}", step.state, step.name),
         };
-        told.lock().unwrap().push(line);
+        reported.lock().unwrap().push(line);
     };
     let interval = "2026-02-14".parse().unwrap();
     let record = run(&pipeline, interval, &cluster, &options(folder.path(), ""), &progress).await.unwrap();
     assert_eq!(states(&record), [Done; 4]);
     assert_eq!(record.reports[0].text, "4");
-    let told = told.into_inner().unwrap();
-    assert_eq!(told[..3], ["small: left right joined last", "start left", "start right"]);
+    let reported = reported.into_inner().unwrap();
+    assert_eq!(reported[..3], ["small: left right joined last", "start left", "start right"]);
     let end =
         ["start joined", "wrote 1 to aggregated.joined", "Done joined", "start last", "file report.txt", "Done last"];
-    assert_eq!(told[told.len() - 6..], end);
+    assert_eq!(reported[reported.len() - 6..], end);
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ fn all_folders_of_a_folder() {
     let loaded = Pipeline::load_all(Path::new(shipped)).unwrap_or_else(|error| panic!("{error}"));
     let names: Vec<&str> = loaded.iter().map(|pipeline| pipeline.name.as_str()).collect();
     assert_eq!(names, ["daily_analytics", "daily_report"]);
-    // What is embedded is what lies in the folder.
+    // The embedded files are equal to those in the folder.
     for pipeline in &loaded {
         let interval = "2026-02-14".parse().unwrap();
         let now = chrono::DateTime::UNIX_EPOCH;

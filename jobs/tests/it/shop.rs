@@ -1,4 +1,4 @@
-//! A day of a very small shop, made by hand so that every answer can be counted on fingers.
+//! A day of a very small shop, written by hand so that every result can be computed by hand.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ pub fn fill_reviews(cluster: &SmallCluster, reviews: &[(i32, Option<&str>, &str)
     cluster.fill("raw.reviews", RecordBatch::try_from_iter(columns).unwrap());
 }
 
-/// Five reviews that name three of the topics, one of them without text.
+/// Five reviews, one of them without text, that mention three of the topics.
 pub const REVIEWS: [(i32, Option<&str>, &str); 5] = [
     (5, Some("배송 정말 빨라요. 품질 좋아요"), "p1"),
     (4, Some("배송 만족해요, 추천 합니다"), "p1"),

@@ -1,4 +1,4 @@
-//! A [`Query`] over DataFusion and tables in memory, which does to them what the scheduler does to Iceberg tables.
+//! A [`Query`] over DataFusion and tables in memory, which behaves like the scheduler with Iceberg tables.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,22 +32,22 @@ impl SmallCluster {
         cluster
     }
 
-    /// Runs what a test needs to prepare.
+    /// Runs a statement that prepares a test.
     pub async fn sql(&self, sql: &str) {
         self.collect(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Makes a table of rows.
+    /// Creates a table from rows.
     pub fn fill(&self, table: &str, batch: RecordBatch) {
         self.replace(table, batch.schema(), vec![batch]).unwrap();
     }
 
-    /// Lets statements that contain the text fail.
+    /// Makes statements that contain the text fail.
     pub fn break_on(&self, text: &str) {
         *self.break_on.lock().unwrap() = Some(text.to_owned());
     }
 
-    /// The rows as lines, values parted by a bar.
+    /// The rows as lines, with values separated by `|`.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
         let batches = self.rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         let table = pretty_format_batches(&batches).unwrap().to_string();
@@ -60,15 +60,15 @@ impl SmallCluster {
         if self.break_on.lock().unwrap().as_ref().is_some_and(|text| sql.contains(text)) {
             return Err(QueryError::new(QueryErrorKind::Unavailable, "no executor is alive"));
         }
-        let frame = self.context.sql(sql).await.map_err(told)?;
+        let frame = self.context.sql(sql).await.map_err(query_error)?;
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        Ok((schema, frame.collect().await.map_err(told)?))
+        Ok((schema, frame.collect().await.map_err(query_error)?))
     }
 
     fn replace(&self, table: &str, schema: SchemaRef, rows: Vec<RecordBatch>) -> Outcome<()> {
-        self.context.deregister_table(table).map_err(told)?;
-        let table_rows = MemTable::try_new(schema, vec![rows]).map_err(told)?;
-        self.context.register_table(table, Arc::new(table_rows)).map_err(told)?;
+        self.context.deregister_table(table).map_err(query_error)?;
+        let table_rows = MemTable::try_new(schema, vec![rows]).map_err(query_error)?;
+        self.context.register_table(table, Arc::new(table_rows)).map_err(query_error)?;
         Ok(())
     }
 
@@ -141,7 +141,7 @@ fn snapshots_name(table: &str) -> String {
 
 fn snapshots(tags: &[CommitTag]) -> RecordBatch {
     let ids: Vec<i64> = (1..).take(tags.len()).collect();
-    // Far in the future, so that a duration since the step's start can be told.
+    // Far in the future, so that the duration since the step's start is positive.
     let times: Vec<i64> = ids.iter().map(|id| 4_000_000_000_000_000 + id).collect();
     let summaries: Vec<String> = tags.iter().map(|tag| serde_json::to_string(&tag.summary).unwrap()).collect();
     let columns: [(&str, ArrayRef); 3] = [
@@ -156,7 +156,7 @@ fn invalid(message: &str) -> QueryError {
     QueryError::new(QueryErrorKind::Invalid, message)
 }
 
-fn told(error: DataFusionError) -> QueryError {
+fn query_error(error: DataFusionError) -> QueryError {
     let message = error.strip_backtrace();
     let missing = message.contains("not found");
     QueryError::new(if missing { QueryErrorKind::NotFound } else { QueryErrorKind::Invalid }, message)

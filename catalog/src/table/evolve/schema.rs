@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use bergmill_statement::{ColumnPath, Place, SchemaChange, nearest};
+use bergmill_statement::{ColumnPath, ColumnPosition, SchemaChange, nearest};
 use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, Type};
 
 use crate::bridge;
@@ -73,7 +73,7 @@ fn apply(
     uses: &[Use],
 ) -> Result<()> {
     match change {
-        SchemaChange::Add { column, ty, required, doc, place, if_not_exists } => {
+        SchemaChange::Add { column, ty, required, doc, position, if_not_exists } => {
             let (name, parent) = split(column)?;
             edit_struct(root, &parent, column, true, &mut |siblings| {
                 if siblings.iter().any(|f| f.name == *name) {
@@ -86,7 +86,7 @@ fn apply(
                 }
                 let field = bridge::iceberg_field(&Field::new(name, arrow_type(ty, "ADD COLUMN")?, true), next_id)?;
                 let field = Arc::new(NestedField { doc: doc.clone(), ..field });
-                let at = index_of(siblings, place.as_ref(), column)?;
+                let at = index_of(siblings, position.as_ref(), column)?;
                 siblings.insert(at.unwrap_or(siblings.len()), field);
                 Ok(())
             })
@@ -144,15 +144,15 @@ fn apply(
             field.field_type = wanted.field_type;
             Ok(())
         }),
-        SchemaChange::Move { column, place } => {
+        SchemaChange::Move { column, position: target } => {
             let (name, parent) = split(column)?;
             edit_struct(root, &parent, column, false, &mut |siblings| {
                 let at = position(siblings, name, column)?;
-                if *place == Place::After(name.clone()) {
+                if *target == ColumnPosition::After(name.clone()) {
                     return Err(invalid(format!("column {column} cannot be moved after itself")));
                 }
                 let moved = siblings.remove(at);
-                let to = index_of(siblings, Some(place), column)?.unwrap_or(at);
+                let to = index_of(siblings, Some(target), column)?.unwrap_or(at);
                 siblings.insert(to, moved);
                 Ok(())
             })
@@ -312,12 +312,16 @@ fn position(siblings: &[NestedFieldRef], name: &str, column: &ColumnPath) -> Res
     at.ok_or_else(|| unknown(column, column.0.len() - 1, &siblings.iter().collect::<Vec<_>>()))
 }
 
-/// The index of a place among the siblings; `None` without a place.
-fn index_of(siblings: &[NestedFieldRef], place: Option<&Place>, column: &ColumnPath) -> Result<Option<usize>> {
-    match place {
+/// The index of `target` among the siblings; `None` if there is no target.
+fn index_of(
+    siblings: &[NestedFieldRef],
+    target: Option<&ColumnPosition>,
+    column: &ColumnPath,
+) -> Result<Option<usize>> {
+    match target {
         None => Ok(None),
-        Some(Place::First) => Ok(Some(0)),
-        Some(Place::After(other)) => {
+        Some(ColumnPosition::First) => Ok(Some(0)),
+        Some(ColumnPosition::After(other)) => {
             let mut path = column.0.clone();
             path.pop();
             path.push(other.clone());

@@ -23,7 +23,7 @@ fn add_column(name: &str) -> Alteration {
         ty: DataType::Text,
         required: false,
         doc: None,
-        place: None,
+        position: None,
         if_not_exists: false,
     }])
 }

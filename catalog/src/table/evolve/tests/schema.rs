@@ -41,8 +41,8 @@ fn named(ty: DataType) -> datafusion::sql::sqlparser::ast::DataType {
     Parser::new(&GenericDialect {}).try_with_sql(&sql).unwrap().parse_data_type().unwrap()
 }
 
-fn add(name: &str, ty: DataType, place: Option<Place>) -> SchemaChange {
-    SchemaChange::Add { column: path(name), ty: named(ty), required: false, doc: None, place, if_not_exists: false }
+fn add(name: &str, ty: DataType, position: Option<ColumnPosition>) -> SchemaChange {
+    SchemaChange::Add { column: path(name), ty: named(ty), required: false, doc: None, position, if_not_exists: false }
 }
 
 fn drop_column(name: &str) -> SchemaChange {
@@ -57,12 +57,12 @@ fn widen(name: &str, ty: DataType) -> SchemaChange {
     SchemaChange::Widen { column: path(name), ty: named(ty) }
 }
 
-fn move_column(name: &str, place: Place) -> SchemaChange {
-    SchemaChange::Move { column: path(name), place }
+fn move_column(name: &str, position: ColumnPosition) -> SchemaChange {
+    SchemaChange::Move { column: path(name), position }
 }
 
-fn after(name: &str) -> Place {
-    Place::After(name.to_string())
+fn after(name: &str) -> ColumnPosition {
+    ColumnPosition::After(name.to_string())
 }
 
 /// Every column with its id and type, in order.
@@ -89,7 +89,7 @@ fn columns_change_and_ids_do_not() {
     };
     // New ids follow the highest id ever used, although the schema's own highest is 17.
     check(&[add("x", DataType::Int64, None)], "", ", 21:x long");
-    check(&[add("x", DataType::Utf8, Some(Place::First))], "1:id", "21:x string, 1:id");
+    check(&[add("x", DataType::Utf8, Some(ColumnPosition::First))], "1:id", "21:x string, 1:id");
     check(&[add("x", DataType::Utf8, Some(after("n")))], "2:n int", "2:n int, 21:x string");
     check(&[add("address.x", DataType::Date32, Some(after("city")))], "7:city string", "7:city string, 21:x date");
     check(&[add("lines.element.x", DataType::Int32, None)], "11:quantity int", "11:quantity int, 21:x int");
@@ -112,10 +112,10 @@ fn columns_change_and_ids_do_not() {
     check(&[widen("prices.value", DataType::Float64)], "13:value float", "13:value double");
     check(&[rename("stock.value.n", "m")], "17:n int", "17:m int");
     check(&[widen("stock.value.n", DataType::Int64)], "17:n int", "17:n long");
-    check(&[add("stock.value.x", DataType::Int32, Some(Place::First))], "17:n int", "21:x int, 17:n int");
+    check(&[add("stock.value.x", DataType::Int32, Some(ColumnPosition::First))], "17:n int", "21:x int, 17:n int");
     check(&[add("stock.x", DataType::Int32, None)], "17:n int", "17:n int, 21:x int");
     check(&[add("stock.value.x", DataType::Int32, None), drop_column("stock.value.n")], "17:n int", "21:x int");
-    check(&[move_column("address.zip", Place::First)], "7:city string, 8:zip int", "8:zip int, 7:city string");
+    check(&[move_column("address.zip", ColumnPosition::First)], "7:city string, 8:zip int", "8:zip int, 7:city string");
     check(&[move_column("id", after("n"))], "1:id long, 2:n int", "2:n int, 1:id long");
     check(&[SchemaChange::Drop { column: path("nothing"), if_exists: true }], "n", "n");
 }
@@ -144,8 +144,8 @@ fn changes_of_the_meaning_of_rows_are_refused() {
     check(widen("stock.key", DataType::Utf8), Invalid, "column stock.key: the keys of a map cannot be changed");
     check(rename("stock.value.m", "n"), NotFound, "column stock.value.m not found; did you mean stock.value.n?");
     let required = match add("x", DataType::Int32, None) {
-        SchemaChange::Add { column, ty, doc, place, if_not_exists, .. } => {
-            SchemaChange::Add { column, ty, required: true, doc, place, if_not_exists }
+        SchemaChange::Add { column, ty, doc, position, if_not_exists, .. } => {
+            SchemaChange::Add { column, ty, required: true, doc, position, if_not_exists }
         }
         other => other,
     };
