@@ -178,15 +178,18 @@ async fn a_slow_reader_holds_the_query_back_and_leaving_cancels_it() {
         let sql = "SELECT value, repeat('x', 1000) AS ballast FROM generate_series(1, 1000000)";
         let mut answer = door.client().await.query(sql).await.unwrap();
         answer.try_next().await.unwrap().unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let produced = door.engine.rows_produced.load(Ordering::SeqCst);
+        let produced = loop {
+            let before = door.engine.rows_produced.get();
+            let more = door.engine.rows_produced.reaches(before + 1);
+            if tokio::time::timeout(Duration::from_millis(200), more).await.is_err() {
+                break before;
+            }
+        };
         assert!(produced < 200_000, "{produced} rows were produced for a client that reads none");
 
-        assert_eq!(door.engine.queries_ended.load(Ordering::SeqCst), 0);
+        assert_eq!(door.engine.queries_ended.get(), 0);
         drop(answer);
-        while door.engine.queries_ended.load(Ordering::SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        door.engine.queries_ended.reaches(1).await;
     })
     .await;
 }
@@ -521,7 +524,7 @@ async fn an_upload_whose_input_fails_writes_nothing() {
         let error = client.ingest(&into("people", IngestMode::Append), input).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert_eq!(error.to_string(), "the disk is upside down");
-        wait_for_aborted_ingest(&door).await;
+        door.engine.ingests_aborted.reaches(1).await;
         assert_eq!(count(&client, "shop.people").await, 3);
     })
     .await;
@@ -539,7 +542,7 @@ async fn a_dropped_upload_writes_nothing() {
         let target = into("people", IngestMode::Append);
         let ingest = client.ingest(&target, unfinished());
         tokio::time::timeout(Duration::from_millis(300), ingest).await.unwrap_err();
-        wait_for_aborted_ingest(&door).await;
+        door.engine.ingests_aborted.reaches(1).await;
         assert_eq!(count(&client, "shop.people").await, 3);
     })
     .await;
@@ -555,19 +558,12 @@ async fn an_upload_whose_client_dies_writes_nothing() {
             let client = Client::connect(&address).await.unwrap();
             client.ingest(&into("people", IngestMode::Append), unfinished()).await
         });
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert_eq!(door.engine.tags.lock().unwrap().len(), 1, "the upload has begun");
+        door.engine.ingests_started.reaches(1).await;
         elsewhere.shutdown_background();
-        wait_for_aborted_ingest(&door).await;
+        door.engine.ingests_aborted.reaches(1).await;
         assert_eq!(count(&door.client().await, "shop.people").await, 3);
     })
     .await;
-}
-
-async fn wait_for_aborted_ingest(door: &FrontDoor) {
-    while door.engine.ingests_aborted.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 // Errors

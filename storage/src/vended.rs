@@ -140,6 +140,24 @@ pub(crate) struct TableCredentials {
     known: Mutex<Option<Known>>,
     /// Held while credentials are requested.
     requesting: Arc<tokio::sync::Mutex<()>>,
+    clock: Clock,
+}
+
+/// The system's clock, or in tests one that stands still.
+#[derive(Debug, Default)]
+struct Clock {
+    #[cfg(test)]
+    set: Option<Arc<Mutex<SystemTime>>>,
+}
+
+impl Clock {
+    fn now(&self) -> SystemTime {
+        #[cfg(test)]
+        if let Some(time) = &self.set {
+            return *time.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        SystemTime::now()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -150,7 +168,7 @@ struct Known {
 
 impl TableCredentials {
     pub(crate) fn new(table: VendedTable, vendor: Arc<dyn CredentialVendor>) -> Self {
-        Self { table, vendor, known: Mutex::default(), requesting: Arc::default() }
+        Self { table, vendor, known: Mutex::default(), requesting: Arc::default(), clock: Clock::default() }
     }
 
     pub(crate) fn table(&self) -> &VendedTable {
@@ -166,7 +184,7 @@ impl TableCredentials {
     /// Credentials that have not expired. While they are valid, callers do not wait for new ones.
     pub(crate) async fn get(self: &Arc<Self>) -> Result<Arc<VendedCredentials>> {
         if let Some(known) = self.still_good() {
-            if known.renew_at <= SystemTime::now() {
+            if known.renew_at <= self.clock.now() {
                 self.renew_ahead(&known);
             }
             return Ok(known.credentials);
@@ -199,7 +217,7 @@ impl TableCredentials {
     fn retry_later(&self) {
         let mut known = self.lock();
         if let Some(known) = known.as_mut() {
-            known.renew_at = SystemTime::now() + RETRY_AFTER;
+            known.renew_at = self.clock.now() + RETRY_AFTER;
         }
     }
 
@@ -209,7 +227,7 @@ impl TableCredentials {
             e.context(format_args!("requesting credentials for the files of table {}", self.table.full_name()))
         })?;
         tracing::debug!(table = self.table.full_name(), "the catalog has vended credentials");
-        if vended.have_expired(SystemTime::now()) {
+        if vended.have_expired(self.clock.now()) {
             let what = format!(
                 "the credentials that the catalog vends for the files of table {} have expired already; compare the clocks",
                 self.table.full_name()
@@ -222,7 +240,7 @@ impl TableCredentials {
     }
 
     fn still_good(&self) -> Option<Known> {
-        self.lock().clone().filter(|known| !known.credentials.have_expired(SystemTime::now()))
+        self.lock().clone().filter(|known| !known.credentials.have_expired(self.clock.now()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {

@@ -25,30 +25,50 @@ fn vended(prefix: &str, expires_at: Option<SystemTime>) -> PrefixCredentials {
     PrefixCredentials { prefix: prefix.to_string(), keys, expires_at, endpoint: None, region: None, path_style: None }
 }
 
-/// Vends credentials with these lives, one after the other, and then refuses; each answer takes a while.
+/// Vends credentials with these lives, one after the other, and then refuses. Lets other callers go first.
 #[derive(Debug)]
 struct TestVendor {
-    lives: Mutex<VecDeque<Option<Duration>>>,
+    lives: Mutex<VecDeque<Duration>>,
     asked: AtomicUsize,
+    time: Arc<Mutex<SystemTime>>,
+}
+
+impl TestVendor {
+    fn new(milliseconds: &[u64]) -> Self {
+        let lives = Mutex::new(milliseconds.iter().map(|ms| Duration::from_millis(*ms)).collect());
+        Self { lives, asked: AtomicUsize::new(0), time: Arc::new(Mutex::new(SystemTime::now())) }
+    }
+
+    fn wait(&self, milliseconds: u64) {
+        *self.time.lock().unwrap() += Duration::from_millis(milliseconds);
+    }
 }
 
 #[async_trait]
 impl CredentialVendor for TestVendor {
     async fn vend(&self, table: &VendedTable) -> Result<VendedCredentials> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         let life = self.lives.lock().unwrap().pop_front();
         let Some(life) = life else { return Err(Error::new(ErrorKind::Unavailable, "the catalog is closed")) };
-        let asked_at = SystemTime::now();
-        let one = vended(&format!("s3://raw/{}", table.name), life.map(|life| asked_at + life));
+        let asked_at = *self.time.lock().unwrap();
+        let one = vended(&format!("s3://raw/{}", table.name), Some(asked_at + life));
         Ok(VendedCredentials { by_prefix: vec![one], asked_at })
     }
 }
 
 fn credentials(lives: &[u64]) -> (Arc<TableCredentials>, Arc<TestVendor>) {
-    let lives = lives.iter().map(|ms| Some(Duration::from_millis(*ms))).collect();
-    let vendor = Arc::new(TestVendor { lives: Mutex::new(lives), asked: AtomicUsize::new(0) });
-    (Arc::new(TableCredentials::new(table("raw.events"), Arc::clone(&vendor) as _)), vendor)
+    let vendor = Arc::new(TestVendor::new(lives));
+    let mut credentials = TableCredentials::new(table("raw.events"), Arc::clone(&vendor) as _);
+    credentials.clock.set = Some(Arc::clone(&vendor.time));
+    (Arc::new(credentials), vendor)
+}
+
+/// Waits for a request in the background to end.
+async fn requested(credentials: &TableCredentials) {
+    drop(credentials.requesting.lock().await);
 }
 
 #[test]
@@ -109,27 +129,29 @@ async fn several_requests_at_once_ask_once() {
 async fn no_caller_waits_for_a_renewal_ahead_of_expiry() {
     let (credentials, vendor) = credentials(&[1_000, 60_000]);
     let first = credentials.get().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    vendor.wait(600);
     // Due, but still valid.
     for got in join_all((0..20).map(|_| credentials.get())).await {
         assert!(Arc::ptr_eq(&first, &got.unwrap()));
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    requested(&credentials).await;
     assert_eq!(vendor.asked.load(Ordering::SeqCst), 2, "one of the twenty asked");
     let renewed = credentials.get().await.unwrap();
-    assert!(!Arc::ptr_eq(&first, &renewed) && !first.have_expired(SystemTime::now()), "renewed before they expired");
+    assert!(!Arc::ptr_eq(&first, &renewed) && !first.have_expired(credentials.clock.now()), "renewed before they expired");
 }
 
 #[tokio::test]
 async fn a_catalog_that_does_not_answer_is_not_needed_before_expiry() {
     let (credentials, vendor) = credentials(&[1_000]);
     credentials.get().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    vendor.wait(600);
     credentials.get().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    requested(&credentials).await;
+    vendor.wait(100);
     credentials.get().await.unwrap();
+    requested(&credentials).await;
     assert_eq!(vendor.asked.load(Ordering::SeqCst), 2, "not at each request");
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    vendor.wait(400);
     let e = credentials.get().await.unwrap_err();
     let expected = "requesting credentials for the files of table raw.events: the catalog is closed";
     assert_eq!((e.kind(), e.to_string().as_str()), (ErrorKind::Unavailable, expected));
@@ -158,9 +180,8 @@ async fn a_process_without_a_catalog_says_what_to_do() {
 
 #[tokio::test]
 async fn a_table_has_stores_of_its_own_which_show_no_secret() {
-    let lives = Mutex::new([Some(Duration::from_secs(60)); 2].into());
     let stores = Stores::new(StorageConfig::default());
-    stores.set_vendor(Arc::new(TestVendor { lives, asked: AtomicUsize::new(0) }));
+    stores.set_vendor(Arc::new(TestVendor::new(&[60_000, 60_000])));
     let (events, other) = (table("raw.events"), table("raw.other"));
     assert!(stores.known_table(&events).is_none());
     let mut own = vended("s3://raw/events", Some(SystemTime::now() + Duration::from_secs(60)));

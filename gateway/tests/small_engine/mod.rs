@@ -3,7 +3,6 @@
 //! It also records the calls, for tests to read.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -20,6 +19,25 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::watch;
+
+/// A count that a test can wait for. Clones share it.
+#[derive(Clone, Default)]
+pub struct Count(Arc<watch::Sender<usize>>);
+
+impl Count {
+    fn add(&self, n: usize) {
+        self.0.send_modify(|count| *count += n);
+    }
+
+    pub fn get(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    pub async fn reaches(&self, n: usize) {
+        self.0.subscribe().wait_for(|count| *count >= n).await.unwrap();
+    }
+}
 
 /// The engine and its records.
 pub struct SmallEngine {
@@ -27,11 +45,13 @@ pub struct SmallEngine {
     /// The tag of each update and ingest, in order.
     pub tags: Mutex<Vec<Option<CommitTag>>>,
     /// Rows that queries have handed to the front door.
-    pub rows_produced: Arc<AtomicUsize>,
+    pub rows_produced: Count,
     /// Queries whose stream has been dropped, at its end or before.
-    pub queries_ended: Arc<AtomicUsize>,
+    pub queries_ended: Count,
     /// Ingests that ended without a commit, with an error or because they were dropped.
-    pub ingests_aborted: AtomicUsize,
+    pub ingests_aborted: Count,
+    /// Ingests that have started.
+    pub ingests_started: Count,
 }
 
 impl SmallEngine {
@@ -44,9 +64,10 @@ impl SmallEngine {
         let engine = Self {
             context: SessionContext::new_with_config(config),
             tags: Mutex::default(),
-            rows_produced: Arc::default(),
-            queries_ended: Arc::default(),
-            ingests_aborted: AtomicUsize::new(0),
+            rows_produced: Count::default(),
+            queries_ended: Count::default(),
+            ingests_aborted: Count::default(),
+            ingests_started: Count::default(),
         };
         for sql in [
             "CREATE SCHEMA store",
@@ -110,6 +131,7 @@ impl Backend for SmallEngine {
 
     async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
         self.tags.lock().unwrap().push(target.tag.clone());
+        self.ingests_started.add(1);
         let namespace = self.namespace(target.namespace.as_deref())?;
         let reference = TableReference::partial(target.namespace.as_deref().unwrap_or("shop"), target.table.as_str());
         let present = namespace.table_exist(&target.table);
@@ -169,19 +191,19 @@ fn exists(error: datafusion::error::DataFusionError) -> Error {
 }
 
 /// Increments the counter when dropped.
-struct CountOnDrop<'a>(&'a AtomicUsize);
+struct CountOnDrop<'a>(&'a Count);
 
 impl Drop for CountOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.add(1);
     }
 }
 
 /// A counted stream of rows.
 struct Watched {
     rows: SendableRecordBatchStream,
-    produced: Arc<AtomicUsize>,
-    ended: Arc<AtomicUsize>,
+    produced: Count,
+    ended: Count,
 }
 
 impl Stream for Watched {
@@ -190,7 +212,7 @@ impl Stream for Watched {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.rows.poll_next_unpin(context);
         if let Poll::Ready(Some(Ok(batch))) = &next {
-            self.produced.fetch_add(batch.num_rows(), Ordering::SeqCst);
+            self.produced.add(batch.num_rows());
         }
         next
     }
@@ -204,6 +226,6 @@ impl RecordBatchStream for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.ended.fetch_add(1, Ordering::SeqCst);
+        self.ended.add(1);
     }
 }

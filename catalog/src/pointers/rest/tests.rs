@@ -109,22 +109,15 @@ async fn the_servers_prefix_and_pages_are_followed() {
 #[tokio::test]
 async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
     let given = Arc::new(AtomicUsize::new(0));
-    let (count, life) = (Arc::clone(&given), Arc::new(AtomicUsize::new(1)));
-    let lasts = Arc::clone(&life);
-    let (uri, _) = server(move |what, token, _| match what {
+    let (revoked, life) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(3600)));
+    let (count, last_revoked, seconds) = (Arc::clone(&given), Arc::clone(&revoked), Arc::clone(&life));
+    let (uri, log) = server(move |what, token, _| match what {
         "POST /catalog/v1/oauth/tokens" => {
-            let n = count.fetch_add(1, Ordering::SeqCst) + 1;
-            (
-                200,
-                format!(
-                    r#"{{"access_token": "t{n}", "token_type": "bearer", "expires_in": {}}}"#,
-                    lasts.load(Ordering::SeqCst)
-                ),
-            )
+            let (n, life) = (count.fetch_add(1, Ordering::SeqCst) + 1, seconds.load(Ordering::SeqCst));
+            (200, format!(r#"{{"access_token": "t{n}", "token_type": "bearer", "expires_in": {life}}}"#))
         }
         "GET /catalog/v1/config?warehouse=a+b" => (200, "{}".to_string()),
-        // The second token is revoked.
-        _ if token == "Bearer t2" => {
+        _ if token == format!("Bearer t{}", last_revoked.load(Ordering::SeqCst)) => {
             (401, r#"{"error": {"message": "gone", "type": "NotAuthorizedException", "code": 401}}"#.to_string())
         }
         _ => (200, r#"{"namespaces": []}"#.to_string()),
@@ -132,11 +125,19 @@ async fn tokens_are_renewed_before_they_expire_and_when_they_are_refused() {
     .await;
     let catalog = open(&uri, credentials()).await.unwrap();
     catalog.namespaces().await.unwrap();
-    assert_eq!(given.load(Ordering::SeqCst), 1, "one token serves many requests");
-    life.store(3600, Ordering::SeqCst);
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     catalog.namespaces().await.unwrap();
-    assert_eq!(given.load(Ordering::SeqCst), 3, "renewed in time, and again when it was refused");
+    assert_eq!(given.load(Ordering::SeqCst), 1, "one token serves many requests");
+
+    revoked.store(1, Ordering::SeqCst);
+    life.store(0, Ordering::SeqCst);
+    catalog.namespaces().await.unwrap();
+    assert_eq!(given.load(Ordering::SeqCst), 2, "a token that is refused is renewed");
+
+    let before = log.lock().unwrap().len();
+    revoked.store(0, Ordering::SeqCst);
+    catalog.namespaces().await.unwrap();
+    assert_eq!(given.load(Ordering::SeqCst), 3, "a token that is due is renewed before it is sent");
+    assert_eq!(log.lock().unwrap().len() - before, 2, "the token and the request");
 }
 
 #[tokio::test]
