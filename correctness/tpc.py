@@ -1,9 +1,9 @@
-"""TPC-DS or TPC-H from DuckDB's generators: tables, queries, and DuckDB's answers.
+"""Creates TPC-DS or TPC-H with DuckDB's generators: tables, queries, and DuckDB's results.
 
     tpc.py tpcds|tpch SCALE FOLDER
 
-Writes FOLDER/tables/NAME.parquet, FOLDER/queries/NN.sql and FOLDER/answers/NN.parquet. An answer has all rows, also
-those that the query's last LIMIT cuts off, since that LIMIT decides nothing between rows that are equal in the sort's
+Writes FOLDER/tables/NAME.parquet, FOLDER/queries/NN.sql and FOLDER/answers/NN.parquet. An answer has all rows, including
+those that the query's last LIMIT cuts off, because a LIMIT may choose any of the rows that are equal in the sort
 columns; FOLDER/limits.json has the LIMIT of each query that has one.
 """
 
@@ -15,7 +15,7 @@ import sys
 import duckdb
 import duckdb_extensions
 
-# Where DuckDB means another thing by the same words than DataFusion: the order of nulls, and what / is for integers.
+# Where DuckDB interprets the same SQL differently from DataFusion: the order of nulls, and integer division.
 SETTINGS = [
     "SET TimeZone = 'UTC'",
     "SET default_null_order = 'nulls_last_on_asc_first_on_desc'",

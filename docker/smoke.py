@@ -1,4 +1,4 @@
-"""The checks of docker/smoke.sh, which starts the cluster with four executors and takes it down.
+"""The checks of docker/smoke.sh, which starts the cluster with four executors and removes it.
 
     smoke.py EVENTS     rows of raw.shopping_events
 """
@@ -26,7 +26,7 @@ from check_daily_analytics import DAILY_REPORT, DAY
 from harness import Tables, equal, main, same_rows
 
 CSV = ROOT / "jobs/pipelines/daily_report/ecommerce_logs.csv"
-# How long a query should run that something is to happen to.
+# How long a query should run, so that something can happen while it does.
 LONG_SECONDS = 6
 
 
@@ -36,7 +36,7 @@ def body(checks, events):
         bindings = [b for c in containers() for p in inspect(c)["NetworkSettings"]["Ports"].values() for b in p or []]
         assert bindings, "no port is published"
         equal({b["HostIp"] for b in bindings}, {"127.0.0.1"}, "addresses")
-    with checks.check("scheduler and executors become healthy, as a user without rights"):
+    with checks.check("scheduler and executors become healthy, as an unprivileged user"):
         for container in containers("scheduler") + containers("executor"):
             eventually(60, lambda: equal(inspect(container)["State"]["Health"]["Status"], "healthy", container))
             equal(inspect(container)["Config"]["User"], "10001:10001", "user")
@@ -49,8 +49,8 @@ def body(checks, events):
         for container in containers("executor"):
             host = inspect(container)["HostConfig"]
             slots, memory = max(host["NanoCpus"] // 10**9, 1), host["Memory"] // 2 // 2**20
-            said = run("docker", "logs", container)
-            assert f"{slots} vcores, {memory} MiB for tasks" in said, f"expected {slots} and {memory}: {said}"
+            log = run("docker", "logs", container)
+            assert f"{slots} vcores, {memory} MiB for tasks" in log, f"expected {slots} and {memory}: {log}"
 
     with checks.check("a shop is generated into the cluster, and its pipelines run"):
         in_scheduler("bergmill", "demo", "--events", str(events), "--reviews", "20000")
@@ -61,16 +61,16 @@ def body(checks, events):
         with checks.check("four executors work on one query"):
             eventually(60, lambda: equal(len(executors_of(connection)), 4, "executors"))
 
-    question = Question(door, tables)
-    with checks.check(f"a query that runs for {LONG_SECONDS} s gives DuckDB's answer"):
-        question.lengthen()
-    with checks.check("an executor is killed in the middle of a query: the answer is right"):
-        with question.asked():
+    query = LongQuery(door, tables)
+    with checks.check(f"a query that runs for {LONG_SECONDS} s returns DuckDB's result"):
+        query.lengthen()
+    with checks.check("an executor is killed in the middle of a query: the result is right"):
+        with query.running():
             run("docker", "kill", containers("executor")[0])
     with flight_sql.connect(door, autocommit=True) as connection:
         for executors in [2, 6]:
-            with checks.check(f"scaled to {executors} executors while queries run: the answers are right"):
-                with question.asked():
+            with checks.check(f"scaled to {executors} executors while queries run: the results are right"):
+                with query.running():
                     scale(executors)
                 eventually(90, lambda: equal(len(executors_of(connection)), executors, "executors"))
     with checks.check("SIGTERM ends scheduler and executors with exit code 0"):
@@ -83,7 +83,7 @@ SECRETS = ["/run/bergmill/storage/.env", "/run/bergmill/catalog/.env"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Answers
+# Results
 
 
 def daily_report(checks, connection):
@@ -102,13 +102,13 @@ def daily_report(checks, connection):
             update(connection, f"DROP TABLE aggregated.{name}")
         in_scheduler("bergmill", "job", "run", "daily_report", "--date", str(DAY))
     for name, rows in DAILY_REPORT.items():
-        with checks.check(f"aggregated.{name} is the truth of the fifteen lines"):
+        with checks.check(f"aggregated.{name} has the right rows for the fifteen lines"):
             got = fetch(connection, f"SELECT * FROM aggregated.{name}")
             same_rows([tuple(row.values()) for row in got.to_pylist()], [(DAY, *row) for row in rows], 2)
 
 
 class DoorTables(Tables):
-    """Tables as the front door gives them, in DuckDB."""
+    """Tables as the front door returns them, in DuckDB."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -127,8 +127,8 @@ class DoorTables(Tables):
         return [json.loads(row) for row in rows]
 
 
-class Question:
-    """A query over the events, as long as is needed, whose answer DuckDB knows."""
+class LongQuery:
+    """A query over the events, of adjustable length, whose result DuckDB has computed."""
 
     def __init__(self, door, tables):
         self.door = door
@@ -136,8 +136,8 @@ class Question:
         self.answer = tables.duck.execute("""SELECT count(*) AS n, count(DISTINCT session_id) AS sessions, sum(price * quantity) AS total
                                              FROM raw_shopping_events""").fetchone()
 
-    def ask(self):
-        """Every event counts once for each number: work without end, and one row a number."""
+    def run(self):
+        """Counts every event once for each number: much work, but only one row per number."""
         numbers = ", ".join(f"({n})" for n in range(self.times))
         with flight_sql.connect(self.door, autocommit=True) as connection:
             got = fetch(connection, f"""SELECT number, count(*) AS n, count(DISTINCT session_id) AS sessions, sum(price * quantity) AS total
@@ -146,49 +146,49 @@ class Question:
         equal([tuple(row.values()) for row in got.to_pylist()], [(n, *self.answer) for n in range(self.times)], "answer")
 
     def lengthen(self):
-        """Asks more until the answer takes its time."""
+        """Makes the query longer until it takes LONG_SECONDS."""
         while True:
             started = time.monotonic()
-            self.ask()
+            self.run()
             took = time.monotonic() - started
             print(f"       {self.times} times the events: {took:.1f} s")
             if took >= LONG_SECONDS:
                 return
             self.times *= max(2, min(8, int(LONG_SECONDS / took) + 1))
 
-    def asked(self):
-        return Asked(self)
+    def running(self):
+        return Running(self)
 
 
-class Asked:
-    """The block begins a second into the query, and must begin while it runs; after the block comes the answer, which must be right."""
+class Running:
+    """The block starts while the query runs, a quarter of LONG_SECONDS after it; after the block the query must end with the right result."""
 
-    def __init__(self, question):
-        self.question = question
+    def __init__(self, query):
+        self.query = query
         self.error = None
-        self.thread = threading.Thread(target=self.ask, daemon=True)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
-    def ask(self):
+    def run(self):
         try:
-            self.question.ask()
+            self.query.run()
         except Exception as error:
             self.error = error
 
     def __enter__(self):
         self.thread.start()
         time.sleep(LONG_SECONDS / 4)
-        assert self.thread.is_alive(), f"the query ended too early: {self.error or 'with the right answer'}"
+        assert self.thread.is_alive(), f"the query ended too early: {self.error or 'with the right result'}"
 
     def __exit__(self, kind, *_):
         self.thread.join(300)
         if kind is None:
-            assert not self.thread.is_alive(), "no answer within 300 s"
+            assert not self.thread.is_alive(), "no result within 300 s"
             if self.error:
                 raise self.error
 
 
 def executors_of(connection):
-    """Executors that worked on a query, by EXPLAIN ANALYZE."""
+    """The executors that worked on a query, according to EXPLAIN ANALYZE."""
     rows = fetch(connection, """EXPLAIN ANALYZE SELECT user_id, count(DISTINCT session_id) FROM raw.shopping_events
                                 GROUP BY user_id""").to_pylist()
     [text] = [row["plan"] for row in rows if row["plan_type"] == "executors"]
@@ -227,7 +227,7 @@ def in_scheduler(*command):
 
 
 def containers(service=None):
-    """Ids of the containers that run."""
+    """Ids of the running containers."""
     return compose("ps", "-q", *([service] if service else [])).split()
 
 
@@ -240,7 +240,7 @@ def scale(executors):
 
 
 def eventually(seconds, check):
-    """The check must hold within so many seconds."""
+    """Repeats the check until it passes, for at most so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The cluster in containers, from nothing to nothing: docker/smoke.sh
+# Tests the cluster in containers, from the build to its removal: docker/smoke.sh
 #
-# Builds the images, starts the cluster with four executors, and lets docker/smoke.py load tables, run the pipelines, check the answers, kill
-# an executor in the middle of a query, and scale to two and to six while queries run. Then all is taken down, volumes too. Needs a Docker
+# Builds the images, starts the cluster with four executors, and runs docker/smoke.py, which loads tables, runs the pipelines, checks the results, kills
+# an executor in the middle of a query, and scales to two and to six while queries run. Then everything is removed, including volumes. Needs a Docker
 # engine, compose v2 or docker-compose 1.29, and python3 with venv.
 #   BERGMILL_SMOKE_BINARY    a bergmill for the image, instead of compiling it in a container (for Debian 12)
-#   BERGMILL_SMOKE_MINIO     a minio for its image, likewise
-#   BERGMILL_SMOKE_BASES     1: make stand-ins for the public images with docker/bases/make, where no registry can be reached
+#   BERGMILL_SMOKE_MINIO     a minio for its image, instead of compiling it in a container
+#   BERGMILL_SMOKE_BASES     1: build substitutes for the public images with docker/bases/make, if no registry can be reached
 #   BERGMILL_SMOKE_EVENTS    rows of raw.shopping_events  (default 200000)
-#   BERGMILL_BUILD_NETWORK   network of the builds  (default: the builder's; `host` where containers have no way out)
+#   BERGMILL_BUILD_NETWORK   network of the builds  (default: the builder's; `host` if containers have no network access)
 #   BERGMILL_COMPOSE         the compose command  (default `docker compose` if there is one, else `docker-compose`)
-#   BERGMILL_CI_TOOLS        where the Python environment is kept  (default ~/.cache/bergmill/tools)
-# The last line counts the checks; the exit code is 0 when all have passed.
+#   BERGMILL_CI_TOOLS        folder of the Python environment  (default ~/.cache/bergmill/tools)
+# The last line counts the checks; the exit code is 0 if all have passed.
 set -Eeuo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
@@ -22,7 +22,7 @@ network=${BERGMILL_BUILD_NETWORK:-default}
 fail() { printf 'docker/smoke.sh: %s\n' "$*" >&2; exit 1; }
 step() { printf '\n--- [%3d s] %s\n' "$SECONDS" "$*"; }
 
-docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+docker info >/dev/null 2>&1 || fail "no Docker engine is running"
 if [[ -n ${BERGMILL_COMPOSE:-} ]]; then
     read -ra compose <<<"$BERGMILL_COMPOSE"
 elif docker compose version >/dev/null 2>&1; then
@@ -30,7 +30,7 @@ elif docker compose version >/dev/null 2>&1; then
 else
     compose=(docker-compose)
 fi
-# A project and images of its own, on ports that are free: it never meets a cluster that somebody uses.
+# Its own project and images, on free ports, so it never touches a cluster that is in use.
 compose+=(-p "bergmill-smoke-$$" -f "$here/compose.yaml")
 export BERGMILL_IMAGE=bergmill-smoke BERGMILL_MINIO_IMAGE=bergmill-smoke-minio
 export BERGMILL_PORT=0 BERGMILL_MINIO_PORT=0 BERGMILL_POSTGRES_PORT=0
@@ -50,7 +50,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# within SECONDS COMMAND...: in the background, so that a signal to this script is heard at once.
+# within SECONDS COMMAND...: runs it in the background, so that this script reacts to a signal at once.
 within() {
     timeout --kill-after=10 "$@" &
     child=$!
@@ -60,12 +60,12 @@ within() {
     if ((code == 124 || code == 137)); then printf '%s did not end within %d s\n' "$2" "$1" >&2; fi
     return "$code"
 }
-# quiet NAME SECONDS COMMAND...: its output is of interest only when it fails.
+# quiet NAME SECONDS COMMAND...: shows its output only if it fails.
 quiet() {
     within "${@:2}" >"$folder/$1.log" 2>&1 || { tail -50 "$folder/$1.log"; fail "$1 failed"; }
 }
 
-# prebuilt SERVICE IMAGE FILE NAME BUILD...: the image from its runtime stage and a binary that is there.
+# prebuilt SERVICE IMAGE FILE NAME BUILD...: builds the image from its runtime stage and an existing binary.
 prebuilt() {
     [[ -x $3 ]] || fail "no binary at $3"
     mkdir "$folder/$1"
@@ -80,7 +80,7 @@ if [[ ${BERGMILL_SMOKE_BASES:-} == 1 ]]; then
     bases=(debian postgres)
     if [[ -z ${BERGMILL_SMOKE_BINARY:-} ]]; then bases+=(rust); fi
     if [[ -z ${BERGMILL_SMOKE_MINIO:-} ]]; then bases+=(golang); fi
-    step "stand-ins: ${bases[*]}"
+    step "substitutes: ${bases[*]}"
     within 3600 "$here/bases/make" "${bases[@]}"
 fi
 step "images"

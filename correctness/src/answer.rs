@@ -1,4 +1,4 @@
-//! The rows of a query with the schema that was announced for them.
+//! The rows of a query, with their announced schema.
 
 use anyhow::{Result, ensure};
 use arrow::array::RecordBatch;
@@ -6,12 +6,12 @@ use arrow::datatypes::SchemaRef;
 use bergmill_gateway::Rows;
 use futures::TryStreamExt;
 
-/// What a query gave.
+/// The result of a query.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The schema that was announced before the first row.
     pub schema: SchemaRef,
-    /// The rows, in the order in which they came.
+    /// The rows, in the order in which they were received.
     pub batches: Vec<RecordBatch>,
 }
 
@@ -19,7 +19,8 @@ impl Answer {
     /// Reads all rows.
     ///
     /// # Errors
-    /// When the query fails, and when a batch has other columns or types than were announced, or a null where none was.
+    /// When the query fails, and when a batch has other columns or types than announced, or a null in a column that was
+    /// announced without.
     pub async fn read(rows: Rows) -> Result<Self> {
         let schema = rows.schema();
         let batches: Vec<RecordBatch> = rows.try_collect().await?;
@@ -42,7 +43,7 @@ impl Answer {
         Ok(Self { schema, batches })
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }

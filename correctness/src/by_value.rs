@@ -1,7 +1,7 @@
-//! Whether an answer says what another engine's says, which has other names and types for the same.
+//! Compares a result with that of another engine, which may have different names and types for the same values.
 //!
-//! Integers and decimals are compared exactly, by their digits. Where one side has a float, the other may be off in its
-//! last decimal places, since each engine rounds its quotients and averages where it sees fit.
+//! Integers and decimals are compared exactly, by their digits. Where one side has a float, the other may differ in its
+//! last decimal places, because each engine rounds its quotients and averages differently.
 
 use std::cmp::Ordering;
 
@@ -13,9 +13,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::{Answer, Order};
 
-/// Rounding in the middle of a query is seen enlarged at its end.
+/// Rounding in the middle of a query is amplified at its end.
 const RELATIVE_TOLERANCE: f64 = 1e-6;
-/// So many last places may two numbers differ: a sum of quotients adds up what was rounded in each.
+/// Two numbers may differ by this many units in the last place: a sum of quotients adds up their rounding errors.
 const PLACES: f64 = 100.0;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +29,8 @@ enum Value {
 
 type Row = Vec<Value>;
 
-/// Where `got` differs from what is expected. `expected` has all rows in their order, of which a query with a `limit`
-/// may give so many: the first ones, but between rows that are equal in the columns of `order` any.
+/// Returns how `got` differs from what is expected. `expected` has all rows in order. A query with a `limit` may return
+/// that many of them: the first ones, and of rows that are equal in the columns of `order`, any.
 ///
 /// # Errors
 /// When a value has no text.
@@ -42,7 +42,7 @@ pub fn difference_by_value(
 ) -> Result<Option<String>> {
     let (right, columns) = (expected.schema.fields().len(), got.schema.fields().len());
     if right != columns {
-        return Ok(Some(format!("{right} columns are right, got {columns}")));
+        return Ok(Some(format!("expected {right} columns, got {columns}")));
     }
     let (expected, got) = (one(expected)?, one(got)?);
     let (mut right, mut rows) = (vec![Row::new(); expected.num_rows()], vec![Row::new(); got.num_rows()]);
@@ -56,13 +56,13 @@ pub fn difference_by_value(
     }
     let count = limit.map_or(right.len(), |limit| limit.min(right.len()));
     if rows.len() != count {
-        return Ok(Some(format!("{count} rows are right, got {}", rows.len())));
+        return Ok(Some(format!("expected {count} rows, got {}", rows.len())));
     }
     if let Order::By(columns) = order {
         for (n, (right, row)) in right.iter().zip(&rows).enumerate() {
             if let Some(c) = columns.iter().find(|c| !same(&right[**c], &row[**c])) {
                 let (right, value) = (&right[*c], &row[*c]);
-                return Ok(Some(format!("order: in row {} column {c} is {value:?}, right is {right:?}", n + 1)));
+                return Ok(Some(format!("order: in row {} column {c} is {value:?}, expected {right:?}", n + 1)));
             }
         }
     }
@@ -74,19 +74,19 @@ fn one(answer: &Answer) -> Result<RecordBatch> {
     Ok(rows)
 }
 
-/// The first row that is not among those expected, each of which counts once.
+/// The first row without a counterpart among the expected rows, each of which matches at most once.
 fn without_counterpart(mut expected: Vec<Row>, mut rows: Vec<Row>) -> Option<Row> {
     expected.sort_by(compare);
     rows.sort_by(compare);
     let mut taken = vec![false; expected.len()];
     for row in rows {
-        // Rows that are equal but for their floats stand together.
+        // Rows that differ only in their floats are adjacent.
         let first = expected.partition_point(|e| compare_exact(e, &row).is_lt());
-        let place = (first..expected.len())
+        let index = (first..expected.len())
             .take_while(|n| compare_exact(&expected[*n], &row).is_eq())
             .find(|n| !taken[*n] && expected[*n].iter().zip(&row).all(|(x, y)| same(x, y)));
-        match place {
-            Some(place) => taken[place] = true,
+        match index {
+            Some(index) => taken[index] = true,
             None => return Some(row),
         }
     }
@@ -125,7 +125,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 /// The values of both columns, in a form that can be compared.
 fn values(expected: &ArrayRef, got: &ArrayRef) -> Result<(Vec<Value>, Vec<Value>)> {
-    // NULL alone has many types.
+    // A column of only NULLs can have any type.
     if [expected, got].iter().all(|column| column.logical_null_count() == column.len()) {
         return Ok((vec![Value::Null; expected.len()], vec![Value::Null; got.len()]));
     }
@@ -135,10 +135,10 @@ fn values(expected: &ArrayRef, got: &ArrayRef) -> Result<(Vec<Value>, Vec<Value>
         return Ok((rounded(expected, place)?, rounded(got, place)?));
     }
     if right.is_numeric() || ty.is_numeric() {
-        ensure!(right.is_numeric() && ty.is_numeric(), "a column is {ty}, right is {right}");
+        ensure!(right.is_numeric() && ty.is_numeric(), "a column is {ty}, expected {right}");
         return Ok((digits(expected)?, digits(got)?));
     }
-    // Times and texts of another layout.
+    // Times, and texts in another layout.
     Ok((texts(&cast(expected, ty)?)?, texts(got)?))
 }
 

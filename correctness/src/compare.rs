@@ -1,7 +1,7 @@
-//! Whether two answers are one: by the names and types of their columns, and by their rows.
+//! Whether two results are equal: the names and types of their columns, and their rows.
 //!
-//! Exact but for two things: floats may differ in their last digits, since sums depend on the order of their terms, and
-//! how texts, binaries and lists are laid out in memory (views, dictionaries, large offsets) does not matter.
+//! Exact with two exceptions: floats may differ in their last digits, because sums depend on the order of their terms,
+//! and the memory layout of texts, binaries and lists (views, dictionaries, large offsets) does not matter.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Display};
@@ -15,25 +15,25 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::Answer;
 
-/// Two floats are one up to this part of the larger.
+/// Two floats are equal up to this fraction of the larger.
 const RELATIVE_TOLERANCE: f64 = 1e-9;
-/// Sums that cancel each other leave a rest that has no digit in common with another order's.
+/// The remainder of terms that cancel has no digit in common with that of another order of the terms.
 const ABSOLUTE_TOLERANCE: f64 = 1e-9;
 /// 32 bits have seven digits.
 const RELATIVE_TOLERANCE_OF_SINGLE: f64 = 1e-5;
-/// Above so many rows, rows whose floats differ are not looked for one by one.
+/// Above this number of rows, rows whose floats differ are not searched one by one.
 const MATCHED_ONE_BY_ONE: usize = 2_000;
 
-/// What an answer promises about the order of its rows.
+/// The guaranteed order of a result's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Nothing.
+    /// No order.
     Any,
-    /// These columns come in the expected order; rows that are equal in them may come in any.
+    /// The rows are ordered by these columns; rows that are equal in them may be in any order.
     By(Vec<usize>),
 }
 
-/// Where `got` differs from what is expected, in few words, or `None` when it says the same.
+/// A short description of how `got` differs from what is expected, or `None` if they are equal.
 ///
 /// # Errors
 /// When a value cannot be printed.
@@ -43,13 +43,13 @@ pub fn difference(expected: &Answer, got: &Answer, order: &Order) -> Result<Opti
     }
     let (expected, got) = (rows(&expected.batches)?, rows(&got.batches)?);
     if expected.len() != got.len() {
-        return Ok(Some(format!("{} rows are right, got {}", expected.len(), got.len())));
+        return Ok(Some(format!("expected {} rows, got {}", expected.len(), got.len())));
     }
     if let Order::By(columns) = order {
         for (n, (right, row)) in expected.iter().zip(&got).enumerate() {
             if let Some(c) = columns.iter().find(|c| !same_value(&right.0[**c], &row.0[**c])) {
                 let (right, value) = (&right.0[*c], &row.0[*c]);
-                return Ok(Some(format!("order: in row {} column {c} is {value}, right is {right}", n + 1)));
+                return Ok(Some(format!("order: in row {} column {c} is {value}, expected {right}", n + 1)));
             }
         }
     }
@@ -59,15 +59,15 @@ pub fn difference(expected: &Answer, got: &Answer, order: &Order) -> Result<Opti
 fn schema_difference(expected: &Schema, got: &Schema) -> Option<String> {
     let (right, columns) = (expected.fields().len(), got.fields().len());
     if right != columns {
-        return Some(format!("{right} columns are right, got {columns}"));
+        return Some(format!("expected {right} columns, got {columns}"));
     }
     for (right, field) in expected.fields().iter().zip(got.fields()) {
         if right.name() != field.name() {
-            return Some(format!("a column is named {:?}, right is {:?}", field.name(), right.name()));
+            return Some(format!("a column is named {:?}, expected {:?}", field.name(), right.name()));
         }
         if plain_type(right.data_type()) != plain_type(field.data_type()) {
             let (name, ty, right) = (right.name(), field.data_type(), right.data_type());
-            return Some(format!("the type of {name:?} is {ty}, right is {right}"));
+            return Some(format!("the type of {name:?} is {ty}, expected {right}"));
         }
     }
     None
@@ -162,7 +162,7 @@ fn structs(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
 }
 
 fn texts(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
-    // A time that is outside of the calendar has no text: its number is shown.
+    // A time outside of the calendar has no text: its number is used.
     let options = FormatOptions::new().with_display_error(true);
     let text = ArrayFormatter::try_new(column, &options)?;
     // `arrow_typeof` shows the layout too.
@@ -170,7 +170,7 @@ fn texts(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
     (0..column.len()).map(|row| Ok(plain(text.value(row).try_to_string()?))).collect()
 }
 
-/// One of the rows that one side has and the other has not.
+/// Describes a row that only one side has.
 fn multiset_difference(mut expected: Vec<Row>, mut got: Vec<Row>) -> Option<String> {
     expected.sort_by(compare_rows);
     got.sort_by(compare_rows);
@@ -187,12 +187,12 @@ fn multiset_difference(mut expected: Vec<Row>, mut got: Vec<Row>) -> Option<Stri
         }
         let [right, ..] = missing.as_slice() else { return None };
         let row = got.first()?;
-        return Some(format!("{} rows differ: got {row}, right is {right}", missing.len()));
+        return Some(format!("{} rows differ: got {row}, expected {right}", missing.len()));
     }
-    Some(format!("got {}, right is {}", got[first], expected[first]))
+    Some(format!("got {}, expected {}", got[first], expected[first]))
 }
 
-/// Exact values first, so that rows stand opposite each other even when their floats differ a little.
+/// Exact values first, so that corresponding rows are aligned even if their floats differ a little.
 fn compare_rows(a: &Row, b: &Row) -> Ordering {
     let exact = a.0.iter().zip(&b.0).map(|(x, y)| compare_values(x, y, |_, _| Ordering::Equal));
     let floats = a.0.iter().zip(&b.0).map(|(x, y)| compare_values(x, y, f64::total_cmp));
@@ -225,7 +225,7 @@ fn same_value(a: &Value, b: &Value) -> bool {
 }
 
 fn close(x: f64, y: f64, relative: f64) -> bool {
-    // -0 and 0 are one number, and every NaN is as good as another.
+    // -0 equals 0, and all NaNs are equal.
     x == y || (x.is_nan() && y.is_nan()) || {
         let distance = (x - y).abs();
         distance.is_finite() && (distance <= relative * x.abs().max(y.abs()) || distance <= ABSOLUTE_TOLERANCE)

@@ -1,11 +1,11 @@
-//! Differences that are known, each with its reason. What stands here is counted and shown, but fails no run; what is
-//! equal again must go from here.
+//! Known differences, each with its reason. They are counted and shown, but do not fail a run; an entry must be removed
+//! when the results are equal again.
 
-const DICTIONARY: &str = "Iceberg has no dictionaries, so that a column of one is plain text here";
-const NOT_A_TYPE: &str = "a column of a type that Iceberg has not";
+const DICTIONARY: &str = "Iceberg has no dictionaries, so such a column is plain text here";
+const NOT_A_TYPE: &str = "a column of a type that Iceberg does not have";
 const NOT_NULL: &str =
     "DataFusion's type depends on whether the column is NOT NULL, and results are announced nullable";
-const FIELD: &str = "what is shown is the name and nullability of the planned field, which a constant that was put in its place does not have";
+const FIELD: &str = "the query shows the name and nullability of the planned field, which a constant that replaces the field does not have";
 
 /// The query, as reports name it, and why it differs.
 pub const KNOWN: [(&str, &str); 17] = [
@@ -24,8 +24,8 @@ pub const KNOWN: [(&str, &str); 17] = [
     ("math.slt:871", NOT_NULL),
     ("min_max/large_list.slt:70", NOT_A_TYPE),
     ("min_max/large_list.slt:95", NOT_A_TYPE),
-    // Right is what Bergmill gives, as the file says: NULL NOT IN (...) OR NULL NOT IN (...) is not true.
-    ("null_aware_anti_join.slt:174", "DataFusion's own fault, which the file names"),
+    // Bergmill's result is right, as the file says: NULL NOT IN (...) OR NULL NOT IN (...) is not true.
+    ("null_aware_anti_join.slt:174", "a bug of DataFusion, which the file mentions"),
     ("run_end_encoded.slt:23", NOT_A_TYPE),
 ];
 

@@ -1,8 +1,8 @@
-//! The same answer on every path: each query is asked of plain DataFusion in this process, and of clusters that run it
-//! in the scheduler, whole on one executor, or in stages on several. Whatever differs is reported with the query.
+//! The same results on every execution path: each query runs on plain DataFusion in this process, and on clusters that
+//! run it in the scheduler, whole on one executor, or in stages on several. Differences are reported with the query.
 //!
-//! [`Clusters`] starts the clusters as a user does, by the binary, over one warehouse. [`Reference`] is the engine that
-//! is believed. [`difference`] says whether two answers are one, by type and by value.
+//! [`Clusters`] starts the clusters as a user does, with the binary, over one warehouse. [`Reference`] is the reference
+//! engine. [`difference`] compares two results by type and by value.
 
 mod answer;
 mod by_value;

@@ -1,4 +1,4 @@
-//! `bergmill-correctness`: compares the answers of clusters with those of other engines, and prints where they differ.
+//! `bergmill-correctness`: compares the results of clusters with those of other engines, and prints the differences.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use bergmill_correctness::{Clusters, Report, Shape, random, run_suite};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The same answer on every path.
+/// Checks that results are the same on every execution path.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -21,19 +21,19 @@ struct Arguments {
 enum Command {
     /// DataFusion's own sqllogictest corpus, against plain DataFusion.
     Corpus {
-        /// Only files with one of these, separated by commas, in their name
+        /// Only files whose names contain one of these, separated by commas
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
         #[command(flatten)]
         options: Options,
     },
-    /// TPC-DS or TPC-H, against DuckDB: a folder that `tpc.py` has made.
+    /// TPC-DS or TPC-H, against DuckDB: a folder created by `tpc.py`.
     Tpc {
         /// tpcds or tpch
         suite: String,
         /// The folder
         folder: PathBuf,
-        /// Only these queries, as 01,72
+        /// Only these queries, such as 01,72
         #[arg(long, value_name = "NUMBERS")]
         only: Option<String>,
         #[command(flatten)]
@@ -41,13 +41,13 @@ enum Command {
     },
     /// Random queries over random tables, against plain DataFusion and DuckDB.
     Random {
-        /// Decides tables and queries [default: by the clock, and printed]
+        /// Seed of tables and queries [default: from the clock, and printed]
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
-        /// How many queries
+        /// Number of queries
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         queries: u64,
-        /// Number of the first query, to see one again
+        /// Number of the first query, to repeat one
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         first: u64,
         /// Compare with DuckDB as well
@@ -56,7 +56,7 @@ enum Command {
         /// A Python that has the package duckdb and pyarrow [default: that of correctness/run]
         #[arg(long, value_name = "FILE")]
         python: Option<PathBuf>,
-        /// Seconds in which a failing case is made smaller
+        /// Seconds for reducing a failing case
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]
         shrink: u64,
         #[command(flatten)]
@@ -81,7 +81,7 @@ struct Options {
 async fn main() -> Result<ExitCode> {
     let Arguments { command } = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
-    // What is dropped here takes its clusters with it.
+    // Dropping the other branches stops their clusters.
     tokio::select! {
         done = run(command) => done,
         _ = tokio::signal::ctrl_c() => bail!("stopped"),
@@ -137,7 +137,7 @@ async fn corpus(only: Option<&str>, options: &Options) -> Result<ExitCode> {
     finish(&report, options, "corpus")
 }
 
-/// Prints what was found; the code says whether all was equal, but for what is known.
+/// Prints the report; the exit code says whether all results were equal, except for known differences.
 fn finish(report: &Report, options: &Options, name: &str) -> Result<ExitCode> {
     print!("{}\n{}", report.list(), report.tables());
     if let Some(folder) = &options.out {

@@ -1,6 +1,6 @@
-//! Random queries over random tables: every shape of cluster, plain DataFusion and DuckDB must give the same rows.
+//! Random queries over random tables: every shape of cluster, plain DataFusion and DuckDB must return the same rows.
 //!
-//! A seed decides everything, so a failure that is printed can be seen again: [`run()`] with the seed and the query's
+//! A seed determines everything, so a printed failure can be reproduced: [`run()`] with the seed and the query's
 //! number.
 
 mod dice;
@@ -23,7 +23,7 @@ pub fn default_python() -> PathBuf {
     duckdb::default_python()
 }
 
-/// A seed that nobody has used.
+/// A new seed.
 pub fn seed_of_the_clock() -> u64 {
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     time.map_or(0, |t| t.as_micros().try_into().unwrap_or(0))

@@ -1,4 +1,4 @@
-//! The engine that is believed: plain DataFusion in this process, over tables in memory.
+//! The reference engine: plain DataFusion in this process, over tables in memory.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// An empty one, with the settings of Bergmill's sessions that change answers.
+    /// An empty session, with those settings of Bergmill's sessions that change results.
     pub fn new() -> Self {
         Self { context: SessionContext::new_with_config(config().with_target_partitions(1)) }
     }
@@ -31,7 +31,7 @@ impl Reference {
         &self.context
     }
 
-    /// Makes or replaces a table.
+    /// Creates or replaces a table.
     ///
     /// # Errors
     /// When a batch has another schema.
@@ -42,21 +42,21 @@ impl Reference {
         Ok(())
     }
 
-    /// What a query promises of the order of its rows.
+    /// The guaranteed order of a query's rows.
     ///
     /// # Errors
-    /// When DataFusion refuses the query.
+    /// When DataFusion rejects the query.
     pub async fn order(&self, sql: &str) -> Result<Order> {
         Ok(order(self.context.sql(sql).await?.logical_plan()))
     }
 
-    /// The rows of a query, and what it promises of their order.
+    /// The rows of a query, and their guaranteed order.
     ///
     /// # Errors
-    /// When DataFusion refuses the query or fails in it, be it by a panic.
+    /// When DataFusion rejects the query, or fails or panics while running it.
     pub async fn query(&self, sql: &str) -> Result<(Answer, Order)> {
         let answer = AssertUnwindSafe(self.answer(sql)).catch_unwind().await;
-        answer.unwrap_or_else(|_| Err(anyhow!("plain DataFusion panics")))
+        answer.unwrap_or_else(|_| Err(anyhow!("plain DataFusion panicked")))
     }
 
     async fn answer(&self, sql: &str) -> Result<(Answer, Order)> {
@@ -70,9 +70,9 @@ impl Reference {
 }
 
 impl Reference {
-    /// Whether the answer is the same when the rows of all tables come in another order and in other parts. Where it is
-    /// not, no engine can be held to it: a LIMIT without an order, an array of what comes first. `views` are the
-    /// statements that made the views.
+    /// Whether the result is the same when the rows of all tables are in another order and in other partitions. If not,
+    /// no engine need return it: a LIMIT without an order, an array in input order. `views` are the statements that
+    /// created the views.
     ///
     /// # Errors
     /// When a table cannot be read.
@@ -86,7 +86,7 @@ impl Reference {
     ) -> Result<bool> {
         for (is_reversed, parts) in [(true, 1), (false, 3), (true, 3)] {
             let other = self.rearranged(views, is_reversed, parts).await?;
-            // One that fails says nothing.
+            // A failure decides nothing.
             if let Ok(Ok((answer, _))) = tokio::time::timeout(timeout, other.query(sql)).await
                 && difference(right, &answer, order)?.is_some()
             {
@@ -96,7 +96,7 @@ impl Reference {
         Ok(true)
     }
 
-    /// Another session with the same tables, otherwise arranged.
+    /// Another session with the same tables in a different arrangement.
     async fn rearranged(&self, views: &[String], is_reversed: bool, parts: usize) -> Result<Self> {
         let config = config().with_target_partitions(parts).with_batch_size(if parts > 1 { 2 } else { 8192 });
         let other = Self { context: SessionContext::new_with_config(config) };
@@ -121,7 +121,7 @@ impl Reference {
             other.context.register_table(name, Arc::new(MemTable::try_new(table.schema(), parts)?))?;
         }
         for view in views {
-            // A view over what is missing here was not read either.
+            // A view over tables that are missing here was not read either.
             let _ = other.context.sql(view).await;
         }
         Ok(other)
@@ -129,8 +129,8 @@ impl Reference {
 }
 
 fn reversed(rows: &RecordBatch) -> Result<RecordBatch> {
-    let places: UInt64Array = (0..rows.num_rows() as u64).rev().collect();
-    Ok(take_record_batch(rows, &places)?)
+    let indices: UInt64Array = (0..rows.num_rows() as u64).rev().collect();
+    Ok(take_record_batch(rows, &indices)?)
 }
 
 impl Default for Reference {
@@ -145,7 +145,7 @@ impl std::fmt::Debug for Reference {
     }
 }
 
-/// Settings of Bergmill's sessions that change answers, their types or their names.
+/// Settings of Bergmill's sessions that change results, their types or their names.
 fn config() -> SessionConfig {
     SessionConfig::new()
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
@@ -153,8 +153,7 @@ fn config() -> SessionConfig {
         .set_str("datafusion.execution.time_zone", "UTC")
 }
 
-/// The columns of an answer that come in order: those which its last sort names, up to the first that the answer does
-/// not show.
+/// The columns by which a result is ordered: those of its last sort, up to the first that is not in the result.
 fn order(plan: &LogicalPlan) -> Order {
     let columns = match plan {
         LogicalPlan::Sort(sort) => {
@@ -189,7 +188,7 @@ mod tests {
         check(&format!("SELECT c AS x, b {t} ORDER BY b LIMIT 3"), Order::By(vec![1])).await;
         check(&format!("SELECT a {t} ORDER BY a, b"), Order::By(vec![0])).await;
         check(&format!("SELECT a {t} ORDER BY b, a"), Order::Any).await;
-        // What is sorted inside promises nothing outside.
+        // An inner sort guarantees nothing outside.
         check(&format!("SELECT * FROM (SELECT a, b {t} ORDER BY b) s"), Order::Any).await;
     }
 }

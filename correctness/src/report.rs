@@ -1,4 +1,4 @@
-//! What was found: every outcome as a line of JSON, and the counts of each shape.
+//! The report: every outcome as a line of JSON, and the counts of each shape.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,17 +11,17 @@ use serde::Serialize;
 
 use crate::known;
 
-/// How the answer of one shape to one query compares with the right one.
+/// How a shape's result of a query compares with the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The same.
+    /// The results are equal.
     Equal,
-    /// Other rows, names or types.
+    /// Rows, names or types differ.
     Different,
-    /// An error where there are rows.
+    /// An error in place of rows.
     Error,
-    /// No end.
+    /// The query did not end.
     Hung,
     /// Not compared.
     LeftOut,
@@ -30,17 +30,17 @@ pub enum Verdict {
 /// One outcome.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
-    /// What names the query: a file and line, or a number.
+    /// The name of the query: a file and line, or a number.
     pub query: String,
-    /// The query.
+    /// The query's SQL.
     pub sql: String,
-    /// The shape that ran it; none for a query that was left out before.
+    /// The shape that ran it; empty for a skipped query.
     pub shape: String,
-    /// What came of it.
+    /// The outcome.
     pub verdict: Verdict,
     /// The difference, the error, or more about the reason.
     pub detail: String,
-    /// Why it was left out, as reports count it.
+    /// Why it was skipped, as counted in reports.
     pub reason: String,
     /// How long it took, all shapes together.
     pub milliseconds: u64,
@@ -52,7 +52,7 @@ impl Entry {
     }
 }
 
-/// Outcomes as they come in.
+/// Collects outcomes.
 #[derive(Debug, Default)]
 pub struct Report {
     shapes: BTreeMap<String, BTreeMap<Verdict, usize>>,
@@ -63,10 +63,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// One that writes each outcome into `FOLDER/NAME.jsonl` too, if there is a folder.
+    /// A report that also writes each outcome to `FOLDER/NAME.jsonl`, if there is a folder.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be created.
     pub fn new(folder: Option<&Path>, name: &str) -> Result<Self> {
         let lines = |folder: &Path| {
             std::fs::create_dir_all(folder)?;
@@ -106,17 +106,17 @@ impl Report {
         self.unread += records;
     }
 
-    /// Everything that was neither equal nor left out.
+    /// Everything that was neither equal nor skipped.
     pub fn found(&self) -> &[Entry] {
         &self.found
     }
 
-    /// How much of it is not [known](crate::KNOWN).
+    /// How many differences are not [known](crate::KNOWN).
     pub fn unknown(&self) -> usize {
         self.found.iter().filter(|entry| entry.reason.is_empty()).count()
     }
 
-    /// How many answers were equal, of all shapes.
+    /// How many results were equal, over all shapes.
     pub fn equal(&self) -> usize {
         self.shapes.values().filter_map(|counts| counts.get(&Verdict::Equal)).sum()
     }
@@ -124,31 +124,34 @@ impl Report {
     /// The counts as tables in Markdown.
     pub fn tables(&self) -> String {
         let mut text = String::from(
-            "| shape | asked | equal | different | error | hung | equal of asked |\n|---|---|---|---|---|---|---|\n",
+            "| shape | queries | equal | different | error | hung | share equal |\n|---|---|---|---|---|---|---|\n",
         );
         for (shape, counts) in &self.shapes {
             let count = |verdict: Verdict| counts.get(&verdict).copied().unwrap_or(0);
             let [equal, different] = [Verdict::Equal, Verdict::Different].map(count);
             let [error, hung] = [Verdict::Error, Verdict::Hung].map(count);
-            let asked = equal + different + error + hung;
-            let share = if asked == 0 { 0.0 } else { 100.0 * equal as f64 / asked as f64 };
+            let queries = equal + different + error + hung;
+            let share = if queries == 0 { 0.0 } else { 100.0 * equal as f64 / queries as f64 };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "| {shape} | {asked} | {equal} | {different} | {error} | {hung} | {share:.2} % |");
+            let _ = writeln!(text, "| {shape} | {queries} | {equal} | {different} | {error} | {hung} | {share:.2} % |");
         }
         if !self.reasons.is_empty() || self.unread > 0 {
-            text.push_str("\n| left out because of | statements |\n|---|---|\n");
+            text.push_str("\n| skipped because of | statements |\n|---|---|\n");
             let mut reasons: Vec<_> = self.reasons.iter().collect();
             reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
             for (reason, count) in reasons {
                 let _ = writeln!(text, "| {reason} | {count} |");
             }
             if self.unread > 0 {
-                let _ =
-                    writeln!(text, "| records that are no SQL, or that the parser does not know | {} |", self.unread);
+                let _ = writeln!(
+                    text,
+                    "| records that are not SQL, or that the parser does not support | {} |",
+                    self.unread
+                );
             }
         }
         if !self.found.is_empty() {
-            text.push_str("\n| query | shape | what | known |\n|---|---|---|---|\n");
+            text.push_str("\n| query | shape | difference | known reason |\n|---|---|---|---|\n");
             for Entry { query, shape, detail, reason, .. } in &self.found {
                 let (detail, reason) = (cell(detail), cell(reason));
                 let _ = writeln!(text, "| {query} | {shape} | {detail} | {reason} |");
@@ -157,7 +160,7 @@ impl Report {
         text
     }
 
-    /// Everything that was found, in words.
+    /// All differences as text.
     pub fn list(&self) -> String {
         let mut text = String::new();
         for entry in &self.found {

@@ -1,4 +1,4 @@
-//! Clusters of several shapes over one warehouse, started by the binary as a user does.
+//! Clusters of several shapes over one warehouse, started with the binary as a user does.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::Answer;
 
 /// Long enough for a debug binary on a busy machine.
 const START: Duration = Duration::from_secs(60);
-/// After a query that did not end: a cluster that does not answer even this within so long is replaced.
+/// The probe after a query that did not end: a cluster that does not answer it in time is replaced.
 const PROBE: &str = "SELECT 1";
 const PROBE_TIME: Duration = Duration::from_secs(5);
-/// Where unqualified names are.
+/// The namespace of unqualified names.
 const DEFAULT_NAMESPACE: &str = "raw";
 
 /// A way in which a query can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// As reports and `--shape` name it.
+    /// Its name in reports and `--shape`.
     pub name: &'static str,
     arguments: &'static [&'static str],
 }
@@ -44,7 +44,7 @@ impl Shape {
     /// The shapes with these names, separated by commas.
     ///
     /// # Errors
-    /// When there is no shape of a name.
+    /// When there is no shape of that name.
     pub fn named(names: &str) -> Result<Vec<Shape>> {
         let one = |name: &str| SHAPES.into_iter().find(|s| s.name == name);
         let known = || SHAPES.map(|s| s.name).join(", ");
@@ -55,18 +55,18 @@ impl Shape {
     }
 }
 
-/// What became of a query.
+/// The outcome of a query.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It gave rows.
+    /// It returned rows.
     Answer(Answer),
     /// It failed with this message.
     Failed(String),
-    /// It had not ended when its time was over.
+    /// It did not end within the timeout.
     Hung,
 }
 
-/// Clusters over one warehouse, which end with this.
+/// Clusters over one warehouse, which are stopped when this is dropped.
 #[derive(Debug)]
 pub struct Clusters {
     clusters: Vec<Cluster>,
@@ -82,12 +82,12 @@ struct Cluster {
 }
 
 impl Clusters {
-    /// Starts a cluster of each shape over a new warehouse. A query has `timeout` to end.
+    /// Starts a cluster of each shape over a new warehouse. A query may run for `timeout`.
     ///
     /// # Errors
     /// When there is no binary, or when it does not start.
     pub async fn start(shapes: &[Shape], timeout: Duration) -> Result<Self> {
-        ensure!(!shapes.is_empty(), "no shape is asked for");
+        ensure!(!shapes.is_empty(), "no shape is named");
         let folder = tempfile::Builder::new().prefix("bergmill-correctness.").tempdir()?;
         let mut clusters = Vec::new();
         for shape in shapes {
@@ -95,22 +95,22 @@ impl Clusters {
         }
         let mut clusters = Self { clusters, folder, timeout };
         if let Err(error) = clusters.change(&format!("CREATE SCHEMA IF NOT EXISTS {DEFAULT_NAMESPACE}")).await? {
-            bail!("the default namespace cannot be made: {error}");
+            bail!("the default namespace cannot be created: {error}");
         }
         Ok(clusters)
     }
 
-    /// The shapes that were asked for.
+    /// The shapes of the clusters.
     pub fn shapes(&self) -> Vec<Shape> {
         self.clusters.iter().map(|c| c.shape).collect()
     }
 
-    /// A connection to the cluster of this shape; for what changes tables, any shape will do.
+    /// A connection to the cluster of this shape; statements that change tables can use any shape.
     pub fn client(&self, shape: usize) -> &Client {
         &self.clusters[shape].client
     }
 
-    /// Runs a query on the cluster at this place of [`Self::shapes`], and replaces the cluster if it does not recover
+    /// Runs a query on the cluster at this index of [`Self::shapes`], and replaces the cluster if it does not recover
     /// from it.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl Clusters {
         self.clusters[shape].run(sql, self.folder.path(), self.timeout).await
     }
 
-    /// Runs a query on all clusters, side by side.
+    /// Runs a query on all clusters concurrently.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -129,7 +129,7 @@ impl Clusters {
         try_join_all(self.clusters.iter_mut().map(run)).await
     }
 
-    /// The rows of a query on the first cluster, or why there are none.
+    /// The rows of a query on the first cluster, or the reason why there are none.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -149,7 +149,7 @@ impl Clusters {
         Ok(self.read(sql).await?.map(|_| ()))
     }
 
-    /// Makes or replaces a table of the default namespace.
+    /// Creates or replaces a table of the default namespace.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -160,7 +160,7 @@ impl Clusters {
         written.unwrap_or_else(|_| Ok(Err("not written in time".to_string())))
     }
 
-    /// The same from a stream, however long it takes.
+    /// Creates or replaces a table from a stream, without a timeout.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -202,7 +202,7 @@ impl Cluster {
     }
 
     async fn run(&mut self, sql: &str, folder: &Path, timeout: Duration) -> Result<Outcome> {
-        let outcome = match tokio::time::timeout(timeout, self.ask(sql)).await {
+        let outcome = match tokio::time::timeout(timeout, self.query(sql)).await {
             Ok(Ok(answer)) => Outcome::Answer(answer),
             Ok(Err(error)) => Outcome::Failed(format!("{error:#}")),
             Err(_) => Outcome::Hung,
@@ -214,12 +214,12 @@ impl Cluster {
         Ok(outcome)
     }
 
-    async fn ask(&self, sql: &str) -> Result<Answer> {
+    async fn query(&self, sql: &str) -> Result<Answer> {
         Answer::read(self.client.query(sql).await?).await
     }
 
     async fn answers(&self) -> bool {
-        matches!(tokio::time::timeout(PROBE_TIME, self.ask(PROBE)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(PROBE_TIME, self.query(PROBE)).await, Ok(Ok(_)))
     }
 }
 
@@ -252,7 +252,7 @@ impl Process {
         let temporary = tempfile::tempdir()?;
         let mut command = Command::new(binary()?);
         command.arg("serve").arg("--data").arg(folder).args(["--listen", "127.0.0.1:0"]).args(shape.arguments);
-        // Tables of whoever runs this are none of ours.
+        // The user's settings must not reach this cluster.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("BERGMILL_") {
                 command.env_remove(name);
@@ -281,7 +281,7 @@ impl Process {
     }
 }
 
-/// What it prints. Nobody need wait for it, but the pipe must not fill.
+/// The lines that it prints. They are read even if unused, so that the pipe does not fill.
 fn lines(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel();
     if let Some(out) = child.stdout.take() {

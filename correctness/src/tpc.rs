@@ -1,7 +1,7 @@
-//! TPC-DS and TPC-H: tables, queries and answers from DuckDB, and Bergmill's answers beside them.
+//! TPC-DS and TPC-H: tables, queries and results from DuckDB, compared with Bergmill's results.
 //!
-//! `tpc.py` makes the folder that is read here. DuckDB has other types for some results (a quotient of decimals is a
-//! float there), so values are compared as [`by_value`](crate::by_value) says.
+//! `tpc.py` creates the folder that is read here. DuckDB has other types for some results (a quotient of decimals is a
+//! float there), so values are compared by [`by_value`](crate::by_value).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::by_value::difference_by_value;
 use crate::report::{Entry, Report, Verdict};
 use crate::{Answer, Clusters, Order, Outcome, Reference};
 
-/// Words of DuckDB's query texts that DataFusion has others for: the suite, the query, the words, and what they become.
+/// Texts in DuckDB's queries that DataFusion writes differently: the suite, the query, the text, and its replacement.
 const REPLACEMENTS: [(&str, &str, &str, &str); 0] = [];
 
 /// Loads the tables of a suite, and compares each of its queries (or those with these numbers) in every shape.
 ///
 /// # Errors
-/// When the folder is not as `tpc.py` leaves it, when a table cannot be loaded, or when a cluster does not start.
+/// When the folder is not as `tpc.py` creates it, when a table cannot be loaded, or when a cluster does not start.
 pub async fn run_suite(
     suite: &str,
     folder: &Path,
@@ -39,7 +39,7 @@ pub async fn run_suite(
         }
         let sql = replaced(suite, &number, std::fs::read_to_string(&path)?);
         let right = parquet(&reference, &folder.join("answers").join(format!("{number}.parquet"))).await?;
-        // A query that DataFusion does not plan fails in Bergmill too, with the reason.
+        // A query that DataFusion cannot plan fails in Bergmill too, with the reason.
         let order = reference.order(&sql).await.unwrap_or(Order::Any);
         let started = Instant::now();
         for (shape, outcome) in clusters.run_everywhere(&sql).await? {

@@ -1,5 +1,5 @@
-//! A sample of DataFusion's corpus, whole on one executor and in stages on two: all of it is equal, but for what is
-//! known.
+//! A sample of DataFusion's corpus, whole on one executor and in stages on two: all results are equal, except for known
+//! differences.
 //!
 //! `correctness/run` runs all of it, in every shape.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bergmill_correctness::corpus::{Package, run_file};
 use bergmill_correctness::{Clusters, KNOWN, Report, Shape};
 
-/// What the stages of a query can get wrong: joins of all kinds, set operations, windows, subqueries, groupings.
+/// Features that stages can get wrong: joins of all kinds, set operations, windows, subqueries, groupings.
 const SAMPLE: [&str; 6] = [
     "joins.slt",
     "lateral_join.slt",
@@ -32,10 +32,10 @@ async fn a_sample_of_the_corpus_is_equal() {
     eprintln!("{}", report.tables());
     assert_eq!(report.unknown(), 0, "{}", report.list());
     // A file that cannot be read has no differences either.
-    assert!(report.equal() > 700, "only {} answers", report.equal());
+    assert!(report.equal() > 700, "only {} equal results", report.equal());
     let is_stale = |query: &str| {
         SAMPLE.iter().any(|file| query.starts_with(file)) && !report.found().iter().any(|f| f.query == query)
     };
     let stale: Vec<_> = KNOWN.iter().filter(|(query, _)| is_stale(query)).collect();
-    assert!(stale.is_empty(), "no longer differ, so they can leave the list of what is known: {stale:?}");
+    assert!(stale.is_empty(), "these do not differ any more, remove them from KNOWN: {stale:?}");
 }

@@ -137,7 +137,10 @@ async fn no_caller_waits_for_a_renewal_ahead_of_expiry() {
     requested(&credentials).await;
     assert_eq!(vendor.asked.load(Ordering::SeqCst), 2, "one of the twenty asked");
     let renewed = credentials.get().await.unwrap();
-    assert!(!Arc::ptr_eq(&first, &renewed) && !first.have_expired(credentials.clock.now()), "renewed before they expired");
+    assert!(
+        !Arc::ptr_eq(&first, &renewed) && !first.have_expired(credentials.clock.now()),
+        "renewed before they expired"
+    );
 }
 
 #[tokio::test]

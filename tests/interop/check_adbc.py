@@ -1,4 +1,4 @@
-"""The front door as the ADBC driver for Flight SQL uses it.
+"""Checks the front door with the ADBC driver for Flight SQL.
 
     check_adbc.py FOLDER     a data folder that `bergmill demo` has filled; a namespace is added
 """
@@ -108,7 +108,7 @@ def ingest(checks, connection, folder):
     with checks.check("adbc_ingest creates a table"):
         equal(send("colours", "create", first), 2, "rows written")
         equal(colours(), first.to_pylist(), "rows")
-    with checks.check("adbc_ingest in mode create refuses a table that is there"):
+    with checks.check("adbc_ingest in mode create refuses an existing table"):
         try:
             send("colours", "create", second)
         except flight_sql.Error as error:
@@ -129,13 +129,13 @@ def ingest(checks, connection, folder):
     with checks.check("adbc_ingest replaces"):
         send("colours", "replace", second)
         equal(colours(), second.to_pylist(), "rows")
-    with checks.check("adbc_ingest with a column that is not there changes nothing"):
+    with checks.check("adbc_ingest with an unknown column changes nothing"):
         try:
             send("colours", "append", pa.table({"sku": ["d"], "color": ["red"]}))
         except flight_sql.Error as error:
             contains(str(error), "color")
         else:
-            raise AssertionError("the column was taken")
+            raise AssertionError("the column was accepted")
         equal(colours(), second.to_pylist(), "rows")
 
 
@@ -161,7 +161,7 @@ def catalog_calls(checks, connection):
 
 
 def explain(checks, connection):
-    with checks.check("EXPLAIN ANALYZE tells operators, scans and executors"):
+    with checks.check("EXPLAIN ANALYZE reports operators, scans and executors"):
         rows = fetch(connection, """EXPLAIN ANALYZE SELECT count(DISTINCT session_id) FROM raw.shopping_events
                                     WHERE event_type = 'purchase'""").to_pylist()
         parts = {row["plan_type"]: row["plan"] for row in rows}

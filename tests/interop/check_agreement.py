@@ -1,9 +1,9 @@
-"""PyIceberg and Spark read from the tables of `tests/slt` what Bergmill reads.
+"""Checks that PyIceberg and Spark read the same from the tables of `tests/slt` as Bergmill.
 
-    check_agreement.py FOLDER     a folder for each storage; in it one for each file of `tests/slt`, as BERGMILL_SLT_KEEP has left it
+    check_agreement.py FOLDER     a folder for each storage; in it one for each file of `tests/slt`, as written by BERGMILL_SLT_KEEP
 
-The current state of each table, each of its snapshots, branches and tags are compared: names, types and order of the columns, and the rows as a
-multiset of exact values. Catalogs that are in no file are at BERGMILL_TEST_CATALOG, a Postgres address; buckets are where AWS_ENDPOINT_URL says.
+Compares the current state of each table and each of its snapshots, branches and tags: names, types and order of the columns, and the rows as a
+multiset of exact values. Catalogs without a file are at BERGMILL_TEST_CATALOG, a Postgres address; buckets are at AWS_ENDPOINT_URL.
 BERGMILL_SPARK_JARS is the folder of Spark's jars for Iceberg (spark.pom.xml).
 """
 
@@ -26,22 +26,22 @@ SHOWN_LINES = 5
 
 @dataclass
 class Known:
-    """What another engine is known not to read, in one table; an entry that no answer needs any more fails."""
+    """What another engine is known not to read in one table; an unused entry is a failure."""
 
     reason: str
-    says: str = ""  # a part of its message, when it reads nothing
-    column: str = ""  # the column that it gets wrong; all others are compared
+    says: str = ""  # a part of its error message, if it reads nothing
+    column: str = ""  # the column that it reads wrongly; all others are compared
 
 
-# Each was seen in tables that the engine, or another one than Bergmill, had written itself.
+# Each was seen in tables written by the engine itself, or by another engine than Bergmill.
 KNOWN = {
     ("Spark", "types.slt", "raw.times"): Known("Spark has no TIME for Iceberg", says="Spark does not support time fields"),
     ("Spark", "replace.slt", "raw.t"): Known(
         "Spark does not know the type of a partition field whose column is gone",
         says="String cannot be cast to class org.apache.spark.unsafe.types.UTF8String",
     ),
-    ("PyIceberg", "evolve.slt", "raw.nested"): Known("PyIceberg takes a null list of structs for an empty one", column="l"),
-    ("PyIceberg", "types.slt", "raw.edges"): Known("PyIceberg takes a null list of structs for an empty one", column="deep"),
+    ("PyIceberg", "evolve.slt", "raw.nested"): Known("PyIceberg reads a null list of structs as an empty one", column="l"),
+    ("PyIceberg", "types.slt", "raw.edges"): Known("PyIceberg reads a null list of structs as an empty one", column="deep"),
 }
 
 
@@ -52,10 +52,10 @@ def body(checks, folder):
             kept = {f.parent.name: f.parent for f in storage.glob("*/answers.json")}
             with checks.check(f"{storage.name}: every file of tests/slt has left tables with rows"):
                 equal(kept.keys(), {f.stem for f in FILES.glob("*.slt")}, "files")
-                equal([name for name, left in kept.items() if not has_rows(left)], [], "files that left no row")
+                equal([name for name, left in kept.items() if not has_rows(left)], [], "files that left no rows")
             for engine in (PyIceberg(), spark):
                 agrees(checks, f"{storage.name}, {engine.name}", engine, kept)
-            with checks.check(f"{storage.name}: KNOWN speaks of tables that there are"):
+            with checks.check(f"{storage.name}: KNOWN names existing tables"):
                 tables = {(t["of"], f"{t['namespace']}.{t['name']}") for left in kept.values() for t in tables_of(left)}
                 equal([entry for entry in KNOWN if entry[1:] not in tables], [], "entries")
     finally:
@@ -63,12 +63,12 @@ def body(checks, folder):
 
 
 def agrees(checks, where, engine, kept):
-    """Compares what `engine` reads from all warehouses of one storage."""
+    """Compares what `engine` reads from all warehouses of a storage."""
     begin, counts = time.monotonic(), Counter()
     for left in map(kept.get, sorted(kept)):
         warehouse = json.loads((left / "answers.json").read_text())
         of, tables = warehouse["of"], {(t["namespace"], t["name"]): t["answers"] for t in warehouse["tables"]}
-        with checks.check(f"{where}: {of}: the tables that there are"):
+        with checks.check(f"{where}: {of}: the list of tables"):
             engine.open(warehouse)
             equal(engine.tables(), set(tables), "tables")
         for name, versions in tables.items():
@@ -80,22 +80,22 @@ def agrees(checks, where, engine, kept):
                     as_known += not compare(lambda: engine.read(name, version), expected, title(version), known)
                     counts[version["as"]] += 1
                 counts["tables"] += 1
-                counts["of them as KNOWN says"] += as_known
-                assert as_known or not known, "KNOWN has an entry that no answer needs any more"
+                counts["of them as in KNOWN"] += as_known
+                assert as_known or not known, "KNOWN has an unused entry"
     seconds = time.monotonic() - begin
     print(f"{where}: " + ", ".join(f"{n} {what}" for what, n in counts.items()) + f"; {seconds:.1f} s")
 
 
 def compare(read, expected, what, known):
-    """Whether an answer is the expected one; False if it differs just as `known` says."""
+    """Compares a result with the expected one; False if it differs exactly as `known` says."""
     try:
         got = read()
     except Exception as error:
         if known and known.says and known.says in str(error):
             return False
-        # Of a Java error the calls are left out.
-        told = [line for line in str(error).splitlines() if not line.lstrip().startswith("at ")]
-        raise AssertionError(f"{what}: {type(error).__name__}: " + "\n".join(told[:SHOWN_LINES])) from error
+        # Without the stack trace of a Java error.
+        message = [line for line in str(error).splitlines() if not line.lstrip().startswith("at ")]
+        raise AssertionError(f"{what}: {type(error).__name__}: " + "\n".join(message[:SHOWN_LINES])) from error
     try:
         same(got, expected, what)
     except AssertionError:
@@ -125,7 +125,7 @@ def title(version):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is the same
+# Equality
 
 
 def same(got, want, what):
@@ -137,7 +137,7 @@ def same(got, want, what):
 
 
 def kind(of):
-    """The Iceberg type behind an Arrow type: engines choose between layouts of the same."""
+    """The Iceberg type of an Arrow type: engines choose different layouts of the same type."""
     if pa.types.is_dictionary(of):
         return kind(of.value_type)
     if pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of):
@@ -154,7 +154,7 @@ def kind(of):
 
 
 def rows(table):
-    """Rows as text that says every value exactly: NaN is like NaN, 0.0 is not -0.0, 1.0 is not 1.00."""
+    """Rows as exact text: NaN equals NaN, 0.0 is not -0.0, 1.0 is not 1.00."""
     columns = [[exact(value, column.type) for value in column.to_pylist()] for column in table.columns]
     return map(repr, zip(*columns, strict=True)) if columns else []
 
@@ -190,7 +190,7 @@ class PyIceberg:
 
     def expected(self, version, versions):
         if version["as"] == "branch":
-            # It reads a branch with the columns of its snapshot, where Spark takes those of the table.
+            # It reads a branch with the columns of its snapshot, Spark with those of the table.
             return next(v for v in versions if v["as"] == "snapshot" and v["snapshot"] == version["snapshot"])
         return version
 
@@ -211,12 +211,12 @@ class Spark:
     name = "Spark"
 
     def __init__(self):
-        # Its ports are for this machine alone.
+        # Its ports listen on loopback only.
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         jars = Path(os.environ["BERGMILL_SPARK_JARS"])
         settings = {
             "spark.driver.extraClassPath": f"{jars}/*",
-            # Many small queries, once each: compiling them well takes longer than they do.
+            # Many small queries, run once each: optimized compilation would take longer than the queries.
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
             "spark.driver.memory": "1g",
             "spark.driver.bindAddress": "127.0.0.1",
@@ -232,7 +232,7 @@ class Spark:
         self.spark.stop()
 
     def open(self, warehouse):
-        # Catalogs in files have one name. A session has catalogs of its own.
+        # Catalogs in files all have the same name. Each session has its own catalogs.
         self.session = self.spark.newSession()
         self.catalog = warehouse["catalog_name"]
         settings = {
@@ -271,7 +271,7 @@ class Spark:
 
 
 def bucket():
-    """Where buckets are, in the words that PyIceberg and Iceberg's S3FileIO share."""
+    """The address of buckets, by the property names that PyIceberg and Iceberg's S3FileIO share."""
     if "AWS_ENDPOINT_URL" not in os.environ:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""The demo's tables, as DuckDB computes them from the same Parquet files.
+"""Compares the demo's tables with what DuckDB computes from the same Parquet files.
 
     check_daily_analytics.py FOLDER     the data folder that `bergmill demo` has filled
 """
@@ -12,7 +12,7 @@ from harness import Tables, equal, main, same_rows, sql
 DAY = datetime.date(2026, 2, 14)
 RAW = ["shopping_events", "reviews", "products", "users", "categories", "brands", "ecommerce_logs"]
 
-# What the fifteen lines of ecommerce_logs.csv say, counted by hand.
+# The expected rows for the fifteen lines of ecommerce_logs.csv, computed by hand.
 DAILY_REPORT = {
     "category_stats": [
         ("electronics", 6, 3, Decimal("299.99"), 1),
@@ -59,10 +59,10 @@ def body(checks, folder):
         want = [(DAY, *row) for row in rows]
         export = f"read_parquet('{exports / name / f'{name}.parquet'}', hive_partitioning = false)"
         for what, relation in [("the table", tables.view(f"aggregated.{name}")), ("the export", f"(FROM {export})")]:
-            with checks.check(f"aggregated.{name}: {what} is the truth of the fifteen lines"):
+            with checks.check(f"aggregated.{name}: {what} has the right rows for the fifteen lines"):
                 equal(tables.columns(relation), [("date", "DATE"), *REPORT_COLUMNS[name]], "columns")
                 same_rows(tables.rows(relation), want, 2)
-    with checks.check("daily_report is titled and tells the figures"):
+    with checks.check("daily_report has its title and the figures"):
         [report] = (folder / "reports" / "daily_report" / "2026" / "02" / "14").glob("*.txt")
         text = report.read_text()
         equal(text.splitlines()[0], "E-COMMERCE DAILY REPORT - 2026-02-14", "title")

@@ -1,4 +1,4 @@
-"""DuckDB's Iceberg reader over Bergmill's tables: the same rows as PyIceberg reads.
+"""Checks that DuckDB's Iceberg reader reads the same rows from Bergmill's tables as PyIceberg.
 
     check_duckdb.py FOLDER     the data folder that `bergmill demo` has filled
 """
@@ -18,7 +18,7 @@ def body(checks, folder):
         duck.execute(f"LOAD {extension}")
     for namespace in shop.list_namespaces():
         for identifier in shop.list_tables(namespace):
-            with checks.check(f"{'.'.join(identifier)}: the rows that PyIceberg reads"):
+            with checks.check(f"{'.'.join(identifier)}: the same rows as PyIceberg reads"):
                 table = shop.load_table(identifier)
                 rows = table.scan().to_arrow()
                 duck.register("expected", rows)

@@ -1,8 +1,8 @@
-"""Three days with flaws, those of the generator and some by hand, run as daily_analytics and computed by DuckDB.
+"""Runs daily_analytics on three days with generated and handwritten flaws, and compares it with DuckDB.
 
-    check_flawed_days.py FOLDER     makes the data folder
+    check_flawed_days.py FOLDER     creates the data folder
 
-The demo's one sound day has no duplicate to drop, no day to look back at and no NULL to count. This small shop has.
+The demo's single clean day has no duplicate to drop, no earlier day to look back at and no NULL to count. This small shop has.
 """
 
 import datetime
@@ -96,7 +96,7 @@ def body(checks, folder):
         sql(door, insert("raw.shopping_events", EVENT_COLUMNS, EVENTS))
         sql(door, insert("raw.reviews", REVIEW_COLUMNS, REVIEWS))
         run = ["job", "run", "daily_analytics", "--data", folder, "--connect", door, "--date"]
-        # The last day a second time, which must replace and not add.
+        # The last day again, which must replace its rows and not add to them.
         for day in [*DAYS, DAYS[-1]]:
             bergmill(*run, day)
         empty = bergmill(*run, EMPTY_DAY, succeeds=None)
@@ -105,14 +105,14 @@ def body(checks, folder):
     ran = {*DAYS, EMPTY_DAY}
     for day in DAYS:
         daily_analytics.check_day(checks, tables, day, ran)
-    with checks.check("the flaws are there to be found"):
+    with checks.check("the flaws are found"):
         worst = tables.duck.execute("""SELECT check_name FROM want_data_quality WHERE failed_rows > 0""").fetchall()
         equal({name for (name,) in worst}, {
             "null_ratio", "missing_required", "duplicate_event_ids", "invalid_timestamps", "unknown_event_types",
             "negative_prices", "bad_quantities",
         }, "checks with failed rows")
 
-    with checks.check("a day without events fails and leaves its verdict"):
+    with checks.check("a day without events fails and records its verdict"):
         assert empty.returncode != 0, "the job has succeeded"
         assert "no_events" in empty.stderr + empty.stdout, f"no_events is not named: {empty.stderr}"
     daily_analytics.check_day(checks, tables, EMPTY_DAY, ran, only={"aggregated.data_quality"})

@@ -1,4 +1,4 @@
-"""PyIceberg beside Bergmill: one catalog file, the same tables, both reading and both writing.
+"""Checks PyIceberg and Bergmill on one catalog file and the same tables, both reading and both writing.
 
     check_pyiceberg.py FOLDER     the data folder that `bergmill demo` has filled; tables are added and changed
 """
@@ -82,7 +82,7 @@ def body(checks, folder):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the catalog and the metadata say
+# Catalog and metadata
 
 
 def layout(checks, shop):
@@ -118,7 +118,7 @@ def shape(kind):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the files hold
+# Data files
 
 
 def files(checks, shop):
@@ -136,7 +136,7 @@ def files(checks, shop):
                 rows = pq.ParquetFile(path).read(columns=order)
                 assert in_order(rows, [(c, "ascending", "at_end") for c in order]), f"{path} is not sorted"
     for name, column in [("raw.shopping_events", "timestamp"), ("raw.reviews", "product_id")]:
-        with checks.check(f"{name}: manifests tell rows, nulls and bounds of the files truly"):
+        with checks.check(f"{name}: manifests have the right row counts, null counts and bounds"):
             for file in shop.load_table(name).inspect.files().to_pylist():
                 path = local_path(file["file_path"])
                 rows = pq.ParquetFile(path).read(columns=[column])[column]
@@ -185,7 +185,7 @@ def in_order(rows, keys):
 
 
 def reading(checks, shop, folder):
-    with checks.check("every table: as many rows by a scan of PyIceberg as Bergmill counts"):
+    with checks.check("every table: a scan of PyIceberg returns as many rows as Bergmill counts"):
         names = [f"{namespace}.{table}" for namespace, tables in TABLES.items() for table in sorted(tables)]
         counts = sql(folder, " UNION ALL ".join(f"SELECT '{n}' AS name, count(*) AS n FROM {n}" for n in names))
         got = {n: shop.load_table(n).scan(selected_fields=(column_of(shop, n),)).to_arrow().num_rows for n in names}
@@ -226,7 +226,7 @@ def reading(checks, shop, folder):
         by_id = lambda row: row["review_id"]
         equal_rows(sorted(got.to_pylist(), key=by_id), sorted(want, key=by_id))
 
-    with checks.check("raw.shopping_events: PyIceberg leaves out files by partition"):
+    with checks.check("raw.shopping_events: PyIceberg prunes files by partition"):
         scan = shop.load_table("raw.shopping_events").scan(
             row_filter=And(EqualTo("event_type", "purchase"), GreaterThanOrEqual("timestamp", "2026-02-14T12:00:00+00:00")),
             selected_fields=("quantity",),
@@ -243,7 +243,7 @@ def column_of(shop, name):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Both write
+# Both engines write
 
 
 def brands(*rows):
@@ -264,12 +264,12 @@ def taking_turns(checks, shop, door):
         rows = shop.load_table("raw.brands").scan(row_filter=EqualTo("brand_id", "turn-3")).to_arrow().to_pylist()
         want = {"brand_id": "turn-3", "name": "바다 '상점'", "country": "KR", "category": None}
         equal(rows, [want], "rows")
-    with checks.check("raw.brands: PyIceberg's history has both writers' snapshots, each after the other"):
-        # Metadata lists snapshots in any order.
+    with checks.check("raw.brands: PyIceberg's history has both writers' snapshots, one after the other"):
+        # The order of snapshots in metadata is arbitrary.
         snapshots = sorted(shop.load_table("raw.brands").metadata.snapshots, key=lambda s: s.sequence_number)
         for before, after in zip(snapshots, snapshots[1:]):
             equal(after.parent_snapshot_id, before.snapshot_id, "parent")
-            assert after.sequence_number > before.sequence_number, "two snapshots have one sequence number"
+            assert after.sequence_number > before.sequence_number, "two snapshots have the same sequence number"
         rows = shop.load_table("raw.brands").scan().to_arrow().num_rows
         equal(int(snapshots[-1].summary.additional_properties["total-records"]), rows, "total-records")
     with checks.check("raw.brands: a table that PyIceberg loaded before Bergmill's commit loses no rows"):
@@ -283,14 +283,14 @@ def taking_turns(checks, shop, door):
 
 
 def at_the_same_time(checks, shop, door):
-    with checks.check("raw.brands: both write at the same time, and every row lands once"):
+    with checks.check("raw.brands: both write at the same time, and every row is written once"):
         rounds = 6
         errors = []
 
         def bergmill_writes():
             try:
                 for n in range(rounds):
-                    sql(door, f"INSERT INTO raw.brands VALUES ('race-b{n}', 'b', NULL, NULL)")
+                    sql(door, f"INSERT INTO raw.brands VALUES ('concurrent-b{n}', 'b', NULL, NULL)")
             except Exception as error:
                 errors.append(error)
 
@@ -299,22 +299,22 @@ def at_the_same_time(checks, shop, door):
         for n in range(rounds):
             while True:
                 try:
-                    shop.load_table("raw.brands").append(brands((f"race-p{n}", "p", None, None)))
+                    shop.load_table("raw.brands").append(brands((f"concurrent-p{n}", "p", None, None)))
                     break
                 except CommitFailedException:
-                    # Bergmill was first; a new try is what PyIceberg's users have to do.
+                    # Bergmill's commit won; users of PyIceberg have to retry.
                     continue
         writer.join()
         equal(errors, [], "errors of bergmill")
-        want = sorted(f"race-{who}{n}" for who in "bp" for n in range(rounds))
-        got = sql(door, "SELECT brand_id FROM raw.brands WHERE brand_id LIKE 'race-%' ORDER BY brand_id")
+        want = sorted(f"concurrent-{writer}{n}" for writer in "bp" for n in range(rounds))
+        got = sql(door, "SELECT brand_id FROM raw.brands WHERE brand_id LIKE 'concurrent-%' ORDER BY brand_id")
         equal([row["brand_id"] for row in got], want, "rows that Bergmill reads")
         read = shop.load_table("raw.brands").scan().to_arrow()["brand_id"].to_pylist()
-        equal(sorted(b for b in read if b.startswith("race-")), want, "rows that PyIceberg reads")
+        equal(sorted(b for b in read if b.startswith("concurrent-")), want, "rows that PyIceberg reads")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A table that PyIceberg has made, with all types
+# A table of PyIceberg with all types
 
 
 def all_types():
@@ -367,7 +367,7 @@ ROWS = [
         "stops": [],
     },
 ]
-# The first row once more, in SQL, with another id and day, and some rows out of order.
+# The first row again, in SQL, with another id and day, and some rows out of order.
 INSERT = """
 INSERT INTO processed.shapes
 SELECT 10, '전자 제품/1', TIMESTAMP '2026-02-16T01:02:03.000004Z', TIMESTAMP '2026-02-14T08:59:59.999999', DATE '2026-02-28',
@@ -429,7 +429,7 @@ def table_of_pyiceberg(checks, shop, door):
         want.sort(key=lambda row: row["id"])
         equal_rows(rows_by_id(arrow(door, f"SELECT * FROM {name}")), want)
         equal_rows(rows_by_id(shop.load_table(name).scan().to_arrow()), as_pyiceberg_reads(want))
-    with checks.check(f"{name}: Bergmill's files lie in the partitions, and in the order, that PyIceberg has set"):
+    with checks.check(f"{name}: Bergmill's files have the partitioning and the order that PyIceberg has set"):
         table = shop.load_table(name)
         day = (datetime.date(2026, 3, 1) - datetime.date(1970, 1, 1)).days
         [task] = [t for t in table.scan().plan_files() if (t.file.partition[0], t.file.partition[1]) == (day, "k")]
@@ -495,7 +495,7 @@ def columns_change(checks, shop, door, name):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Tables that Bergmill has made
+# Tables of Bergmill
 
 
 def tables_of_bergmill(checks, shop, door):
@@ -519,7 +519,7 @@ def tables_of_bergmill(checks, shop, door):
         got = rows_by_id(arrow(door, "SELECT * FROM processed.buckets"))
         equal_rows(got[3:], rows)
         equal_rows(got, rows_by_id(shop.load_table("processed.buckets").scan().to_arrow()))
-    with checks.check("processed.altered: PyIceberg reads what Bergmill has altered as Bergmill does"):
+    with checks.check("processed.altered: PyIceberg reads a table that Bergmill has altered as Bergmill does"):
         altered = "processed.altered"
         for statement in [
             f"""CREATE TABLE {altered} (id INT, name TEXT, price DECIMAL(6, 2), s STRUCT<x INT, y TEXT>,
@@ -548,7 +548,7 @@ def tables_of_bergmill(checks, shop, door):
         equal_rows(rows_by_id(arrow(door, f"SELECT * FROM {altered}")), rows_by_id(table.scan().to_arrow()))
         got = sorted(table.scan(row_filter="title = 'a'").to_arrow()["id"].to_pylist())
         equal(got, [1, 5000000000], "rows by a partition that was renamed")
-    with checks.check("processed.altered: PyIceberg reads what Bergmill has replaced"):
+    with checks.check("processed.altered: PyIceberg reads a table that Bergmill has replaced"):
         uuid = shop.load_table(altered).metadata.table_uuid
         sql(door, f"CREATE OR REPLACE TABLE {altered} AS SELECT id, 'new' AS label FROM {altered}")
         table = shop.load_table(altered)
@@ -597,7 +597,7 @@ def tables_of_bergmill(checks, shop, door):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Branches, tags and what the metadata says
+# Branches, tags and metadata
 
 
 def branches_and_tags(checks, shop, door):
@@ -630,7 +630,7 @@ def branches_and_tags(checks, shop, door):
         sql(door, f"INSERT INTO {name}.branch_side VALUES (5, NULL)")
         equal(ids("side"), [1, 5, 11], "ids of side")
         came = sql(door, f"SELECT id FROM table_changes('{name}', 'theirs', 'side')")
-        equal([r["id"] for r in came], [5], "ids that came to side")
+        equal([r["id"] for r in came], [5], "ids added to side")
     with checks.check("processed.turns: metadata tables agree with PyIceberg's"):
         table = shop.load_table(name)
 

@@ -1,7 +1,7 @@
-"""The tables of the pipeline daily_analytics, computed by DuckDB.
+"""Computes the tables of the pipeline daily_analytics with DuckDB.
 
-Written from the definitions in jobs/pipelines/daily_analytics/README.md and not from the pipeline's SQL: a mistake there
-must not be found here again. Only limits and word lists, which are data, are read from the pipeline's folder.
+Written from the definitions in jobs/pipelines/daily_analytics/README.md and not from the pipeline's SQL, so as not to repeat
+its mistakes. Only limits and word lists, which are data, are read from the pipeline's folder.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from harness import DAY_MICROS, micros, same_rows
 
 PIPELINE = Path(__file__).resolve().parents[2] / "jobs/pipelines/daily_analytics"
 
-# Table, and how many columns at the front tell its rows apart.
+# Each table, and how many leading columns identify its rows.
 KEYS = {
     "aggregated.data_quality": 3,
     "processed.purchases": 2,
@@ -36,7 +36,7 @@ def quoted(text):
 
 
 def expected_tables(tables, date, run_at):
-    """Makes one table `want_<name>` for each output, for a run of `date` whose clock stood at `run_at`."""
+    """Creates one table `want_<name>` for each output, for a run of `date` at the time `run_at`."""
     settings = tomllib.loads((PIPELINE / "pipeline.toml").read_text())["parameters"]
     lexicon = tomllib.loads((PIPELINE / "lexicon.toml").read_text())
     run, day = tables.duck.execute, f"DATE '{date}'"
@@ -103,7 +103,7 @@ def data_quality(define, day, settings, start, end, run_at):
     all_day = "SELECT count(*) FROM today"
     product, item = "event_type <> 'search'", "event_type IN ('add_cart', 'purchase')"
 
-    # Check, column, failed rows and total rows, each as a query of its own.
+    # Check, column, failed rows and total rows, each as a separate query.
     checks = [("no_events", None, "SELECT (count(*) = 0)::BIGINT FROM today", "SELECT 1")]
     requirements = [(c, "true") for c in ["event_id", "event_type", "user_id", "session_id"]]
     requirements += [(c, product) for c in ["product_id", "category", "price"]] + [("quantity", item)]
@@ -209,7 +209,7 @@ def daily_metrics(define, run, day, start, end, lookback):
 
 
 def run_at(tables, date):
-    """When the last run of `date` was, by what it wrote down itself."""
+    """The time of the last run of `date`, from its snapshot summary."""
     summaries = tables.summaries("aggregated.data_quality")
     times = [s["bergmill.started-at"] for s in summaries if s.get("bergmill.interval") == str(date)]
     assert times, f"no snapshot of aggregated.data_quality is of {date}"
@@ -217,12 +217,12 @@ def run_at(tables, date):
 
 
 def check_day(checks, tables, date, dates, only=None):
-    """Compares each output's partition of `date`; `dates` are all that have run, others must not be there."""
+    """Compares each output's partition of `date`; `dates` are all dates that have run, no others may exist."""
     expected_tables(tables, date, run_at(tables, date))
     for name, key in KEYS.items():
         if only and name not in only:
             continue
-        with checks.check(f"{name} of {date} equals DuckDB's answer"):
+        with checks.check(f"{name} of {date} equals DuckDB's result"):
             want = f"want_{name.split('.')[1]}"
             got = tables.view(name)
             want_rows = tables.rows(want)

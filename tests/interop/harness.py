@@ -1,6 +1,6 @@
-"""What the checks share: counting, the binary, and Bergmill's tables as others see them.
+"""Shared code of the checks: counting, the binary, and Bergmill's tables as other engines see them.
 
-A check prints one line and is counted; a failed one does not end the script, so that a run tells all that is wrong.
+A check prints one line and is counted; a failed one does not end the script, so that a run reports all failures.
 """
 
 import datetime
@@ -31,7 +31,7 @@ class Checks:
 
     @contextmanager
     def check(self, name):
-        """What is in the block must not raise."""
+        """A check, which fails if the block raises."""
         try:
             yield
         except Exception as error:
@@ -45,17 +45,17 @@ class Checks:
 
 
 def crash(error):
-    """The error and the places in these scripts that led to it; libraries' own calls are many and tell little."""
+    """The error and the lines in these scripts that led to it, without the many calls inside of libraries."""
     ours = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == Path(__file__).parent]
     return "".join(traceback.format_list(ours) + traceback.format_exception_only(error))
 
 
 def main(body):
     """Runs `body(checks, folder)` for the folder of the command line, prints the counts, and exits."""
-    # Without this, servers that were started would outlive a script that is told to stop.
+    # Without this, servers would outlive a script that is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     checks = Checks()
-    with checks.check("the script runs to its end"):
+    with checks.check("the script completes"):
         body(checks, Path(sys.argv[1]).resolve())
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(checks.failed > 0)
@@ -66,7 +66,7 @@ def equal(got, want, what="value"):
 
 
 def equal_rows(got, want):
-    """The same rows, as dictionaries in one order; tells which columns of which rows differ."""
+    """The same rows, as dictionaries in the same order; reports which columns of which rows differ."""
     equal([row.keys() for row in got], [row.keys() for row in want], "columns")
     wrong = [
         f"{row}: column {column}: got {a[column]!r}, expected {b[column]!r}"
@@ -86,7 +86,7 @@ def contains(text, part):
 
 
 def bergmill(*arguments, succeeds=True):
-    """Runs the binary to its end."""
+    """Runs the binary and waits for it."""
     done = subprocess.run(
         [os.environ["BERGMILL_BIN"], *map(str, arguments)],
         capture_output=True,
@@ -102,14 +102,14 @@ def bergmill(*arguments, succeeds=True):
 
 def sql(where, statement):
     """Rows of a statement as dictionaries. `where` is a data folder or the address of a front door."""
-    place = ["--data", where] if isinstance(where, Path) else ["--connect", where]
-    done = bergmill("sql", "--format", "json", "-e", statement, *place)
+    target = ["--data", where] if isinstance(where, Path) else ["--connect", where]
+    done = bergmill("sql", "--format", "json", "-e", statement, *target)
     return [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
 
 
 @contextmanager
 def serving(folder):
-    """A cluster over `folder` that runs during the block; gives the address of its front door."""
+    """A cluster over `folder` that runs during the block; yields the address of its front door."""
     command = [os.environ["BERGMILL_BIN"], "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
     with open(folder / "serve.log", "w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True)
@@ -145,7 +145,7 @@ def live_files(table):
 
 
 def local_path(uri):
-    # Iceberg's writers take the location as it stands: a percent sign in it is a percent sign in the file's name.
+    # Iceberg's writers use the location verbatim: a percent sign in it is a percent sign in the file's name.
     return uri.removeprefix("file://")
 
 
@@ -158,12 +158,12 @@ class Tables:
         self.duck.execute("SET TimeZone = 'UTC'")
 
     def view(self, name):
-        """Makes a view `namespace_table`, and gives its name; None if the table has no file."""
+        """Creates a view `namespace_table` and returns its name; None if the table has no file."""
         files = live_files(self.catalog.load_table(name))
         if not files:
             return None
         view = name.replace(".", "_")
-        # The folders' names repeat partition values; only what is in the files counts.
+        # Folder names repeat partition values; only the content of the files counts.
         self.duck.read_parquet(files, hive_partitioning=False).create_view(view, replace=True)
         return view
 
@@ -176,7 +176,7 @@ class Tables:
         return [row[:2] for row in self.duck.execute(f"DESCRIBE {relation}").fetchall()]
 
     def rows(self, relation):
-        """All rows. Instants come as microseconds since 1970, so that no time zone plays a part."""
+        """All rows. Instants are microseconds since 1970, so that time zones do not matter."""
         columns = ", ".join(
             f'epoch_us("{name}")' if kind == "TIMESTAMP WITH TIME ZONE" else f'"{name}"'
             for name, kind in self.columns(relation)
@@ -185,7 +185,7 @@ class Tables:
 
 
 def same_rows(got, want, key):
-    """Rows in any order; `key` columns at the front tell them apart. Doubles may differ by rounding, nothing else may."""
+    """Rows in any order, identified by the first `key` columns. Only doubles may differ, by rounding."""
 
     def by_key(rows, which):
         found = {row[:key]: row for row in rows}
@@ -219,7 +219,7 @@ def micros(date):
 
 
 def arrow(door, statement):
-    """The answer to a query at a front door, with the types that the driver sees."""
+    """The result of a query at a front door, with the types that the driver sees."""
     with flight_sql.connect(f"grpc://{door}", autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetch_arrow_table()

@@ -45,11 +45,11 @@ import software.amazon.awssdk.services.sts.StsClient;
 import software.amazon.awssdk.services.sts.model.Credentials;
 
 /**
- * The REST catalog that Iceberg tests its own clients with, over SQL catalogs in memory: one for each first part of the path, so that each
- * test has an empty one. Iceberg's own main class listens on all addresses; this one on loopback. Arguments: the port, then properties of
+ * The REST catalog with which Iceberg tests its own clients, over SQL catalogs in memory: one for each first part of the path, so that each
+ * test has an empty one. Iceberg's own main class listens on all addresses, this one on loopback. Arguments: the port, then properties of
  * the catalogs as name=value.
  *
- * <p>Catalogs below /vended/ lend credentials to clients that ask for them, which Iceberg's adapter does not: see {@link Vending}.
+ * <p>Catalogs below /vended/ vend credentials to clients that request them, which Iceberg's adapter does not: see {@link Vending}.
  */
 class RestCatalog extends HttpServlet {
   private final Map<String, String> properties = new HashMap<>();
@@ -82,9 +82,9 @@ class RestCatalog extends HttpServlet {
   }
 
   /**
-   * A catalog that lends temporary credentials of MinIO's STS for the files of one table and for no others. They are told to end sooner than
-   * they do, after the seconds of property vended.seconds. GET /requests lists what was asked, a line each: who, method, path, and for what was
-   * lent when it was and when it ends, in milliseconds.
+   * A catalog that vends temporary credentials of MinIO's STS, each for the files of one table only. Their announced expiry is earlier than
+   * the real one, after the seconds of property vended.seconds. GET /requests lists the requests, one per line: process, method, path, and for
+   * vended credentials "vended", when they were vended and when they expire, in milliseconds.
    */
   private static class Vending extends HttpServlet {
     private static final Pattern CREDENTIALS = Pattern.compile("/v1/namespaces/([^/]+)/tables/([^/]+)/credentials");
@@ -112,17 +112,17 @@ class RestCatalog extends HttpServlet {
     @Override
     protected void service(HttpServletRequest request, HttpServletResponse response) throws ServletException, IOException {
       String token = String.valueOf(request.getHeader("Authorization"));
-      String who = token.contains("sub=") ? token.substring(token.indexOf("sub=") + 4) : "anybody";
-      String line = who + " " + request.getMethod() + " " + request.getRequestURI();
-      Matcher asked = CREDENTIALS.matcher(request.getRequestURI());
+      String process = token.contains("sub=") ? token.substring(token.indexOf("sub=") + 4) : "unknown";
+      String line = process + " " + request.getMethod() + " " + request.getRequestURI();
+      Matcher path = CREDENTIALS.matcher(request.getRequestURI());
       if (request.getRequestURI().equals("/requests")) {
         response.getWriter().println(String.join("\n", requests));
-      } else if (asked.matches()) {
+      } else if (path.matches()) {
         response.setContentType("application/json");
         try {
-          TableIdentifier table = TableIdentifier.of(RESTUtil.decodeNamespace(asked.group(1)), RESTUtil.decodeString(asked.group(2)));
-          Credential lent = lend(catalog.loadTable(table).location(), line);
-          response.getWriter().print(LoadCredentialsResponseParser.toJson(ImmutableLoadCredentialsResponse.builder().addCredentials(lent).build()));
+          TableIdentifier table = TableIdentifier.of(RESTUtil.decodeNamespace(path.group(1)), RESTUtil.decodeString(path.group(2)));
+          Credential vended = vend(catalog.loadTable(table).location(), line);
+          response.getWriter().print(LoadCredentialsResponseParser.toJson(ImmutableLoadCredentialsResponse.builder().addCredentials(vended).build()));
         } catch (NoSuchTableException e) {
           response.setStatus(404);
           ErrorResponse error = ErrorResponse.builder().responseCode(404).withType("NoSuchTableException").withMessage(e.getMessage()).build();
@@ -140,25 +140,25 @@ class RestCatalog extends HttpServlet {
 
     private static final ThreadLocal<String> LINE = new ThreadLocal<>();
 
-    private Credential lend(String location, String line) {
+    private Credential vend(String location, String line) {
       String[] at = location.replaceFirst("^s3a?://", "").split("/", 2);
       String policy =
           "{'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', "
               + "'s3:AbortMultipartUpload', 's3:ListMultipartUploadParts'], 'Resource': 'arn:aws:s3:::BUCKET/KEY/*'}, {'Effect': 'Allow', "
               + "'Action': 's3:ListBucket', 'Resource': 'arn:aws:s3:::BUCKET', 'Condition': {'StringLike': {'s3:prefix': 'KEY/*'}}}]}";
       String ofTable = policy.replace("BUCKET", at[0]).replace("KEY", at[1]).replace('\'', '"');
-      Credentials lent =
+      Credentials vended =
           sts.assumeRole(r -> r.roleArn("arn:minio:iam:::role/tables").roleSessionName("table").durationSeconds(900).policy(ofTable)).credentials();
       long now = Instant.now().toEpochMilli();
       long end = now + Long.parseLong(properties.get("vended.seconds")) * 1000;
-      requests.add(line + " lent " + now + " " + end);
+      requests.add(line + " vended " + now + " " + end);
       Map<String, String> config = new HashMap<>();
-      config.put("s3.access-key-id", lent.accessKeyId());
-      config.put("s3.secret-access-key", lent.secretAccessKey());
-      config.put("s3.session-token", lent.sessionToken());
+      config.put("s3.access-key-id", vended.accessKeyId());
+      config.put("s3.secret-access-key", vended.secretAccessKey());
+      config.put("s3.session-token", vended.sessionToken());
       config.put("s3.session-token-expires-at-ms", Long.toString(end));
-      for (String told : List.of("client.region", "s3.endpoint", "s3.path-style-access")) {
-        config.put(told, properties.get(told));
+      for (String name : List.of("client.region", "s3.endpoint", "s3.path-style-access")) {
+        config.put(name, properties.get(name));
       }
       return ImmutableCredential.builder().prefix(location).config(config).build();
     }
@@ -173,10 +173,10 @@ class RestCatalog extends HttpServlet {
           HTTPRequest request, Class<T> type, Consumer<ErrorResponse> failed, Consumer<Map<String, String>> headers) {
         T answer = super.execute(request, type, failed, headers);
         if (answer instanceof ConfigResponse) {
-          ConfigResponse told = (ConfigResponse) answer;
-          List<Endpoint> endpoints = new ArrayList<>(told.endpoints());
+          ConfigResponse response = (ConfigResponse) answer;
+          List<Endpoint> endpoints = new ArrayList<>(response.endpoints());
           endpoints.add(Endpoint.V1_TABLE_CREDENTIALS);
-          return type.cast(ConfigResponse.builder().withDefaults(told.defaults()).withOverrides(told.overrides()).withEndpoints(endpoints).build());
+          return type.cast(ConfigResponse.builder().withDefaults(response.defaults()).withOverrides(response.overrides()).withEndpoints(endpoints).build());
         }
         if (answer instanceof LoadTableResponse && request.headers().contains("X-Iceberg-Access-Delegation")) {
           LoadTableResponse table = (LoadTableResponse) answer;
@@ -184,7 +184,7 @@ class RestCatalog extends HttpServlet {
               LoadTableResponse.builder()
                   .withTableMetadata(table.tableMetadata())
                   .addAllConfig(table.config())
-                  .addCredential(lend(table.tableMetadata().location(), LINE.get()))
+                  .addCredential(vend(table.tableMetadata().location(), LINE.get()))
                   .build());
         }
         return answer;

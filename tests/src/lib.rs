@@ -1,1 +1,2 @@
-//! End-to-end tests live in `tests/it`; SQL with its answers in `slt/`; checks by other engines in `interop/`.
+//! Empty: end-to-end tests are in `tests/it`, SQL with expected results in `slt/`, checks by other engines in
+//! `interop/`.

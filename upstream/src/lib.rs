@@ -1,1 +1,1 @@
-//! Nothing: the tests of this crate show what is wrong in the libraries that Bergmill stands on. See its `README.md`.
+//! Empty: this crate has only tests, which show bugs of the libraries that Bergmill is built on. See its `README.md`.

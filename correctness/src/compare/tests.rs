@@ -1,4 +1,4 @@
-//! Answers that are one, and answers that are not.
+//! Results that are equal, and results that are not.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ fn row_order_text_layout_and_the_last_digits_do_not_matter() {
     let b = texts_and_floats(Arc::new(StringViewArray::from(vec!["b", "a"])), &[None, Some(0.3)]);
     assert_eq!(difference(&a, &b, &Order::Any).unwrap(), None);
     let order = difference(&a, &b, &Order::By(vec![0])).unwrap().unwrap();
-    assert_eq!(order, "order: in row 1 column 0 is b, right is a");
+    assert_eq!(order, "order: in row 1 column 0 is b, expected a");
 }
 
 #[test]
-fn floats_that_differ_a_little_do_not_part_the_rows_beside_them() {
+fn floats_that_differ_a_little_do_not_misalign_other_rows() {
     let floats = |v: Vec<f64>, w: Vec<f64>| {
         answer(vec![("v", Arc::new(Float64Array::from(v)) as ArrayRef), ("w", Arc::new(Float64Array::from(w)))])
     };
@@ -39,11 +39,11 @@ fn rows_values_types_and_names_matter() {
     let numbers = |name, values: Vec<Option<i64>>| answer(vec![(name, Arc::new(Int64Array::from(values)) as ArrayRef)]);
     let a = numbers("a", vec![Some(1), Some(1), None]);
     let check = |b: &Answer, expected: &str| assert_eq!(difference(&a, b, &Order::Any).unwrap().unwrap(), expected);
-    check(&numbers("a", vec![Some(1)]), "3 rows are right, got 1");
-    check(&numbers("a", vec![Some(1), None, None]), "1 rows differ: got (null), right is (1)");
-    check(&numbers("b", vec![]), "a column is named \"b\", right is \"a\"");
+    check(&numbers("a", vec![Some(1)]), "expected 3 rows, got 1");
+    check(&numbers("a", vec![Some(1), None, None]), "1 rows differ: got (null), expected (1)");
+    check(&numbers("b", vec![]), "a column is named \"b\", expected \"a\"");
     let decimals = Decimal128Array::from(vec![1, 1]).with_precision_and_scale(3, 1).unwrap();
-    check(&answer(vec![("a", Arc::new(decimals))]), "the type of \"a\" is Decimal128(3, 1), right is Int64");
+    check(&answer(vec![("a", Arc::new(decimals))]), "the type of \"a\" is Decimal128(3, 1), expected Int64");
 }
 
 #[test]

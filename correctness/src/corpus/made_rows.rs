@@ -1,5 +1,5 @@
-//! Rows for tables whose files come with no package: the declared columns, filled. Which values they hold does not
-//! matter, since DataFusion is asked of the same ones. There are no nulls, as there are none in those files.
+//! Generated rows for tables whose files are in no package, with the declared columns. The values do not matter,
+//! because DataFusion uses the same ones. There are no nulls, as in those files.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ const ROWS: u64 = 100;
 /// The same rows for the same columns, always.
 ///
 /// # Errors
-/// When there is a column of a type that is not made.
+/// When a column has a type that cannot be generated.
 pub fn made_rows(schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let column = |(index, field): (usize, &Arc<arrow::datatypes::Field>)| -> Result<ArrayRef, ArrowError> {
         let text = |row| Some(text(field.data_type(), index, mixed(row + ROWS * index as u64)));
@@ -24,7 +24,7 @@ pub fn made_rows(schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
-/// A value of the type in words. Texts of a first column repeat, so that there is something to group by.
+/// A value of the type as text. Texts of a first column repeat, so that there is something to group by.
 fn text(ty: &DataType, index: usize, number: u64) -> String {
     let signed = |bits: u32| ((number >> (64 - bits)) as i64 - (1 << (bits - 1))).to_string();
     match ty {
@@ -52,7 +52,7 @@ fn text(ty: &DataType, index: usize, number: u64) -> String {
     }
 }
 
-/// Numbers that look like chance: splitmix64.
+/// Pseudorandom numbers: splitmix64.
 fn mixed(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,9 +1,9 @@
 //! DataFusion's own sqllogictest corpus, through the front door: each query that plain DataFusion answers, in every
 //! shape.
 //!
-//! A file runs from its top to its end over tables of its own. Tables are brought to types that Iceberg has, in both
-//! engines, so that what is compared is the query and not the table. The rows that the files expect are not looked at:
-//! DataFusion in this process says what is right.
+//! Each file runs from start to end over its own tables. In both engines, tables are converted to types that Iceberg
+//! has, so that the query is compared and not the table. The rows that the files expect are ignored: DataFusion in this
+//! process is the reference.
 
 mod made_rows;
 mod package;
@@ -28,7 +28,7 @@ use world::{Change, World};
 /// Runs one file, relative to `test_files`, in every shape of `clusters`, and adds what it finds to `report`.
 ///
 /// # Errors
-/// When the file cannot be read or a cluster does not start. What a query does is never an error.
+/// When the file cannot be read or a cluster does not start. The outcome of a query is never an error.
 pub async fn run_file(
     package: &Package,
     file: &str,
@@ -69,7 +69,7 @@ async fn run_record(world: &mut World<'_>, record: &Record, timeout: Duration, r
             Change::Failed(error) => report.add(entry(record, CHANGES, Verdict::Error, error, ""))?,
         },
         Task::Query(tables) => {
-            // DataFusion is asked all the same: what it refuses is refused, whatever the tables are.
+            // DataFusion runs the query in any case: if it fails, that is the reason, whatever the tables are.
             let right = reference_answer(&world.reference, &record.sql, timeout).await;
             match (right, world.missing(&tables)) {
                 (Err(reason), _) | (Ok(_), Some(reason)) => report.add(left_out(reason))?,
@@ -80,7 +80,7 @@ async fn run_record(world: &mut World<'_>, record: &Record, timeout: Duration, r
     Ok(())
 }
 
-/// Under this name of a shape reports count statements that change tables.
+/// The shape name under which reports count statements that change tables.
 const CHANGES: &str = "DDL and DML";
 
 async fn compare(

@@ -1,4 +1,4 @@
-//! Where the registry has put DataFusion's test files, and the crates whose data they read.
+//! Locates DataFusion's test files in the registry, and the crates whose data they read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// The crate that holds the files.
 const PACKAGE: &str = "datafusion-sqllogictest";
 
-/// The folders of the packages that the corpus is made of.
+/// The folders of the packages that the corpus consists of.
 #[derive(Debug)]
 pub struct Package {
     /// The folder of `datafusion-sqllogictest`: paths in its files are relative to it.
@@ -30,10 +30,10 @@ struct Described {
 }
 
 impl Package {
-    /// Asks cargo, which downloads what is missing.
+    /// Runs cargo, which downloads missing packages.
     ///
     /// # Errors
-    /// When cargo cannot say, or the package comes without its files.
+    /// When cargo fails, or the package lacks the files.
     pub fn find() -> Result<Self> {
         let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let corpus = crate_folder.join("corpus");
@@ -48,11 +48,13 @@ impl Package {
             .output()
             .context("cannot run cargo metadata")?;
         ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-        let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not as expected")?;
+        let metadata: Metadata =
+            serde_json::from_slice(&output.stdout).context("unexpected output of cargo metadata")?;
         let folder = |p: Described| Some((p.name, p.manifest_path.parent()?.to_path_buf()));
         let folders: BTreeMap<_, _> = metadata.packages.into_iter().filter_map(folder).collect();
-        let folder = folders.get(PACKAGE).cloned().with_context(|| format!("cargo metadata knows no {PACKAGE}"))?;
-        ensure!(folder.join("test_files").is_dir(), "{} comes without test_files", folder.display());
+        let folder =
+            folders.get(PACKAGE).cloned().with_context(|| format!("cargo metadata does not list {PACKAGE}"))?;
+        ensure!(folder.join("test_files").is_dir(), "{} has no test_files", folder.display());
         Ok(Self { folder, folders })
     }
 
@@ -78,7 +80,7 @@ impl Package {
         Ok(files)
     }
 
-    /// The file at a path as the corpus writes it, if it came with some package.
+    /// The file at a path in the corpus's notation, if some package contains it.
     pub fn resolve(&self, path: &str) -> Option<PathBuf> {
         // `../core/tests/data/x.csv` is in the repository beside this package; packages have other names.
         let found = match path.strip_prefix("../").and_then(|rest| rest.split_once('/')) {

@@ -1,4 +1,4 @@
-//! A file of the corpus as records, each with its line. What the parser does not know is left out record by record, and
+//! A file of the corpus as records, each with its line. Records that the parser does not support are skipped and
 //! counted.
 
 use std::path::Path;
@@ -14,15 +14,15 @@ const ENGINE: &str = "datafusion";
 pub struct Record {
     /// The file, relative to `test_files`.
     pub file: String,
-    /// The line where the record begins.
+    /// The first line of the record.
     pub line: u32,
-    /// What is run.
+    /// The SQL to run.
     pub sql: String,
     /// Whether the file expects rows or success, and not an error.
     pub succeeds: bool,
 }
 
-/// The records of a file and of those that it includes, and how many records could not be read.
+/// The records of a file and its includes, and the number of records that could not be read.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -63,7 +63,7 @@ fn is_ours(conditions: &[Condition]) -> bool {
     })
 }
 
-/// Parses a file; a record that the parser refuses is blanked out, so that all others keep their lines.
+/// Parses a file; a record that the parser rejects is blanked out, so that all others keep their line numbers.
 fn parse(file: &str, mut text: String) -> (Vec<Parsed<DefaultColumnType>>, usize) {
     let mut unread = 0;
     loop {
@@ -74,7 +74,7 @@ fn parse(file: &str, mut text: String) -> (Vec<Parsed<DefaultColumnType>>, usize
         unread += 1;
         let refused = error.location().line().saturating_sub(1) as usize;
         let mut lines: Vec<&str> = text.lines().collect();
-        // An error without a place would be found again for ever.
+        // An error without a line would be found again forever.
         if lines.get(refused).is_none_or(|line| line.is_empty()) {
             return (Vec::new(), unread);
         }
@@ -85,7 +85,7 @@ fn parse(file: &str, mut text: String) -> (Vec<Parsed<DefaultColumnType>>, usize
     }
 }
 
-/// The files that an `include` of `file` names, relative to `root`. A name may hold one star.
+/// The files that an `include` of `file` names, relative to `root`. A name may contain one star.
 fn included(root: &Path, file: &str, pattern: &str) -> Result<Vec<String>> {
     let folder = Path::new(file).parent().unwrap_or(Path::new("")).join(pattern.trim_start_matches("./"));
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! What a statement of the corpus is to us: a query that is compared, a change of tables that is carried out, or
-//! nothing, for a reason.
+//! How a statement of the corpus is handled: a query is compared, a change of tables is carried out, others are skipped
+//! for a reason.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,63 +12,63 @@ use datafusion::sql::sqlparser::ast::{
     visit_expressions, visit_relations,
 };
 
-/// Why a statement is not compared. None depends on an answer of Bergmill.
+/// Why a statement is not compared. No reason depends on a result of Bergmill.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The file expects an error, or plain DataFusion fails with these settings.
     Refused,
-    /// `random()`, `now()` and their like.
+    /// `random()`, `now()` and similar functions.
     Volatile(String),
-    /// `EXPLAIN`: plans differ by intent.
+    /// `EXPLAIN`: plans differ intentionally.
     Explain,
-    /// `SET`, `RESET`: a client has no session that could keep it.
+    /// `SET`, `RESET`: a client has no session to keep them.
     Setting,
-    /// `SHOW`, `DESCRIBE`, `information_schema`: each engine speaks of itself.
+    /// `SHOW`, `DESCRIBE`, `information_schema`: each engine describes itself.
     Catalog,
     /// `COPY`: the front door writes no files.
     Copy,
-    /// `PREPARE` and `EXECUTE` in SQL: clients prepare by the protocol.
+    /// `PREPARE` and `EXECUTE` in SQL: clients use the protocol to prepare.
     Prepared,
     /// `CREATE FUNCTION` and functions that only DataFusion's tests register.
     Function,
     /// Names in a catalog or schema that only DataFusion has.
     OtherCatalog,
-    /// Whatever else is no query.
+    /// Other statements that are not queries.
     NoQuery,
-    /// A table that is needed has a column of a type that Iceberg has not.
+    /// A required table has a column of a type that Iceberg does not have.
     Type(String),
-    /// `PRIMARY KEY`, `UNIQUE`: Iceberg could not hold a table to it.
+    /// `PRIMARY KEY`, `UNIQUE`: Iceberg cannot enforce them.
     Key,
-    /// A table that is needed is in a file that comes with no package.
+    /// A required table is in a file that no package contains.
     File,
-    /// A table that is needed is not there for another reason.
+    /// A required table is missing for another reason.
     Table(String),
-    /// Plain DataFusion gives other rows when its input comes in another order or in other parts.
+    /// Plain DataFusion returns other rows when its input is in another order or in other partitions.
     Undecided,
     /// Plain DataFusion did not end in time.
     Slow,
 }
 
 impl Reason {
-    /// The kind of reason, as reports count it.
+    /// The kind of reason, as counted in reports.
     pub fn kind(&self) -> String {
         let words = match self {
-            Self::Refused => "plain DataFusion answers with an error",
-            Self::Volatile(_) => "volatile by nature: random(), now(), uuid() and their like",
-            Self::Explain => "EXPLAIN: plans differ by intent",
+            Self::Refused => "plain DataFusion returns an error",
+            Self::Volatile(_) => "volatile: random(), now(), uuid() and similar",
+            Self::Explain => "EXPLAIN: plans differ intentionally",
             Self::Setting => "SET and RESET: the front door keeps no session",
-            Self::Catalog => "SHOW, DESCRIBE, information_schema: each engine speaks of itself",
+            Self::Catalog => "SHOW, DESCRIBE, information_schema: each engine describes itself",
             Self::Copy => "COPY: the front door writes no files",
-            Self::Prepared => "PREPARE and EXECUTE in SQL: clients prepare by the protocol",
+            Self::Prepared => "PREPARE and EXECUTE in SQL: clients use the protocol to prepare",
             Self::Function => "functions that are defined in the session",
             Self::OtherCatalog => "names of catalogs and schemas that only DataFusion has",
             Self::NoQuery => "changes of catalogs, roles, transactions",
-            Self::Type(ty) => return format!("a table with a column that Iceberg has not: {ty}"),
-            Self::Key => "PRIMARY KEY and UNIQUE, which Iceberg could not hold a table to; the table is loaded without",
-            Self::File => "a table in a file that comes with no package",
-            Self::Table(_) => "a table that could not be made",
+            Self::Type(ty) => return format!("a table with a column that Iceberg does not support: {ty}"),
+            Self::Key => "PRIMARY KEY and UNIQUE, which Iceberg cannot enforce; the table is loaded without them",
+            Self::File => "a table in a file that no package contains",
+            Self::Table(_) => "a table that could not be created",
             Self::Undecided => {
-                "plain DataFusion has other rows when its input comes in another order or in other parts"
+                "plain DataFusion returns other rows when its input is in another order or in other partitions"
             }
             Self::Slow => "plain DataFusion did not end in time",
         };
@@ -85,20 +85,20 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What is done with a statement.
+/// How a statement is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Compared; it reads these tables.
     Query(BTreeSet<String>),
-    /// Carried out everywhere; these tables or views are other ones then.
+    /// Carried out everywhere; it changes these tables or views.
     Change(BTreeSet<String>),
     /// `CREATE EXTERNAL TABLE`: carried out by DataFusion, and loaded.
     External(String),
-    /// Carried out everywhere: these tables or views are gone then.
+    /// Carried out everywhere; it drops these tables or views.
     Drop(Vec<String>),
-    /// Run by DataFusion alone, for what it writes.
+    /// Run by DataFusion only, for the files that it writes.
     Copy,
-    /// Left out.
+    /// Skipped.
     LeftOut(Reason),
 }
 
@@ -126,7 +126,7 @@ const VOLATILE: [&str; 17] = [
 /// Functions that DataFusion's runner defines itself, or that a session defines.
 const DEFINED: [&str; 3] = ["example", "async_abs", "arrow_metadata"];
 
-/// What is to be done with this statement.
+/// How to handle this statement.
 pub fn task(sql: &str) -> Task {
     let Some(statement) = parse(sql) else { return Task::LeftOut(Reason::Refused) };
     let ast = match &statement {
@@ -170,7 +170,7 @@ pub fn task(sql: &str) -> Task {
     }
 }
 
-/// Whether a table is made with a key.
+/// Whether a table is created with a key.
 pub fn declares_key(sql: &str) -> bool {
     let Some(Statement::Statement(ast)) = parse(sql) else { return false };
     let Ast::CreateTable(table) = *ast else { return false };
@@ -190,7 +190,7 @@ fn is_into(body: &SetExpr) -> bool {
     matches!(body, SetExpr::Select(select) if select.into.is_some())
 }
 
-/// Whether a table is made of values that nobody can make again.
+/// Whether a table is created from values that cannot be reproduced.
 pub fn is_volatile(sql: &str) -> bool {
     matches!(parse(sql), Some(Statement::Statement(ast)) if matches!(function_reason(&ast), Some(Reason::Volatile(_))))
 }
@@ -200,7 +200,7 @@ fn query_task(statement: &Statement, ast: &Ast) -> Result<Task, Reason> {
     function_reason(ast).map_or(Ok(Task::Query(tables)), Err)
 }
 
-/// Why the functions of a statement keep it from being compared.
+/// Why the functions of a statement prevent a comparison.
 fn function_reason(ast: &Ast) -> Option<Reason> {
     let found = visit_expressions(ast, |expression| {
         let Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
@@ -216,7 +216,7 @@ fn function_reason(ast: &Ast) -> Option<Reason> {
     found.break_value()
 }
 
-/// The tables that a statement names, of those that both engines can have.
+/// The tables that a statement names, if both engines can have them.
 fn tables(statement: &Statement) -> Result<BTreeSet<String>, Reason> {
     if let Statement::Statement(ast) = statement {
         let is_catalog = |name: &ObjectName| name.to_string().to_lowercase().contains("information_schema");

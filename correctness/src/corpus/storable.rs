@@ -1,5 +1,4 @@
-//! What becomes of a column of DataFusion's in a table of Iceberg's: the nearest type that holds all its values, or
-//! none.
+//! The type of a DataFusion column in an Iceberg table: the nearest type that holds all its values, or none.
 
 use std::sync::Arc;
 
@@ -9,10 +8,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 
-/// The rows with columns that Iceberg has.
+/// The rows with column types that Iceberg has.
 ///
 /// # Errors
-/// The type that Iceberg has not, or whose values it cannot hold.
+/// The type that Iceberg does not have, or whose values it cannot hold.
 pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch, String> {
     let own = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Result<Vec<_>, _>>()?));
     let bare = Arc::new(schema.clone());
@@ -22,8 +21,8 @@ pub fn storable(schema: &Schema, batches: &[RecordBatch]) -> Result<RecordBatch,
     batch(own, columns, rows.num_rows()).map_err(|e| e.to_string())
 }
 
-/// The schema with elements of lists named as DataFusion names those that it makes itself: Iceberg has another name for
-/// them, which must not be seen in answers.
+/// The schema with list elements named as in lists that DataFusion creates: Iceberg has another name for them, which
+/// must not be visible in results.
 pub fn with_plain_lists(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(plain_lists).collect::<Vec<_>>()))
 }
@@ -57,16 +56,16 @@ fn strict(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
         return Ok(new_empty_array(ty));
     }
     let column = cast_with_options(column, ty, &CastOptions { safe: false, format_options: FormatOptions::new() })?;
-    // A null among lists of one size has elements, which some functions show. Taken one by one it has none.
+    // A null among fixed-size lists has elements, which some functions expose. Copied one by one it has none.
     let rows: UInt64Array = (0..column.len() as u64).collect();
     take(&column, &rows, None)
 }
 
-/// The column as another type, if it comes back from there as it was.
+/// The column as another type, if converting it back restores it.
 fn exact(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, String> {
     let lost = || format!("values of {} that {ty} cannot hold", column.data_type());
     let stored = strict(column, ty).map_err(|_| lost())?;
-    // Finer times lose digits without an error; all else fails or keeps.
+    // Finer times lose digits without an error; all other conversions fail or are lossless.
     if matches!(column.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Time64(_)) {
         let back = strict(&stored, column.data_type()).map_err(|_| lost())?;
         if back.to_data() != column.to_data() {
@@ -80,7 +79,7 @@ fn field(field: &FieldRef) -> Result<Field, String> {
     Ok(Field::new(field.name(), data_type(field.data_type())?, field.is_nullable()))
 }
 
-/// The nearest type, that a table of Bergmill's gives back as it is.
+/// The nearest type that a table of Bergmill returns unchanged.
 fn data_type(ty: &DataType) -> Result<DataType, String> {
     let element =
         |f: &FieldRef| Ok::<_, String>(Arc::new(Field::new("item", data_type(f.data_type())?, f.is_nullable())));
@@ -118,7 +117,7 @@ fn data_type(ty: &DataType) -> Result<DataType, String> {
     })
 }
 
-/// The type as reports count it, without its parameters.
+/// The type as counted in reports, without its parameters.
 fn name(ty: &DataType) -> String {
     let text = ty.to_string();
     text.split(['(', '<']).next().unwrap_or_default().trim().to_string()

@@ -17,19 +17,19 @@ use super::statement::{Reason, declares_key, is_volatile};
 use super::storable::{as_schema, storable, with_plain_lists};
 use crate::{Answer, Clusters, Order, Reference, difference};
 
-/// Where files of the corpus write, as they say it.
+/// The folder that files of the corpus write to, in their notation.
 const SCRATCH: &str = "test_files/scratch";
 
-/// How a statement that changes tables went in Bergmill. Whatever it was, the table holds DataFusion's rows then.
+/// The outcome in Bergmill of a statement that changes tables. In any case the table then holds DataFusion's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// As in DataFusion.
+    /// The same as in DataFusion.
     Equal,
     /// It left other rows.
     Different(String),
     /// It failed.
     Failed(String),
-    /// It is of no use to us.
+    /// It is skipped.
     LeftOut(Reason),
 }
 
@@ -42,7 +42,7 @@ pub struct World<'a> {
     package: &'a Package,
     scratch: TempDir,
     timeout: Duration,
-    /// Tables that only DataFusion has.
+    /// Tables that exist only in DataFusion.
     missing: BTreeMap<String, Reason>,
     views: Vec<String>,
     /// External tables over files that the corpus writes, with their statements.
@@ -50,7 +50,7 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// An empty one. A statement has `timeout` in DataFusion.
+    /// An empty world. A statement may run for `timeout` in DataFusion.
     pub fn new(package: &'a Package, clusters: &'a mut Clusters, timeout: Duration) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let (missing, views, written) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
@@ -62,16 +62,16 @@ impl<'a> World<'a> {
         tables.iter().find_map(|table| self.missing.get(table).cloned())
     }
 
-    /// The statements that made the views which are there.
+    /// The statements that created the existing views.
     pub fn views(&self) -> &[String] {
         &self.views
     }
 
-    /// Carries out what changes these tables.
+    /// Carries out a statement that changes these tables.
     pub async fn change(&mut self, sql: &str, tables: &BTreeSet<String>) -> Result<Change> {
         let sql = self.with_scratch(sql);
         if let Some(reason) = self.missing(tables) {
-            // Nobody compares it, but later statements may need it.
+            // It is not compared, but later statements may need it.
             let _ = self.in_reference(&sql).await;
             return Ok(Change::LeftOut(reason));
         }
@@ -79,7 +79,7 @@ impl<'a> World<'a> {
             return Ok(Change::LeftOut(reason));
         }
         let done = self.clusters.change(&sql).await?;
-        // Types that Iceberg has not are refused, and rightly, as are keys.
+        // Types that Iceberg does not have are refused, as they should be, and so are keys.
         let (is_refused, has_key) = (done.is_err(), declares_key(&sql));
         let mut change = done.clone().map_or_else(Change::Failed, |()| Change::Equal);
         for table in tables {
@@ -102,7 +102,7 @@ impl<'a> World<'a> {
         Ok(if is_refused && has_key { Change::LeftOut(Reason::Key) } else { change })
     }
 
-    /// Makes an external table in DataFusion, or one with made rows if its file is not there, and loads it.
+    /// Creates an external table in DataFusion, or one with generated rows if its file is missing, and loads it.
     pub async fn external(&mut self, sql: &str, table: &str) -> Result<Option<Reason>> {
         let statement = external(sql).context("the statement was external before")?;
         if statement.locations.iter().any(|location| location.starts_with(SCRATCH)) {
@@ -123,7 +123,7 @@ impl<'a> World<'a> {
     /// Drops tables or views everywhere.
     pub async fn drop(&mut self, sql: &str, tables: &[String]) -> Result<()> {
         if self.in_reference(sql).await.is_ok() {
-            // Of tables that are missing there is nothing to drop.
+            // Missing tables need not be dropped.
             let _ = self.clusters.change(sql).await?;
             for table in tables {
                 self.missing.remove(table);
@@ -134,7 +134,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Runs in DataFusion what writes files, and loads the tables over such files again.
+    /// Runs a statement that writes files in DataFusion, and reloads the tables over such files.
     pub async fn copy(&mut self, sql: &str) -> Result<()> {
         if self.in_reference(&self.with_scratch(sql)).await.is_ok() {
             for (table, statement) in self.written.clone() {
@@ -146,13 +146,13 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Leaves Bergmill without tables.
+    /// Drops all tables of Bergmill.
     pub async fn close(self) -> Result<()> {
         self.clusters.clear().await
     }
 
-    /// Gives both engines the same table: DataFusion's rows, in the columns that Bergmill has made of its own.
-    /// `is_made` says that Bergmill has carried out the statement itself; what differs then is returned.
+    /// Gives both engines the same table: DataFusion's rows, in the columns of Bergmill's table. If `is_made`, Bergmill
+    /// has carried out the statement itself; any difference is returned.
     async fn load(&mut self, table: &str, is_made: bool, has_key: bool) -> Result<Option<Change>> {
         let (own, schema) = match self.rows(table).await {
             Ok(found) => found,
@@ -186,7 +186,7 @@ impl<'a> World<'a> {
                 }
             };
         }
-        // A key lets DataFusion answer what it would refuse without.
+        // With a key DataFusion runs queries that it would otherwise reject.
         if let Some(answer) = stored.filter(|answer| answer.schema != schema || has_key) {
             let schema = with_plain_lists(&answer.schema);
             let rows = as_schema(&rows, schema.clone())?;
@@ -209,7 +209,7 @@ impl<'a> World<'a> {
         self.compared(table, rows).await
     }
 
-    /// What Bergmill's table holds, if it is this.
+    /// Compares the content of Bergmill's table with these rows.
     async fn compared(&mut self, table: &str, rows: &RecordBatch) -> Result<Result<Answer, String>> {
         let answer = match self.clusters.read(&format!("SELECT * FROM {}", quoted(table))).await? {
             Ok(answer) => answer,
@@ -235,7 +235,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A table of the declared columns with made rows.
+    /// A table of the declared columns with generated rows.
     async fn make(&self, table: &str, statement: &CreateExternalTable) -> Result<(), Reason> {
         if statement.columns.is_empty() {
             return Err(Reason::File);
@@ -250,7 +250,7 @@ impl<'a> World<'a> {
         made.await.map_err(|_| Reason::File)
     }
 
-    /// The statement with the files where they are here, if they are.
+    /// The statement with the local paths of its files, if they exist.
     fn located(&self, sql: &str, statement: &CreateExternalTable) -> Option<String> {
         let mut sql = self.with_scratch(sql);
         if statement.unbounded {

@@ -1,6 +1,5 @@
-//! Random decisions that are the same on every machine for a seed: SplitMix64, written out so that a seed that is noted
-//! down still means the same
-//! queries when a crate's version changes.
+//! Random decisions, reproducible from a seed on every machine: SplitMix64, implemented here so that a recorded seed
+//! still means the same queries when a crate's version changes.
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -15,7 +14,7 @@ fn mix(mut x: u64) -> u64 {
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The stream of one thing (a schema, a query) of a seed.
+    /// The stream of one item (a schema, a query) of a seed.
     pub(crate) fn new(seed: u64, thing: u64) -> Self {
         Self(mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(GOLDEN) ^ thing))
     }
@@ -35,17 +34,17 @@ impl Dice {
         low + self.below((high - low + 1) as usize) as i64
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this percentage of cases.
     pub(crate) fn percent(&mut self, share: u32) -> bool {
         self.below(100) < share as usize
     }
 
-    /// One of them. They must not be empty.
+    /// One of the items, which must not be empty.
     pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
 
-    /// One of them, each as often as its weight says.
+    /// One of the items, with a probability by weight.
     pub(crate) fn weighted<T: Copy>(&mut self, choices: &[(u32, T)]) -> T {
         let total: u32 = choices.iter().map(|c| c.0).sum();
         let mut left = self.below(total as usize) as u32;
@@ -58,7 +57,7 @@ impl Dice {
         choices[choices.len() - 1].1
     }
 
-    /// Brings them into another order.
+    /// Shuffles the items.
     pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             things.swap(last, self.below(last + 1));

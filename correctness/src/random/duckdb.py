@@ -1,4 +1,4 @@
-"""Answers of DuckDB: a request a line on standard input, a reply a line on standard output, rows as Arrow files."""
+"""Runs DuckDB: one request per line on standard input, one reply per line on standard output, rows as Arrow files."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 connection = duckdb.connect(config={"threads": 1})
 connection.execute("SET TimeZone = 'UTC'")
-# It would be drawn into the replies.
+# It would be mixed into the replies.
 connection.execute("SET enable_progress_bar = false")
 
 

@@ -1,4 +1,4 @@
-//! DuckDB in a Python process that lives as long as this, since no crate of it is among our dependencies.
+//! DuckDB in a Python process that lives as long as this value, because its crate is not among our dependencies.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::Answer;
 
-/// What Python runs.
+/// The script that Python runs.
 const SCRIPT: &str = include_str!("duckdb.py");
 
 /// A DuckDB with tables in memory.
@@ -36,37 +36,37 @@ pub(crate) fn default_python() -> PathBuf {
 }
 
 impl DuckDb {
-    /// Starts it with this Python.
+    /// Starts DuckDB with this Python.
     pub(crate) async fn start(python: &Path) -> Result<Self> {
         let mut command = Command::new(python);
         command.args(["-u", "-B", "-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().with_context(|| {
             format!("{} does not start: run correctness/run, or name a Python with --python", python.display())
         })?;
-        let requests = process.stdin.take().context("no way to ask DuckDB")?;
-        let replies = BufReader::new(process.stdout.take().context("no way to hear DuckDB")?).lines();
+        let requests = process.stdin.take().context("DuckDB has no input")?;
+        let replies = BufReader::new(process.stdout.take().context("DuckDB has no output")?).lines();
         let mut duckdb = Self { _process: process, requests, replies, folder: tempfile::tempdir()? };
         let one = duckdb.query("SELECT 1", Duration::from_secs(60)).await?;
         ensure!(one.is_ok(), "DuckDB does not answer: {}", one.err().unwrap_or_default());
         Ok(duckdb)
     }
 
-    /// Makes or replaces a table.
+    /// Creates or replaces a table.
     pub(crate) async fn load(&mut self, name: &str, rows: &RecordBatch) -> Result<()> {
         let path = self.folder.path().join("in.arrow");
         let mut writer = FileWriter::try_new(File::create(&path)?, &rows.schema())?;
         writer.write(rows)?;
         writer.finish()?;
-        let reply = self.ask(&json!({"load": name, "path": path})).await?;
-        ensure!(reply.is_none(), "DuckDB does not take table {name}: {}", reply.unwrap_or_default());
+        let reply = self.send(&json!({"load": name, "path": path})).await?;
+        ensure!(reply.is_none(), "DuckDB cannot load table {name}: {}", reply.unwrap_or_default());
         Ok(())
     }
 
-    /// The rows of a query, or why there are none.
+    /// The rows of a query, or the reason why there are none.
     pub(crate) async fn query(&mut self, sql: &str, timeout: Duration) -> Result<std::result::Result<Answer, String>> {
         let path = self.folder.path().join("out.arrow");
         let request = json!({"query": sql, "path": path, "seconds": timeout.as_secs_f64()});
-        if let Some(error) = self.ask(&request).await? {
+        if let Some(error) = self.send(&request).await? {
             return Ok(Err(error));
         }
         let reader = FileReader::try_new(File::open(&path)?, None)?;
@@ -75,7 +75,7 @@ impl DuckDb {
     }
 
     /// The error of a request, or none.
-    async fn ask(&mut self, request: &Value) -> Result<Option<String>> {
+    async fn send(&mut self, request: &Value) -> Result<Option<String>> {
         self.requests.write_all(format!("{request}\n").as_bytes()).await?;
         self.requests.flush().await?;
         let reply = self.replies.next_line().await?.context("DuckDB has ended")?;

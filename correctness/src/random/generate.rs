@@ -1,16 +1,17 @@
 //! Random queries, the same for the same seed and tables.
 //!
-//! They have one right answer, in DataFusion and in DuckDB. What has not is avoided where it would be made, with a
-//! comment there:
-//! - whatever sees the order of rows (LIMIT, ROW_NUMBER, LAG, ROWS frames) is over an order by enough columns that rows
-//!   which tie are the same row;
-//! - of such functions a SELECT has one, where rows may be the same: of two it is not said which values stand side by
-//!   side;
-//! - every ORDER BY says where nulls go;
-//! - floats are quarters, of which sums are exact, and what was rounded is not added up;
-//! - whole numbers carry how many digits they can have, so that none overflows;
-//! - literals have the type of what they stand beside, since `1.5` is a float to DataFusion and a decimal to DuckDB;
-//! - where the engines' SQL differs, a template says how each writes it, or that DuckDB is not asked.
+//! They have only one right result, in DataFusion and in DuckDB. Others are avoided where they would be generated, with
+//! a comment there:
+//! - everything that depends on the order of rows (LIMIT, ROW_NUMBER, LAG, ROWS frames) is ordered by enough columns
+//!   that tied rows are identical;
+//! - a SELECT has only one such function if rows may be identical: with two, the combination of their values is
+//!   arbitrary;
+//! - every ORDER BY places nulls explicitly;
+//! - floats are quarters, whose sums are exact, and rounded values are not summed;
+//! - whole numbers carry their maximum number of digits, so that none overflows;
+//! - literals have the type of the expression beside them, because `1.5` is a float in DataFusion and a decimal in
+//!   DuckDB;
+//! - where the engines' SQL differs, a template has the text for each, or says that DuckDB does not run it.
 
 mod aggregates;
 mod from;
@@ -23,9 +24,9 @@ use super::query::{Body, Cte, Expr, Form, Item, Key, Limit, Query, Select, SetOp
 use super::schema::Table;
 use super::value::Ty;
 
-/// A join or product may give so many rows, as far as can be foreseen, ...
+/// The maximum estimated number of rows of a join or product, ...
 const MOST_ROWS: f64 = 20_000.0;
-/// ... and try so many pairs.
+/// ... and of the pairs that it compares.
 const MOST_PAIRS: f64 = 200_000.0;
 
 /// A column that expressions may use.
@@ -35,22 +36,22 @@ struct Column {
     name: String,
     ty: Ty,
     digits: u32,
-    /// About how many values it has.
+    /// Its approximate number of distinct values.
     distinct: f64,
 }
 
-/// The columns in reach, and what is known of their rows.
+/// The visible columns, and properties of their rows.
 #[derive(Debug, Clone, Default)]
 struct Scope {
     columns: Vec<Column>,
-    /// Columns no two rows are the same in, or else, without these, rows that are the same in all of them.
+    /// Columns in which no two rows are the same, or else rows that are the same in them are the same in all columns.
     unique: Vec<Column>,
     /// Whether no two rows are the same in these columns.
     is_keyed: bool,
     rows: f64,
 }
 
-/// What a query gives to the one around it.
+/// A query and its output columns, for use in another one.
 #[derive(Debug, Clone)]
 struct Made {
     query: Query,
@@ -58,16 +59,17 @@ struct Made {
     rows: f64,
 }
 
-/// Where an expression stands, which decides what subqueries it may have: DataFusion plans not all of them everywhere.
+/// The position of an expression, which decides what subqueries it may have: DataFusion cannot plan all of them
+/// everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// WHERE: every kind.
+enum Position {
+    /// WHERE: all subqueries.
     Filter,
     /// The list of a SELECT: scalar subqueries.
     Items,
-    /// Elsewhere: scalar subqueries that name nothing outside of them.
+    /// Elsewhere: uncorrelated scalar subqueries.
     Elsewhere,
-    /// Where none is.
+    /// No subqueries.
     Plain,
 }
 
@@ -123,17 +125,17 @@ impl Generator<'_> {
         ctes
     }
 
-    /// Counts up from rows of a table, and may join it on the way.
+    /// A recursive query that counts up from rows of a table, and may join it in each step.
     fn recursive(&mut self) -> Made {
         let name = self.name("c");
         let (from, scope) = self.table_of(20.0);
         let start = self.whole_number(&scope).cast(Ty::BigInt);
-        let value = self.value(&scope, Ty::Text, 1, Place::Plain).cast(Ty::Text);
+        let value = self.value(&scope, Ty::Text, 1, Position::Plain).cast(Ty::Text);
         let (n, v) = (self.name("x"), self.name("x"));
         let item = |expr: Expr, name: &String| Item { expr, name: name.clone() };
         let steps = self.dice.between(1, 4);
         let zero = Expr::literal(Ty::BigInt, "CAST(0 AS BIGINT)");
-        // From 0 on whatever the rows have, so that there is an end.
+        // From at least 0 whatever the rows have, so that it ends.
         let start = if self.dice.percent(50) { zero } else { self.bounded(start) };
         let base = Select::new(vec![item(start, &n), item(value, &v)], Some(from));
         let counter = Expr::column(&name, &n, Ty::BigInt, 3);
@@ -172,7 +174,7 @@ impl Generator<'_> {
         Made { query: Query { ctes: vec![], body, order: vec![], limit: None }, columns, rows }
     }
 
-    /// The number brought to 0..3.
+    /// The number, reduced to 0..3.
     fn bounded(&mut self, number: Expr) -> Expr {
         Expr::same(Ty::BigInt, "(abs({}) % CAST(3 AS BIGINT))", vec![number])
     }
@@ -200,8 +202,7 @@ impl Generator<'_> {
         if self.dice.percent(15) {
             std::mem::swap(&mut left, &mut right);
         }
-        // DataFusion 55 loses the names of a union whose left side turns out to be empty when the right side has a
-        // LIMIT.
+        // DataFusion 55 loses the names of a union whose left side is found to be empty if the right side has a LIMIT.
         if has_limit(&right.query) {
             let names: Vec<String> = left.columns.iter().map(|c| c.name.clone()).collect();
             rename(&mut right.query, &names);
@@ -230,8 +231,8 @@ impl Generator<'_> {
         made
     }
 
-    /// Sorts, and cuts off rows in so many of a hundred cases; then by all columns, so that the order is total. Without
-    /// a cut an order by one column is as good, and plans move such sorts to where they can be lost.
+    /// Sorts, with a LIMIT in this percentage of cases; then by all columns, so that the order is total. Without a
+    /// LIMIT one column is sufficient, and plans move such sorts to where they can be lost.
     fn sort(&mut self, made: &mut Made, limited: u32) {
         let mut columns = made.columns.clone();
         self.dice.shuffle(&mut columns);
@@ -254,7 +255,7 @@ impl Generator<'_> {
         Key { expr, is_descending: self.dice.percent(40), is_nulls_first: self.dice.percent(50) }
     }
 
-    /// A SELECT; of these types, if there are some.
+    /// A SELECT, with columns of these types if there are any.
     fn select(&mut self, depth: u32, types: Option<&[Ty]>) -> Made {
         let (from, scope) = if self.dice.percent(3) {
             (None, Scope { rows: 1.0, ..Scope::default() })
@@ -264,7 +265,7 @@ impl Generator<'_> {
         };
         let mut select = Select::new(vec![], from);
         if self.dice.percent(45) {
-            select.filter = Some(self.predicate(&scope, depth.min(2) + 1, Place::Filter));
+            select.filter = Some(self.predicate(&scope, depth.min(2) + 1, Position::Filter));
         }
         let kind = self.dice.weighted(&[(8, 0), (6, 1), (4, 2), (2, 3)]);
         match (kind, types) {
@@ -280,8 +281,8 @@ impl Generator<'_> {
         let mut columns = Vec::new();
         for ty in wanted {
             let expr = match ty {
-                Some(ty) => self.value(&scope, ty, 1, Place::Items),
-                None => self.any_value(&scope, 2, Place::Items),
+                Some(ty) => self.value(&scope, ty, 1, Position::Items),
+                None => self.any_value(&scope, 2, Position::Items),
             };
             self.add_item(&mut select, &mut columns, expr, scope.rows);
         }
@@ -304,7 +305,7 @@ fn has_limit(query: &Query) -> bool {
         }
 }
 
-/// Gives the columns of a query these names.
+/// Renames the columns of a query.
 fn rename(query: &mut Query, names: &[String]) {
     let old = output_names(query);
     for key in &mut query.order {

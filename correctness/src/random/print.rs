@@ -6,14 +6,14 @@ use super::query::{
 use super::schema::identifier;
 use super::value::Ty;
 
-/// Whose SQL it is.
+/// The SQL dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     DataFusion,
     DuckDb,
 }
 
-/// The query as SQL, or none when this dialect has no word for a part of it.
+/// The query as SQL, or none if this dialect lacks a part of it.
 pub(crate) fn sql(query: &Query, dialect: Dialect) -> Option<String> {
     let mut printer =
         Printer { out: String::new(), dialect, is_possible: true, is_outer_condition: false, variables: String::new() };
@@ -25,9 +25,9 @@ struct Printer {
     out: String,
     dialect: Dialect,
     is_possible: bool,
-    /// Whether this is in the condition of a join for which DuckDB plans no subquery.
+    /// Whether this is in a join condition in which DuckDB cannot plan subqueries.
     is_outer_condition: bool,
-    /// Statements that set the variables that stand for such subqueries.
+    /// Statements that set the variables that replace such subqueries.
     variables: String,
 }
 
@@ -88,8 +88,8 @@ impl Printer {
         self.branch(right);
     }
 
-    /// What DataFusion makes of `INTERSECT ALL` and `EXCEPT ALL`: semi and anti joins, which do not count how often a
-    /// row is there. DuckDB compares whole rows by the names of their tables, if their columns are called the same.
+    /// DataFusion's interpretation of `INTERSECT ALL` and `EXCEPT ALL`: semi and anti joins, which do not count
+    /// duplicates. DuckDB compares whole rows by table names, if their columns have the same names.
     fn semi_join(&mut self, op: SetOp, left: &Query, right: &Query) {
         self.text("SELECT * FROM (");
         self.query(left);
@@ -173,7 +173,7 @@ impl Printer {
     }
 
     fn join(&mut self, kind: JoinKind, left: &From, right: &From, on: Option<&Expr>) {
-        // DuckDB has semi and anti joins of the left side alone.
+        // DuckDB has only left semi and anti joins.
         let is_swapped = self.dialect == Dialect::DuckDb && matches!(kind, JoinKind::RightSemi | JoinKind::RightAnti);
         let (left, right) = if is_swapped { (right, left) } else { (left, right) };
         self.from(left);
@@ -271,8 +271,8 @@ impl Printer {
         }
     }
 
-    /// DuckDB's sums of decimals have 38 digits, and what they are joined with by `UNION` may lose some behind the
-    /// point.
+    /// DuckDB's sums of decimals have 38 digits, and values that are combined with them by `UNION` may lose some after
+    /// the point.
     fn result(&mut self, ty: Ty, function: &str, print: impl FnOnce(&mut Self)) {
         let is_wider = self.dialect == Dialect::DuckDb && function == "sum" && matches!(ty, Ty::Decimal(..));
         self.text(if is_wider { "CAST(" } else { "" });
@@ -299,7 +299,7 @@ impl Printer {
         self.text(if matches!(subquery, Subquery::Scalar) { ")" } else { "))" });
     }
 
-    /// A variable in place of a subquery. Where the subquery needs the query around it, DuckDB refuses the statement.
+    /// A variable in place of a subquery. If the subquery is correlated, DuckDB rejects the statement.
     fn variable(&mut self, subquery: &Subquery, query: &Query) {
         let before = std::mem::take(&mut self.out);
         self.is_outer_condition = false;
@@ -331,7 +331,7 @@ impl Printer {
     }
 
     fn window(&mut self, window: &Window) {
-        // Standard SQL, which DataFusion reads, has the clause behind the arguments.
+        // In standard SQL, which DataFusion parses, the clause follows the arguments.
         let is_inside = self.dialect == Dialect::DuckDb;
         self.text(window.function);
         self.text("(");

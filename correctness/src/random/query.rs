@@ -1,8 +1,8 @@
-//! A query as a tree: what the generator makes, the printer writes and the shrinker takes apart.
+//! A query as a tree, which the generator creates, the printer writes and the shrinker reduces.
 
 use super::value::Ty;
 
-/// A query with everything that may stand around it.
+/// A query with its CTEs, order and limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     pub ctes: Vec<Cte>,
@@ -12,7 +12,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// What it selects; of a set operation its left side, which names the columns.
+    /// The SELECT; for a set operation its left side, which names the columns.
     pub(crate) fn items(&self) -> &[Item] {
         match &self.body {
             Body::Select(select) => &select.items,
@@ -44,7 +44,7 @@ pub(crate) enum SetOp {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
-    /// None for an offset alone.
+    /// None for an offset only.
     pub count: Option<u64>,
     pub offset: u64,
 }
@@ -94,7 +94,7 @@ pub(crate) enum JoinKind {
     RightAnti,
 }
 
-/// An expression and how its values are sorted.
+/// An expression and its sort order.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub expr: Expr,
@@ -106,17 +106,17 @@ pub(crate) struct Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Expr {
     pub ty: Ty,
-    /// How many decimal digits a whole number may have at most; of floats, [`EXACT`] or [`ROUNDED`].
+    /// The maximum number of decimal digits of a whole number; for floats, [`EXACT`] or [`ROUNDED`].
     pub digits: u32,
     pub form: Form,
 }
 
-/// A float of which sums have no rounding.
+/// A float whose sums are not rounded.
 pub(crate) const EXACT: u32 = 0;
-/// A float that was rounded: the same in every engine, but sums of it are not.
+/// A rounded float: it is the same in every engine, but its sums are not.
 pub(crate) const ROUNDED: u32 = 1;
 
-/// Text with a `{}` for each operand. `duckdb` is how DuckDB says the same, or none when it has no such thing.
+/// Text with a `{}` for each operand. `duckdb` is the equivalent for DuckDB, or none if it has none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Template {
     pub plain: &'static str,
@@ -150,7 +150,7 @@ pub(crate) struct Aggregate {
     pub arguments: Vec<Expr>,
     pub order: Vec<Key>,
     pub filter: Option<Expr>,
-    /// Whether DuckDB has the same.
+    /// Whether DuckDB has an equivalent.
     pub is_shared: bool,
 }
 
@@ -173,7 +173,7 @@ impl Template {
         Self { plain, duckdb: Some(duckdb) }
     }
 
-    /// What DuckDB has not, or understands otherwise.
+    /// For DataFusion only: DuckDB does not have it, or interprets it differently.
     pub(crate) const fn datafusion(text: &'static str) -> Self {
         Self { plain: text, duckdb: None }
     }
@@ -188,7 +188,7 @@ impl Expr {
         Self { ty, digits, form: Form::Template(template, operands) }
     }
 
-    /// An operator that all engines write alike.
+    /// An operator that is written the same in all engines.
     pub(crate) fn same(ty: Ty, text: &'static str, operands: Vec<Expr>) -> Self {
         Self::template(ty, 0, Template::same(text), operands)
     }
@@ -212,7 +212,7 @@ impl Expr {
 }
 
 impl Query {
-    /// The query of a SELECT alone.
+    /// A query that is just a SELECT.
     pub(crate) fn of(select: Select) -> Self {
         Self { ctes: vec![], body: Body::Select(Box::new(select)), order: vec![], limit: None }
     }

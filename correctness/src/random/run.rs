@@ -1,4 +1,4 @@
-//! Random queries by the thousand: each is asked of all engines, and what differs is made small and written down.
+//! Runs thousands of random queries on all engines; differences are reduced and written out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,62 +14,62 @@ use super::print::{Dialect, sql};
 use super::query::Query;
 use super::schema::{Table, tables};
 use super::shrink::{Case, shrink};
-use super::world::{Asked, ByDuckDb, Fault, Kind, Who, World, signature};
+use super::world::{ByDuckDb, Compared, Engine, Fault, Kind, World, signature};
 use crate::{Answer, Clusters, Entry, Report, Shape, Verdict};
 
-/// So many queries are asked of the same tables.
+/// The number of queries over the same tables.
 const QUERIES_A_SCHEMA: u64 = 50;
-/// The same failure is made small so many times; what looks alike may have another cause.
+/// How often the same failure is reduced; failures that look alike may have different causes.
 const SHRUNK_OF_A_KIND: usize = 2;
-/// Rows of an answer that a case shows.
+/// The number of result rows that a case shows.
 const SHOWN_ROWS: usize = 30;
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Decides tables and queries.
+    /// Determines tables and queries.
     pub seed: u64,
     /// Number of the first query.
     pub first: u64,
-    /// How many queries.
+    /// Number of queries.
     pub queries: u64,
-    /// The clusters that answer.
+    /// The clusters to run them on.
     pub shapes: Vec<Shape>,
-    /// A Python with the package `duckdb`, if DuckDB is to answer as well.
+    /// A Python with the package `duckdb`, to run them on DuckDB as well.
     pub python: Option<PathBuf>,
-    /// Where the smallest failing cases go.
+    /// The folder for reduced failing cases.
     pub out: Option<PathBuf>,
-    /// Until a query counts as hung.
+    /// Time after which a query counts as hung.
     pub timeout: Duration,
-    /// How long a failing case may be made smaller.
+    /// Time for reducing a failing case.
     pub shrink_time: Duration,
-    /// After this no further query is asked.
+    /// Time after which no further query is run.
     pub time: Option<Duration>,
 }
 
-/// What was found.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Differences, as text with everything that is needed to see them again.
+    /// Differences, as text with everything needed to reproduce them.
     pub cases: Vec<String>,
     /// Queries that plain DataFusion answered.
     pub answered: usize,
-    /// Those of them with rows.
+    /// Answered queries with rows.
     pub with_rows: usize,
     /// Queries that DuckDB answered as well.
     pub answered_by_duckdb: usize,
-    /// Queries of which plain DataFusion alone had other rows than DuckDB and all shapes.
+    /// Queries for which only plain DataFusion returned other rows than DuckDB and all shapes.
     pub against_datafusion: usize,
-    /// Queries whose answer depends on the order of rows, which the generator should not make.
+    /// Queries whose result depends on the order of rows, which the generator should not produce.
     pub undecided: usize,
-    /// Why plain DataFusion did not answer, and how often.
+    /// Reasons why plain DataFusion failed, and how often.
     pub refused: BTreeMap<String, usize>,
 }
 
-/// Asks all of them.
+/// Runs all queries.
 ///
 /// # Errors
-/// When a cluster does not start, tables cannot be made, or outcomes cannot be written. Differences are no errors.
+/// When a cluster does not start, tables cannot be created, or outcomes cannot be written. Differences are not errors.
 pub async fn run(settings: &Settings, report: &mut Report) -> Result<Summary> {
     let started = Instant::now();
     let duckdb = match &settings.python {
@@ -105,7 +105,7 @@ struct Run<'a> {
     world: World,
     settings: &'a Settings,
     summary: Summary,
-    /// How often each failure was made small.
+    /// How often each failure was reduced.
     seen: BTreeMap<String, usize>,
 }
 
@@ -126,14 +126,14 @@ impl Run<'_> {
     async fn one(&mut self, tables: &[Table], number: u64, report: &mut Report) -> Result<()> {
         let query = query(tables, self.settings.seed, number);
         let started = Instant::now();
-        let (right, order, mut faults, by_duckdb) = match self.world.ask(&query, None).await? {
-            Asked::Refused(reason) => {
+        let (right, order, mut faults, by_duckdb) = match self.world.compare(&query, None).await? {
+            Compared::Refused(reason) => {
                 let reason = if reason == "too slow" { reason } else { signature(&reason) };
                 report.add(self.entry(number, &query, "", Verdict::LeftOut, &reason, started))?;
                 *self.summary.refused.entry(reason).or_default() += 1;
                 return Ok(());
             }
-            Asked::Answered { right, order, faults, by_duckdb } => (right, order, faults, by_duckdb),
+            Compared::Answered { right, order, faults, by_duckdb } => (right, order, faults, by_duckdb),
         };
         self.summary.answered += 1;
         self.summary.with_rows += usize::from(right.rows() > 0);
@@ -142,19 +142,19 @@ impl Run<'_> {
         let has_other_rows = faults.iter().any(|f| f.kind == Kind::Rows);
         if has_other_rows && !self.world.decides(&query, &right, &order).await? {
             self.summary.undecided += 1;
-            let reason = "answer depends on the order of rows";
+            let reason = "the result depends on the order of rows";
             report.add(self.entry(number, &query, "", Verdict::LeftOut, reason, started))?;
             // Errors and hangs are faults whatever the rows.
             faults.retain(|f| f.kind != Kind::Rows);
             return self.write_down(tables, number, &query, &faults).await;
         }
-        let shapes = (0..self.settings.shapes.len()).map(Who::Shape);
-        for who in shapes.chain((by_duckdb != ByDuckDb::Nothing).then_some(Who::DuckDb)) {
-            let (verdict, detail) = match faults.iter().find(|f| f.who == who) {
+        let shapes = (0..self.settings.shapes.len()).map(Engine::Shape);
+        for engine in shapes.chain((by_duckdb != ByDuckDb::Nothing).then_some(Engine::DuckDb)) {
+            let (verdict, detail) = match faults.iter().find(|f| f.engine == engine) {
                 None => (Verdict::Equal, ""),
                 Some(fault) => (verdict(fault.kind), fault.detail.as_str()),
             };
-            report.add(self.entry(number, &query, self.world.name(who), verdict, detail, started))?;
+            report.add(self.entry(number, &query, self.world.name(engine), verdict, detail, started))?;
         }
         self.write_down(tables, number, &query, &faults).await
     }
@@ -179,13 +179,13 @@ impl Run<'_> {
         }
     }
 
-    /// Makes the first of the faults small, and those that look otherwise.
+    /// Reduces the first of the faults, and those that look different.
     async fn write_down(&mut self, tables: &[Table], number: u64, query: &Query, faults: &[Fault]) -> Result<()> {
         let mut shown: Vec<String> = Vec::new();
         for fault in faults {
             let words = if fault.kind == Kind::Error { signature(&fault.detail) } else { "rows".into() };
-            let who = if fault.who == Who::DuckDb { "duckdb" } else { "shape" };
-            let failure = format!("{who} {:?} {words}", fault.kind);
+            let engine = if fault.engine == Engine::DuckDb { "duckdb" } else { "shape" };
+            let failure = format!("{engine} {:?} {words}", fault.kind);
             if shown.contains(&failure) {
                 continue;
             }
@@ -195,7 +195,7 @@ impl Run<'_> {
             *seen += 1;
             let is_shrunk = fault.kind == Kind::Rows || *seen <= SHRUNK_OF_A_KIND;
             let case = if is_shrunk { self.smallest(case, fault).await? } else { case };
-            let name = self.world.name(fault.who);
+            let name = self.world.name(fault.engine);
             let text = self.describe(number, query, &case, fault).await?;
             eprintln!(
                 "seed {} query {number} [{name}] {:?}: {}",
@@ -220,12 +220,12 @@ impl Run<'_> {
         shrink(case, deadline, &mut fails).await
     }
 
-    /// Everything that is needed to see it again, as a script with comments.
+    /// Everything needed to reproduce it, as a script with comments.
     async fn describe(&mut self, number: u64, query: &Query, case: &Case, fault: &Fault) -> Result<String> {
         let mut text =
-            format!("-- seed {} query {number}: {} differs\n", self.settings.seed, self.world.name(fault.who));
+            format!("-- seed {} query {number}: {} differs\n", self.settings.seed, self.world.name(fault.engine));
         comment(&mut text, &fault.detail);
-        comment(&mut text, &format!("as it was made: {}", sql(query, Dialect::DataFusion).unwrap_or_default()));
+        comment(&mut text, &format!("original: {}", sql(query, Dialect::DataFusion).unwrap_or_default()));
         for table in &case.tables {
             text.push_str(&format!("{};\n", table.create(true)));
             for insert in table.inserts() {
@@ -233,16 +233,16 @@ impl Run<'_> {
             }
         }
         text.push_str(&format!("{};\n", sql(&case.query, Dialect::DataFusion).unwrap_or_default()));
-        if let Some(duckdb) = sql(&case.query, Dialect::DuckDb).filter(|_| fault.who == Who::DuckDb) {
+        if let Some(duckdb) = sql(&case.query, Dialect::DuckDb).filter(|_| fault.engine == Engine::DuckDb) {
             comment(&mut text, &format!("for DuckDB: {duckdb}"));
         }
         if self.world.load(&case.tables).await.is_ok()
-            && let Asked::Answered { right, faults, .. } = self.world.ask(&case.query, None).await?
+            && let Compared::Answered { right, faults, .. } = self.world.compare(&case.query, None).await?
         {
-            comment(&mut text, &format!("right, by plain DataFusion:\n{}", rows_text(&right)));
+            comment(&mut text, &format!("expected, from plain DataFusion:\n{}", rows_text(&right)));
             for fault in &faults {
                 let answer = fault.answer.as_ref().map(rows_text).unwrap_or_default();
-                comment(&mut text, &format!("{}: {}\n{answer}", self.world.name(fault.who), fault.detail));
+                comment(&mut text, &format!("{}: {}\n{answer}", self.world.name(fault.engine), fault.detail));
             }
         }
         Ok(text)

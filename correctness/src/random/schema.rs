@@ -1,5 +1,5 @@
-//! Random tables, the same for the same seed: none, one, few and some thousand rows, nulls in every share, few and many
-//! keys, partitioned or not.
+//! Random tables, the same for the same seed: no, one, few and some thousand rows, different shares of nulls, few and
+//! many keys, partitioned or not.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::value::{Cell, MICROS_A_DAY, Ty, quoted};
 pub(crate) struct ColumnDef {
     pub name: String,
     pub ty: Ty,
-    /// About how many different values there are.
+    /// The approximate number of distinct values.
     pub distinct: usize,
 }
 
@@ -25,13 +25,13 @@ pub(crate) struct Table {
     pub name: String,
     pub columns: Vec<ColumnDef>,
     pub rows: Vec<Vec<Option<Cell>>>,
-    /// What stands in PARTITIONED BY.
+    /// The terms of PARTITIONED BY.
     pub partitioning: Option<String>,
-    /// In how many commits it is written, which are as many data files or more.
+    /// The number of commits that write it, each of one or more data files.
     pub pieces: usize,
 }
 
-/// Words that share beginnings, and ones that are easily mistaken for something else.
+/// Words with common prefixes, and ones that are easily mistaken for something else.
 const WORDS: [&str; 24] = [
     "가방",
     "가방끈",
@@ -59,7 +59,7 @@ const WORDS: [&str; 24] = [
     "10",
 ];
 
-/// The smallest and largest table of each size.
+/// The smallest and largest number of rows of each size.
 const SIZES: [(i64, i64); 6] = [(0, 0), (1, 1), (2, 7), (8, 40), (60, 300), (800, 3000)];
 
 /// Days that tables' dates and times start from: around 1970, and around a turn of the year.
@@ -127,10 +127,10 @@ fn column_name(n: usize, ty: Ty) -> String {
     }
 }
 
-/// One of about so many values.
+/// One of approximately this number of values.
 pub(crate) fn value(dice: &mut Dice, ty: Ty, distinct: usize, first_day: i64) -> Cell {
     let n = dice.below(distinct) as i64;
-    // Negative numbers too, but the same numbers for every table, so that keys meet.
+    // Negative numbers too, but the same numbers for every table, so that keys match.
     let signed = if n % 3 == 2 { -n } else { n };
     match ty {
         Ty::Int => Cell::Int(signed % 10_000),
@@ -171,7 +171,7 @@ fn partitioning(dice: &mut Dice, columns: &[ColumnDef]) -> Option<String> {
     }
 }
 
-/// The name as it has to be written.
+/// The name, quoted if necessary.
 pub(crate) fn identifier(name: &str) -> String {
     let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if is_plain { name.to_string() } else { format!("\"{name}\"") }
@@ -193,7 +193,7 @@ impl Table {
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    /// The statement that makes the table, for Bergmill or without what only Iceberg has.
+    /// The statement that creates the table, for Bergmill or without the clauses of Iceberg.
     pub(crate) fn create(&self, is_partitioned: bool) -> String {
         let column = |c: &ColumnDef| format!("{} {}", identifier(&c.name), c.ty.sql());
         let columns: Vec<_> = self.columns.iter().map(column).collect();
@@ -218,13 +218,13 @@ impl Table {
         self.rows.chunks(self.piece()).map(piece).collect()
     }
 
-    /// How many rows each commit has.
+    /// The number of rows per commit.
     pub(crate) fn piece(&self) -> usize {
         self.rows.len().div_ceil(self.pieces.max(1)).max(1)
     }
 }
 
-/// A beginning, an end or a middle of the words, as SQL for LIKE.
+/// A prefix, suffix or infix of the words, as SQL for LIKE.
 pub(crate) fn pattern(dice: &mut Dice) -> String {
     let word: Vec<char> = dice.pick(&WORDS).chars().filter(|c| *c != '%' && *c != '_').collect();
     let part: String = word.iter().take(1 + dice.below(2)).collect();

@@ -1,7 +1,7 @@
-//! The smallest case that still fails: every part of the query and of the tables is left out that can be.
+//! Reduces a failing case: removes every part of the query and of the tables that is not needed for the failure.
 //!
-//! Nothing here knows what is valid SQL. A smaller query that no engine understands is one that does not fail as the
-//! first did, so it is not taken.
+//! Nothing here knows what is valid SQL. A reduced query that is invalid does not fail in the same way as the original,
+//! so it is rejected.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) struct Case {
     pub query: Query,
 }
 
-/// Makes the case as small as it gets before the deadline. `fails` says whether a case still does.
+/// Reduces the case as far as possible before the deadline. `fails` says whether a case still fails.
 pub(crate) async fn shrink(
     mut case: Case,
     deadline: Instant,
@@ -57,8 +57,7 @@ async fn shrink_query(
         let mut smaller = case.query.smaller();
         smaller.retain(|q| query_size(q) < size);
         smaller.sort_by_key(query_size);
-        // After a success, go on where it was: what has failed before mostly fails again, and is tried once more at the
-        // end.
+        // After a success, continue from there: earlier attempts would mostly fail again, and are repeated at the end.
         let count = smaller.len();
         let mut found = None;
         for n in 0..count {
@@ -123,7 +122,7 @@ async fn kept(
     Ok(if Instant::now() < deadline && fails(&candidate).await? { candidate } else { case })
 }
 
-/// Leaves out halves, then quarters, and so on down to single rows.
+/// Removes halves, then quarters, and so on down to single rows.
 async fn shrink_rows(
     mut case: Case,
     table: usize,
@@ -149,7 +148,7 @@ async fn shrink_rows(
     Ok(case)
 }
 
-/// Whatever has smaller forms of itself.
+/// A value that has smaller forms.
 trait Smaller: Sized + Clone {
     fn smaller(&self) -> Vec<Self>;
 }
@@ -160,8 +159,8 @@ fn inside<T: Clone, P: Smaller>(whole: &T, part: fn(&mut T) -> Option<&mut P>) -
     let Some(found) = part(&mut copy) else { return vec![] };
     let with = |smaller: P| {
         let mut copy = whole.clone();
-        if let Some(place) = part(&mut copy) {
-            *place = smaller;
+        if let Some(target) = part(&mut copy) {
+            *target = smaller;
         }
         copy
     };
@@ -175,7 +174,7 @@ fn edited<T: Clone>(whole: &T, edit: impl FnOnce(&mut T)) -> T {
     copy
 }
 
-/// Lists with an element less, or with a smaller one.
+/// Lists with one element less, or with a smaller element.
 impl<T: Smaller> Smaller for Vec<T> {
     fn smaller(&self) -> Vec<Self> {
         let mut all: Vec<Self> = (0..self.len()).map(|n| edited(self, |list| drop(list.remove(n)))).collect();
@@ -204,7 +203,7 @@ impl<T: Smaller> Smaller for Box<T> {
 impl Smaller for Query {
     fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
-        // A part in place of the whole.
+        // A part instead of the whole.
         match &self.body {
             Body::Set { left, right, .. } => {
                 for side in [left, right] {
@@ -378,7 +377,7 @@ fn shortest(ty: Ty) -> &'static [&'static str] {
 }
 
 impl Expr {
-    /// Operands that can stand for the whole.
+    /// Operands that can replace the whole.
     fn children(&self) -> Vec<Expr> {
         let mut all: Vec<Expr> = match &self.form {
             Form::Template(_, operands) => operands.clone(),
@@ -402,7 +401,7 @@ impl Smaller for Form {
     fn smaller(&self) -> Vec<Self> {
         match self {
             Form::Column { .. } | Form::Literal(_) => vec![],
-            // The count of operands is the template's.
+            // The template determines the number of operands.
             Form::Template(template, operands) => {
                 let with = |(n, smaller)| Form::Template(*template, edited(operands, |o| o[n] = smaller));
                 let each = operands.iter().enumerate();

@@ -1,4 +1,4 @@
-//! The same tables in every engine, and one query asked of all of them.
+//! The same tables in every engine, and the comparison of a query on all of them.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use super::schema::Table;
 use super::shrink::Case;
 use crate::{Answer, Clusters, Order, Outcome, Reference, difference, difference_by_value};
 
-/// Who answered otherwise than plain DataFusion in this process.
+/// An engine that is compared with plain DataFusion in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
-    /// The cluster of the shape at this place.
+pub(crate) enum Engine {
+    /// The cluster of the shape at this index.
     Shape(usize),
     DuckDb,
 }
 
-/// How.
+/// How a result differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Rows,
@@ -29,37 +29,37 @@ pub(crate) enum Kind {
     Hung,
 }
 
-/// An answer that differs.
+/// A result that differs.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
-    pub who: Who,
+    pub engine: Engine,
     pub kind: Kind,
     pub detail: String,
-    /// What was answered, if rows.
+    /// The result, if there are rows.
     pub answer: Option<Answer>,
 }
 
-/// What came of a query.
+/// The outcome of a query.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// Plain DataFusion has no answer: it cannot plan it, or fails in it.
+pub(crate) enum Compared {
+    /// Plain DataFusion has no result: it cannot plan the query, or fails while running it.
     Refused(String),
-    /// It answered, and these differ.
+    /// It has a result, from which these differ.
     Answered { right: Answer, order: Order, faults: Vec<Fault>, by_duckdb: ByDuckDb },
 }
 
-/// What DuckDB has to say.
+/// DuckDB's part in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByDuckDb {
-    /// Nothing: it was not asked, or has not what the query needs.
+    /// None: it did not run the query, or does not support it.
     Nothing,
-    /// It was asked, and its fault, if it has one, is among the faults.
+    /// It has a result; its fault, if any, is among the faults.
     Answered,
-    /// It gives what all shapes give, and plain DataFusion gives something else: then that is the one at fault.
+    /// It agrees with all shapes, and plain DataFusion differs: plain DataFusion is at fault.
     AgainstDataFusion,
 }
 
-/// All engines, with tables.
+/// All engines, with the same tables.
 #[derive(Debug)]
 pub(crate) struct World {
     pub clusters: Clusters,
@@ -72,19 +72,19 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(clusters: Clusters, duckdb: Option<DuckDb>, timeout: Duration) -> Self {
         let reference = Reference::new();
-        // It makes sums of sums, whose decimals are ten digits wider than the query's own.
+        // This rule produces sums of sums, whose decimals are ten digits wider than the query's own.
         reference.context().remove_optimizer_rule("single_distinct_aggregation_to_group_by");
         Self { clusters, reference, duckdb, loaded: vec![], timeout }
     }
 
-    pub(crate) fn name(&self, who: Who) -> &'static str {
-        match who {
-            Who::Shape(shape) => self.clusters.shapes()[shape].name,
-            Who::DuckDb => "duckdb",
+    pub(crate) fn name(&self, engine: Engine) -> &'static str {
+        match engine {
+            Engine::Shape(shape) => self.clusters.shapes()[shape].name,
+            Engine::DuckDb => "duckdb",
         }
     }
 
-    /// Makes these the tables of all engines. Those that are there already are left alone.
+    /// Loads these tables into all engines, unless they are already there.
     pub(crate) async fn load(&mut self, tables: &[Table]) -> Result<()> {
         for table in tables {
             if self.loaded.iter().any(|l| l == table) {
@@ -102,7 +102,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes the table in the clusters' warehouse, each piece by a commit.
+    /// Creates the table in the clusters' warehouse, with one commit per piece.
     async fn fill(&mut self, table: &Table) -> Result<()> {
         for statement in [format!("DROP TABLE IF EXISTS {}", table.name), table.create(true)] {
             if let Err(error) = self.clusters.change(&statement).await? {
@@ -119,41 +119,41 @@ impl World {
         Ok(())
     }
 
-    /// Asks everybody, or only one of them.
-    pub(crate) async fn ask(&mut self, query: &Query, only: Option<Who>) -> Result<Asked> {
-        let Some(text) = sql(query, Dialect::DataFusion) else { return Ok(Asked::Refused("no SQL".into())) };
+    /// Runs the query on plain DataFusion and on all engines, or on only one of them.
+    pub(crate) async fn compare(&mut self, query: &Query, only: Option<Engine>) -> Result<Compared> {
+        let Some(text) = sql(query, Dialect::DataFusion) else { return Ok(Compared::Refused("no SQL".into())) };
         let (right, order) = match tokio::time::timeout(self.timeout, self.reference.query(&text)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Ok(Asked::Refused(format!("{error:#}"))),
-            Err(_) => return Ok(Asked::Refused("too slow".into())),
+            Ok(Err(error)) => return Ok(Compared::Refused(format!("{error:#}"))),
+            Err(_) => return Ok(Compared::Refused("too slow".into())),
         };
         let outcomes: Vec<(usize, Outcome)> = match only {
             None => self.clusters.run_everywhere(&text).await?.into_iter().map(|o| o.1).enumerate().collect(),
-            Some(Who::Shape(shape)) => vec![(shape, self.clusters.run(shape, &text).await?)],
-            Some(Who::DuckDb) => vec![],
+            Some(Engine::Shape(shape)) => vec![(shape, self.clusters.run(shape, &text).await?)],
+            Some(Engine::DuckDb) => vec![],
         };
         for (text, reason) in LIMITS {
             let is_reached = |outcome: &Outcome| matches!(outcome, Outcome::Failed(detail) if detail.contains(text));
             if outcomes.iter().any(|(_, outcome)| is_reached(outcome)) {
-                return Ok(Asked::Refused(reason.into()));
+                return Ok(Compared::Refused(reason.into()));
             }
         }
         let (mut faults, shapes) = (Vec::new(), outcomes.len());
         for (shape, outcome) in outcomes {
-            let who = Who::Shape(shape);
+            let engine = Engine::Shape(shape);
             match outcome {
                 Outcome::Answer(answer) => {
                     if let Some(detail) = difference(&right, &answer, &order)? {
-                        faults.push(Fault { who, kind: Kind::Rows, detail, answer: Some(answer) });
+                        faults.push(Fault { engine, kind: Kind::Rows, detail, answer: Some(answer) });
                     }
                 }
-                Outcome::Failed(detail) => faults.push(Fault { who, kind: Kind::Error, detail, answer: None }),
-                Outcome::Hung => faults.push(Fault { who, kind: Kind::Hung, detail: "no end".into(), answer: None }),
+                Outcome::Failed(detail) => faults.push(Fault { engine, kind: Kind::Error, detail, answer: None }),
+                Outcome::Hung => faults.push(Fault { engine, kind: Kind::Hung, detail: "no end".into(), answer: None }),
             }
         }
         let mut by_duckdb = ByDuckDb::Nothing;
         let has_other_rows = faults.iter().any(|f: &Fault| f.kind == Kind::Rows);
-        if (matches!(only, None | Some(Who::DuckDb)) || has_other_rows)
+        if (matches!(only, None | Some(Engine::DuckDb)) || has_other_rows)
             && let Some(duckdb) = &mut self.duckdb
             && let Some(text) = sql(query, Dialect::DuckDb)
         {
@@ -163,17 +163,17 @@ impl World {
                     faults.clear();
                 }
                 Err(detail) if LACKS.iter().any(|lack| detail.starts_with(lack)) => {}
-                _ if !matches!(only, None | Some(Who::DuckDb)) => {}
+                _ if !matches!(only, None | Some(Engine::DuckDb)) => {}
                 outcome => {
                     by_duckdb = ByDuckDb::Answered;
                     faults.extend(duckdb_fault(outcome, &right, &order)?);
                 }
             }
         }
-        Ok(Asked::Answered { right, order, faults, by_duckdb })
+        Ok(Compared::Answered { right, order, faults, by_duckdb })
     }
 
-    /// Whether the query has one answer only.
+    /// Whether the query has only one result.
     pub(crate) async fn decides(&self, query: &Query, right: &Answer, order: &Order) -> Result<bool> {
         let text = sql(query, Dialect::DataFusion).unwrap_or_default();
         self.reference.decides(&[], &text, right, order, self.timeout).await
@@ -181,7 +181,7 @@ impl World {
 
     /// Whether the case still has this fault.
     pub(crate) async fn fails(&mut self, case: &Case, fault: &Fault) -> Result<bool> {
-        // A table that is left out or emptied in an impossible way is a smaller case that cannot be had.
+        // If the tables cannot be loaded, the reduced case is impossible.
         if self.load(&case.tables).await.is_err() {
             return Ok(false);
         }
@@ -191,7 +191,8 @@ impl World {
             self.reference.context().deregister_table(&name)?;
             self.loaded.retain(|l| l.name != name);
         }
-        let Asked::Answered { right, order, faults, .. } = self.ask(&case.query, Some(fault.who)).await? else {
+        let Compared::Answered { right, order, faults, .. } = self.compare(&case.query, Some(fault.engine)).await?
+        else {
             return Ok(false);
         };
         if !faults.iter().any(|f| f.kind == fault.kind && alike(&f.detail, &fault.detail, f.kind)) {
@@ -201,18 +202,18 @@ impl World {
     }
 }
 
-/// What a shape's error may say, and why it is no fault.
+/// Texts of errors that are not faults of a shape, and the reason.
 const LIMITS: [(&str, &str); 2] = [
     ("Resources exhausted", "more memory than a cluster has"),
-    // DataFusion's own, unless it knows the column that they are ordered by to be constant. Below grouping sets that is
-    // not known here: it would take the groups for constant as well.
+    // DataFusion itself returns this error unless it knows that the ordering column is constant. Below grouping sets
+    // this is not known here, because the groups would be taken for constant as well.
     ("Conflicting ordering requirements in aggregate functions", "aggregates over grouping sets in two orders"),
 ];
 
-/// Beginnings of DuckDB's errors that say that it lacks what a query needs, or is at fault itself.
+/// How DuckDB's errors start if it does not support a query, or is itself at fault.
 const LACKS: [&str; 3] = ["NotImplementedException", "BinderException", "InternalException"];
 
-/// Whether each of the shapes that were asked has other rows than plain DataFusion, and they are those of DuckDB.
+/// Whether each of the shapes has other rows than plain DataFusion, and the same as DuckDB.
 fn all_agree(faults: &[Fault], shapes: usize, duckdb: &Answer, order: &Order) -> Result<bool> {
     if faults.len() < shapes {
         return Ok(false);
@@ -229,14 +230,14 @@ fn all_agree(faults: &[Fault], shapes: usize, duckdb: &Answer, order: &Order) ->
 fn duckdb_fault(outcome: std::result::Result<Answer, String>, right: &Answer, order: &Order) -> Result<Option<Fault>> {
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(detail) => return Ok(Some(Fault { who: Who::DuckDb, kind: Kind::Error, detail, answer: None })),
+        Err(detail) => return Ok(Some(Fault { engine: Engine::DuckDb, kind: Kind::Error, detail, answer: None })),
     };
     let detail = difference_by_value(right, &answer, order, None)?;
-    Ok(detail.map(|detail| Fault { who: Who::DuckDb, kind: Kind::Rows, detail, answer: Some(answer) }))
+    Ok(detail.map(|detail| Fault { engine: Engine::DuckDb, kind: Kind::Rows, detail, answer: Some(answer) }))
 }
 
-/// Whether two messages are of one fault: errors by their words, without numbers and names; rows by what is wrong with
-/// them, so that a smaller case does not turn into one of another fault.
+/// Whether two messages are about the same fault: errors by their words, without numbers and names; rows by what is
+/// wrong with them, so that a reduced case does not become one of another fault.
 fn alike(a: &str, b: &str, kind: Kind) -> bool {
     match kind {
         Kind::Error => signature(a) == signature(b),
@@ -245,9 +246,9 @@ fn alike(a: &str, b: &str, kind: Kind) -> bool {
     }
 }
 
-/// What is wrong with rows, by the words of [`difference`] and [`difference_by_value`].
+/// What is wrong with rows, from the messages of [`difference`] and [`difference_by_value`].
 fn wrong(detail: &str) -> &'static str {
-    if let Some((right, got)) = detail.split_once(" rows are right, got ") {
+    if let Some((right, got)) = detail.strip_prefix("expected ").and_then(|text| text.split_once(" rows, got ")) {
         let is_more = right.parse::<usize>().ok() < got.parse::<usize>().ok();
         return if is_more { "too many" } else { "too few" };
     }
@@ -258,7 +259,7 @@ fn wrong(detail: &str) -> &'static str {
     }
 }
 
-/// The words of a message up to the first that a query decides.
+/// The first words of a message, without those that depend on the query.
 pub(crate) fn signature(message: &str) -> String {
     let words = message.split_whitespace().filter(|w| w.chars().all(|c| c.is_alphabetic() || ".,:".contains(c)));
     words.take(12).collect::<Vec<_>>().join(" ")

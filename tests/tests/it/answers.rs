@@ -1,8 +1,8 @@
-//! What Bergmill reads from the tables of a warehouse, as files: for `tests/interop/check_agreement.py`, which lets
-//! other engines read the same.
+//! Writes what Bergmill reads from the tables of a warehouse to files, for `tests/interop/check_agreement.py`, which
+//! reads the same with other engines.
 //!
-//! Every snapshot that a table has is read, and each of its branches and tags. A statement that changes rows leaves a
-//! snapshot, so this compares what each of them did, not only what all of them came to.
+//! Every snapshot of a table is read, and each of its branches and tags. A statement that changes rows leaves a
+//! snapshot, so this compares the effect of each statement, not only the final state.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::warehouse::Cluster;
 
-/// Writes into `folder`: `answers.json`, which says where the tables are and what was read, and the rows of each answer
+/// Writes into `folder`: `answers.json`, with the locations of the tables and what was read, and the rows of each read
 /// as an Arrow IPC file.
 pub async fn write(cluster: &Cluster, of: &str, folder: &Path) {
     let client = &cluster.client;
@@ -57,12 +57,12 @@ pub async fn write(cluster: &Cluster, of: &str, folder: &Path) {
         }
         tables.push(json!({"namespace": table.namespace, "name": table.name, "answers": answers}));
     }
-    let place = &cluster.place;
+    let location = &cluster.location;
     let all = json!({
         "of": of,
-        "warehouse": place.warehouse,
-        "catalog_file": place.catalog_file,
-        "catalog_name": place.catalog_name,
+        "warehouse": location.warehouse,
+        "catalog_file": location.catalog_file,
+        "catalog_name": location.catalog_name,
         "tables": tables,
     });
     std::fs::write(folder.join("answers.json"), serde_json::to_string_pretty(&all).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md maps the tree: the crates and their arrows, and for each crate the files to change.
+//! The code map of ARCHITECTURE.md matches the tree: the crates and their dependencies, and each crate's files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ fn code_spans(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The cells of each row of the Markdown tables in `text`, without heads.
+/// The cells of each row of the Markdown tables in `text`, without header rows.
 fn rows(text: &str) -> Vec<Vec<&str>> {
     let lines: Vec<&str> = text.lines().collect();
     let is_head = |i: usize| lines.get(i + 1).is_some_and(|next| next.starts_with("|---"));
@@ -33,7 +33,7 @@ fn members() -> BTreeSet<String> {
     list.split(',').map(|member| member.trim().trim_matches('"').to_string()).collect()
 }
 
-/// Our crates that a crate depends on, tests aside, by their folders.
+/// The folders of our crates that a crate depends on, except for tests.
 fn dependencies(member: &str) -> BTreeSet<String> {
     let manifest = read(&format!("{member}/Cargo.toml"));
     let section = manifest.split_once("\n[dependencies]\n").map_or("", |(_, rest)| rest);
@@ -42,20 +42,20 @@ fn dependencies(member: &str) -> BTreeSet<String> {
     ours.map(|(name, _)| name.to_string()).collect()
 }
 
-/// The part of ARCHITECTURE.md that maps the tree.
+/// The code map of ARCHITECTURE.md.
 fn map() -> String {
     let text = read("ARCHITECTURE.md");
     text.split("\n## ").find(|part| part.contains("| folder | owns | uses |")).expect("the map").to_string()
 }
 
-/// What the map says of the files of each crate: the crate's folder and a text that names some of its files.
+/// The entries of the map: a crate's folder and a text that names some of its files.
 fn entries(map: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for section in map.split("\n### ").skip(1) {
         let (title, body) = section.split_once('\n').expect("a title");
         let table = rows(body);
         if table.is_empty() {
-            // Several small crates: an item for each, which begins with a path.
+            // Several small crates: an item for each, which starts with a path.
             for item in body.split("\n- ").map(|item| item.trim_start_matches("- ")).filter(|i| i.starts_with('`')) {
                 let member = code_spans(item)[0].split('/').next().expect("a folder");
                 all.push((member.to_string(), item.to_string()));
@@ -69,20 +69,24 @@ fn entries(map: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_crates_and_their_arrows_are_those_of_the_workspace() {
+fn the_crates_and_their_dependencies_are_those_of_the_workspace() {
     let map = map();
     let folders = map.split("\n### ").next().expect("a table");
     let mut mapped = BTreeSet::new();
     for row in rows(folders) {
         let folder = code_spans(row[0])[0].trim_end_matches('/');
-        assert!(root().join(folder).is_dir(), "ARCHITECTURE.md names {folder}/, which is not there");
+        assert!(root().join(folder).is_dir(), "ARCHITECTURE.md names {folder}/, which does not exist");
         if !members().contains(folder) {
             continue;
         }
         mapped.insert(folder.to_string());
         let uses: BTreeSet<String> = row[2].split(", ").filter(|name| !name.is_empty()).map(str::to_string).collect();
         if row[2] != "all" {
-            assert_eq!(uses, dependencies(folder), "what {folder}/ uses: ARCHITECTURE.md and its Cargo.toml differ");
+            assert_eq!(
+                uses,
+                dependencies(folder),
+                "dependencies of {folder}/: ARCHITECTURE.md and its Cargo.toml differ"
+            );
         }
     }
     assert_eq!(mapped, members(), "the crates of ARCHITECTURE.md and of Cargo.toml differ");
@@ -119,7 +123,7 @@ fn the_files_and_names_of_the_map_exist() {
     let (mut checked, mut missing) = (0, Vec::new());
     for (member, text) in entries(&map()) {
         let folder = root().join(&member);
-        // A file may follow one of its folder.
+        // A file may be in the folder of the file before it.
         let mut beside = folder.clone();
         for span in code_spans(&text) {
             if is_path(span) {
@@ -133,7 +137,7 @@ fn the_files_and_names_of_the_map_exist() {
             } else if is_name(span) {
                 let last = span.rsplit("::").next().unwrap_or(span);
                 if !words[&member].contains(last) {
-                    missing.push(format!("{member}: nothing is called {span}"));
+                    missing.push(format!("{member}: nothing is named {span}"));
                 }
                 checked += 1;
             }
@@ -164,12 +168,12 @@ fn the_folders_of_each_crate_are_in_the_map() {
 
 #[test]
 fn images_get_every_crate() {
-    // The build context leaves out all but what is listed.
+    // The build context excludes everything that is not listed.
     let ignored = read(".dockerignore");
     let kept: BTreeSet<&str> =
         ignored.lines().filter_map(|line| line.strip_prefix('!')).map(|l| l.trim_matches('/')).collect();
     for member in members() {
         let kept = kept.iter().any(|line| line.trim_end_matches("/**").split('/').next() == Some(member.as_str()));
-        assert!(kept, ".dockerignore leaves out {member}/, which Cargo.toml names");
+        assert!(kept, ".dockerignore excludes {member}/, which Cargo.toml names");
     }
 }

@@ -1,4 +1,4 @@
-//! The cluster as separate processes: who does the work, and what happens when one of them dies.
+//! The cluster as separate processes: which of them work, and what happens when one of them dies.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn shop() -> Shop {
     Shop::new(ShopParams { events: EVENTS, reviews: 1_000, days: 2, start, ..ShopParams::default() }).unwrap()
 }
 
-/// Loads the shop's events and returns what a GROUP BY over them must give.
+/// Loads the shop's events and returns the expected result of a GROUP BY over them.
 async fn load(client: &Client, shop: &Shop) -> Vec<(String, i64)> {
     client.update("CREATE SCHEMA IF NOT EXISTS raw", None).await.unwrap();
     client.update(bergmill_generator::TABLES[0].ddl, None).await.unwrap();
@@ -55,7 +55,7 @@ async fn by_type(client: &Client) -> Vec<(String, i64)> {
     rows
 }
 
-/// The text that `EXPLAIN ANALYZE` gives under `plan_type`.
+/// The text in the row of `EXPLAIN ANALYZE` whose `plan_type` is `part`.
 async fn explained(client: &Client, sql: &str, part: &str) -> String {
     let rows = client.query(&format!("EXPLAIN ANALYZE {sql}")).await.unwrap();
     let batches: Vec<RecordBatch> = rows.try_collect().await.unwrap();
@@ -65,11 +65,11 @@ async fn explained(client: &Client, sql: &str, part: &str) -> String {
             return plans.value(r).to_string();
         }
     }
-    panic!("EXPLAIN ANALYZE tells no {part}: {batches:?}");
+    panic!("EXPLAIN ANALYZE returns no {part}: {batches:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_executors_do_tasks() {
+async fn both_executors_run_tasks() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, door) = serve(folder.path(), &["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"]);
     let client = Client::connect(&door).await.unwrap();
@@ -82,7 +82,7 @@ async fn both_executors_do_tasks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scans_read_what_the_filter_leaves_and_counts_read_nothing() {
+async fn scans_read_only_matching_files_and_counts_read_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, door) = serve(folder.path(), &["--local-query-bytes", "0"]);
     let client = Client::connect(&door).await.unwrap();
@@ -130,13 +130,13 @@ impl Cluster {
         let executors = [executor(&executors_at), executor(&executors_at)];
         let client = Client::connect(&door).await.unwrap();
         let expected = load(&client, &shop()).await;
-        // Both are at work: the answer is there, and it is right.
+        // Both are working: there is a result, and it is right.
         assert_eq!(by_type(&client).await, expected);
         (Self { executors_at, client, expected, scheduler, _folder: folder }, executors)
     }
 
-    /// Asks, and kills `victim` when it has logged these lines one after the other: the answer, and that of an
-    /// undisturbed run.
+    /// Runs a query, and kills `victim` when it has logged these lines one after the other. Returns the result, and
+    /// that of an undisturbed run.
     async fn answers(&self, sql: &'static str, lines: &[&str], mut victim: Process) -> (i64, i64) {
         let undisturbed = number(&self.client, sql).await;
         victim.catch_up();
@@ -165,7 +165,7 @@ async fn a_query_survives_the_death_of_an_executor() {
 }
 
 /// Both executors work on the second stage, which takes most of the time, when one of them is lost with its part of the
-/// first. The task of the other is called back then, and its one vcore must be free again.
+/// first. The task of the other is cancelled then, and its one vcore must become free.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
     let (cluster, [_survivor, victim]) = Cluster::start().await;
@@ -176,7 +176,7 @@ async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
     cluster.scheduler.wait_for_part("it restarts");
 }
 
-/// As a task does that takes more memory than the containers of executors may have.
+/// Like a task that needs more memory than the containers of executors have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
     let (cluster, [mut running, mut other]) = Cluster::start().await;
@@ -197,16 +197,16 @@ async fn a_query_that_loses_one_executor_after_the_other_ends_with_an_error() {
     let e = asking.await.unwrap().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
     assert!(e.to_string().contains("executors were lost again and again"), "{e}");
-    // A join heeds its cancellation between two batches, which may take long.
+    // A join reacts to its cancellation only between two batches, which may take long.
     running.kill();
     let _next = executor(&cluster.executors_at);
     assert_eq!(by_type(&cluster.client).await, cluster.expected);
 }
 
-/// Every few seconds an executor is killed and another one started. A statement gives the right answer or says that it
-/// could not, and what is written is there once.
+/// Every few seconds an executor is killed and another one started. A statement returns the right result or an error,
+/// and written rows exist once.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_right_while_executors_come_and_go() {
+async fn results_are_right_while_executors_come_and_go() {
     let (cluster, mut executors) = Cluster::start().await;
     let client = &cluster.client;
     client.update("CREATE TABLE raw.copies (event_id VARCHAR, price DOUBLE)", None).await.unwrap();
@@ -222,7 +222,7 @@ async fn answers_are_right_while_executors_come_and_go() {
     for sql in queries {
         expected.push(number(client, sql).await);
     }
-    // A slow machine is given time to answer now and then.
+    // A slow machine gets time to finish a query now and then.
     let round = began.elapsed();
     let killing = async {
         for turn in 0.. {
@@ -254,10 +254,10 @@ async fn answers_are_right_while_executors_come_and_go() {
         }
     };
     tokio::select! {
-        () = killing => unreachable!("it goes on for ever"),
+        () = killing => unreachable!("it never ends"),
         () = asking => {}
     }
-    println!("{right} right answers, {written} rows written");
+    println!("{right} right results, {written} rows written");
     assert_eq!(number(client, "SELECT count(*) FROM raw.copies").await, written as i64);
     assert_eq!(by_type(client).await, cluster.expected);
 }
@@ -266,7 +266,7 @@ async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), what).await.expect("within two minutes")
 }
 
-/// Asks until the answer is yes.
+/// Repeats the check until it holds, for at most a minute.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !is_so().await {
@@ -276,7 +276,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 #[test]
-fn health_tells_whether_scheduler_and_executor_are_in_touch() {
+fn health_reports_whether_scheduler_and_executor_are_in_contact() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let any = "127.0.0.1:0";
@@ -286,12 +286,12 @@ fn health_tells_whether_scheduler_and_executor_are_in_touch() {
     let probe = std::net::TcpListener::bind(any).unwrap().local_addr().unwrap().to_string();
     let _executor =
         Process::start(&["executor", "--scheduler", &cluster, "--heartbeat", "1", "--health-listen", &probe]);
-    let eventually = |arguments: &[&str], well: bool, said: &str| {
+    let eventually = |arguments: &[&str], healthy: bool, message: &str| {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         loop {
             let out = run(arguments);
             let err = String::from_utf8_lossy(&out.stderr).into_owned();
-            if out.status.success() == well && err.contains(said) {
+            if out.status.success() == healthy && err.contains(message) {
                 return;
             }
             assert!(std::time::Instant::now() < deadline, "{arguments:?}: {err}");

@@ -50,7 +50,7 @@ fn wrong_input_is_an_error_that_says_what_was_wrong() {
 }
 
 #[test]
-fn a_taken_port_and_an_unreachable_door_are_said() {
+fn a_taken_port_and_an_unreachable_door_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, door) = serve(folder.path(), &[]);
     let out = run(&["serve", "--data", folder.path().to_str().unwrap(), "--listen", &door]);
@@ -70,7 +70,7 @@ fn a_taken_port_and_an_unreachable_door_are_said() {
 }
 
 #[test]
-fn a_cluster_stops_when_it_is_told_to() {
+fn a_cluster_stops_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let (server, _door) = serve(folder.path(), &[]);
     assert!(server.terminate());

@@ -1,5 +1,5 @@
-//! Tables whose files are missing, cut off, garbled, or of a format to come: an error that names the file, and nothing
-//! of the table changes.
+//! Tables whose files are missing, truncated, garbled, or of a future format: an error that names the file, and the
+//! table does not change.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ const PARTS: [Part; 4] = [Part::Metadata, Part::ManifestList, Part::Manifest, Pa
 const DAMAGES: [Damage; 5] = [Damage::Missing, Damage::Empty, Damage::CutOff, Damage::Garbled, Damage::OfTheFuture];
 
 impl Damage {
-    /// The damaged file; `None` if there is none any more.
+    /// The damaged file; `None` if it is missing.
     fn of(self, part: Part, bytes: &[u8]) -> Option<Vec<u8>> {
         let replaced = |old: &[u8], new: &[u8]| {
             let at = bytes.windows(old.len()).rposition(|w| w == old).unwrap_or_else(|| panic!("{part:?}: {old:?}"));
@@ -49,8 +49,8 @@ impl Damage {
             Self::Empty => Some(Vec::new()),
             Self::CutOff => Some(bytes[..bytes.len() / 2].to_vec()),
             Self::Garbled => {
-                // But for the end of a Parquet file, which says where its footer is: parquet 59 panics on one before
-                // the file's beginning if it was compiled with checks for overflow.
+                // Except the end of a Parquet file, which locates its footer: parquet 59 panics on a footer before the
+                // start of the file if it was compiled with overflow checks.
                 let last = bytes.len() - 8;
                 let garble = |(i, b): (usize, &u8)| if i % 7 == 3 && i < last { b ^ 0x5a } else { *b };
                 Some(bytes.iter().enumerate().map(garble).collect())
@@ -68,7 +68,7 @@ impl Damage {
 
 const APPEND: &str = "INSERT INTO raw.{} VALUES (7, 7)";
 
-/// What can be asked of a table beside an append, which looks into no manifest and no data file.
+/// Statements on a table besides an append, which reads no manifest and no data file.
 const STATEMENTS: [&str; 5] = [
     "SELECT sum(x) FROM raw.{}",
     "UPDATE raw.{} SET y = y + 1 WHERE x % 2 = 0",
@@ -78,8 +78,8 @@ const STATEMENTS: [&str; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_damage_is_told_and_changes_nothing() {
-    // Few bytes are read in the scheduler's process, many by the executors: both must tell.
+async fn every_damage_is_reported_and_changes_nothing() {
+    // Few bytes are read in the scheduler's process, many by the executors: both must report it.
     for more in [&[][..], &["--local-query-bytes", "0"]] {
         let cluster = cluster(more, None).await;
         let client = &cluster.client;
@@ -95,7 +95,7 @@ async fn every_damage_is_told_and_changes_nothing() {
                 check(client, &reader, &name, part, damage).await;
             }
         }
-        // One damaged table hides no other.
+        // One damaged table does not hide the others.
         assert_eq!(
             integer(&reader, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'raw'").await,
             21
@@ -146,17 +146,17 @@ async fn check(client: &Client, reader: &Client, name: &str, part: Part, damage:
         Some(bytes) => drop(store.put(&location, PutPayload::from(bytes)).await.unwrap()),
     }
     let before = listed(store.as_ref(), &folder).await;
-    let looks_at_no_files = [Part::Metadata, Part::ManifestList].contains(&part).then_some(APPEND);
-    for statement in STATEMENTS.into_iter().chain(looks_at_no_files) {
+    let reads_no_files = [Part::Metadata, Part::ManifestList].contains(&part).then_some(APPEND);
+    for statement in STATEMENTS.into_iter().chain(reads_no_files) {
         let sql = statement.replace("{}", name);
         let e = execute(reader, &sql).await.expect_err(&format!("{what}: {sql}"));
-        let told = e.to_string();
-        assert!(told.contains(location.filename().unwrap()), "{what}: {sql}: {told}");
+        let message = e.to_string();
+        assert!(message.contains(location.filename().unwrap()), "{what}: {sql}: {message}");
         let kinds = match damage {
             Damage::OfTheFuture => [ErrorKind::Unsupported, ErrorKind::Corrupt],
             _ => [ErrorKind::Corrupt; 2],
         };
-        assert!(kinds.contains(&e.kind()), "{what}: {sql}: {:?} {told}", e.kind());
+        assert!(kinds.contains(&e.kind()), "{what}: {sql}: {:?} {message}", e.kind());
         assert_eq!(listed(store.as_ref(), &folder).await, before, "{what}: {sql} left files");
     }
     store.put(&location, PutPayload::from(sound)).await.unwrap();
@@ -179,7 +179,7 @@ async fn newest(client: &Client, name: &str, part: Part) -> String {
     let (folder, _) = found.rsplit_once('/').unwrap();
     let (store, path) = locate(folder);
     let files = listed(store.as_ref(), &path).await;
-    // Their names begin with a number.
+    // Their names start with a number.
     let newest = files.iter().filter_map(|f| f.filename()).filter(|f| f.ends_with(".metadata.json")).max().unwrap();
     format!("{folder}/{newest}")
 }

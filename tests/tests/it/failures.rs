@@ -1,4 +1,4 @@
-//! What breaks in the world: a full disk, a damaged file, a process that is gone, another writer. Tables stay whole.
+//! External failures: a full disk, a damaged file, a killed process, a concurrent writer. Tables stay consistent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn data_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_killed_at_any_moment_leaves_whole_commits() {
+async fn a_writer_killed_at_any_moment_leaves_complete_commits() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
     {
@@ -51,7 +51,7 @@ async fn a_writer_killed_at_any_moment_leaves_whole_commits() {
         let (mut server, door) = serve(folder.path(), &[]);
         let client = Client::connect(&door).await.unwrap();
         let before = count(&client, "raw.t").await;
-        assert_eq!(before % ROWS, 0, "a commit is seen whole");
+        assert_eq!(before % ROWS, 0, "a commit is visible completely or not at all");
         let at_most_one_more = before - acknowledged * ROWS;
         assert!(at_most_one_more == 0 || at_most_one_more == ROWS, "{before} rows, {acknowledged} acknowledged");
         acknowledged = before / ROWS;
@@ -74,7 +74,7 @@ async fn a_writer_killed_at_any_moment_leaves_whole_commits() {
         rows == acknowledged * ROWS || rows == (acknowledged + 1) * ROWS,
         "{rows} rows, {acknowledged} acknowledged"
     );
-    // And the next writer finds nothing in its way.
+    // And the next writer is not blocked.
     client.update(&insert("raw.t"), None).await.unwrap();
     assert_eq!(count(&client, "raw.t").await, rows + ROWS);
 }
@@ -101,7 +101,7 @@ async fn two_clusters_write_to_one_table_at_once() {
         assert_eq!(count(client, "raw.t").await, 20 * ROWS);
     }
 
-    // Whoever replaces what another has just replaced is told so, and the table is one writer's or the other's.
+    // Replacing rows that another writer has just replaced is a conflict, and the table is one writer's or the other's.
     clients[0].update("CREATE TABLE raw.r (x BIGINT)", None).await.unwrap();
     let replacers = clients.clone().map(|client| {
         tokio::spawn(async move {
@@ -123,14 +123,14 @@ async fn two_clusters_write_to_one_table_at_once() {
     for replacer in replacers {
         conflicts += replacer.await.unwrap();
     }
-    assert!(conflicts < 20, "somebody wins");
+    assert!(conflicts < 20, "one writer wins");
     assert_eq!(count(&clients[0], "raw.r").await, ROWS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_data_file_is_an_error_and_other_tables_are_unharmed() {
     let folder = tempfile::tempdir().unwrap();
-    // Few bytes are read in the scheduler's process, many by the executors: both must tell.
+    // Few bytes are read in the scheduler's process, many by the executors: both must report it.
     for more in [&[][..], &["--local-query-bytes", "0"]] {
         let (_server, door) = serve(folder.path(), more);
         let client = Client::connect(&door).await.unwrap();
@@ -149,15 +149,15 @@ async fn a_damaged_data_file_is_an_error_and_other_tables_are_unharmed() {
             // A server that has not read the file before.
             let (_fresh, door) = serve(folder.path(), more);
             let client = Client::connect(&door).await.unwrap();
-            let asked =
+            let read =
                 async { client.query("SELECT sum(x) FROM raw.a").await?.try_collect::<Vec<RecordBatch>>().await };
-            let e = asked.await.unwrap_err();
+            let e = read.await.unwrap_err();
             assert!(!e.to_string().is_empty());
             assert_eq!(count(&client, "raw.b").await, ROWS);
         }
         std::fs::remove_file(file).unwrap();
-        let asked = async { client.query("SELECT sum(x) FROM raw.a").await?.try_collect::<Vec<RecordBatch>>().await };
-        let e = asked.await.unwrap_err().to_string();
+        let read = async { client.query("SELECT sum(x) FROM raw.a").await?.try_collect::<Vec<RecordBatch>>().await };
+        let e = read.await.unwrap_err().to_string();
         assert!(e.contains(file.file_name().unwrap().to_str().unwrap()), "{e}");
         for table in ["a", "b"] {
             client.update(&format!("DROP TABLE raw.{table}"), None).await.unwrap();
@@ -184,11 +184,11 @@ fn a_damaged_parquet_file_is_not_loaded() {
     assert!(String::from_utf8_lossy(&out.stderr).contains("table raw.t not found"));
 }
 
-/// A file system of six megabytes in a mount namespace of its own. Where the system does not allow one, the test says
-/// so.
+/// Uses a file system of six megabytes in its own mount namespace. If the system does not allow one, the test reports
+/// that it was skipped.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_an_error_and_the_table_stays_as_it_was() {
+fn a_full_disk_is_an_error_and_the_table_is_unchanged() {
     use std::fmt::Write as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -227,9 +227,9 @@ fn a_full_disk_is_an_error_and_the_table_stays_as_it_was() {
          find \"$DISK\" -name '*.parquet' | wc -l"
     );
     let out = in_namespace(&script).unwrap();
-    let (told, err) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "{:?}\n{told}\n{err}", out.status);
+    let (output, err) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{:?}\n{output}\n{err}", out.status);
     assert!(err.contains("No space left on device"), "{err}");
-    assert!(told.contains("n,last\n100,99\n"), "{told}");
-    assert_eq!(told.lines().last().map(str::trim), Some("1"), "the files of the load that failed are gone: {told}");
+    assert!(output.contains("n,last\n100,99\n"), "{output}");
+    assert_eq!(output.lines().last().map(str::trim), Some("1"), "the files of the load that failed are gone: {output}");
 }

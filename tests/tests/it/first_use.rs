@@ -1,4 +1,4 @@
-//! The first statements over a warehouse in which there is nothing.
+//! The first statements over an empty warehouse.
 
 use bergmill_gateway::{Client, ErrorKind, IngestMode, IngestTarget};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -30,7 +30,7 @@ async fn a_name_without_a_namespace_needs_none_to_be_created() {
         }
         assert_eq!(rows(&door.client, "SHOW NAMESPACES").await, 1, "{sql}");
         rows(&door.client, "SELECT * FROM raw.t").await;
-        // Who creates it then is told that it is there.
+        // Creating it afterwards reports that it exists.
         let e = door.client.update("CREATE SCHEMA raw", None).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
         door.update("CREATE SCHEMA IF NOT EXISTS raw").await;

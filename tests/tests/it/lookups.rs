@@ -1,4 +1,4 @@
-//! What a statement asks of the catalog: the names in it, and no others.
+//! A statement looks up the names in it in the catalog, and no others.
 
 use bergmill_gateway::ErrorKind;
 use futures::TryStreamExt;
@@ -6,12 +6,12 @@ use futures::TryStreamExt;
 use crate::observed::Door;
 
 impl Door {
-    /// The rows that a query gives, and what it asked.
-    async fn asked_by(&self, sql: &str) -> (usize, Vec<String>) {
-        self.catalog.take_asked();
+    /// The number of rows that a query returns, and its requests to the catalog.
+    async fn requests_of(&self, sql: &str) -> (usize, Vec<String>) {
+        self.catalog.take_requests();
         let rows = self.client.query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         let batches: Vec<_> = rows.try_collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        (batches.iter().map(arrow::array::RecordBatch::num_rows).sum(), self.catalog.take_asked())
+        (batches.iter().map(arrow::array::RecordBatch::num_rows).sum(), self.catalog.take_requests())
     }
 }
 
@@ -27,12 +27,12 @@ async fn names_are_looked_up_when_a_statement_names_them() {
     door.update("CREATE VIEW ns08.v AS SELECT id FROM ns07.t").await;
 
     // A query is planned to know its columns, and again when its rows are fetched.
-    let check = async |sql: &str, rows: usize, asked: &[&str]| {
-        let twice: Vec<&str> = asked.iter().chain(asked).copied().collect();
-        assert_eq!(door.asked_by(sql).await, (rows, twice.iter().map(ToString::to_string).collect()), "{sql}");
+    let check = async |sql: &str, rows: usize, requests: &[&str]| {
+        let twice: Vec<&str> = requests.iter().chain(requests).copied().collect();
+        assert_eq!(door.requests_of(sql).await, (rows, twice.iter().map(ToString::to_string).collect()), "{sql}");
     };
     check("SELECT 1", 1, &[]).await;
-    // DataFusion takes a function's name for a table's until it has looked.
+    // DataFusion looks up the name of a table function as a table first.
     let function = ["table raw.generate_series", "view raw.generate_series"];
     check("SELECT * FROM generate_series(1, 3)", 3, &function).await;
     check("SELECT * FROM ns07.t", 2, &["table ns07.t"]).await;
@@ -43,14 +43,14 @@ async fn names_are_looked_up_when_a_statement_names_them() {
     check("SHOW NAMESPACES", 50, &["namespaces"]).await;
     check("SHOW TABLES IN ns08", 1, &["namespace ns08", "tables of ns08", "views of ns08"]).await;
 
-    door.catalog.take_asked();
+    door.catalog.take_requests();
     door.update("INSERT INTO ns07.t VALUES (3)").await;
-    let asked = door.catalog.take_asked();
-    assert!(asked.len() <= 6 && asked.iter().all(|what| what.ends_with(" ns07.t")), "{asked:?}");
+    let requests = door.catalog.take_requests();
+    assert!(requests.len() <= 6 && requests.iter().all(|what| what.ends_with(" ns07.t")), "{requests:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_are_listed_for_whom_asks_for_lists_and_for_hints() {
+async fn names_are_listed_only_for_lists_and_for_hints() {
     let door = Door::open().await;
     door.update("CREATE SCHEMA raw").await;
     door.update("CREATE SCHEMA processed").await;
@@ -60,14 +60,14 @@ async fn names_are_listed_for_whom_asks_for_lists_and_for_hints() {
     )
     .await;
 
-    let (rows, asked) = door.asked_by("SHOW TABLES").await;
-    assert_eq!((rows, asked.iter().filter(|what| *what == "namespaces").count()), (1, 2), "{asked:?}");
+    let (rows, requests) = door.requests_of("SHOW TABLES").await;
+    assert_eq!((rows, requests.iter().filter(|what| *what == "namespaces").count()), (1, 2), "{requests:?}");
     let kinds = "SELECT table_name FROM information_schema.tables WHERE table_schema <> 'information_schema'";
-    assert_eq!(door.asked_by(&format!("{kinds} AND table_type = 'BASE TABLE'")).await.0, 1);
-    assert_eq!(door.asked_by(&format!("{kinds} AND table_type = 'VIEW'")).await.0, 1);
-    assert_eq!(door.asked_by("SELECT DISTINCT table_schema FROM information_schema.columns").await.0, 2);
-    // Also when it is read inside a view.
-    assert_eq!(door.asked_by("SELECT * FROM processed.v").await.0, 1);
+    assert_eq!(door.requests_of(&format!("{kinds} AND table_type = 'BASE TABLE'")).await.0, 1);
+    assert_eq!(door.requests_of(&format!("{kinds} AND table_type = 'VIEW'")).await.0, 1);
+    assert_eq!(door.requests_of("SELECT DISTINCT table_schema FROM information_schema.columns").await.0, 2);
+    // Also when information_schema is read inside a view.
+    assert_eq!(door.requests_of("SELECT * FROM processed.v").await.0, 1);
     let tables = door.client.tables().await.unwrap();
     assert_eq!(tables.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["v", "events"]);
 

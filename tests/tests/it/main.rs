@@ -1,7 +1,7 @@
-//! The product from outside: the built binary, its front door, its files.
+//! Bergmill from outside: the built binary, its front door, its files.
 //!
-//! One binary, because each links what it tests. Every test starts what it needs on free loopback ports and stops it by
-//! process id.
+//! One test binary, because each binary links everything it tests. Every test starts the processes that it needs on
+//! free loopback ports and stops them by process id.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod answers;

@@ -1,4 +1,4 @@
-//! A catalog in SQLite that tells what it was asked, and may stop to answer; a scheduler over it in this process.
+//! A catalog in SQLite that records its requests and can stop answering; a scheduler over it in this process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Observed {
     inner: SqlCatalog,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
     answers: AtomicU8,
 }
 
@@ -24,12 +24,12 @@ const UNTIL_A_CHANGE: u8 = 1;
 const NONE: u8 = 2;
 
 impl Observed {
-    /// What was asked since the last call.
-    pub fn take_asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    /// The requests since the last call.
+    pub fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    /// The next change of a table is made, but neither it nor anything after it is answered.
+    /// The next change of a table is made, but neither it nor any later request is answered.
     pub fn fall_silent(&self) {
         self.answers.store(UNTIL_A_CHANGE, Ordering::SeqCst);
     }
@@ -38,78 +38,78 @@ impl Observed {
         self.answers.store(ALL, Ordering::SeqCst);
     }
 
-    fn asked(&self, what: String) -> Result<()> {
-        self.asked.lock().unwrap().push(what);
+    fn record(&self, what: String) -> Result<()> {
+        self.requests.lock().unwrap().push(what);
         match self.answers.load(Ordering::SeqCst) {
-            NONE => Err(Error::new(ErrorKind::Unknown, "the line went dead")),
+            NONE => Err(Error::new(ErrorKind::Unknown, "connection lost")),
             _ => Ok(()),
         }
     }
 
     fn changed(&self) -> Result<()> {
         let was = self.answers.compare_exchange(UNTIL_A_CHANGE, NONE, Ordering::SeqCst, Ordering::SeqCst);
-        if was.is_ok() { Err(Error::new(ErrorKind::Unknown, "the line went dead")) } else { Ok(()) }
+        if was.is_ok() { Err(Error::new(ErrorKind::Unknown, "connection lost")) } else { Ok(()) }
     }
 }
 
 #[async_trait]
 impl Catalog for Observed {
     async fn namespaces(&self) -> Result<Vec<NamespaceIdent>> {
-        self.asked("namespaces".to_string())?;
+        self.record("namespaces".to_string())?;
         self.inner.namespaces().await
     }
     async fn namespace_exists(&self, namespace: &NamespaceIdent) -> Result<bool> {
-        self.asked(format!("namespace {namespace}"))?;
+        self.record(format!("namespace {namespace}"))?;
         self.inner.namespace_exists(namespace).await
     }
     async fn create_namespace(&self, namespace: &NamespaceIdent, properties: &BTreeMap<String, String>) -> Result<()> {
-        self.asked(format!("create namespace {namespace}"))?;
+        self.record(format!("create namespace {namespace}"))?;
         self.inner.create_namespace(namespace, properties).await
     }
     async fn namespace_properties(&self, namespace: &NamespaceIdent) -> Result<BTreeMap<String, String>> {
-        self.asked(format!("properties of {namespace}"))?;
+        self.record(format!("properties of {namespace}"))?;
         self.inner.namespace_properties(namespace).await
     }
     async fn drop_namespace(&self, namespace: &NamespaceIdent) -> Result<()> {
-        self.asked(format!("drop namespace {namespace}"))?;
+        self.record(format!("drop namespace {namespace}"))?;
         self.inner.drop_namespace(namespace).await
     }
     async fn tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
-        self.asked(format!("tables of {namespace}"))?;
+        self.record(format!("tables of {namespace}"))?;
         self.inner.tables(namespace).await
     }
     async fn pointer(&self, table: &TableIdent) -> Result<Option<String>> {
-        self.asked(format!("table {table}"))?;
+        self.record(format!("table {table}"))?;
         self.inner.pointer(table).await
     }
     async fn insert(&self, table: &TableIdent, metadata_location: &str) -> Result<()> {
-        self.asked(format!("create {table}"))?;
+        self.record(format!("create {table}"))?;
         self.inner.insert(table, metadata_location).await?;
         self.changed()
     }
     async fn swap(&self, table: &TableIdent, expected: &str, new: &str) -> Result<bool> {
-        self.asked(format!("change {table}"))?;
+        self.record(format!("change {table}"))?;
         let done = self.inner.swap(table, expected, new).await?;
         self.changed().map(|()| done)
     }
     async fn remove(&self, table: &TableIdent) -> Result<()> {
-        self.asked(format!("drop {table}"))?;
+        self.record(format!("drop {table}"))?;
         self.inner.remove(table).await
     }
     async fn rename(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
-        self.asked(format!("rename {from}"))?;
+        self.record(format!("rename {from}"))?;
         self.inner.rename(from, to).await
     }
     async fn views(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
-        self.asked(format!("views of {namespace}"))?;
+        self.record(format!("views of {namespace}"))?;
         self.inner.views(namespace).await
     }
     async fn view_pointer(&self, view: &TableIdent) -> Result<Option<String>> {
-        self.asked(format!("view {view}"))?;
+        self.record(format!("view {view}"))?;
         self.inner.view_pointer(view).await
     }
     async fn insert_view(&self, view: &TableIdent, metadata_location: &str) -> Result<()> {
-        self.asked(format!("create view {view}"))?;
+        self.record(format!("create view {view}"))?;
         self.inner.insert_view(view, metadata_location).await
     }
 }
@@ -141,5 +141,5 @@ impl Door {
 
 async fn observed(folder: &Path) -> Observed {
     let inner = SqlCatalog::open(folder.join("catalog.db"), "bergmill").await.unwrap();
-    Observed { inner, asked: Mutex::default(), answers: AtomicU8::new(ALL) }
+    Observed { inner, requests: Mutex::default(), answers: AtomicU8::new(ALL) }
 }

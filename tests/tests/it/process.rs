@@ -1,4 +1,4 @@
-//! Starting `bergmill` as a user does, and stopping it whatever happens.
+//! Starts `bergmill` as a user does, and stops it in any case.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub fn binary() -> PathBuf {
 /// A process of ours, killed when it goes out of scope.
 pub struct Process {
     child: Child,
-    /// What it prints and what it logs, line by line.
+    /// Its output and log, line by line.
     lines: mpsc::Receiver<String>,
     /// For its temporary files, which a killed process leaves behind.
     _temporary: TempDir,
@@ -37,7 +37,7 @@ impl Process {
         Self::start_with(arguments, &[])
     }
 
-    /// The same with these environment variables.
+    /// Starts `bergmill` with these arguments and environment variables.
     pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let temporary = tempfile::tempdir().expect("temporary folder");
         let mut child = bergmill(arguments)
@@ -51,7 +51,7 @@ impl Process {
         let (out, log) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let (sender, lines) = mpsc::channel();
         let logged = sender.clone();
-        // Nobody need wait for the lines, but the pipes must not fill.
+        // The lines are read even if unused, so that the pipes do not fill.
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
@@ -66,17 +66,17 @@ impl Process {
         Self { child, lines, _temporary: temporary }
     }
 
-    /// Waits for a line that begins so, and returns the rest of it.
+    /// Waits for a line that starts with `beginning`, and returns the rest of it.
     pub fn wait_for(&self, beginning: &str) -> String {
         self.wait(beginning, |line| line.strip_prefix(beginning).map(|rest| rest.trim().to_string()))
     }
 
-    /// Waits for a line with this in it.
+    /// Waits for a line that contains `part`.
     pub fn wait_for_part(&self, part: &str) {
         self.wait(part, |line| line.contains(part).then_some(()));
     }
 
-    /// Forgets what it has printed until now, so that only new lines are waited for.
+    /// Discards the lines printed so far, so that only new lines are waited for.
     pub fn catch_up(&self) {
         self.lines.try_iter().for_each(drop);
     }
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Kills it at once, as a power cut would.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -99,8 +99,8 @@ impl Process {
     /// Asks it to stop (SIGTERM) and waits for its exit status.
     pub fn terminate(mut self) -> bool {
         let id = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
-        assert!(told.success());
+        let signalled = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        assert!(signalled.success());
         let deadline = std::time::Instant::now() + START;
         while std::time::Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("wait") {
@@ -118,7 +118,7 @@ impl Drop for Process {
     }
 }
 
-/// `bergmill` with these arguments. Tables of whoever runs the tests are none of theirs.
+/// `bergmill` with these arguments, without the settings of the user who runs the tests.
 fn bergmill(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments);

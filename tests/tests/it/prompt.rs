@@ -1,4 +1,4 @@
-//! The prompt as a person uses it, on a terminal that `script` makes.
+//! The prompt as a person uses it, on a terminal created by `script`.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -14,7 +14,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// `None` where there is no `script`.
+    /// `None` if there is no `script`.
     fn open(command: &str) -> Option<Self> {
         let mut child = Command::new("script")
             .args(["-qefc", command, "/dev/null"])
@@ -35,13 +35,13 @@ impl Terminal {
         Some(Self { child, keys, shown })
     }
 
-    /// Waits until `text` is shown, and returns all that was shown until then. What is typed earlier can be lost: a
-    /// line editor takes the terminal over for each line.
+    /// Waits until `text` is shown, and returns everything shown until then. Input typed earlier can be lost, because
+    /// the line editor takes over the terminal for each line.
     fn wait_for(&self, text: &str) -> String {
         let (mut shown, deadline) = (String::new(), Instant::now() + Duration::from_secs(60));
         while !shown.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(bytes) = self.shown.recv_timeout(left) else { panic!("{text:?} did not come; shown is {shown}") };
+            let Ok(bytes) = self.shown.recv_timeout(left) else { panic!("{text:?} was not shown, but: {shown}") };
             shown.push_str(&String::from_utf8_lossy(&bytes));
         }
         shown
@@ -59,7 +59,7 @@ impl Drop for Terminal {
     }
 }
 
-/// Shown when the prompt waits for a line, after all of the last answer.
+/// Shown when the prompt waits for a line, after the complete last result.
 const READY: &str = "bergmill> \r\u{1b}[10C\u{1b}[?2026l";
 const GO_ON: &str = "...> \r\u{1b}[10C\u{1b}[?2026l";
 
@@ -69,7 +69,7 @@ fn it_answers_goes_on_after_a_mistake_and_remembers() {
     let folder = tempfile::tempdir().unwrap();
     let command = format!("'{}' sql --data '{}'", binary().display(), folder.path().display());
     let Some(mut terminal) = Terminal::open(&command) else {
-        eprintln!("SKIPPED: there is no `script` to make a terminal");
+        eprintln!("SKIPPED: there is no `script` to create a terminal");
         return;
     };
     terminal.wait_for(READY);

@@ -1,9 +1,9 @@
-//! The SQL surface over the cluster: every file of `slt/`, each in a warehouse of its own.
+//! The SQL surface over the cluster: every file of `slt/`, each in its own warehouse.
 //!
-//! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the answers into the files, to be reviewed in the
-//! diff. `BERGMILL_SLT=merge` takes only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` leaves
-//! these files out. `BERGMILL_SLT_KEEP=folder` keeps there, a folder for each file, what the file has left behind on
-//! the first of the shapes: see [`crate::answers`].
+//! `BERGMILL_COMPLETE=1 cargo test -p bergmill-tests sql` writes the results into the files, to be reviewed in the
+//! diff. `BERGMILL_SLT=merge` runs only the files with `merge` in their name, `BERGMILL_SLT_SKIP=views,alter` skips
+//! these files. `BERGMILL_SLT_KEEP=folder` keeps the tables of each file there, in one folder per file, as they are
+//! after the first of the shapes: see [`crate::answers`].
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ async fn statements_give_the_answers_in_the_files() {
     files.retain(|f| {
         let is_skipped = f.file_stem().is_some_and(|name| skipped.split(',').any(|s| *name == *s));
         if is_skipped {
-            eprintln!("skipped, as BERGMILL_SLT_SKIP says: {}", f.display());
+            eprintln!("skipped because of BERGMILL_SLT_SKIP: {}", f.display());
         }
         !is_skipped
     });
@@ -61,14 +61,14 @@ async fn statements_give_the_answers_in_the_files() {
     }
 }
 
-/// Plans are cut into stages for two executors, and go whole to one. No query is small here: all of them go to the
-/// executors.
+/// Plans are cut into stages for two executors, and sent whole to a single one. No query counts as small: all of them
+/// run on executors.
 const SHAPES: [[&str; 6]; 2] = [
     ["--executors", "2", "--vcores", "1", "--local-query-bytes", "0"],
     ["--executors", "1", "--vcores", "2", "--local-query-bytes", "0"],
 ];
 
-/// Statements that a REST server answers in its own way have `skipif rest` or `onlyif rest` before them.
+/// Statements that a REST server answers differently are preceded by `skipif rest` or `onlyif rest`.
 fn runner(cluster: &Cluster) -> Runner<Door, impl MakeConnection<Conn = Door>> {
     let client = cluster.client.clone();
     let mut runner = Runner::new(move || {
@@ -118,9 +118,9 @@ fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::new().with_null("NULL");
     let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
     let cell = |c: usize, r: usize| {
-        // An answer of several lines stands in one.
+        // A value of several lines is written in one.
         let text = columns[c].value(r).to_string().replace('\n', "\\n");
-        // The file format separates cells by blanks and has no way to write an empty one.
+        // The file format separates cells by blanks and cannot express an empty one.
         if text.is_empty() && !batch.column(c).is_null(r) { "(empty)".to_string() } else { text }
     };
     (0..batch.num_rows()).map(|r| (0..columns.len()).map(|c| cell(c, r)).collect()).collect()

@@ -1,4 +1,4 @@
-//! Commits of which nobody can say what became of them: their catalog has done them and does not answer any more.
+//! Commits of unknown state: the catalog has performed them but does not answer.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ impl Door {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_outcome_is_told_as_such_and_can_be_looked_up() {
+async fn an_unknown_commit_state_is_reported_and_can_be_looked_up() {
     let door = Door::open().await;
     door.update("CREATE TABLE t (a INT)").await;
     door.catalog.fall_silent();
     let insert = "INSERT INTO t VALUES (1), (2)";
     let e = door.client.update(insert, None).await.unwrap_err();
-    // Not one that drivers take for a reason to send the statement again.
+    // Not a kind on which drivers send the statement again.
     assert_eq!(e.kind(), ErrorKind::OutcomeUnknown, "{e}");
     door.catalog.answer_again();
 
-    // What the message says to look at is a statement, and finds the commit.
+    // The message contains a statement that finds the commit.
     let text = e.to_string();
     let (_, look) = text.split_once("it did if ").expect("a way to look");
     let (look, rest) = look.split_once(" finds a row").expect("a statement");
@@ -41,7 +41,7 @@ async fn an_unknown_outcome_is_told_as_such_and_can_be_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn definitions_may_have_unknown_outcomes_too() {
+async fn definitions_may_have_an_unknown_commit_state_too() {
     for sql in ["ALTER TABLE t ADD COLUMN b INT", "CREATE TABLE u (a INT)", "CREATE TABLE u AS SELECT 1 AS a"] {
         let door = Door::open().await;
         door.update("CREATE TABLE t (a INT)").await;

@@ -1,6 +1,6 @@
-//! Tables whose files nothing but lent credentials opens: `tests/services/run` starts a REST catalog that lends those
-//! of MinIO, for one table each, and tells that they end within seconds. No process of Bergmill has keys of its own
-//! here.
+//! Tables whose files can be opened only with vended credentials: `tests/services/run` starts a REST catalog that
+//! vends credentials of MinIO for one table each, and announces that they expire within seconds. No process of Bergmill
+//! has its own keys here.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// A scheduler and executors as processes of their own, each with a name that the catalog knows it by.
+/// A scheduler and executors as separate processes, each with a name that the catalog records.
 struct Cluster {
     _processes: Vec<Process>,
     _folder: TempDir,
@@ -25,21 +25,21 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// With a catalog of its own, of which these executors are told.
-    async fn start(executors: &[&str], told: bool) -> Self {
+    /// Starts it with its own catalog, which the executors know if `knows_catalog`.
+    async fn start(executors: &[&str], knows_catalog: bool) -> Self {
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"] {
             assert!(
                 std::env::var_os(name).is_none(),
                 "{name} is set, and the catalog's credentials would not be needed"
             );
         }
-        let server = std::env::var("BERGMILL_TEST_VENDED").expect("the address of catalogs that lend credentials");
+        let server = std::env::var("BERGMILL_TEST_VENDED").expect("the address of catalogs that vend credentials");
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().to_str().unwrap();
         let catalog = format!("{server}/{}", folder.path().file_name().unwrap().to_string_lossy().replace('.', ""));
-        let started = |arguments: &[&str], name: &str, told: bool| {
+        let started = |arguments: &[&str], name: &str, knows_catalog: bool| {
             let credential = format!("{name}:secret");
-            let address = if told { catalog.as_str() } else { "" };
+            let address = if knows_catalog { catalog.as_str() } else { "" };
             let variables = [("BERGMILL_CATALOG", address), ("BERGMILL_CATALOG_CREDENTIAL", &credential)];
             Process::start_with(arguments, &variables)
         };
@@ -49,7 +49,7 @@ impl Cluster {
         let door = scheduler.wait_for("front door ");
         let mut processes = vec![scheduler];
         for name in executors {
-            let executor = started(&["executor", "--scheduler", &of_executors, "--vcores", "1"], name, told);
+            let executor = started(&["executor", "--scheduler", &of_executors, "--vcores", "1"], name, knows_catalog);
             executor.wait_for("executor for scheduler");
             processes.push(executor);
         }
@@ -59,7 +59,7 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until the executors do tasks.
+    /// Waits until the executors run tasks.
     async fn ready(&self) {
         let began = Instant::now();
         while let Err(e) = self.number("SELECT count(*) FROM generate_series(1, 1000)").await {
@@ -82,7 +82,7 @@ impl Cluster {
         assert_eq!(self.number(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")), expected, "{sql}");
     }
 
-    /// What the catalog was asked: who, and for what.
+    /// The requests to the catalog.
     fn requests(&self) -> Vec<Request> {
         let (host, path) = self.catalog.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let mut line = TcpStream::connect(host).unwrap();
@@ -96,35 +96,35 @@ impl Cluster {
 
 #[derive(Debug)]
 struct Request {
-    who: String,
+    process: String,
     what: String,
-    /// When credentials were lent, and when they end, in milliseconds.
-    lent: Option<(i64, i64)>,
+    /// When credentials were vended, and when they expire, in milliseconds.
+    vended: Option<(i64, i64)>,
 }
 
 impl Request {
     fn read(line: &str) -> Self {
         let words: Vec<&str> = line.split(' ').collect();
-        let lent = match words[3..] {
-            ["lent", at, end] => Some((at.parse().unwrap(), end.parse().unwrap())),
+        let vended = match words[3..] {
+            ["vended", at, end] => Some((at.parse().unwrap(), end.parse().unwrap())),
             _ => None,
         };
-        Self { who: words[0].to_string(), what: words[1..3].join(" "), lent }
+        Self { process: words[0].to_string(), what: words[1..3].join(" "), vended }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a REST catalog that lends credentials: tests/services/run"]
-async fn what_only_lent_credentials_open_is_read_and_written_on_executors() {
+#[ignore = "needs a REST catalog that vends credentials: tests/services/run"]
+async fn files_that_need_vended_credentials_are_read_and_written_on_executors() {
     let cluster = Cluster::start(&["executor-1", "executor-2"], true).await;
     cluster.update("CREATE SCHEMA raw").await;
     cluster.update("CREATE TABLE raw.events (id BIGINT, kind BIGINT) PARTITIONED BY (kind)").await;
-    // What reads no file is run by the scheduler.
+    // A query that reads no file runs in the scheduler.
     let first = "INSERT INTO raw.events SELECT value, value % 4 FROM generate_series(0, 99)";
     assert_eq!(cluster.update(first).await, 100);
     let insert = |from: i64| format!("INSERT INTO raw.events SELECT id + {from}, kind FROM raw.events WHERE id < 100");
 
-    // Longer than what is lent, without a pause: it is renewed in time or something fails.
+    // Longer than the credentials last, without a pause: they are renewed in time or something fails.
     let (began, mut count) = (Instant::now(), 100);
     while began.elapsed() < Duration::from_secs(15) {
         assert_eq!(cluster.update(&insert(count)).await, 100);
@@ -132,28 +132,28 @@ async fn what_only_lent_credentials_open_is_read_and_written_on_executors() {
         cluster.check("SELECT count(*) FROM raw.events WHERE id % 2 = 0", count / 2).await;
     }
     let requests = cluster.requests();
-    let mut loans = BTreeMap::<(&str, &str), Vec<(i64, i64)>>::new();
+    let mut vended = BTreeMap::<(&str, &str), Vec<(i64, i64)>>::new();
     for request in &requests {
-        if let Some(lent) = request.lent {
-            loans.entry((&request.who, &request.what)).or_default().push(lent);
+        if let Some(lifetime) = request.vended {
+            vended.entry((&request.process, &request.what)).or_default().push(lifetime);
         }
     }
-    // Which of the executors gets how many of the tasks is not ours to say.
-    let of_events = loans.iter().filter(|((who, what), lent)| {
-        who.starts_with("executor") && what.ends_with("/tables/events/credentials") && lent.len() >= 3
+    // The distribution of tasks over the executors is not deterministic.
+    let of_events = vended.iter().filter(|((process, what), lifetimes)| {
+        process.starts_with("executor") && what.ends_with("/tables/events/credentials") && lifetimes.len() >= 3
     });
     let mut renewing = 0;
-    for ((who, _), lent) in of_events {
+    for ((process, _), lifetimes) in of_events {
         let is_ahead = |pair: &[(i64, i64)]| pair[1].0 < pair[0].1;
-        assert!(lent.windows(2).all(is_ahead), "{who} asked when it was too late: {lent:?}");
+        assert!(lifetimes.windows(2).all(is_ahead), "{process} requested too late: {lifetimes:?}");
         // Renewed after half of six seconds, and not for each request.
-        assert!(lent.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 2_900), "{who}: {lent:?}");
+        assert!(lifetimes.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 2_900), "{process}: {lifetimes:?}");
         renewing += 1;
     }
-    assert!(renewing > 0, "{loans:?}");
-    for Request { who, what, .. } in requests.iter().filter(|r| r.who.starts_with("executor")) {
+    assert!(renewing > 0, "{vended:?}");
+    for Request { process, what, .. } in requests.iter().filter(|r| r.process.starts_with("executor")) {
         let is_allowed = what.ends_with("/credentials") || what == "GET /v1/config";
-        assert!(is_allowed, "{who} asked {what}");
+        assert!(is_allowed, "{process} requested {what}");
     }
 
     // Two tables in one bucket, each with credentials of its own; a new table with its rows; rows that change.
@@ -190,8 +190,8 @@ async fn what_only_lent_credentials_open_is_read_and_written_on_executors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a REST catalog that lends credentials: tests/services/run"]
-async fn an_executor_that_was_told_no_catalog_says_what_it_needs() {
+#[ignore = "needs a REST catalog that vends credentials: tests/services/run"]
+async fn an_executor_without_a_catalog_reports_what_it_needs() {
     let cluster = Cluster::start(&["executor-1"], false).await;
     cluster.update("CREATE SCHEMA raw").await;
     // The scheduler writes the first rows itself.
@@ -201,5 +201,5 @@ async fn an_executor_that_was_told_no_catalog_says_what_it_needs() {
     for e in [read, written.unwrap_err()] {
         assert!(e.to_string().contains("the --catalog (BERGMILL_CATALOG)"), "{e}");
     }
-    assert!(cluster.requests().iter().all(|r| !r.who.starts_with("executor")), "{:?}", cluster.requests());
+    assert!(cluster.requests().iter().all(|r| !r.process.starts_with("executor")), "{:?}", cluster.requests());
 }

@@ -1,4 +1,4 @@
-//! Many writers of one table at once: what was acknowledged is there, once.
+//! Many concurrent writers of one table: acknowledged rows exist exactly once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::warehouse::cluster;
 
 const WRITERS: i64 = 4;
 const APPENDS: i64 = 100;
-/// Ids of one writer's rows: they begin at a multiple of this.
+/// The ids of each writer's rows start at a multiple of this.
 const RANGE: i64 = 1_000;
-/// Of each writer's rows, the deleter takes those with an id from the first to before the second.
+/// The range of ids, relative to each writer's first, that the deleter deletes.
 const DELETED: std::ops::Range<i64> = 30..60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn appends_and_deletes_at_once_lose_and_double_nothing() {
+async fn appends_and_deletes_at_once_lose_and_duplicate_nothing() {
     let cluster = cluster(&["--executors", "1", "--vcores", "2"], None).await;
     let (client, door) = (&cluster.client, &cluster.door);
     client.update("CREATE SCHEMA raw", None).await.unwrap();
@@ -31,7 +31,7 @@ async fn appends_and_deletes_at_once_lose_and_double_nothing() {
             let client = Client::connect(&door).await.unwrap();
             for n in 0..APPENDS {
                 let id = writer * RANGE + n;
-                // An append conflicts with nobody: it lands, whatever the others do.
+                // An append never conflicts: it succeeds, whatever the others do.
                 let rows = client.update(&format!("INSERT INTO raw.t VALUES ({id}, {writer})"), None).await.unwrap();
                 assert_eq!(rows, 1);
             }
@@ -45,7 +45,7 @@ async fn appends_and_deletes_at_once_lose_and_double_nothing() {
             let client = Client::connect(&door).await.unwrap();
             let (mut deleted, mut conflicts) = (0, 0);
             loop {
-                // What was appended before the last round is there for it to see.
+                // The last round sees all appended rows.
                 let last = done.load(Ordering::SeqCst);
                 for writer in 0..WRITERS {
                     let (from, to) = (writer * RANGE + DELETED.start, writer * RANGE + DELETED.end);
@@ -77,7 +77,7 @@ async fn appends_and_deletes_at_once_lose_and_double_nothing() {
     let retries = "SELECT coalesce(sum(arrow_cast(regexp_match(summary, 'commit-retries\":\"(\\d+)')[1], 'Int64')), 0) \
                    FROM raw.\"t$snapshots\"";
     println!(
-        "{} appends by {WRITERS} writers, {deleted} rows deleted: {conflicts} deletes conflicted, commits lost {} races",
+        "{} appends by {WRITERS} writers, {deleted} rows deleted: {conflicts} deletes conflicted, {} commit retries",
         WRITERS * APPENDS,
         numbers(client, retries).await[0]
     );

@@ -2,7 +2,7 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::{MENDED, rows, values};
+use crate::{FIXED, rows, values};
 
 #[tokio::test]
 async fn an_inner_count_becomes_the_result() {
@@ -17,5 +17,5 @@ async fn an_inner_count_becomes_the_result() {
     .await
     .unwrap();
     // No count is above 100.
-    assert_ne!(values(&found), ["0"], "{MENDED}");
+    assert_ne!(values(&found), ["0"], "{FIXED}");
 }

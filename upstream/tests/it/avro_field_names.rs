@@ -2,9 +2,9 @@
 
 use iceberg::spec::{FormatVersion, Literal, PrimitiveType, read_data_files_from_avro, write_data_files_to_avro};
 
-use crate::{MENDED, partitioned};
+use crate::{FIXED, partitioned};
 
-/// The files that are read of a manifest with one file, whose partition field has this name.
+/// The number of files read from a manifest with one file whose partition field has this name.
 fn read(name: &str) -> iceberg::Result<usize> {
     let table = partitioned::by(name, PrimitiveType::Int, Literal::int(1));
     let mut bytes = Vec::new();
@@ -17,7 +17,7 @@ fn read(name: &str) -> iceberg::Result<usize> {
 fn manifests_are_written_that_cannot_be_read() {
     assert_eq!(read("aerger").unwrap(), 1);
     for name in ["Ärger", "a.b", "1st", "a-b"] {
-        let error = read(name).expect_err(MENDED).to_string();
+        let error = read(name).expect_err(FIXED).to_string();
         assert!(error.contains("Invalid field name"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use iceberg::spec::{Datum, Transform};
 use iceberg::transform::create_transform_function;
 
-use crate::MENDED;
+use crate::FIXED;
 
 #[test]
 fn nanoseconds_before_1970_are_rounded_towards_it() {
@@ -12,5 +12,5 @@ fn nanoseconds_before_1970_are_rounded_towards_it() {
     let [before, epoch] = [-1, 0].map(|micros| of(&Datum::timestamp_micros(micros)));
     assert_ne!(before, epoch);
     // The hash is that of microseconds, rounded down.
-    assert_eq!(of(&Datum::timestamp_nanos(-1)), epoch, "{MENDED}");
+    assert_eq!(of(&Datum::timestamp_nanos(-1)), epoch, "{FIXED}");
 }

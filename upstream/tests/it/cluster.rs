@@ -1,7 +1,7 @@
 //! Ballista without its network: a query is planned by the scheduler's task manager, and its tasks are run here, one
 //! after the other.
 //!
-//! Tasks travel as they do between processes. What threads and clocks decide elsewhere is decided here by the caller.
+//! Tasks are serialized as between processes. The caller decides the order of events, instead of threads and clocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use tempfile::TempDir;
 
 use crate::{rows, values};
 
-/// Executors that tasks may be said to have run on. Those that are started count as tasks of the first.
+/// Executors to which tasks can be attributed. Started tasks count as tasks of the first.
 pub const EXECUTORS: [&str; 2] = ["first", "second"];
 
 /// One query on its way through a cluster.
@@ -45,7 +45,7 @@ pub struct Query {
     work: TempDir,
 }
 
-/// As Ballista configures a session, for two partitions, each of which is a task.
+/// Ballista's session configuration, with two partitions, each of which is a task.
 pub fn config() -> SessionConfig {
     SessionConfig::new_with_ballista()
         .with_target_partitions(2)
@@ -97,7 +97,7 @@ impl Query {
         Self { id, manager, executors, codec, context, schema, work }
     }
 
-    /// The tasks that can start now, by their stages and numbers. They count as started.
+    /// The tasks that can start, by stage and number. They count as started.
     pub async fn start(&self) -> BTreeMap<(usize, usize), TaskDescription> {
         let jobs = self.manager.get_running_job_cache();
         let bound = self.executors.bind_schedulable_tasks(TaskDistributionPolicy::Bias, jobs, None).await.unwrap();
@@ -151,7 +151,7 @@ impl Query {
         self.change(|graph| graph.update_task_status(&executor(on), vec![status], 4, 4).map(|_| ())).await
     }
 
-    /// Runs tasks until none can start. Gives up after so many rounds that a small query has long ended.
+    /// Runs tasks until none can start. Gives up after far more rounds than a small query needs.
     pub async fn run_all(&self, on: &str) -> Result<()> {
         for _ in 0..20 {
             let tasks = self.start().await;
@@ -165,7 +165,7 @@ impl Query {
         Ok(())
     }
 
-    /// What the scheduler keeps of the query.
+    /// Calls `change` with the scheduler's state of the query.
     pub async fn change<T>(&self, change: impl FnOnce(&mut ExecutionGraphBox) -> T) -> T {
         let jobs = self.manager.get_running_job_cache();
         let mut graph = jobs[&self.id].execution_graph.write().await;
@@ -174,7 +174,7 @@ impl Query {
         result
     }
 
-    /// The plans of its stages, by their numbers.
+    /// The plans of its stages, by number.
     pub async fn stages(&self) -> BTreeMap<usize, String> {
         self.change(|graph| {
             let text = |plan| displayable(plan).indent(false).to_string();
@@ -183,7 +183,7 @@ impl Query {
         .await
     }
 
-    /// The values of the one column of the answer, if there is one.
+    /// The values of the only column of the result, if there is one.
     pub async fn answer(&self) -> Option<Vec<String>> {
         let locations = self
             .change(|graph| match graph.status().status {

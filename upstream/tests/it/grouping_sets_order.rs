@@ -2,10 +2,10 @@
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{MENDED, count, rows};
+use crate::{FIXED, count, rows};
 
 #[tokio::test]
-async fn a_group_comes_several_times() {
+async fn a_group_is_returned_several_times() {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let found = rows(
         &context,
@@ -20,11 +20,11 @@ async fn a_group_comes_several_times() {
     .await
     .unwrap();
     // There are three values of k.
-    assert_ne!(count(&found), 3, "{MENDED}");
+    assert_ne!(count(&found), 3, "{FIXED}");
 }
 
 #[tokio::test]
-async fn a_group_of_a_set_comes_several_times() {
+async fn a_group_of_a_set_is_returned_several_times() {
     let config = SessionConfig::new().with_target_partitions(1).with_batch_size(2);
     let context = SessionContext::new_with_config(config);
     let found = rows(
@@ -38,5 +38,5 @@ async fn a_group_of_a_set_comes_several_times() {
     .await
     .unwrap();
     // Three groups by both, three by k.
-    assert_ne!(count(&found), 6, "{MENDED}");
+    assert_ne!(count(&found), 6, "{FIXED}");
 }

@@ -2,10 +2,10 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::{MENDED, rows, values};
+use crate::{FIXED, rows, values};
 
 #[tokio::test]
-async fn lead_loses_count_of_nulls() {
+async fn lead_miscounts_nulls() {
     let context = SessionContext::new();
     let found = rows(
         &context,
@@ -16,5 +16,5 @@ async fn lead_loses_count_of_nulls() {
     )
     .await
     .unwrap();
-    assert_ne!(values(&found), ["3", "4", "6", "", "", ""], "{MENDED}");
+    assert_ne!(values(&found), ["3", "4", "6", "", "", ""], "{FIXED}");
 }

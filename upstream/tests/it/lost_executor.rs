@@ -2,7 +2,7 @@
 
 use ballista_core::error::Result;
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 const STATEMENTS: [&str; 2] = [
@@ -10,9 +10,9 @@ const STATEMENTS: [&str; 2] = [
     "SELECT count(*) FROM (SELECT x, count(*) AS n FROM t GROUP BY x) GROUP BY n",
 ];
 
-/// A query whose first stage ran on an executor that is lost while the second runs: one of its tasks has ended, on the
-/// other executor, and one has not. What comes of the query, and the vcores of the task that had not ended, as known
-/// before and after.
+/// A query whose first stage ran on an executor that is lost while the second runs: one task of the second has ended,
+/// on the other executor, and one has not. Returns the query, its outcome, and the vcores of the unfinished task as
+/// known before and after the loss.
 async fn lose_executor(adaptive: bool) -> (Query, Result<()>, [Option<u32>; 2]) {
     let query = Query::submit(config().set_bool("ballista.planner.adaptive.enabled", adaptive), &STATEMENTS).await;
     for task in query.start().await.into_values() {
@@ -31,24 +31,24 @@ async fn lose_executor(adaptive: bool) -> (Query, Result<()>, [Option<u32>; 2]) 
 }
 
 #[tokio::test]
-async fn what_the_adaptive_planner_repeats_is_refused() {
+async fn the_adaptive_planner_rejects_repeated_tasks() {
     let (_, result, _) = lose_executor(true).await;
-    let error = result.expect_err(MENDED).to_string();
+    let error = result.expect_err(FIXED).to_string();
     assert!(error.contains("Can't find active stage to update stage outputs"), "{error}");
 }
 
 #[tokio::test]
-async fn what_the_static_planner_repeats_is_counted_twice() {
+async fn rows_that_the_static_planner_recomputes_are_counted_twice() {
     let (query, result, _) = lose_executor(false).await;
     result.unwrap();
-    // Right is 8.
-    assert_eq!(query.answer().await.unwrap(), ["12"], "{MENDED}");
+    // Expected: 8.
+    assert_eq!(query.answer().await.unwrap(), ["12"], "{FIXED}");
 }
 
 #[tokio::test]
 async fn the_vcores_of_tasks_of_a_stage_that_is_rolled_back_are_forgotten() {
     for adaptive in [true, false] {
         let (_, _, vcores) = lose_executor(adaptive).await;
-        assert_eq!(vcores, [Some(1), None], "{MENDED}");
+        assert_eq!(vcores, [Some(1), None], "{FIXED}");
     }
 }

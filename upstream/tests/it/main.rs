@@ -1,6 +1,6 @@
-//! What is wrong upstream, one file a fault, by the crates at fault alone.
+//! Upstream bugs, one file per bug, shown with the crates at fault only.
 //!
-//! A test here holds the wrong behaviour, and fails when it is mended. `../../README.md` says what there is to do then.
+//! A test here asserts the wrong behaviour, and fails when it is fixed. `../../README.md` says what to do then.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod aggregate_statistics;
@@ -50,9 +50,9 @@ use datafusion::prelude::SessionContext;
 use datafusion_proto::bytes::{physical_plan_from_bytes, physical_plan_to_bytes};
 
 /// Why a test of this crate fails.
-const MENDED: &str = "mended upstream: `upstream/README.md` says what may go now";
+const FIXED: &str = "fixed upstream: `upstream/README.md` says what can be removed";
 
-/// Runs statements, and gives the rows of the last.
+/// Runs statements, and returns the rows of the last.
 async fn rows(context: &SessionContext, statements: &[&str]) -> Result<Vec<RecordBatch>> {
     let mut last = Vec::new();
     for statement in statements {
@@ -65,7 +65,7 @@ fn count(rows: &[RecordBatch]) -> usize {
     rows.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// The values of the one column of some rows, in their order.
+/// The values of the only column, in row order.
 fn values(rows: &[RecordBatch]) -> Vec<String> {
     let text = pretty_format_batches(rows).unwrap().to_string();
     // Three lines above, one below.
@@ -73,7 +73,7 @@ fn values(rows: &[RecordBatch]) -> Vec<String> {
     lines[..lines.len().saturating_sub(1)].to_vec()
 }
 
-/// A plan as another process gets it, with the same functions.
+/// A plan as another process receives it, with the same functions.
 fn sent(plan: &Arc<dyn ExecutionPlan>, context: &SessionContext) -> Arc<dyn ExecutionPlan> {
     let bytes = physical_plan_to_bytes(Arc::clone(plan)).unwrap();
     physical_plan_from_bytes(&bytes, &context.task_ctx()).unwrap()

@@ -2,10 +2,10 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::{MENDED, count, rows};
+use crate::{FIXED, count, rows};
 
 #[tokio::test]
-async fn a_null_that_the_correlation_leaves_out_is_taken_for_one_of_the_row() {
+async fn a_null_that_the_correlation_excludes_removes_a_row() {
     let found = rows(
         &SessionContext::new(),
         &[
@@ -16,6 +16,6 @@ async fn a_null_that_the_correlation_leaves_out_is_taken_for_one_of_the_row() {
     )
     .await
     .unwrap();
-    // The subquery has no rows for the row of `a`, so that the row fits.
-    assert_eq!(count(&found), 0, "{MENDED}");
+    // The subquery has no rows for the row of `a`, so that row should be returned.
+    assert_eq!(count(&found), 0, "{FIXED}");
 }

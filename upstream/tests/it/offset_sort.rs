@@ -2,10 +2,10 @@
 
 use datafusion::prelude::SessionContext;
 
-use crate::{MENDED, rows, values};
+use crate::{FIXED, rows, values};
 
 #[tokio::test]
-async fn a_sort_goes_below_an_offset() {
+async fn a_sort_is_pushed_below_an_offset() {
     let context = SessionContext::new();
     let found = rows(
         &context,
@@ -16,6 +16,6 @@ async fn a_sort_goes_below_an_offset() {
     )
     .await
     .unwrap();
-    // Rows 3 and 4 are left, so that 6 and 13 are right.
-    assert_ne!(values(&found), ["6", "13"], "{MENDED}");
+    // Rows 3 and 4 remain, so 6 and 13 are expected.
+    assert_ne!(values(&found), ["6", "13"], "{FIXED}");
 }

@@ -1,6 +1,6 @@
 //! `reports/order_lost.md`
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
@@ -17,5 +17,5 @@ async fn the_plan_of_the_last_stage_has_no_order() {
     .await;
     query.run_all(EXECUTORS[0]).await.unwrap();
     let stages = query.stages().await;
-    assert!(stages.values().all(|plan| !plan.contains("SortExec")), "{MENDED}");
+    assert!(stages.values().all(|plan| !plan.contains("SortExec")), "{FIXED}");
 }

@@ -1,10 +1,10 @@
 //! `reports/other_stage_rows.md`
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
-async fn the_rows_of_another_stage_are_the_answer() {
+async fn the_rows_of_another_stage_are_returned() {
     let query = Query::submit(
         config(),
         &[
@@ -15,15 +15,15 @@ async fn the_rows_of_another_stage_are_the_answer() {
     )
     .await;
 
-    // The whole query is one stage, which gives the answer.
+    // The whole query is one stage, which returns the result.
     let first = query.start().await;
     assert_eq!(first.keys().collect::<Vec<_>>(), [&(0, 0)]);
     for task in first.into_values() {
         query.run(EXECUTORS[0], task).await.unwrap();
     }
-    // There should be nothing left to do, and the answer should be the orders 10, 20, 30.
+    // Nothing should remain to be done, and the result should be the orders 10, 20, 30.
     query.run_all(EXECUTORS[0]).await.unwrap();
     let mut answer = query.answer().await.unwrap();
     answer.sort();
-    assert_eq!(answer, ["1", "4"], "{MENDED}");
+    assert_eq!(answer, ["1", "4"], "{FIXED}");
 }

@@ -2,7 +2,7 @@
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{MENDED, rows, values};
+use crate::{FIXED, rows, values};
 
 #[tokio::test]
 async fn an_order_by_what_a_join_makes_null_is_lost() {
@@ -17,5 +17,5 @@ async fn an_order_by_what_a_join_makes_null_is_lost() {
     )
     .await
     .unwrap();
-    assert_ne!(values(&found), ["", "", "5"], "{MENDED}");
+    assert_ne!(values(&found), ["", "", "5"], "{FIXED}");
 }

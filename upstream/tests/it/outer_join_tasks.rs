@@ -1,10 +1,10 @@
 //! `reports/outer_join_tasks.md`
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
-async fn each_task_gives_the_rows_of_the_collected_side() {
+async fn each_task_returns_the_rows_of_the_collected_side() {
     let query = Query::submit(
         config(),
         &[
@@ -17,6 +17,6 @@ async fn each_task_gives_the_rows_of_the_collected_side() {
     query.run_all(EXECUTORS[0]).await.unwrap();
     let mut answer = query.answer().await.unwrap();
     answer.sort();
-    // Right is 11 alone: it is not above 22, while the others are.
-    assert_eq!(answer, ["11", "11", "22", "33"], "{MENDED}");
+    // Expected: only 11, which is not above 22 as the others are.
+    assert_eq!(answer, ["11", "11", "22", "33"], "{FIXED}");
 }

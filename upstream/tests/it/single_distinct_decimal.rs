@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::prelude::SessionContext;
 
-use crate::{MENDED, rows};
+use crate::{FIXED, rows};
 
 #[tokio::test]
 async fn a_sum_beside_a_distinct_count_has_another_type_than_announced() {
@@ -13,5 +13,5 @@ async fn a_sum_beside_a_distinct_count_has_another_type_than_announced() {
     let announced = query.schema().field(0).data_type().clone();
     let given = query.collect().await.unwrap()[0].schema().field(0).data_type().clone();
     assert_eq!(announced, DataType::Decimal128(35, 3));
-    assert_eq!(given, DataType::Decimal128(38, 3), "{MENDED}");
+    assert_eq!(given, DataType::Decimal128(38, 3), "{FIXED}");
 }

@@ -10,7 +10,7 @@ use datafusion::physical_plan::spill::SpillManager;
 use datafusion::physical_plan::spill::spill_pool::mpsc_channel;
 use futures::StreamExt;
 
-use crate::MENDED;
+use crate::FIXED;
 
 fn batch(rows: i64) -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
@@ -24,8 +24,8 @@ async fn a_batch_in_the_second_of_two_open_files_is_not_read() {
         let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
         let manager = SpillManager::new(Arc::new(RuntimeEnv::default()), metrics, long.schema());
         let (writer, mut reader) = mpsc_channel(usize::MAX, Arc::new(manager));
-        // While one writer fills the first file, the other opens a second; unless it comes too early or too late, so
-        // that there is one file for both.
+        // While one writer fills the first file, the other opens a second, unless it comes too early or too late and
+        // both share one file.
         let other = writer.new_sink();
         std::thread::scope(|scope| {
             scope.spawn(|| writer.push_batch(&long).unwrap());
@@ -34,12 +34,12 @@ async fn a_batch_in_the_second_of_two_open_files_is_not_read() {
         });
         let rows = reader.next().await.unwrap().unwrap().num_rows();
         if tokio::time::timeout(Duration::from_millis(200), reader.next()).await.is_err() {
-            // The second batch was there, but for it to be read its writers had to end.
+            // The second batch was available, but was read only after its writers had ended.
             drop((writer, other));
             let left = reader.next().await.unwrap().unwrap().num_rows();
             assert_eq!(rows + left, long.num_rows() + short.num_rows());
             return;
         }
     }
-    panic!("{MENDED}");
+    panic!("{FIXED}");
 }

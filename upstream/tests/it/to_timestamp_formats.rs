@@ -2,7 +2,7 @@
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{MENDED, rows};
+use crate::{FIXED, rows};
 
 #[tokio::test]
 async fn times_that_are_read_from_a_column_have_no_zone() {
@@ -12,8 +12,8 @@ async fn times_that_are_read_from_a_column_have_no_zone() {
     rows(&context, &["SELECT to_timestamp('2026-01-01 00:00:00', '%Y-%m-%d %H:%M:%S')"]).await.unwrap();
     for function in ["to_timestamp(s)", "to_timestamp_millis(s, '%Y-%m-%d %H:%M:%S')"] {
         let found = rows(&context, &[&format!("SELECT {function} FROM t")]).await;
-        // A build with debug assertions notices it in the function, others when its rows are put together.
-        let error = found.expect_err(MENDED).to_string();
+        // A build with debug assertions detects it in the function, others when the batches are assembled.
+        let error = found.expect_err(FIXED).to_string();
         assert!(error.contains("returned value of type") || error.contains("column types must match"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::bytes::{physical_plan_from_bytes, physical_plan_to_bytes};
 
-use crate::{MENDED, rows};
+use crate::{FIXED, rows};
 
 #[tokio::test]
 async fn functions_of_an_executor_do_not_know_the_settings_of_the_session() {
@@ -32,6 +32,6 @@ async fn functions_of_an_executor_do_not_know_the_settings_of_the_session() {
         context.runtime_env(),
     ));
     let plan = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &task).unwrap();
-    let error = collect(plan, task).await.expect_err(MENDED).to_string();
+    let error = collect(plan, task).await.expect_err(FIXED).to_string();
     assert!(error.contains("returned value of type") || error.contains("column types must match"), "{error}");
 }

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn a_stage_refuses_the_metrics_of_its_second_task() {
         &["CREATE TABLE t (n BIGINT) AS VALUES (1)", "SELECT 1 AS n UNION ALL SELECT n FROM t"],
     );
     let result = query.await.run_all(EXECUTORS[0]).await;
-    let error = result.expect_err(MENDED).to_string();
+    let error = result.expect_err(FIXED).to_string();
     assert!(error.contains("task metrics array size"), "{error}");
 }
 
@@ -25,5 +25,5 @@ async fn a_stage_refuses_the_metrics_of_its_second_task() {
 fn a_task_has_all_partitions_of_a_placeholder() {
     let leaf: Arc<dyn ExecutionPlan> = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())).with_partitions(3));
     let task = restrict_plan_to_partitions(leaf, &[1]).unwrap();
-    assert_eq!(task.output_partitioning().partition_count(), 3, "{MENDED}");
+    assert_eq!(task.output_partitioning().partition_count(), 3, "{FIXED}");
 }

@@ -3,9 +3,9 @@
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{MENDED, rows, sent, values};
+use crate::{FIXED, rows, sent, values};
 
-/// The rows of a window function, as its plan computes them here and after it was sent.
+/// Checks the rows of a window function, as its plan computes them before and after serialization.
 async fn check(function: &str, here: [&str; 4], there: [&str; 4]) {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     rows(&context, &["CREATE TABLE t (o INT, x INT) AS VALUES (1, NULL), (2, 7), (3, NULL), (4, 9)"]).await.unwrap();
@@ -14,7 +14,7 @@ async fn check(function: &str, here: [&str; 4], there: [&str; 4]) {
     let arrived = sent(&made, &context);
     let of = async |plan| values(&collect(plan, context.task_ctx()).await.unwrap());
     assert_eq!(of(made).await, here, "{function}");
-    assert_eq!(of(arrived).await, there, "{function}: {MENDED}");
+    assert_eq!(of(arrived).await, there, "{function}: {FIXED}");
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! `reports/window_constant_partition.md`
 
-use crate::MENDED;
+use crate::FIXED;
 use crate::cluster::{EXECUTORS, Query, config};
 
 #[tokio::test]
-async fn a_window_over_exchanged_rows_is_not_told_that_its_partition_is_constant() {
+async fn a_window_over_exchanged_rows_does_not_know_that_its_partition_is_constant() {
     let query = Query::submit(
         config(),
         &[
@@ -14,6 +14,6 @@ async fn a_window_over_exchanged_rows_is_not_told_that_its_partition_is_constant
     )
     .await;
     let result = query.run_all(EXECUTORS[0]).await;
-    let error = result.expect_err(MENDED).to_string();
+    let error = result.expect_err(FIXED).to_string();
     assert!(error.contains("Expects PARTITION BY expression to be ordered"), "{error}");
 }

@@ -1,17 +1,17 @@
-//! Groups and what is computed of them.
+//! Groups and their aggregates.
 
 use super::super::query::{Aggregate, EXACT, Expr, Form, Group, Key, Query, ROUNDED, Select, Template};
 use super::super::value::Ty;
 use super::values::{DIGITS_OF_COUNTS, MOST_DIGITS};
-use super::{Column, Generator, Made, Place, Scope};
+use super::{Column, Generator, Made, Position, Scope};
 
-/// As many digits as a number of rows can add to a sum.
+/// The digits that the number of rows can add to a sum.
 const DIGITS_OF_ROWS: u32 = 6;
 /// Decimals end at 38 digits, and a sum has ten more than its terms.
 const MOST_SUMMED: u8 = 28;
 
 impl Generator<'_> {
-    /// A SELECT with groups, or of one group that is all rows.
+    /// A SELECT with groups, or with one group of all rows.
     pub(super) fn grouped(&mut self, mut select: Select, scope: &Scope) -> Made {
         let mut keys: Vec<Expr> = Vec::new();
         for _ in 0..self.dice.weighted(&[(3, 0), (5, 1), (4, 2), (2, 3)]) {
@@ -45,9 +45,9 @@ impl Generator<'_> {
         Made { query: Query::of(select), columns, rows: if is_in_sets { rows * 3.0 } else { rows } }
     }
 
-    /// An expression that is no literal, which GROUP BY would take for a position.
+    /// An expression that is not a literal, which GROUP BY would interpret as a position.
     fn grouping_key(&mut self, scope: &Scope, column: &Column) -> Expr {
-        let value = self.value(scope, column.ty, 1, Place::Plain);
+        let value = self.value(scope, column.ty, 1, Position::Plain);
         if has_column(&value) { value } else { column.expr() }
     }
 
@@ -83,7 +83,7 @@ impl Generator<'_> {
         }
     }
 
-    /// Something of an aggregate's value.
+    /// An expression over an aggregate's value.
     fn computed(&mut self, value: Expr) -> Expr {
         match value.ty {
             Ty::BigInt if value.digits < MOST_DIGITS => {
@@ -122,7 +122,7 @@ impl Generator<'_> {
         if self.dice.percent(20)
             && let Form::Aggregate(aggregate) = &mut found.form
         {
-            aggregate.filter = Some(self.predicate(scope, 1, Place::Plain));
+            aggregate.filter = Some(self.predicate(scope, 1, Position::Plain));
         }
         found
     }
@@ -142,13 +142,13 @@ impl Generator<'_> {
         Some(self.column_of(scope, fits)?.expr())
     }
 
-    /// What is added up or averaged: a column, or something computed, with a scalar subquery in it at times.
+    /// The argument of a sum or average: a column or an expression, sometimes with a scalar subquery.
     fn term(&mut self, scope: &Scope) -> Option<Expr> {
         let column = self.column_of(scope, |c| c.ty.is_number())?;
         if self.dice.percent(70) {
             return Some(column.expr());
         }
-        Some(self.value(scope, column.ty, 1, Place::Elsewhere))
+        Some(self.value(scope, column.ty, 1, Position::Elsewhere))
     }
 
     fn sum(&mut self, scope: &Scope) -> Option<Expr> {

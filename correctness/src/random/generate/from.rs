@@ -1,12 +1,11 @@
-//! What queries read: tables, subqueries, and joins of every kind, of which none gives more rows than a test can wait
-//! for.
+//! The FROM clause: tables, subqueries, and joins of every kind, none of which returns too many rows for a test.
 
 use super::super::query::{Expr, Form, From, JoinKind, Query, Subquery};
 use super::super::schema::Table;
 use super::super::value::Ty;
-use super::{Column, Generator, MOST_PAIRS, MOST_ROWS, Made, Place, Scope};
+use super::{Column, Generator, MOST_PAIRS, MOST_ROWS, Made, Position, Scope};
 
-/// Columns of which the values of one may be those of the other.
+/// Whether two columns may have common values.
 fn meet(left: &Column, right: &Column) -> bool {
     let is_whole = |c: &Column| matches!(c.ty, Ty::Int | Ty::BigInt);
     left.ty == right.ty || (is_whole(left) && is_whole(right))
@@ -37,11 +36,11 @@ impl Generator<'_> {
         self.table_of(f64::INFINITY)
     }
 
-    /// A table of at most so many rows.
+    /// A table with at most this number of rows.
     pub(super) fn table_of(&mut self, most_rows: f64) -> (From, Scope) {
         let fitting: Vec<usize> =
             (0..self.tables.len()).filter(|t| self.tables[*t].rows.len() as f64 <= most_rows).collect();
-        // The smallest fits whatever is asked for. Empty tables are few, or most answers would be empty.
+        // The smallest is always allowed. Empty tables are rare, or most results would be empty.
         let choices: Vec<(u32, usize)> = fitting.iter().map(|t| (if *t < 2 { 1 } else { 5 }, *t)).collect();
         let table = &self.tables[self.dice.weighted(&choices)];
         let alias = self.name("r");
@@ -66,7 +65,7 @@ impl Generator<'_> {
         ]);
         let mut condition = self.condition(kind, &left_scope, &right_scope);
         if condition.is_none() {
-            // What is small enough for any condition.
+            // Small enough for any condition.
             (right, right_scope) = self.table_of((MOST_ROWS / left_scope.rows.max(1.0)).max(1.0));
             condition = self.condition(kind, &left_scope, &right_scope);
         }
@@ -76,7 +75,7 @@ impl Generator<'_> {
         (From::Join { kind, left: Box::new(left), right: Box::new(right), on }, scope)
     }
 
-    /// What joins them, and how many rows it will give at most, or none when that would be too many.
+    /// The join condition and the maximum number of rows, or none if there would be too many.
     fn condition(&mut self, kind: JoinKind, left: &Scope, right: &Scope) -> Option<(JoinKind, Option<Expr>, f64)> {
         let pairs = left.rows * right.rows;
         let padded = left.rows + right.rows;
@@ -92,13 +91,13 @@ impl Generator<'_> {
         let style = self.dice.weighted(&[(10, 0), (5, 1), (4, 2), (3, 3), (1, 4), (2, 5)]);
         let small = pairs <= MOST_PAIRS && (pairs / 3.0 <= MOST_ROWS || is_one_sided(kind));
         match style {
-            // Without equality.
+            // Without an equality.
             2 if small => {
                 let on = self.range(left, right)?;
                 let on = if self.dice.percent(30) { self.and_more(on, &both) } else { on };
                 Some((kind, Some(on), pairs + padded))
             }
-            // Null-safe: nulls meet nulls, of which there may be many.
+            // Null-safe: nulls match nulls, of which there may be many.
             3 if small => {
                 let (a, b) = self.keys(left, right, 0.0)?;
                 let on = Expr::same(Ty::Bool, "({} IS NOT DISTINCT FROM {})", vec![a.expr(), b.expr()]);
@@ -109,13 +108,13 @@ impl Generator<'_> {
                 let on = Expr::literal(Ty::Bool, if self.dice.percent(50) { "TRUE" } else { "FALSE" });
                 Some((kind, Some(on), pairs + padded))
             }
-            // One equality or another, or anything at all.
+            // One equality or another, or any condition.
             5 if small => {
                 let on = if self.dice.percent(60) {
                     let (a, b) = (self.equality(left, right, 0.0)?, self.equality(left, right, 0.0)?);
                     Expr::same(Ty::Bool, "({} OR {})", vec![a.0, b.0])
                 } else {
-                    self.predicate(&both, 2, Place::Plain)
+                    self.predicate(&both, 2, Position::Plain)
                 };
                 Some((kind, Some(on), pairs + padded))
             }
@@ -134,12 +133,12 @@ impl Generator<'_> {
     }
 
     fn and_more(&mut self, on: Expr, both: &Scope) -> Expr {
-        let place = if self.dice.percent(15) { Place::Elsewhere } else { Place::Plain };
-        let more = self.predicate(both, 2, place);
+        let position = if self.dice.percent(15) { Position::Elsewhere } else { Position::Plain };
+        let more = self.predicate(both, 2, position);
         Expr::same(Ty::Bool, "({} AND {})", vec![on, more])
     }
 
-    /// Columns that can meet, one of them with so many values at least.
+    /// A pair of columns that can match, one of them with at least this number of distinct values.
     fn keys(&mut self, left: &Scope, right: &Scope, distinct: f64) -> Option<(Column, Column)> {
         let mut pairs = Vec::new();
         for a in &left.columns {
@@ -177,11 +176,11 @@ impl Generator<'_> {
         }
         let (a, b) = (found.0.expr(), found.1.expr());
         let text = *self.dice.pick(&["({} < {})", "({} <= {})", "({} > {})", "({} >= {})", "({} <> {})"]);
-        // Booleans have no order in all engines.
+        // Not all engines order booleans.
         Some(Expr::same(Ty::Bool, if a.ty == Ty::Bool { "({} <> {})" } else { text }, vec![a, b]))
     }
 
-    /// `EXISTS` or `IN` over a table, tied to the rows around it or not.
+    /// `EXISTS` or `IN` over a table, correlated or not.
     pub(super) fn semi(&mut self, scope: &Scope) -> Option<Expr> {
         let most_rows = MOST_PAIRS / scope.rows.max(1.0);
         let (from, inner) = self.table_of(most_rows.max(1.0));
@@ -194,7 +193,7 @@ impl Generator<'_> {
             filter = Some(tie?);
         }
         if self.dice.percent(40) {
-            let more = self.predicate(&inner, 1, Place::Plain);
+            let more = self.predicate(&inner, 1, Position::Plain);
             filter = Some(match filter {
                 Some(tie) => Expr::same(Ty::Bool, "({} AND {})", vec![tie, more]),
                 None => more,
@@ -204,9 +203,8 @@ impl Generator<'_> {
             (Subquery::Exists { is_negated }, Expr::literal(Ty::BigInt, "1"))
         } else {
             let (value, item) = self.keys(scope, &inner, 0.0)?;
-            // DataFusion 55 gives no rows of a NOT IN that is tied to the rows around it as soon as there is a null,
-            // also one
-            // that the tie leaves out.
+            // DataFusion 55 returns no rows for a correlated NOT IN if there is a null, even one that the correlation
+            // excludes.
             let is_negated = is_negated && !is_tied;
             (Subquery::In { value: Box::new(value.expr()), is_negated }, item.expr())
         };
@@ -218,11 +216,11 @@ impl Generator<'_> {
         Some(Expr::new(Ty::Bool, 0, Form::Subquery(subquery, Box::new(Query::of(select)))))
     }
 
-    /// One value of a table: an aggregate, tied to the rows around it or not.
+    /// A single value of a table: an aggregate, correlated or not.
     pub(super) fn scalar(&mut self, outer: Option<&Scope>, ty: Ty) -> Option<Expr> {
         let most_rows = outer.map_or(f64::INFINITY, |o| MOST_PAIRS / o.rows.max(1.0));
         let (from, inner) = self.table_of(most_rows.max(1.0));
-        let mut filter = self.dice.percent(40).then(|| self.predicate(&inner, 1, Place::Plain));
+        let mut filter = self.dice.percent(40).then(|| self.predicate(&inner, 1, Position::Plain));
         if let Some(outer) = outer {
             let (tie, _) = self.equality(&inner, outer, 0.0)?;
             filter = Some(match filter {
@@ -259,7 +257,7 @@ fn joined(kind: JoinKind, left: Scope, right: Scope, rows: f64) -> Scope {
 
 fn scope_of(made: &Made, alias: &str) -> Scope {
     let columns: Vec<Column> = made.columns.iter().map(|c| Column { table: alias.into(), ..c.clone() }).collect();
-    // Rows that are the same in all columns are the same.
+    // Rows that are the same in all columns are identical.
     Scope { unique: columns.clone(), is_keyed: false, columns, rows: made.rows }
 }
 

@@ -3,7 +3,7 @@
 use super::super::query::{Expr, Form, Template};
 use super::super::schema::pattern;
 use super::super::value::Ty;
-use super::{Generator, Place, Scope};
+use super::{Generator, Position, Scope};
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -23,10 +23,10 @@ enum Kind {
 }
 
 impl Generator<'_> {
-    pub(super) fn predicate(&mut self, scope: &Scope, depth: u32, place: Place) -> Expr {
+    pub(super) fn predicate(&mut self, scope: &Scope, depth: u32, position: Position) -> Expr {
         let nested = if depth > 0 { 5 } else { 0 };
-        let semi = if place == Place::Filter { 6 } else { 0 };
-        let scalar = if place == Place::Plain { 0 } else { 2 };
+        let semi = if position == Position::Filter { 6 } else { 0 };
+        let scalar = if position == Position::Plain { 0 } else { 2 };
         let kind = self.dice.weighted(&[
             (12, Kind::Compare),
             (3, Kind::Null),
@@ -42,10 +42,10 @@ impl Generator<'_> {
             (nested / 5, Kind::Case),
             (nested / 5, Kind::Truth),
         ]);
-        self.predicate_of(kind, scope, depth, place).unwrap_or_else(|| self.compare(scope, depth, place))
+        self.predicate_of(kind, scope, depth, position).unwrap_or_else(|| self.compare(scope, depth, position))
     }
 
-    fn predicate_of(&mut self, kind: Kind, scope: &Scope, depth: u32, place: Place) -> Option<Expr> {
+    fn predicate_of(&mut self, kind: Kind, scope: &Scope, depth: u32, position: Position) -> Option<Expr> {
         let bool = |text, operands| Some(Expr::same(Ty::Bool, text, operands));
         match kind {
             Kind::Compare => None,
@@ -58,7 +58,7 @@ impl Generator<'_> {
                 if value.ty == Ty::Bool {
                     return None;
                 }
-                let (low, high) = (self.literal(value.ty), self.value(scope, value.ty, 0, Place::Plain));
+                let (low, high) = (self.literal(value.ty), self.value(scope, value.ty, 0, Position::Plain));
                 let text = if self.dice.percent(75) { "({} BETWEEN {} AND {})" } else { "({} NOT BETWEEN {} AND {})" };
                 bool(text, vec![value.expr(), low, high])
             }
@@ -81,18 +81,18 @@ impl Generator<'_> {
             }
             Kind::Bool => Some(self.column_of(scope, |c| c.ty == Ty::Bool)?.expr()),
             Kind::Not => {
-                let inner = self.predicate(scope, depth.checked_sub(1)?, place);
+                let inner = self.predicate(scope, depth.checked_sub(1)?, position);
                 bool("(NOT {})", vec![inner])
             }
             Kind::Both => {
                 let depth = depth.checked_sub(1)?;
-                // DataFusion plans EXISTS and IN under OR as mark joins, which is worth a test of its own.
-                let (left, right) = (self.predicate(scope, depth, place), self.predicate(scope, depth, place));
+                // DataFusion plans EXISTS and IN under OR as mark joins, which deserve a test.
+                let (left, right) = (self.predicate(scope, depth, position), self.predicate(scope, depth, position));
                 bool(if self.dice.percent(50) { "({} AND {})" } else { "({} OR {})" }, vec![left, right])
             }
             Kind::Distinct => {
                 let column = self.any_column(scope)?;
-                let other = self.value(scope, column.ty, 0, Place::Plain);
+                let other = self.value(scope, column.ty, 0, Position::Plain);
                 let is_negated = self.dice.percent(50);
                 let text = if is_negated { "({} IS NOT DISTINCT FROM {})" } else { "({} IS DISTINCT FROM {})" };
                 bool(text, vec![column.expr(), other])
@@ -100,18 +100,19 @@ impl Generator<'_> {
             Kind::Semi => self.semi(scope),
             Kind::Scalar => {
                 let column = self.column_of(scope, |c| c.ty != Ty::Bool)?;
-                let outer = (place == Place::Filter && self.dice.percent(60)).then_some(scope);
+                let outer = (position == Position::Filter && self.dice.percent(60)).then_some(scope);
                 let value = self.scalar(outer, column.ty)?;
                 bool(self.comparison(), vec![column.expr(), value])
             }
             Kind::Case => {
                 let depth = depth.checked_sub(1)?;
-                let when = vec![(self.predicate(scope, depth, Place::Plain), self.predicate(scope, 0, Place::Plain))];
-                let otherwise = self.dice.percent(60).then(|| Box::new(self.predicate(scope, 0, Place::Plain)));
+                let when =
+                    vec![(self.predicate(scope, depth, Position::Plain), self.predicate(scope, 0, Position::Plain))];
+                let otherwise = self.dice.percent(60).then(|| Box::new(self.predicate(scope, 0, Position::Plain)));
                 Some(Expr::new(Ty::Bool, 0, Form::Case { when, otherwise }))
             }
             Kind::Truth => {
-                let inner = self.predicate(scope, depth.checked_sub(1)?, Place::Plain);
+                let inner = self.predicate(scope, depth.checked_sub(1)?, Position::Plain);
                 let text = *self.dice.pick(&["({} IS TRUE)", "({} IS NOT TRUE)", "({} IS FALSE)", "({} IS NOT FALSE)"]);
                 bool(text, vec![inner])
             }
@@ -129,21 +130,21 @@ impl Generator<'_> {
         ])
     }
 
-    fn compare(&mut self, scope: &Scope, depth: u32, place: Place) -> Expr {
+    fn compare(&mut self, scope: &Scope, depth: u32, position: Position) -> Expr {
         let Some(column) = self.any_column(scope) else {
             return Expr::literal(Ty::Bool, if self.dice.percent(70) { "TRUE" } else { "FALSE" });
         };
         let mut left = column.expr();
         if depth > 0 && self.dice.percent(25) {
-            left = self.value(scope, column.ty, 1, place);
+            left = self.value(scope, column.ty, 1, position);
         }
         let right = match self.dice.below(10) {
             0..5 => self.literal(column.ty),
-            // A number without a type of its own: DataFusion takes it for a BIGINT.
+            // An untyped number: DataFusion treats it as a BIGINT.
             5 | 6 if matches!(column.ty, Ty::Int | Ty::BigInt | Ty::Decimal(..)) => {
                 Expr::literal(Ty::BigInt, self.dice.between(-5, 100).to_string())
             }
-            _ => self.value(scope, column.ty, depth.min(1), Place::Plain),
+            _ => self.value(scope, column.ty, depth.min(1), Position::Plain),
         };
         let text = if column.ty == Ty::Bool { "({} = {})" } else { self.comparison() };
         Expr::template(Ty::Bool, 0, Template::same(text), vec![left, right])

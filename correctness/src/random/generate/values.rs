@@ -3,13 +3,13 @@
 use super::super::query::{EXACT, Expr, Form, ROUNDED, Template};
 use super::super::schema;
 use super::super::value::{Cell, Ty};
-use super::{Column, Generator, Place, Scope};
+use super::{Column, Generator, Position, Scope};
 
-/// 64 bits hold 18 digits, whatever they are.
+/// 64 bits hold any number of 18 digits.
 pub(super) const MOST_DIGITS: u32 = 18;
 /// Row numbers and counts.
 pub(super) const DIGITS_OF_COUNTS: u32 = 7;
-/// Decimals of engines end at 38 digits; sums and products are left some room.
+/// Decimals have at most 38 digits; this leaves room for sums and products.
 const MOST_PRECISION: u8 = 28;
 
 const FIELDS: [(&str, bool); 9] = [
@@ -34,7 +34,7 @@ impl Generator<'_> {
         (!fitting.is_empty()).then(|| (*self.dice.pick(&fitting)).clone())
     }
 
-    /// A whole number that some column has; there is always one.
+    /// A column of whole numbers; there is always one.
     pub(super) fn whole_number(&mut self, scope: &Scope) -> Expr {
         let column = self.column_of(scope, |c| matches!(c.ty, Ty::Int | Ty::BigInt));
         column.map_or_else(|| self.literal(Ty::BigInt), |c| c.expr())
@@ -57,7 +57,7 @@ impl Generator<'_> {
         Expr::new(ty, digits, Form::Literal(text))
     }
 
-    pub(super) fn any_value(&mut self, scope: &Scope, depth: u32, place: Place) -> Expr {
+    pub(super) fn any_value(&mut self, scope: &Scope, depth: u32, position: Position) -> Expr {
         let Some(column) = self.any_column(scope) else {
             let ty = *self.dice.pick(&[Ty::BigInt, Ty::Text, Ty::Date, Ty::Decimal(9, 2)]);
             return self.literal(ty);
@@ -66,16 +66,16 @@ impl Generator<'_> {
             return column.expr();
         }
         if self.dice.percent(12) {
-            return self.predicate(scope, depth - 1, Place::Plain);
+            return self.predicate(scope, depth - 1, Position::Plain);
         }
-        self.value(scope, column.ty, depth, place)
+        self.value(scope, column.ty, depth, position)
     }
 
-    /// A value of this type; of a decimal's, the precision and scale may be others.
-    pub(super) fn value(&mut self, scope: &Scope, ty: Ty, depth: u32, place: Place) -> Expr {
-        if place != Place::Plain && self.dice.percent(8) {
-            // DataFusion plans subqueries that name columns around them in WHERE and in the list of a SELECT.
-            let is_tied = matches!(place, Place::Filter | Place::Items) && self.dice.percent(50);
+    /// A value of this type; for a decimal, precision and scale may differ.
+    pub(super) fn value(&mut self, scope: &Scope, ty: Ty, depth: u32, position: Position) -> Expr {
+        if position != Position::Plain && self.dice.percent(8) {
+            // DataFusion plans correlated subqueries in WHERE and in the list of a SELECT.
+            let is_tied = matches!(position, Position::Filter | Position::Items) && self.dice.percent(50);
             if let Some(value) = self.scalar(is_tied.then_some(scope), ty) {
                 return value;
             }
@@ -96,16 +96,16 @@ impl Generator<'_> {
         }
     }
 
-    /// CASE, COALESCE and their like.
+    /// CASE, COALESCE and similar expressions.
     fn choice(&mut self, scope: &Scope, ty: Ty, depth: u32) -> Expr {
-        let (a, b) = (self.value(scope, ty, depth, Place::Plain), self.value(scope, ty, 0, Place::Plain));
-        // Branches of one decimal type: how far engines widen them is their own affair, and sums of sums overflow.
+        let (a, b) = (self.value(scope, ty, depth, Position::Plain), self.value(scope, ty, 0, Position::Plain));
+        // Branches of the same decimal type: engines widen differently, and sums of sums overflow.
         let ty = if a.ty == b.ty { a.ty } else { wider(a.ty, b.ty) };
         let digits = a.digits.max(b.digits);
         let operands = vec![a, b];
         match self.dice.below(6) {
             0..3 => {
-                let condition = self.predicate(scope, 1, Place::Plain);
+                let condition = self.predicate(scope, 1, Position::Plain);
                 let mut operands = operands.into_iter();
                 let (Some(a), Some(b)) = (operands.next(), operands.next()) else { return Expr::null(ty) };
                 let otherwise = self.dice.percent(75).then(|| Box::new(b));
@@ -124,11 +124,11 @@ impl Generator<'_> {
             Ty::Text => Some(self.text_operation(scope, depth)),
             Ty::Date => self.date_operation(scope, depth),
             Ty::Time | Ty::Zoned => Some(self.time_operation(scope, ty, depth)),
-            Ty::Bool => Some(self.predicate(scope, depth, Place::Plain)),
+            Ty::Bool => Some(self.predicate(scope, depth, Position::Plain)),
         }
     }
 
-    /// Computed as BIGINT, since engines take literals for different widths.
+    /// Computed as BIGINT, because engines give literals different widths.
     fn whole_operation(&mut self, scope: &Scope, depth: u32) -> Expr {
         let a = self.whole(scope, depth);
         let template = |text, digits, operands| Expr::template(Ty::BigInt, digits, Template::same(text), operands);
@@ -146,7 +146,7 @@ impl Generator<'_> {
             }
             4 => {
                 let divisor = Expr::literal(Ty::BigInt, self.dice.between(2, 9).to_string());
-                // DuckDB's `/` makes floats of whole numbers.
+                // DuckDB's `/` turns whole numbers into floats.
                 Expr::template(Ty::BigInt, a.digits, Template::differs("({} / {})", "({} // {})"), vec![a, divisor])
             }
             5 => {
@@ -163,7 +163,7 @@ impl Generator<'_> {
             return self.whole_operation(scope, depth - 1);
         }
         let number = if self.dice.percent(70) { self.whole_number(scope) } else { self.literal(Ty::BigInt) };
-        // What counts rows is unsigned in DataFusion, of which with signed numbers it makes decimals.
+        // Row counts are unsigned in DataFusion, and become decimals together with signed numbers.
         if number.ty == Ty::BigInt && number.digits != DIGITS_OF_COUNTS { number } else { number.cast(Ty::BigInt) }
     }
 
@@ -181,7 +181,8 @@ impl Generator<'_> {
         Some(Expr::template(Ty::Int, 4, Template::same(text), vec![column.expr()]).cast(Ty::BigInt))
     }
 
-    /// Never multiplied or negated: there are no negative zeros, which Arrow sorts before zero and DuckDB takes for it.
+    /// Never multiplied or negated: this avoids negative zeros, which Arrow sorts before zero and DuckDB treats as
+    /// zero.
     fn float_operation(&mut self, scope: &Scope, depth: u32) -> Expr {
         let a = self.float(scope, depth);
         match self.dice.below(5) {
@@ -225,7 +226,7 @@ impl Generator<'_> {
             2 | 3 if fits(sum) => template(sum, "({} - {})", vec![a, b]),
             4 if fits(product) => template(product, "({} * {})", vec![a, b]),
             5 if p1 < MOST_PRECISION - 2 => {
-                // A cast that rounds loses nothing here: there are as many digits behind the point, or more.
+                // This cast is lossless: the target has at least as many digits after the point.
                 let ty = Ty::Decimal(p1 + 2, s1 + 1);
                 Some(a.cast(ty))
             }
@@ -240,10 +241,10 @@ impl Generator<'_> {
     }
 
     fn text_operation(&mut self, scope: &Scope, depth: u32) -> Expr {
-        let a = self.value(scope, Ty::Text, depth, Place::Plain);
+        let a = self.value(scope, Ty::Text, depth, Position::Plain);
         match self.dice.below(9) {
             0 | 1 => {
-                let b = self.value(scope, Ty::Text, 0, Place::Plain);
+                let b = self.value(scope, Ty::Text, 0, Position::Plain);
                 Expr::same(Ty::Text, "({} || {})", vec![a, b])
             }
             2 => Expr::same(
@@ -253,7 +254,7 @@ impl Generator<'_> {
             ),
             3 => Expr::same(Ty::Text, "left({}, 2)", vec![a]),
             4 => Expr::same(Ty::Text, "replace({}, '가', 'ga')", vec![a]),
-            // The words have no letters of which engines might disagree about the case.
+            // The words have no letters whose case engines might treat differently.
             5 => Expr::same(Ty::Text, if self.dice.percent(50) { "upper({})" } else { "lower({})" }, vec![a]),
             6 => Expr::same(Ty::Text, "trim({})", vec![a]),
             7 => match self.column_of(scope, |c| matches!(c.ty, Ty::Int | Ty::BigInt | Ty::Date | Ty::Bool)) {
@@ -261,7 +262,7 @@ impl Generator<'_> {
                 None => a,
             },
             _ => {
-                let b = self.value(scope, Ty::Text, 0, Place::Plain);
+                let b = self.value(scope, Ty::Text, 0, Position::Plain);
                 Expr::same(Ty::Text, "concat({}, '-', {})", vec![a, b])
             }
         }
@@ -269,7 +270,7 @@ impl Generator<'_> {
 
     fn date_operation(&mut self, scope: &Scope, depth: u32) -> Option<Expr> {
         if self.dice.percent(60) {
-            let date = self.value(scope, Ty::Date, depth, Place::Plain);
+            let date = self.value(scope, Ty::Date, depth, Position::Plain);
             let text = *self.dice.pick(&[
                 "({} + INTERVAL '3 days')",
                 "({} - INTERVAL '1 month')",
@@ -283,8 +284,8 @@ impl Generator<'_> {
     }
 
     fn time_operation(&mut self, scope: &Scope, ty: Ty, depth: u32) -> Expr {
-        let time = self.value(scope, ty, depth, Place::Plain);
-        // DuckDB 1.5 takes the start of a NULL with a zone for a time when it compares it.
+        let time = self.value(scope, ty, depth, Position::Plain);
+        // When DuckDB 1.5 compares the truncation of a NULL with a zone, it treats it as a time.
         const TRUNCATED: [(&str, &str); 5] = [
             ("date_trunc('day', {})", "(date_trunc('day', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
             ("date_trunc('hour', {})", "(date_trunc('hour', {} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"),
@@ -306,7 +307,7 @@ impl Generator<'_> {
     }
 }
 
-/// The type that both fit in.
+/// A type that can hold both.
 fn wider(a: Ty, b: Ty) -> Ty {
     match (a, b) {
         (Ty::Decimal(p1, s1), Ty::Decimal(p2, s2)) => Ty::Decimal((p1 - s1).max(p2 - s2) + s1.max(s2), s1.max(s2)),

@@ -3,7 +3,7 @@
 use super::super::query::{EXACT, Expr, Form, From, Key, Query, ROUNDED, Select, Window};
 use super::super::value::Ty;
 use super::values::{DIGITS_OF_COUNTS, MOST_DIGITS};
-use super::{Column, Generator, Made, Place, Scope};
+use super::{Column, Generator, Made, Position, Scope};
 
 const FRAMES: [&str; 8] = [
     "ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
@@ -15,14 +15,14 @@ const FRAMES: [&str; 8] = [
     "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
     "ROWS 2 PRECEDING",
 ];
-/// Frames by value have the same rows however ties are ordered.
+/// Frames by value have the same rows for any order of ties.
 const RANGES: [&str; 4] = [
     "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
     "RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
     "RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
     "GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
 ];
-/// These want one key that is a whole number.
+/// These require a single key, a whole number.
 const DISTANCES: [&str; 3] = [
     "RANGE BETWEEN 2 PRECEDING AND 2 FOLLOWING",
     "RANGE BETWEEN 5 PRECEDING AND CURRENT ROW",
@@ -30,7 +30,7 @@ const DISTANCES: [&str; 3] = [
 ];
 
 impl Generator<'_> {
-    /// A SELECT with window functions, at times as a subquery whose result is filtered.
+    /// A SELECT with window functions, sometimes as a subquery whose result is filtered.
     pub(super) fn windowed(&mut self, mut select: Select, scope: &Scope) -> Made {
         let mut columns = Vec::new();
         for _ in 0..self.dice.between(1, 3) {
@@ -63,13 +63,13 @@ impl Generator<'_> {
         }
         let last = scope.columns.last().map(Column::expr);
         select.filter = match last {
-            // The first rows of each key, which plans treat in their own way.
+            // The first rows of each key, which have their own plan.
             Some(last) if last.ty == Ty::BigInt && self.dice.percent(60) => {
                 let most = Expr::literal(Ty::BigInt, self.dice.between(1, 3).to_string());
                 let text = if self.dice.percent(50) { "({} = {})" } else { "({} <= {})" };
                 Some(Expr::same(Ty::Bool, text, vec![last, most]))
             }
-            _ => Some(self.predicate(&scope, 1, Place::Filter)),
+            _ => Some(self.predicate(&scope, 1, Position::Filter)),
         };
         Made { query: Query::of(select), columns, rows: scope.rows }
     }
@@ -85,7 +85,7 @@ impl Generator<'_> {
         match self.dice.below(12) {
             0 | 1 => self.placed("row_number", vec![], scope, partition, order),
             2 | 3 => {
-                // Ties are what these are about.
+                // Ties matter for these.
                 let function = *self.dice.pick(&["rank", "dense_rank"]);
                 window(function, Ty::BigInt, DIGITS_OF_COUNTS, vec![], partition, order, None)
             }
@@ -107,14 +107,17 @@ impl Generator<'_> {
         let mut keys = Vec::new();
         for _ in 0..self.dice.weighted(&[(1, 0), (5, 1), (2, 2)]) {
             let Some(column) = self.any_column(scope) else { continue };
-            let expr =
-                if self.dice.percent(80) { column.expr() } else { self.value(scope, column.ty, 1, Place::Elsewhere) };
+            let expr = if self.dice.percent(80) {
+                column.expr()
+            } else {
+                self.value(scope, column.ty, 1, Position::Elsewhere)
+            };
             keys.push(self.key(expr));
         }
         keys
     }
 
-    /// The keys, and more of them until rows that tie are the same row.
+    /// The keys, extended until tied rows are identical.
     fn total(&mut self, scope: &Scope, mut order: Vec<Key>) -> Vec<Key> {
         for column in &scope.unique {
             order.push(self.key(column.expr()));
@@ -210,7 +213,7 @@ impl Generator<'_> {
     }
 }
 
-/// Whether rows that are the same may get other values.
+/// Whether identical rows may get different values.
 fn is_unsteady(value: &Expr) -> bool {
     let Form::Window(window) = &value.form else { return false };
     match window.function {

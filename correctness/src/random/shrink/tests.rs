@@ -1,4 +1,4 @@
-//! Shrinking by made-up failures.
+//! Shrinking with artificial failures.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ const PATTERNS: [&str; 16] = [
     "%방%",
 ];
 
-/// Conditions that AND, OR and NOT connect, so many deep.
+/// A condition of AND, OR and NOT, nested `depth` deep.
 pub fn condition(columns: &[Column], random: &mut Random, depth: usize) -> String {
     let nested = |random: &mut Random| condition(columns, random, depth - 1);
     match random.below(if depth == 0 { 5 } else { 12 }) {
@@ -53,7 +53,7 @@ fn of_column(column: &Column, columns: &[Column], random: &mut Random) -> String
         8 => format!("{name} IS {}NULL", random.of(&["", "NOT "])),
         9..=11 => special(name, *kind, random),
         12 | 13 => compared(&cast(name, *kind, random), &operand(*kind, random), random),
-        14 => match random.place(columns, |c| c.kind == *kind && c.name != *name) {
+        14 => match random.position(columns, |c| c.kind == *kind && c.name != *name) {
             Some(other) => compared(name, &columns[other].name, random),
             None => {
                 let value = operand(*kind, random);
@@ -78,7 +78,7 @@ fn compared(left: &str, right: &str, random: &mut Random) -> String {
     if random.one_in(4) { format!("{right} {how} {left}") } else { format!("{left} {how} {right}") }
 }
 
-/// What only some types have.
+/// Conditions that only some types have.
 fn special(name: &str, kind: Kind, random: &mut Random) -> String {
     match kind {
         Kind::Text => {
@@ -117,7 +117,7 @@ fn special(name: &str, kind: Kind, random: &mut Random) -> String {
         _ if kind.is_number() => {
             let changed = match random.below(4) {
                 0 => format!("{name} + 1"),
-                // Of the least integer it is an error or not, as DataFusion knows the value before or not.
+                // For the smallest integer this is an error or not, depending on when DataFusion knows the value.
                 1 if !matches!(kind, Kind::Int | Kind::Long) => format!("-{name}"),
                 2 => format!("{name} * 2"),
                 _ => format!("{name} % 10"),
@@ -128,8 +128,8 @@ fn special(name: &str, kind: Kind, random: &mut Random) -> String {
     }
 }
 
-/// The column in a type that is wider, or narrower, where what does not fit becomes NULL: which rows a cast fails for
-/// depends on those that another part of the condition has left.
+/// The column in a wider type, or in a narrower one where values that do not fit become NULL: which rows a cast would
+/// fail for depends on the rows that another part of the condition has filtered out.
 fn cast(name: &str, kind: Kind, random: &mut Random) -> String {
     let (wider, narrower): (&[&str], &[&str]) = match kind {
         Kind::Int => (&["BIGINT", "DOUBLE", "REAL", "DECIMAL(20, 2)", "INT"], &["SMALLINT", "TINYINT"]),

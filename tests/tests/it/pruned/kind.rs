@@ -18,7 +18,7 @@ pub enum Kind {
     Bytes,
 }
 
-/// Those that a table is made with; text more often, because it has most rules.
+/// The types that a table is created with; text more often, because it has the most rules.
 pub const KINDS: [Kind; 12] = [
     Kind::Int,
     Kind::Long,
@@ -55,7 +55,7 @@ const DATES: [&str; 14] = [
     "2024-10-04",
     "2261-12-31",
 ];
-/// About the borders of hours and days.
+/// Times around the borders of hours and days.
 const TIMES: [&str; 7] =
     ["00:00:00", "00:00:00.000001", "00:59:59.999999", "01:00:00", "12:00:00.000400", "23:59:59.5", "23:59:59.999999"];
 
@@ -77,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// What a column may be widened to.
+    /// The type that a column may be widened to.
     pub fn wider(self) -> Option<Self> {
         match self {
             Self::Int => Some(Self::Long),
@@ -154,7 +154,7 @@ impl Kind {
                     "2.5",
                     "Infinity",
                 ]);
-                // The text "-NaN" is not read.
+                // The text "-NaN" is not parsed.
                 match text {
                     "-NaN" => format!("-CAST('NaN' AS {})", self.sql()),
                     text => format!("CAST('{text}' AS {})", self.sql()),

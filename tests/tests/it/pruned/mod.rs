@@ -1,7 +1,7 @@
-//! Pruned is unpruned: random statements have the same answers over a table that is partitioned, changed and
-//! partitioned anew, and over a twin of it of which nothing can be left out.
+//! Pruning does not change results: random statements have the same results over a table that is partitioned, changed
+//! and repartitioned, and over a twin of it that cannot be pruned.
 //!
-//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure and take more cases; both are printed.
+//! `BERGMILL_PRUNING_SEED` and `BERGMILL_PRUNING_CASES` repeat a failure or run more cases; both are printed.
 
 mod condition;
 mod kind;
@@ -30,7 +30,7 @@ fn env(name: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_over_files_left_out_and_over_all_files_agree() {
+async fn statements_with_and_without_pruning_agree() {
     let (seed, cases) = (env("BERGMILL_PRUNING_SEED").unwrap_or(SEED), env("BERGMILL_PRUNING_CASES").unwrap_or(CASES));
     println!("BERGMILL_PRUNING_SEED={seed} BERGMILL_PRUNING_CASES={cases}");
     let door = Door::open().await;
@@ -46,22 +46,22 @@ async fn statements_over_files_left_out_and_over_all_files_agree() {
     println!("{tally:?}");
     let count = differences.len();
     assert!(differences.is_empty(), "{count} differences\n{}", differences.join("\n\n"));
-    // One case that is repeated need not have everything in it.
+    // A single repeated case need not contain everything.
     if cases < CASES {
         return;
     }
-    assert!(tally.pruned * 3 > tally.explained, "little was left out: {tally:?}");
-    assert!(tally.refused * 5 < tally.conditions, "little was asked: {tally:?}");
+    assert!(tally.pruned * 3 > tally.explained, "little was pruned: {tally:?}");
+    assert!(tally.refused * 5 < tally.conditions, "few conditions succeeded: {tally:?}");
     assert!(tally.changed_rows > tally.changes, "little was changed: {tally:?}");
 }
 
-/// What the cases came to: a test in which nothing is left out proves nothing.
+/// Totals over all cases: a test in which nothing is pruned proves nothing.
 #[derive(Debug, Default)]
 struct Tally {
     conditions: usize,
-    /// Conditions that it was looked up for, which files they left out.
+    /// Conditions whose pruned files were looked up.
     explained: usize,
-    /// Those that left out some.
+    /// Conditions that pruned files.
     pruned: usize,
     files: usize,
     pruned_files: usize,
@@ -78,7 +78,7 @@ struct Case<'a> {
     random: Random,
     table: String,
     twin: String,
-    /// What was done, for who looks for the cause of a difference.
+    /// The statements so far, to reproduce a difference.
     script: Vec<String>,
 }
 
@@ -102,10 +102,10 @@ impl<'a> Case<'a> {
                 }
             }
         }
-        self.ask(&draft, 10, tally).await?;
+        self.check(&draft, 10, tally).await?;
         for _ in 0..3 {
             self.change(&draft, tally).await?;
-            self.ask(&draft, 4, tally).await?;
+            self.check(&draft, 4, tally).await?;
         }
         Ok(())
     }
@@ -128,13 +128,13 @@ impl<'a> Case<'a> {
     }
 
     async fn rows(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
-        let told = |e: &dyn std::fmt::Display| format!("{sql}: {e}");
-        let rows = self.door.client.query(sql).await.map_err(|e| told(&e))?;
-        rows.try_collect().await.map_err(|e| told(&e))
+        let with_sql = |e: &dyn std::fmt::Display| format!("{sql}: {e}");
+        let rows = self.door.client.query(sql).await.map_err(|e| with_sql(&e))?;
+        rows.try_collect().await.map_err(|e| with_sql(&e))
     }
 
-    /// The rows for which each of the conditions holds, computed as columns of the twin: what is no filter leaves out
-    /// nothing.
+    /// The rows for which each of the conditions holds, computed as columns of the twin: expressions that are not
+    /// filters prune nothing.
     async fn right(&self, conditions: &[String]) -> Result<Vec<Ids>, String> {
         let columns: Vec<String> = conditions.iter().enumerate().map(|(n, c)| format!("({c}) AS k{n}")).collect();
         let rows = self.rows(&format!("SELECT id, {} FROM {}", columns.join(", "), self.twin)).await?;
@@ -159,8 +159,8 @@ impl<'a> Case<'a> {
         self.rows(sql).await.map(|rows| rows.iter().flat_map(numbers).sum())
     }
 
-    /// Holds queries with random conditions against each other.
-    async fn ask(&mut self, draft: &Draft, count: usize, tally: &mut Tally) -> Result<(), String> {
+    /// Compares queries with random conditions.
+    async fn check(&mut self, draft: &Draft, count: usize, tally: &mut Tally) -> Result<(), String> {
         let conditions: Vec<String> = (0..count).map(|_| condition(&draft.columns, &mut self.random, 2)).collect();
         let right = match self.right(&conditions).await {
             Ok(right) => right.into_iter().map(Some).collect(),
@@ -196,10 +196,10 @@ impl<'a> Case<'a> {
             tally.files += planned + pruned;
             tally.pruned_files += pruned;
         }
-        // Where a file could be left out, the twin's are not.
+        // The twin's files are never pruned.
         let [_, pruned] = self.files(&self.twin, "id < 0").await?;
         if pruned > 0 {
-            return Err(format!("{pruned} files of the twin are left out"));
+            return Err(format!("{pruned} files of the twin are pruned"));
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// How many files a query opens, and how many are left out.
+    /// How many files a query opens, and how many are pruned.
     async fn files(&self, table: &str, condition: &str) -> Result<[usize; 2], String> {
         let rows = self.rows(&format!("EXPLAIN ANALYZE SELECT id FROM {table} WHERE {condition}")).await?;
         let text: String = rows.iter().map(text).collect();
@@ -231,7 +231,7 @@ impl<'a> Case<'a> {
         Ok([sum("files_planned="), sum("files_pruned=")])
     }
 
-    /// Changes rows of both, in the same way.
+    /// Changes rows of both tables in the same way.
     async fn change(&mut self, draft: &Draft, tally: &mut Tally) -> Result<(), String> {
         let condition = condition(&draft.columns, &mut self.random, 1);
         let (column, is_update) = (&draft.columns[self.random.below(draft.columns.len())], self.random.one_in(3));

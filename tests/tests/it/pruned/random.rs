@@ -1,11 +1,11 @@
-//! Random decisions that are the same for a seed.
+//! Random decisions, reproducible from a seed.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub struct Random(u64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        // Seeds that follow each other have nothing in common.
+        // Consecutive seeds give unrelated streams.
         Self(Self(seed).next())
     }
 
@@ -21,7 +21,7 @@ impl Random {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
-    /// True once in so many times.
+    /// True once in `n` times.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
@@ -30,9 +30,9 @@ impl Random {
         values[self.below(values.len())]
     }
 
-    /// The place of one for which `fits` holds.
-    pub fn place<T>(&mut self, values: &[T], fits: impl Fn(&T) -> bool) -> Option<usize> {
-        let places: Vec<usize> = (0..values.len()).filter(|at| fits(&values[*at])).collect();
-        (!places.is_empty()).then(|| self.of(&places))
+    /// The index of one for which `fits` holds.
+    pub fn position<T>(&mut self, values: &[T], fits: impl Fn(&T) -> bool) -> Option<usize> {
+        let positions: Vec<usize> = (0..values.len()).filter(|at| fits(&values[*at])).collect();
+        (!positions.is_empty()).then(|| self.of(&positions))
     }
 }

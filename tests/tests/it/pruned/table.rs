@@ -1,5 +1,5 @@
-//! Random tables: statements that make one and change it, for a table with all that prunes and for its twin with none
-//! of it.
+//! Random tables: statements that create and change one, for a table with partitioning and metrics and for its twin
+//! without.
 
 use super::kind::{KINDS, Kind};
 use super::random::Random;
@@ -10,7 +10,7 @@ pub struct Column {
     pub kind: Kind,
 }
 
-/// What is known of a table while statements for it are made up.
+/// The state of a table while statements for it are generated.
 pub struct Draft {
     pub columns: Vec<Column>,
     /// Terms of the current partition spec: the column, and the transform.
@@ -37,7 +37,7 @@ impl Draft {
             draft.add_column(random);
         }
         for _ in 0..random.below(4) {
-            // Names of fields are made of the function alone.
+            // Names of partition fields are derived from the function without its arguments.
             let is_new = |(column, transform): &(usize, &str)| {
                 let function = |t: &str| t.split('(').next().map(str::to_string);
                 !draft.terms.iter().any(|(c, t)| c == column && function(t) == function(transform))
@@ -57,22 +57,22 @@ impl Draft {
         format!("c{}", self.names)
     }
 
-    /// A term that can stand beside those that are there.
+    /// A term that is compatible with the existing ones.
     fn new_term(&self, random: &mut Random) -> Option<(usize, &'static str)> {
         let column = random.below(self.columns.len());
         let transform = random.of(self.columns[column].kind.transforms());
         let is_part_of_time = |t: &str| t.starts_with(['y', 'm', 'd', 'h']);
-        let goes = |(c, t): &(usize, &str)| {
+        let is_compatible = |(c, t): &(usize, &str)| {
             *c != column || !(is_part_of_time(t) && is_part_of_time(transform) || *t == transform)
         };
-        self.terms.iter().all(goes).then_some((column, transform))
+        self.terms.iter().all(is_compatible).then_some((column, transform))
     }
 
     fn term(&self, (column, transform): (usize, &str)) -> String {
         transform.replace("{}", &self.columns[column].name)
     }
 
-    /// The statements that make the table, and its twin.
+    /// The statements that create the table and its twin.
     pub fn create(&self, random: &mut Random) -> [String; 2] {
         let columns: Vec<String> = self.columns.iter().map(|c| format!("{} {}", c.name, c.kind.sql())).collect();
         let create = format!("CREATE TABLE {TABLE} (id INT, {})", columns.join(", "));
@@ -115,7 +115,7 @@ impl Draft {
                 Step::Both(alter(format!("ADD COLUMN {name} {}", kind.sql())))
             }
             2 | 3 => {
-                let at = random.place(&self.columns, |c| c.kind.wider().is_some())?;
+                let at = random.position(&self.columns, |c| c.kind.wider().is_some())?;
                 let column = &mut self.columns[at];
                 column.kind = column.kind.wider()?;
                 Step::Both(alter(format!("ALTER COLUMN {} TYPE {}", column.name, column.kind.sql())))
