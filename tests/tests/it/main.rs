@@ -13,6 +13,7 @@ mod failures;
 mod first_use;
 mod lookups;
 mod observed;
+mod plans;
 mod process;
 mod prompt;
 mod pruned;
