@@ -5,6 +5,41 @@
 //! `time_travel`, and `namespaces` on top. No file names a layer above its own.
 //!
 //! This is the only crate that names `iceberg`, and `bridge` is the only module that names arrow 58 types.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bergmill_catalog::write::{WriteSpec, data_files, plan_write};
+//! use bergmill_catalog::{Commit, CommitKey, IcebergTable, MAIN_BRANCH, NewTable, Operation, QualifiedName, Warehouse};
+//! use bergmill_statement::{CATALOG, TableClauses};
+//! use datafusion::physical_plan::collect;
+//! use datafusion::prelude::SessionContext;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let warehouse = Warehouse::open_local(folder.path(), CATALOG).await?;
+//! warehouse.create_namespace("raw", None).await?;
+//!
+//! let session = SessionContext::new();
+//! let rows = session.sql("SELECT * FROM (VALUES (1, 'view'), (2, 'cart')) AS t (id, kind)").await?;
+//! let name = QualifiedName::new("raw", "events");
+//! let new = NewTable::define(rows.schema().as_arrow(), &TableClauses::default())?;
+//! let table = warehouse.create(&name, new).await?;
+//!
+//! // Tasks write files that nobody sees ...
+//! let (input, spec) = (rows.create_physical_plan().await?, WriteSpec::of(&table)?);
+//! let write = plan_write(input, &spec, session.state().config_options())?;
+//! let written = collect(write, session.task_ctx()).await?;
+//! // ... until one commit makes them part of the table.
+//! let commit = Commit::new(&table, MAIN_BRANCH, Operation::Append, CommitKey::unique());
+//! warehouse.commit(Commit { added: data_files(&written, &table)?, ..commit }).await?;
+//!
+//! let table = IcebergTable::current(warehouse.load(&name).await?)?;
+//! assert_eq!(session.read_table(Arc::new(table))?.count().await?, 2);
+//! # Ok(())
+//! # }
+//! ```
 pub mod bridge;
 mod definition;
 pub mod describe;

@@ -3,6 +3,33 @@
 //!
 //! If the two processes differed, one could not read the other's plans, so each of these has a single definition here
 //! that both call.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bergmill_engine::{Encoding, MemoryLimit, RoundTrip, runtime_env, whole_config};
+//! use bergmill_storage::Stores;
+//! use datafusion::prelude::SessionContext;
+//!
+//! # fn main() -> datafusion::error::Result<()> {
+//! # futures::executor::block_on(async {
+//! let runtime = runtime_env(Some(MemoryLimit(64 << 20)), &std::env::temp_dir(), Stores::local())?;
+//! let session = SessionContext::new_with_config_rt(whole_config(2), Arc::clone(&runtime));
+//! let plan = async |sql: &str| session.sql(sql).await?.create_physical_plan().await;
+//! let executor = RoundTrip::new(runtime);
+//!
+//! let sent = plan("SELECT v % 2, sum(v) FROM (VALUES (1), (2)) AS t (v) GROUP BY v % 2").await?;
+//! let arrived = executor.arrived(&sent, Encoding::Whole)?;
+//! assert_eq!(arrived.schema(), sent.schema());
+//!
+//! // What a message does not carry is noticed before it is sent.
+//! let sent = plan("SELECT lag(v) IGNORE NULLS OVER (ORDER BY v) FROM (VALUES (1), (NULL)) AS t (v)").await?;
+//! let e = executor.arrived(&sent, Encoding::Whole).unwrap_err();
+//! assert!(e.to_string().contains("the plan would not arrive as it is"), "{e}");
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 mod codec;
 mod failure;
 mod first_row;

@@ -1,6 +1,45 @@
 //! The executor process: runs the scheduler's tasks, and serves their results to other executors.
 //!
 //! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts.
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use bergmill_catalog::Warehouse;
+//! use bergmill_executor::ExecutorConfig;
+//! use bergmill_scheduler::SchedulerConfig;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let warehouse = Warehouse::open_local(folder.path(), "bergmill").await?;
+//! let stores = Arc::clone(warehouse.stores());
+//! let config = SchedulerConfig::embedded(folder.path().join("scheduler"));
+//! let cluster = bergmill_scheduler::start(config, warehouse).await?;
+//!
+//! let executor = tokio::spawn(bergmill_executor::run(ExecutorConfig {
+//!     scheduler_host: cluster.cluster_addr.ip().to_string(),
+//!     scheduler_port: cluster.cluster_addr.port(),
+//!     connect_timeout: Duration::from_secs(10),
+//!     bind: Ipv4Addr::LOCALHOST.into(),
+//!     advertised_host: Some("127.0.0.1".to_string()),
+//!     flight_port: 0,
+//!     task_port: 0,
+//!     vcores: 2,
+//!     memory_bytes: 64 << 20,
+//!     work_dir: folder.path().join("executor"),
+//!     stores,
+//!     heartbeat: Duration::from_secs(3),
+//!     health: None,
+//! }));
+//! cluster.scheduler.wait_for_executors(1, Duration::from_secs(10)).await?;
+//! assert_eq!(cluster.scheduler.executors().await?, [2]);
+//! # executor.abort();
+//! # Ok(())
+//! # }
+//! ```
 
 mod health;
 mod stage;

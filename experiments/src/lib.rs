@@ -3,6 +3,32 @@
 //! A [`Suite`] is a list of queries. [`run`] sends each to the cluster and to plain DataFusion over the same Parquet
 //! files, compares the two results, and only then times the engines, in turn, in one process and one run. So both sides
 //! of a ratio in its [`Report`] had the same files, the same cores and the same minute of the machine.
+//!
+//! ```
+//! use bergmill_experiments::{Latency, Measured, Options, Progress, Report, Result, Suite, run};
+//! use bergmill_gateway::Client;
+//!
+//! struct Lines;
+//!
+//! impl Progress for Lines {
+//!     fn measured(&self, query: &Measured) {
+//!         println!("{}: {} rows, {} s", query.name, query.rows, query.cluster_median());
+//!     }
+//! }
+//!
+//! /// On a cluster that has the tables of TPC-H.
+//! async fn measure(cluster: &Client) -> Result<Report> {
+//!     let suite = Suite::tpch().only(&["q01".to_string(), "q06".to_string()])?;
+//!     run(&suite, cluster, Options { repeat: 3, partitions: 2 }, &Lines).await
+//! }
+//!
+//! // What it may have given:
+//! let (cluster, datafusion) = (vec![0.3, 0.1, 0.2], vec![0.4, 0.4, 0.9]);
+//! let queries = vec![Measured { name: "q06".to_string(), rows: 1, cluster, datafusion }];
+//! let latency = Latency { p50: 0.002, p99: 0.004 };
+//! let report = Report { suite: "tpch".to_string(), partitions: 2, queries, latency };
+//! assert_eq!(report.cluster_sum() / report.datafusion_sum(), 0.5);
+//! ```
 
 mod baseline;
 mod bench;

@@ -4,6 +4,62 @@
 //! for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and experiments. The
 //! server keeps no state between calls: tickets and handles of prepared statements are self-contained, so a client that
 //! does not close them costs nothing, and a restarted server accepts handles from before.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use arrow::array::{AsArray, RecordBatch};
+//! use arrow::datatypes::Int64Type;
+//! use async_trait::async_trait;
+//! use bergmill_gateway::{Backend, Client, Prepared, Result, Statement, serve};
+//! # use bergmill_gateway::{Error, ErrorKind, IngestTarget, TableInfo};
+//! use datafusion::physical_plan::SendableRecordBatchStream;
+//! use datafusion::prelude::SessionContext;
+//! use futures::TryStreamExt;
+//! use tokio::net::TcpListener;
+//!
+//! struct Engine(SessionContext);
+//!
+//! #[async_trait]
+//! impl Backend for Engine {
+//!     async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+//!         let rows = self.0.sql(&statement.sql).await?;
+//!         Ok(Prepared::Query(Arc::clone(rows.schema().inner())))
+//!     }
+//!
+//!     async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
+//!         Ok(self.0.sql(&statement.sql).await?.execute_stream().await?)
+//!     }
+//!     // ... and what writes, and what lists namespaces and tables.
+//! #     fn catalog_name(&self) -> &str {
+//! #         "memory"
+//! #     }
+//! #     async fn update(&self, _: &Statement) -> Result<u64> {
+//! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
+//! #     }
+//! #     async fn ingest(&self, _: &IngestTarget, _: SendableRecordBatchStream) -> Result<u64> {
+//! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
+//! #     }
+//! #     async fn namespaces(&self) -> Result<Vec<String>> {
+//! #         Ok(Vec::new())
+//! #     }
+//! #     async fn tables(&self) -> Result<Vec<TableInfo>> {
+//! #         Ok(Vec::new())
+//! #     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?.to_string();
+//! tokio::spawn(serve(listener, Arc::new(Engine(SessionContext::new())), std::future::pending()));
+//!
+//! let client = Client::connect(&address).await?;
+//! let batches: Vec<RecordBatch> = client.query("SELECT 6 * 7 AS answer").await?.try_collect().await?;
+//! assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 42);
+//! # Ok(())
+//! # }
+//! ```
 
 mod backend;
 mod catalog_calls;

@@ -13,6 +13,19 @@
 //! - Memory does not grow with the number of events: a batch is generated on demand.
 //!
 //! This crate reads no clock and writes nothing. Writing to files, tables or Kafka is up to the caller.
+//!
+//! ```
+//! use bergmill_generator::{Shop, ShopParams};
+//!
+//! let params = ShopParams { seed: 7, events: 2_000, days: 1, dirty: 0.1, ..ShopParams::default() };
+//! let shop = Shop::new(params.clone())?;
+//! assert_eq!(shop.events(0).map(|batch| batch.num_rows()).sum::<usize>(), 2_000);
+//! assert!(shop.events(0).eq(Shop::new(params)?.events(0)));
+//!
+//! let flaws = shop.dirty_counts(0);
+//! assert_eq!((flaws.total(), flaws.negative_prices > 0), (216, true));
+//! # Ok::<(), bergmill_generator::Error>(())
+//! ```
 
 mod alias_table;
 mod anomalies;

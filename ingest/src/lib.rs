@@ -13,6 +13,35 @@
 //! - Inference reads text files to their end, so no line can contradict the inferred type.
 //!
 //! Writing the rows, and doing so atomically, is up to the caller.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use arrow::datatypes::{DataType, Field, Schema};
+//! use bergmill_ingest::{Source, open};
+//! use futures::TryStreamExt;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("prices.csv");
+//! std::fs::write(&file, "id,price\n1,9.90\n2,12.345\n")?;
+//!
+//! let source = Source { files: vec![file], ..Source::default() };
+//! let opened = open(source.clone()).await?;
+//! assert_eq!(opened.schema.field(0).data_type(), &DataType::Int64);
+//! let batches: Vec<_> = opened.batches.try_collect().await?;
+//! assert_eq!(batches[0].num_rows(), 2);
+//!
+//! // Into a table with prices of two decimals it cannot go without losing one.
+//! let price = Field::new("price", DataType::Decimal128(10, 2), true);
+//! let columns = Schema::new(vec![Field::new("id", DataType::Int64, true), price]);
+//! let opened = open(Source { schema: Some(Arc::new(columns)), ..source }).await?;
+//! let e = opened.batches.try_collect::<Vec<_>>().await.unwrap_err();
+//! assert!(e.to_string().contains("prices.csv line 3, column price"), "{e}");
+//! # Ok(())
+//! # }
+//! ```
 
 mod column;
 mod csv;

@@ -3,6 +3,19 @@
 //! [`parse`] tokenizes a text once and returns a [`Statement`]: a tree of this crate for Bergmill's own statements, and
 //! one of sqlparser for those that DataFusion plans. Errors have positions in the text. Nothing here names a type of
 //! Iceberg or DataFusion; the crates that run a statement interpret it.
+//!
+//! ```
+//! use bergmill_statement::{Statement, parse, split};
+//!
+//! let (statements, is_complete) = split("ALTER TABLE raw.t CREATE BRANCH audit; SELECT ';' FROM raw.t");
+//! assert_eq!((statements.len(), is_complete), (2, false));
+//! assert!(matches!(parse(&statements[0])?, Statement::References(_)));
+//! assert!(matches!(parse(&statements[1])?, Statement::Sql(_)));
+//!
+//! let e = parse("ALTER TABLE raw.t CREATE BRANCH audit RETAIN 7 WEEKS").unwrap_err();
+//! assert_eq!(e.to_string(), "SQL: Expected: DAYS, HOURS or MINUTES, found: WEEKS (line 1, column 48)");
+//! # Ok::<(), bergmill_statement::Error>(())
+//! ```
 mod alter_table;
 mod assignments;
 mod create_table;
