@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use bergmill_gateway::Client;
+use bergmill_statement::CATALOG;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -19,7 +20,6 @@ use crate::error::{Error, Result};
 
 /// Default namespace of the cluster's SQL.
 const DEFAULT_NAMESPACE: &str = "raw";
-const CATALOG: &str = "bergmill";
 
 /// A DataFusion session with a table for each of the cluster's tables that has files.
 pub(crate) struct Plain(SessionContext);

@@ -1,6 +1,7 @@
 //! Texts for error messages: SQL names of types, values cut to a readable length, suggestions for unknown names.
 
 use arrow::datatypes::DataType;
+use bergmill_statement::nearest;
 
 /// The longest value in a message, which is enough to recognise it.
 const VALUE_CHARS: usize = 80;
@@ -52,15 +53,7 @@ pub(crate) fn clipped(text: &str) -> String {
 
 /// `; did you mean price?` if a known name is similar, else an empty text.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let lower = name.to_lowercase();
-    let tolerated = 1 + name.chars().count() / 3;
-    known
-        .into_iter()
-        .map(|k| (strsim::levenshtein(&lower, &k.to_lowercase()), k))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min()
-        .map(|(_, k)| format!("; did you mean {k}?"))
-        .unwrap_or_default()
+    nearest(name, known).map(|known| format!("; did you mean {known}?")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -243,6 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_statements_keep_their_kind_and_position() {
+        use gateway::ErrorKind as Gateway;
+        for (sql, kind, theirs) in [
+            ("SELECT\n  1 +", ErrorKind::InvalidInput, Gateway::InvalidInput),
+            ("CALL system.no_such('raw.t')", ErrorKind::NotFound, Gateway::NotFound),
+            ("CREATE TABLE t (a INT DEFAULT 1)", ErrorKind::Unsupported, Gateway::Unsupported),
+        ] {
+            let e = statement::parse(sql).expect_err(sql);
+            let message = e.to_string();
+            check(e, kind, theirs, &message);
+        }
+        let e = Error::from(statement::parse("SELECT\n  1 +").unwrap_err());
+        assert!(e.to_string().contains("line 2"), "{e}");
+    }
+
+    #[test]
     fn each_kind_of_failure_maps_to_ours_and_to_the_clients() {
         use gateway::ErrorKind as Gateway;
         for (kind, ours, theirs) in [
