@@ -212,7 +212,7 @@ async fn a_table_has_stores_of_its_own_which_show_no_secret() {
 #[tokio::test]
 async fn unused_tables_are_forgotten() {
     let stores = Stores::new(StorageConfig::default());
-    stores.set_vendor(Arc::new(TestVendor { lives: Mutex::default(), asked: AtomicUsize::new(0) }));
+    stores.set_vendor(Arc::new(TestVendor::new(&[])));
     let name = |n: usize| table(&format!("raw.t{n}"));
     let used = stores.get(&format!("s3://{}@raw", name(0))).unwrap();
     for n in 1..200 {
