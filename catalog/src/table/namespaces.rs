@@ -22,7 +22,7 @@ impl Warehouse {
         Self::new(Arc::new(catalog), Stores::local(), &location)
     }
 
-    /// Creates a namespace of one level, whose tables are created in `location`, or in the warehouse's default location.
+    /// Creates a namespace of one level, whose tables go to `location`, or to the warehouse's default location.
     pub async fn create_namespace(&self, name: &str, location: Option<&str>) -> Result<()> {
         let ident = NamespaceIdent::new(name.to_string());
         let location = match location {

@@ -201,7 +201,7 @@ impl Warehouse {
         }
     }
 
-    /// Renames a table. `NotFound` if there is no such table or no such namespace, `AlreadyExists` if the name is taken.
+    /// Renames a table. `NotFound` if there is no such table or namespace, `AlreadyExists` if the name is taken.
     pub async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
         check_namespace(to.namespace())?;
         check_name("table", to.name())?;
