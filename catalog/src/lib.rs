@@ -41,6 +41,7 @@
 //! # }
 //! ```
 pub mod bridge;
+mod deferred;
 mod definition;
 pub mod describe;
 mod description;

@@ -22,9 +22,9 @@ use crate::error::{Error, Result};
 const DEFAULT_NAMESPACE: &str = "raw";
 
 /// A DataFusion session with a table for each of the cluster's tables that has files.
-pub(crate) struct Plain(SessionContext);
+pub(crate) struct Baseline(SessionContext);
 
-impl Plain {
+impl Baseline {
     /// Registers the files of all tables that `client` lists.
     pub(crate) async fn open(client: &Client, partitions: usize) -> Result<Self> {
         let config = SessionConfig::new()
@@ -39,7 +39,7 @@ impl Plain {
         let mut namespaces: BTreeMap<String, Arc<MemorySchemaProvider>> = BTreeMap::new();
         for table in tables.iter().filter(|t| t.kind == "TABLE" && !t.name.contains('$')) {
             let what = || format!("{}.{}", table.namespace, table.name);
-            let failed = |source| Error::Plain { what: what(), source };
+            let failed = |source| Error::Baseline { what: what(), source };
             let files = files(client, &table.namespace, &table.name).await?;
             if files.is_empty() {
                 continue;

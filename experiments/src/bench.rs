@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use bergmill_gateway::Client;
 use futures::TryStreamExt;
 
-use crate::baseline::Plain;
+use crate::baseline::Baseline;
 use crate::compare::difference;
 use crate::error::{Error, Result};
 use crate::report::{Latency, Measured, Report};
@@ -35,10 +35,10 @@ pub trait Progress {
 /// # Errors
 /// If an engine fails, or if the two results of a query differ, in which case the query is not timed.
 pub async fn run(suite: &Suite, client: &Client, options: Options, progress: &dyn Progress) -> Result<Report> {
-    let plain = Plain::open(client, options.partitions).await?;
+    let baseline = Baseline::open(client, options.partitions).await?;
     let mut queries = Vec::with_capacity(suite.queries.len());
     for query in &suite.queries {
-        let measured = measure(query, client, &plain, options.repeat.max(1)).await?;
+        let measured = measure(query, client, &baseline, options.repeat.max(1)).await?;
         progress.measured(&measured);
         queries.push(measured);
     }
@@ -46,9 +46,9 @@ pub async fn run(suite: &Suite, client: &Client, options: Options, progress: &dy
     Ok(Report { suite: suite.name.clone(), partitions: options.partitions, queries, latency })
 }
 
-async fn measure(query: &Query, client: &Client, plain: &Plain, repeat: usize) -> Result<Measured> {
+async fn measure(query: &Query, client: &Client, baseline: &Baseline, repeat: usize) -> Result<Measured> {
     let (first, _) = on_cluster(query, client).await?;
-    let (second, _) = on_plain(query, plain).await?;
+    let (second, _) = on_baseline(query, baseline).await?;
     let differs = |difference: String| Error::Differs { query: query.name.clone(), difference };
     match difference(&first, &second) {
         Ok(None) => {}
@@ -59,7 +59,7 @@ async fn measure(query: &Query, client: &Client, plain: &Plain, repeat: usize) -
     let (mut cluster, mut datafusion) = (Vec::with_capacity(repeat), Vec::with_capacity(repeat));
     for _ in 0..repeat {
         cluster.push(on_cluster(query, client).await?.1.as_secs_f64());
-        datafusion.push(on_plain(query, plain).await?.1.as_secs_f64());
+        datafusion.push(on_baseline(query, baseline).await?.1.as_secs_f64());
     }
     Ok(Measured { name: query.name.clone(), rows, cluster, datafusion })
 }
@@ -71,10 +71,10 @@ async fn on_cluster(query: &Query, client: &Client) -> Result<(Vec<RecordBatch>,
     Ok((rows, started.elapsed()))
 }
 
-async fn on_plain(query: &Query, plain: &Plain) -> Result<(Vec<RecordBatch>, Duration)> {
-    let failed = |source| Error::Plain { what: query.name.clone(), source };
+async fn on_baseline(query: &Query, baseline: &Baseline) -> Result<(Vec<RecordBatch>, Duration)> {
+    let failed = |source| Error::Baseline { what: query.name.clone(), source };
     let started = Instant::now();
-    let rows = plain.rows(&query.sql).await.map_err(failed)?;
+    let rows = baseline.rows(&query.sql).await.map_err(failed)?;
     Ok((rows, started.elapsed()))
 }
 

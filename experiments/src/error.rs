@@ -16,7 +16,7 @@ pub enum Error {
     },
     /// Plain DataFusion failed.
     #[error("{what}, in plain DataFusion: {source}")]
-    Plain {
+    Baseline {
         /// The query or step.
         what: String,
         /// DataFusion's error.

@@ -14,9 +14,9 @@ use crate::export::Export;
 use crate::graph::waves;
 use crate::interval::Interval;
 use crate::pipeline::{DEFINITION, Files, Output, Pipeline, Step};
-use crate::reads::tables_read;
 use crate::report::{Format, ReportDefinition, ReportQuery, ReportTemplate, check_template};
 use crate::table_name::{TableName, is_identifier};
+use crate::table_refs::tables_read;
 use crate::template::{BUILT_IN, Values, fill};
 use crate::toml_reader::{At, Reader, Section};
 

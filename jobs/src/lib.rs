@@ -72,13 +72,13 @@ mod interval;
 mod pipeline;
 mod progress;
 mod query;
-mod reads;
 mod render;
 mod report;
 mod runner;
 mod shipped;
 mod status;
 mod table_name;
+mod table_refs;
 mod template;
 mod toml_reader;
 

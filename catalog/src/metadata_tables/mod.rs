@@ -17,13 +17,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
-use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::TableType;
 use iceberg::spec::{Datum, Transform};
 
+use crate::deferred::Deferred;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::IcebergTable;
 use crate::table::partition_value::{human, partition_text};
@@ -80,24 +79,16 @@ impl MetadataTable {
 }
 
 #[async_trait]
-impl TableProvider for MetadataTable {
+impl Deferred for MetadataTable {
+    const TYPE: TableType = TableType::View;
+
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let rows = MemTable::try_new(self.schema(), vec![vec![self.read().await?]])?;
-        rows.scan(state, projection, filters, limit).await
+    async fn resolve(&self) -> Result<Arc<dyn TableProvider>> {
+        let rows = MemTable::try_new(self.schema(), vec![vec![self.read().await?]]);
+        Ok(Arc::new(rows.map_err(internal)?))
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use self::unresolved::UnresolvedNames;
 use self::views::OpenViews;
+use crate::deferred::DeferredTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata_tables::{METADATA_TABLES, MetadataTable};
 use crate::pointers::store::{check_name, check_namespace};
@@ -211,7 +212,7 @@ impl SchemaProvider for Namespace {
                 let what = format!("metadata table {}.{name} not found; there are {kinds}", self.name);
                 return Err(Error::new(ErrorKind::NotFound, what).into());
             };
-            return Ok(Some(Arc::new(found)));
+            return Ok(Some(Arc::new(DeferredTable(found))));
         }
         if let (None, Some(ident)) = (kind, self.ident(name))
             && let Some(view) = self.tables.warehouse.find_view(&ident).await?

@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, col, ident};
-use datafusion::physical_plan::ExecutionPlan;
 use iceberg::TableIdent;
 
 use super::unresolved::UnresolvedNames;
+use crate::deferred::{Deferred, DeferredTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::views::View;
 
@@ -29,7 +29,7 @@ pub(super) async fn provider(
         Ok(plan) => Arc::new(ViewTable::new(plan, view.sql().ok().map(ToString::to_string))),
         Err(e) => {
             let e = e.context(format_args!("view {}", view.ident()));
-            Arc::new(BrokenView { columns, kind: e.kind(), why: e.to_string() })
+            Arc::new(DeferredTable(BrokenView { columns, kind: e.kind(), why: e.to_string() }))
         }
     })
 }
@@ -97,9 +97,9 @@ pub fn check_views(plan: &LogicalPlan) -> Result<()> {
     let walked = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(view) = (provider.as_ref() as &dyn Any).downcast_ref::<BrokenView>()
+            && let Some(view) = (provider.as_ref() as &dyn Any).downcast_ref::<DeferredTable<BrokenView>>()
         {
-            broken = Some(view.error());
+            broken = Some(view.0.error());
             return Ok(TreeNodeRecursion::Stop);
         }
         Ok(TreeNodeRecursion::Continue)
@@ -149,22 +149,14 @@ impl BrokenView {
 }
 
 #[async_trait]
-impl TableProvider for BrokenView {
+impl Deferred for BrokenView {
+    const TYPE: TableType = TableType::View;
+
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.columns)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        _: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Err(self.error().into())
+    async fn resolve(&self) -> Result<Arc<dyn TableProvider>> {
+        Err(self.error())
     }
 }

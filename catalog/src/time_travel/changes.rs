@@ -11,11 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bergmill_statement::TABLE_CHANGES;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::TableType;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
@@ -23,6 +22,7 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 
+use crate::deferred::Deferred;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::IcebergTable;
 use crate::table::files::{SnapshotFiles, load_manifests, manifest_list};
@@ -180,24 +180,15 @@ fn removes_rows(snapshot_id: i64, file: &ManifestFile, manifest: &Manifest) -> b
 }
 
 #[async_trait]
-impl TableProvider for ChangesTable {
+impl Deferred for ChangesTable {
+    const TYPE: TableType = TableType::Base;
+
     fn schema(&self) -> SchemaRef {
         self.current.schema()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let appended = self.current.with_list(self.files().await?);
-        appended.scan(state, projection, filters, limit).await
+    async fn resolve(&self) -> Result<Arc<dyn TableProvider>> {
+        Ok(Arc::new(self.current.with_list(self.files().await?)))
     }
 }
 

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, TableFactor, TableVersion
 
 use super::Version;
 use super::changes::{ChangesTable, Range};
+use crate::deferred::{Deferred, DeferredTable};
 use crate::error::{Error, ErrorKind};
 use crate::metadata_tables::MetadataTable;
 use crate::read::{IcebergTable, named};
@@ -86,7 +87,9 @@ fn at(
             let at = IcebergTable::at(current, version).map_err(with_context)?;
             Arc::new(if metadata_columns { at.with_metadata_columns() } else { at })
         }
-        (_, Some(current)) => Arc::new(MetadataTable::at(current, version).map_err(with_context)?),
+        (_, Some(DeferredTable(current))) => {
+            Arc::new(DeferredTable(MetadataTable::at(current, version).map_err(with_context)?))
+        }
         _ => {
             return Err(Error::new(ErrorKind::Invalid, format!("{table} is not a table, so it has no versions")).into());
         }
@@ -104,7 +107,7 @@ fn changes(table: &TableReference, current: &dyn TableProvider, range: &Range) -
     let mut columns: Vec<Expr> = own.map(|f| column(f.name())).collect();
     columns.push(column(SNAPSHOT_COLUMN).alias("_commit_snapshot_id"));
     columns.push(column(MODIFIED_COLUMN).alias("_commit_timestamp"));
-    scan(scanned, Arc::new(changes))?.project(columns)?.alias(TABLE_CHANGES)?.build()
+    scan(scanned, Arc::new(DeferredTable(changes)))?.project(columns)?.alias(TABLE_CHANGES)?.build()
 }
 
 /// The value of an expression without columns, such as `now() - INTERVAL '1' DAY`.
