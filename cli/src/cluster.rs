@@ -128,18 +128,23 @@ impl Cluster {
         self.scheduler.listen
     }
 
-    /// Waits until the executors stop, which they do on Ctrl-C and SIGTERM. Once the first has stopped, the others have
-    /// a moment to finish their tasks; an executor that did not yet listen for signals is stopped then.
+    /// Waits until one of the executors stops, which they do on Ctrl-C and SIGTERM, and then for the others.
     pub async fn stopped(&mut self) -> Result<()> {
         if let Some(stopped) = self.executors.join_next().await {
             stopped??;
         }
-        let others = async {
+        self.stopping().await
+    }
+
+    /// Gives the executors a moment to finish their tasks, after a signal that asks them to stop. One that did not yet
+    /// listen for signals runs on, until this is dropped.
+    pub async fn stopping(&mut self) -> Result<()> {
+        let all = async {
             while let Some(stopped) = self.executors.join_next().await {
                 stopped??;
             }
             Ok(())
         };
-        tokio::time::timeout(STOP_GRACE, others).await.unwrap_or(Ok(()))
+        tokio::time::timeout(STOP_GRACE, all).await.unwrap_or(Ok(()))
     }
 }

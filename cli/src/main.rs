@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod query;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

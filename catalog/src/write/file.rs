@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use super::WriteSpec;
 use super::cleanup::{delete, object_path};
-use super::metrics::{MetricsModes, NanCounts, file_metrics};
+use super::metrics::{NanCounts, file_metrics};
+use super::metrics_mode::MetricsModes;
 use super::partition::{PartitionKey, Partitioner, is_same};
 use super::writer_properties::{target_file_bytes, writer_options};
 use super::written_file::WrittenFile;

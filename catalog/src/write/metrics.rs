@@ -1,7 +1,6 @@
 //! Column metrics of a data file in its manifest: sizes, counts and bounds, by which readers skip the file.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
@@ -11,78 +10,10 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
-use super::WriteSpec;
-use super::writer_properties::{leaf_id, metrics_modes};
-use crate::error::{Error, ErrorKind, Result};
+use super::metrics_mode::{MetricsMode, MetricsModes};
+use super::writer_properties::leaf_id;
+use crate::error::Result;
 use crate::table::transform::above_all_with;
-
-/// The metrics that a manifest keeps of a column: properties `write.metadata.metrics.default` and
-/// `...metrics.column.<name>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MetricsMode {
-    None,
-    Counts,
-    /// Bounds of strings and binaries are truncated to this many characters or bytes.
-    Truncate(usize),
-    Full,
-}
-
-impl FromStr for MetricsMode {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim().to_lowercase();
-        let width = || text.strip_prefix("truncate(")?.strip_suffix(')')?.trim().parse().ok().filter(|n| *n > 0);
-        match text.as_str() {
-            "none" => Ok(Self::None),
-            "counts" => Ok(Self::Counts),
-            "full" => Ok(Self::Full),
-            _ => width().map(Self::Truncate).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Invalid,
-                    format!("{text} is not a metrics mode; use none, counts, truncate(16) or full"),
-                )
-            }),
-        }
-    }
-}
-
-/// The modes of a table's columns.
-#[derive(Debug)]
-pub(super) struct MetricsModes {
-    default: MetricsMode,
-    columns: HashMap<i32, MetricsMode>,
-}
-
-impl MetricsModes {
-    pub(super) fn of(spec: &WriteSpec) -> Result<Self> {
-        let default = match spec.property("write.metadata.metrics.default") {
-            Some(text) => text.parse()?,
-            None => MetricsMode::Truncate(16),
-        };
-        Ok(Self { default, columns: metrics_modes(spec)? })
-    }
-
-    fn of_column(&self, id: i32) -> MetricsMode {
-        self.columns.get(&id).copied().unwrap_or(self.default)
-    }
-}
-
-/// Bytes that Parquet must keep of a string's minimum and maximum for these modes; `None` for all of them.
-pub(super) fn statistics_bytes(spec: &WriteSpec) -> Result<Option<usize>> {
-    /// Default of parquet-rs.
-    const USUAL: usize = 64;
-    /// Bytes of the longest character in UTF-8.
-    const WIDEST: usize = 4;
-    let modes = MetricsModes::of(spec)?;
-    let of_mode = |mode: &MetricsMode| match mode {
-        MetricsMode::None | MetricsMode::Counts => Some(USUAL),
-        MetricsMode::Truncate(width) => Some(width.saturating_mul(WIDEST).max(USUAL)),
-        MetricsMode::Full => None,
-    };
-    let widest = modes.columns.values().chain([&modes.default]).map(of_mode).collect::<Option<Vec<_>>>();
-    Ok(widest.and_then(|all| all.into_iter().max()))
-}
 
 /// Metrics of one file, by field id.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ mod exec;
 mod file;
 mod location;
 mod metrics;
+mod metrics_mode;
 mod partition;
 mod partition_function;
 mod plan;

@@ -148,6 +148,11 @@ impl WriteSpec {
         self.properties.get(key).map(String::as_str)
     }
 
+    /// The columns and values of properties of the form `prefix<column> = value`.
+    pub(super) fn column_properties<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.properties.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+    }
+
     /// The value of a numeric or boolean property, or `default`.
     pub(super) fn parsed<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
         match self.property(key) {

@@ -13,7 +13,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type, TypePtr};
 
 use super::WriteSpec;
-use super::metrics::{self, MetricsMode};
+use super::metrics_mode::statistics_bytes;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows in a row group, unless its bytes fill up first.
@@ -64,10 +64,10 @@ fn writer_properties(spec: &WriteSpec, descriptor: &SchemaDescriptor) -> Result<
         .set_dictionary_page_size_limit(spec.parsed("write.parquet.dict-size-bytes", DICTIONARY_BYTES)?)
         .set_dictionary_enabled(spec.parsed("write.parquet.dictionary-enabled", true)?)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_statistics_truncate_length(metrics::statistics_bytes(spec)?)
+        .set_statistics_truncate_length(statistics_bytes(spec)?)
         .set_sorting_columns(sorting_columns(spec, descriptor));
 
-    for (column, enabled) in of_columns(spec, "write.parquet.bloom-filter-enabled.column.") {
+    for (column, enabled) in spec.column_properties("write.parquet.bloom-filter-enabled.column.") {
         let Some(path) = leaf_path(spec, descriptor, column) else { continue };
         let enabled = enabled.trim().to_lowercase().parse().map_err(|_| {
             Error::new(ErrorKind::Invalid, format!("the bloom filter property of {column} is neither true nor false"))
@@ -115,11 +115,6 @@ fn compression(spec: &WriteSpec) -> Result<Compression> {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     })
-}
-
-/// The columns and values of properties of the form `prefix<column> = value`.
-pub(super) fn of_columns<'a>(spec: &'a WriteSpec, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    spec.properties.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
 }
 
 /// Path in the file of a column by its name in the table; `None` if the column does not exist, because properties may
@@ -205,12 +200,4 @@ fn with_uuids(ty: &TypePtr, ids: &HashSet<i32>) -> Result<TypePtr> {
         group = group.with_repetition(info.repetition());
     }
     Ok(Arc::new(group.build()?))
-}
-
-/// The metrics mode of each column with a property of its own, by field id; see [`MetricsMode`].
-pub(super) fn metrics_modes(spec: &WriteSpec) -> Result<std::collections::HashMap<i32, MetricsMode>> {
-    of_columns(spec, "write.metadata.metrics.column.")
-        .filter_map(|(column, mode)| Some((spec.schema.field_by_name(column)?.id, mode)))
-        .map(|(id, mode)| Ok((id, mode.parse()?)))
-        .collect()
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bergmill_scheduler::SchedulerConfig;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::{Scheduler, Tables, with_file};
+use crate::signals::StopSignals;
 
 /// Arguments of `scheduler`.
 #[derive(Debug, clap::Args)]
@@ -49,15 +49,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };
+    let mut signals = StopSignals::listen()?;
     let running = bergmill_scheduler::start(config, tables.open().await?).await?;
     println!("warehouse {}", tables.location());
     println!("executors register at {}", running.cluster_addr);
     println!("front door {}", running.listen);
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.received().await;
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::cluster::Cluster;
 use crate::settings::{Embedded, Tables, with_file};
+use crate::signals::StopSignals;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -29,11 +30,15 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     super::scheduler::only_loopback(arguments.listen, false)?;
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
+    let mut signals = StopSignals::listen()?;
     let mut cluster = Cluster::start(&tables, &embedded, arguments.listen).await?;
     println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());
     println!("try: bergmill sql --connect {}", cluster.listen());
-    cluster.stopped().await?;
+    tokio::select! {
+        stopped = cluster.stopped() => stopped?,
+        () = signals.received() => cluster.stopping().await?,
+    }
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }

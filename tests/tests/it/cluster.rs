@@ -173,7 +173,7 @@ async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
                 FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id))";
     let (answer, undisturbed) = cluster.answers(long, &["Finished task", "Execute task"], victim).await;
     assert_eq!(answer, undisturbed);
-    cluster.scheduler.wait_for_part("it restarts");
+    cluster.scheduler.wait_for_part("lost rows with an executor and restarts");
 }
 
 /// Like a task that needs more memory than the containers of executors have.

@@ -28,7 +28,7 @@ async fn an_unknown_commit_state_is_reported_and_can_be_looked_up() {
     // The message contains a statement that finds the commit.
     let text = e.to_string();
     let (_, look) = text.split_once("it did if ").expect("a way to look");
-    let (look, rest) = look.split_once(" finds a row").expect("a statement");
+    let (look, rest) = look.split_once(" returns a row").expect("a statement");
     assert_eq!(door.count(look).await, 1, "{look}");
     assert_eq!(door.count("SELECT * FROM t").await, 2, "no file of a commit that may have happened was removed");
 
