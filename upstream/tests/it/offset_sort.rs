@@ -19,3 +19,19 @@ async fn a_sort_is_pushed_below_an_offset() {
     // Rows 3 and 4 remain, so 6 and 13 are expected.
     assert_ne!(values(&found), ["6", "13"], "{FIXED}");
 }
+
+#[tokio::test]
+async fn a_sort_below_an_offset_is_removed() {
+    let context = SessionContext::new();
+    let found = rows(
+        &context,
+        &[
+            "CREATE TABLE t (a INT, b INT) AS VALUES (1, 9), (2, 8), (3, 7), (4, 6)",
+            "SELECT sum(a) FROM (SELECT a FROM t ORDER BY b OFFSET 3) AS q",
+        ],
+    )
+    .await
+    .unwrap();
+    // By b the last row is (1, 9).
+    assert_ne!(values(&found), ["1"], "{FIXED}");
+}

@@ -11,7 +11,10 @@ use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 
 const ALL_ROWS: usize = usize::MAX;
 
@@ -21,7 +24,7 @@ pub(super) struct KeptOffsets(EnsureRequirements);
 
 impl PhysicalOptimizerRule for KeptOffsets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let limited = plan.transform_up(|node| Ok(limited(node)))?;
+        let limited = plan.transform_up(limited)?;
         let plan = self.0.optimize(limited.data, config)?;
         if limited.transformed { plan.transform_up(|node| Ok(unlimited(node))).data() } else { Ok(plan) }
     }
@@ -35,13 +38,29 @@ impl PhysicalOptimizerRule for KeptOffsets {
     }
 }
 
-fn limited(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+fn limited(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     match node.downcast_ref::<GlobalLimitExec>() {
         Some(offset) if offset.fetch().is_none() => {
-            Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(offset.input()), offset.skip(), Some(ALL_ROWS))))
+            let input = with_kept_sort(Arc::clone(offset.input()))?;
+            Ok(Transformed::yes(Arc::new(GlobalLimitExec::new(input, offset.skip(), Some(ALL_ROWS)))))
         }
-        _ => Transformed::no(node),
+        _ => Ok(Transformed::no(node)),
     }
+}
+
+/// The input of an offset. Its sort has a limit too, or it would be removed where a projection drops what it sorts by
+/// and the rows are not used in order.
+fn with_kept_sort(input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(sort) = input.downcast_ref::<SortExec>()
+        && sort.fetch().is_none()
+    {
+        return Ok(Arc::new(sort.with_fetch(Some(ALL_ROWS))));
+    }
+    if let Some(projection) = input.downcast_ref::<ProjectionExec>() {
+        let below = with_kept_sort(Arc::clone(projection.input()))?;
+        return replace_children_if_necessary(input, vec![below]);
+    }
+    Ok(input)
 }
 
 /// A sort may have taken over the limit.
@@ -75,5 +94,16 @@ mod tests {
         let answer = context.sql(sql).await.unwrap().collect().await.unwrap();
         let text = pretty_format_batches(&answer).unwrap().to_string();
         assert_eq!(text, "+---+----+\n| a | s  |\n+---+----+\n| 3 | 13 |\n| 4 | 6  |\n+---+----+");
+    }
+
+    #[tokio::test]
+    async fn an_offset_keeps_its_sort_when_the_order_is_not_used() {
+        let context = physical_session(SessionConfig::new());
+        let rows = "CREATE TABLE t AS VALUES (1, 9), (2, 8), (3, 7), (4, 6)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        let sql = "SELECT sum(a) AS s FROM (SELECT column1 AS a, column2 AS b FROM t ORDER BY b OFFSET 3) AS q";
+        let answer = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let text = pretty_format_batches(&answer).unwrap().to_string();
+        assert_eq!(text, "+---+\n| s |\n+---+\n| 1 |\n+---+");
     }
 }
