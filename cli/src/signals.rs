@@ -17,6 +17,14 @@ impl StopSignals {
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
+    /// The result of starting a server; `None` if a signal came first, which ends the start.
+    pub async fn or_stop<T>(&mut self, start: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+        tokio::select! {
+            started = start => started.map(Some),
+            () = self.received() => Ok(None),
+        }
+    }
+
     /// Waits for the next one.
     pub async fn received(&mut self) {
         tokio::select! {

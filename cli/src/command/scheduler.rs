@@ -50,7 +50,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };
     let mut signals = StopSignals::listen()?;
-    let running = bergmill_scheduler::start(config, tables.open().await?).await?;
+    let start = async { Ok(bergmill_scheduler::start(config, tables.open().await?).await?) };
+    let Some(running) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("executors register at {}", running.cluster_addr);
     println!("front door {}", running.listen);

@@ -31,7 +31,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut signals = StopSignals::listen()?;
-    let mut cluster = Cluster::start(&tables, &embedded, arguments.listen).await?;
+    let start = Cluster::start(&tables, &embedded, arguments.listen);
+    let Some(mut cluster) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());
     println!("try: bergmill sql --connect {}", cluster.listen());
