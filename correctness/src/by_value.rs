@@ -79,10 +79,15 @@ fn without_counterpart(mut expected: Vec<Row>, mut rows: Vec<Row>) -> Option<Row
     expected.sort_by(compare);
     rows.sort_by(compare);
     let mut taken = vec![false; expected.len()];
+    // All expected rows before this one are taken, or come before the row that is looked for.
+    let mut free = 0;
     for row in rows {
         // Rows that differ only in their floats are adjacent.
-        let first = expected.partition_point(|e| compare_exact(e, &row).is_lt());
-        let index = (first..expected.len())
+        free = free.max(expected.partition_point(|e| compare_exact(e, &row).is_lt()));
+        while taken.get(free) == Some(&true) {
+            free += 1;
+        }
+        let index = (free..expected.len())
             .take_while(|n| compare_exact(&expected[*n], &row).is_eq())
             .find(|n| !taken[*n] && expected[*n].iter().zip(&row).all(|(x, y)| same(x, y)));
         match index {
@@ -220,5 +225,18 @@ mod tests {
         check(vec![1, 3], vec![10, 30], false);
         check(vec![1, 2], vec![10, 30], false);
         check(vec![1], vec![10], false);
+    }
+
+    /// If each row were compared with all of its equals, this would not end.
+    #[test]
+    fn many_equal_rows_are_compared_in_linear_time() {
+        let ints = |last: i64| {
+            let mut all = vec![7; 200_000];
+            all.push(last);
+            answer(vec![Arc::new(Int64Array::from(all)) as ArrayRef])
+        };
+        let found = |last| difference_by_value(&ints(8), &ints(last), &Order::Any, None).unwrap();
+        assert_eq!(found(8), None);
+        assert!(found(9).is_some());
     }
 }

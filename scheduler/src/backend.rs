@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
 use crate::process::Scheduler;
 use crate::statement::{Planned, plan};
+use crate::system::Record;
 use crate::write::{branch_or_main, identifier};
 
 #[async_trait]
@@ -31,11 +32,28 @@ impl Backend for Scheduler {
     }
 
     async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {
-        Ok(with_errors_for_clients(self.run_query(statement).await?))
+        let running = self.history.begin(&statement.sql);
+        match self.run_query(statement, running.record()).await {
+            Ok(rows) => Ok(with_errors_for_clients(running.until_read(rows))),
+            Err(e) => {
+                running.fail(&e);
+                Err(e.into())
+            }
+        }
     }
 
     async fn update(&self, statement: &Statement) -> gateway::Result<u64> {
-        Ok(self.run_update(statement).await?)
+        let running = self.history.begin(&statement.sql);
+        match self.run_update(statement, running.record()).await {
+            Ok(rows) => {
+                running.finish(rows);
+                Ok(rows)
+            }
+            Err(e) => {
+                running.fail(&e);
+                Err(e.into())
+            }
+        }
     }
 
     async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> gateway::Result<u64> {
@@ -63,7 +81,7 @@ fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBat
 
 impl Scheduler {
     async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
-        let session = self.session().await?;
+        let session = self.session(Record::unkept()).await?;
         Ok(match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => {
                 let plan = session.single.create_physical_plan(&plan).await?;
@@ -74,8 +92,8 @@ impl Scheduler {
         })
     }
 
-    async fn run_query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
-        let session = self.session().await?;
+    async fn run_query(&self, statement: &Statement, record: Record) -> Result<SendableRecordBatchStream> {
+        let session = self.session(record).await?;
         match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => self.run(&plan, &session).await,
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
@@ -83,8 +101,8 @@ impl Scheduler {
         }
     }
 
-    async fn run_update(&self, statement: &Statement) -> Result<u64> {
-        let session = self.session().await?;
+    async fn run_update(&self, statement: &Statement, record: Record) -> Result<u64> {
+        let session = self.session(record).await?;
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
             Planned::Insert(insert) => self.insert(*insert, tag, &session).await,
@@ -112,7 +130,7 @@ impl Scheduler {
     }
 
     async fn table_infos(&self) -> Result<Vec<TableInfo>> {
-        let session = self.session().await?;
+        let session = self.session(Record::unkept()).await?;
         let mut all = Vec::new();
         let listed = session.tables.list().await?;
         for (namespace, names) in listed {

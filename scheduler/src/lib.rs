@@ -45,6 +45,7 @@ mod results;
 mod session;
 mod stages;
 mod statement;
+mod system;
 mod work;
 mod write;
 

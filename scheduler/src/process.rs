@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::serde::scheduler::ExecutorMetadata;
 use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
@@ -25,6 +26,7 @@ use crate::local::LocalRuntime;
 use crate::planner::session_state;
 use crate::results::ResultClients;
 use crate::stages::{CountedVcores, Gate};
+use crate::system::History;
 
 /// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -39,6 +41,7 @@ pub struct Scheduler {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) local: LocalRuntime,
     pub(crate) results: ResultClients,
+    pub(crate) history: History,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
     pub(crate) round_trip: Arc<RoundTrip>,
@@ -58,8 +61,12 @@ impl Scheduler {
 
     /// Task slots of each registered executor.
     pub async fn executors(&self) -> Result<Vec<usize>> {
+        Ok(self.executor_metadata().await?.iter().map(|e| e.specification.vcores as usize).collect())
+    }
+
+    pub(crate) async fn executor_metadata(&self) -> Result<Vec<ExecutorMetadata>> {
         let executors = self.server.state.executor_manager.get_executors_state().await?;
-        Ok(executors.iter().map(|(e, ..)| e.specification.vcores as usize).collect())
+        Ok(executors.into_iter().map(|(executor, ..)| executor).collect())
     }
 
     /// Waits until `n` executors have registered.
@@ -130,6 +137,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime,
         local: LocalRuntime::start()?,
         results: ResultClients::default(),
+        history: History::default(),
         local_query_bytes: config.local_query_bytes,
     });
     let backend: Arc<dyn Backend> = scheduler.clone();

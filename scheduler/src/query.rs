@@ -16,6 +16,7 @@ use crate::error::{ErrorKind, Result};
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::stages::{Staged, divisible, estimated_bytes, order, partitions, refusal};
+use crate::system::{Execution, Record};
 use crate::work::is_small;
 
 /// The rows of a query, and how it was run.
@@ -66,6 +67,7 @@ impl Scheduler {
             }
         };
         if is_small(&single, self.local_query_bytes) {
+            session.record.runs(Execution::Local);
             return self.run_here(plan_uncut(&session.single, planned).await?, &session.single, schema);
         }
         if !session.one_executor {
@@ -76,7 +78,7 @@ impl Scheduler {
         }
         let state = session.whole();
         let whole = plan_uncut(&state, planned.filter(|_| session.one_executor)).await?;
-        match self.run_whole(whole, state, schema).await {
+        match self.run_whole(whole, state, schema, &session.record).await {
             Err(e) if e.kind() == ErrorKind::Memory && session.one_executor => {
                 match self.run_in_stages(plan, &single, session).await? {
                     Staged::Answer(answer) => {
@@ -97,9 +99,16 @@ impl Scheduler {
     }
 
     /// Runs a plan uncut on one executor, or in this process if encoding would change the plan.
-    async fn run_whole(&self, whole: Arc<dyn ExecutionPlan>, state: SessionState, schema: SchemaRef) -> Result<Ran> {
+    async fn run_whole(
+        &self,
+        whole: Arc<dyn ExecutionPlan>,
+        state: SessionState,
+        schema: SchemaRef,
+        record: &Record,
+    ) -> Result<Ran> {
         if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
+            record.runs(Execution::Local);
             return self.run_here(whole, &state, schema);
         }
         let whole = WholeQueryExec::try_new(whole, state.config().target_partitions())?;
@@ -107,7 +116,8 @@ impl Scheduler {
         let submit = |subscriber| {
             self.server.submit_physical_plan("", Arc::clone(&context), Arc::clone(&whole) as _, Some(subscriber))
         };
-        match self.until_answered(schema, false, submit).await? {
+        record.runs(Execution::Whole);
+        match self.until_answered(schema, false, record, submit).await? {
             Staged::Answer(answer) => Ok(Ran { rows: answer.rows, how: How::Whole(answer.id) }),
             Staged::Refused(reason) => Err(reason),
         }
@@ -133,7 +143,8 @@ impl Scheduler {
             session.scans.take();
             self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
         };
-        self.until_answered(announced(single), order::is_requested(plan), submit).await
+        session.record.runs(Execution::Stages);
+        self.until_answered(announced(single), order::is_requested(plan), &session.record, submit).await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::define::SessionViews;
 use crate::error::Result;
 use crate::planner::session_state;
 use crate::process::Scheduler;
+use crate::system::{Record, System, SystemCatalog};
 
 /// Sessions that plan the same statement in different ways, over one view of the catalog.
 pub(crate) struct StatementSession {
@@ -31,6 +32,9 @@ pub(crate) struct StatementSession {
     pub tables: Arc<NamespaceCatalog>,
     /// The warehouse of the tables.
     pub warehouse: Warehouse,
+    /// What the statement does.
+    pub record: Record,
+    system: System,
 }
 
 impl StatementSession {
@@ -47,20 +51,25 @@ impl StatementSession {
     pub(crate) fn describing(&self) -> SessionState {
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         let tables = Arc::new(self.tables.with_text(TextType::Utf8));
-        catalogs.register_catalog(CATALOG.to_string(), tables as _);
+        let tables = SystemCatalog::new(tables, self.system.clone());
+        catalogs.register_catalog(CATALOG.to_string(), Arc::new(tables) as _);
         session_state(local_config(), Arc::clone(self.single.runtime_env()), catalogs as _)
     }
 }
 
 impl Scheduler {
-    pub(crate) async fn session(&self) -> Result<StatementSession> {
+    /// A session for the statement that `record` is about.
+    pub(crate) async fn session(&self, record: Record) -> Result<StatementSession> {
         let (began, now) = (Instant::now(), chrono::Utc::now());
-        let executors = self.executors().await?;
+        let executors = self.executor_metadata().await?;
+        let system = System { history: self.history.clone(), executors: Arc::new(executors) };
+        let executors: Vec<usize> = system.executors.iter().map(|e| e.specification.vcores as usize).collect();
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
         let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
         let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views));
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
-        catalogs.register_catalog(CATALOG.to_string(), Arc::clone(&tables) as _);
+        let with_system = SystemCatalog::new(Arc::clone(&tables) as _, system.clone());
+        catalogs.register_catalog(CATALOG.to_string(), Arc::new(with_system) as _);
         let scans = Arc::new(ScanLog::default());
         let state = |config: SessionConfig| {
             let config = config.with_extension(Arc::clone(&scans));
@@ -77,6 +86,6 @@ impl Scheduler {
         tracing::debug!(elapsed = ?began.elapsed(), "made a session");
         let warehouse = self.warehouse.clone();
         let (one_executor, vcores) = (executors.len() == 1, executors.iter().max().copied().unwrap_or(1));
-        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse })
+        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse, record, system })
     }
 }

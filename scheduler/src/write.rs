@@ -23,6 +23,7 @@ use crate::planner::WriteNode;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
 use crate::statement::{CreateTable, Insert, InsertMode};
+use crate::system::Record;
 
 /// A statement's write: its target, and how it treats existing rows.
 pub(crate) struct WriteJob<'a> {
@@ -250,7 +251,7 @@ impl Scheduler {
                 self.destination(&name, new, false).await?
             }
         };
-        let session = self.session().await?;
+        let session = self.session(Record::unkept()).await?;
         let tag = target.tag.as_ref();
         let job = match (destination, target.mode) {
             (Destination::Branch, IngestMode::Replace) => {

@@ -22,10 +22,13 @@ def load(request):
 def query(request):
     timer = threading.Timer(request["seconds"], connection.interrupt)
     timer.start()
+    if not request["optimized"]:
+        connection.execute("PRAGMA disable_optimizer")
     try:
         rows = connection.execute(request["query"]).to_arrow_table()
     finally:
         timer.cancel()
+        connection.execute("PRAGMA enable_optimizer")
     with pa.ipc.new_file(request["path"], rows.schema) as file:
         file.write_table(rows)
 

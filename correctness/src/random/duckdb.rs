@@ -64,8 +64,26 @@ impl DuckDb {
 
     /// The rows of a query, or the reason why there are none.
     pub(crate) async fn query(&mut self, sql: &str, timeout: Duration) -> Result<std::result::Result<Answer, String>> {
+        self.run(sql, timeout, true).await
+    }
+
+    /// The same, of a plan that DuckDB does not optimize.
+    pub(crate) async fn query_unoptimized(
+        &mut self,
+        sql: &str,
+        timeout: Duration,
+    ) -> Result<std::result::Result<Answer, String>> {
+        self.run(sql, timeout, false).await
+    }
+
+    async fn run(
+        &mut self,
+        sql: &str,
+        timeout: Duration,
+        optimized: bool,
+    ) -> Result<std::result::Result<Answer, String>> {
         let path = self.folder.path().join("out.arrow");
-        let request = json!({"query": sql, "path": path, "seconds": timeout.as_secs_f64()});
+        let request = json!({"query": sql, "path": path, "seconds": timeout.as_secs_f64(), "optimized": optimized});
         if let Some(error) = self.send(&request).await? {
             return Ok(Err(error));
         }

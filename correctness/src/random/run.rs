@@ -60,6 +60,8 @@ pub struct Summary {
     pub answered_by_duckdb: usize,
     /// Queries for which only plain DataFusion returned other rows than DuckDB and all shapes.
     pub against_datafusion: usize,
+    /// Queries that DuckDB answered with the same rows only without its optimizer.
+    pub unoptimized_by_duckdb: usize,
     /// Queries whose result depends on the order of rows, which the generator should not produce.
     pub undecided: usize,
     /// Reasons why plain DataFusion failed, and how often.
@@ -111,12 +113,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn progress(&self, number: u64, started: Instant) {
-        let Summary { answered, with_rows, answered_by_duckdb, against_datafusion, cases, undecided, refused } =
+        let Summary { answered, with_rows, answered_by_duckdb, against_datafusion, cases, undecided, .. } =
             &self.summary;
-        let refused: usize = refused.values().sum();
+        let (refused, unoptimized): (usize, _) =
+            (self.summary.refused.values().sum(), self.summary.unoptimized_by_duckdb);
         eprintln!(
-            "seed {} query {number}: {answered} answered ({with_rows} with rows, {answered_by_duckdb} by DuckDB too), \
-             {refused} refused, {against_datafusion} of plain DataFusion alone, {undecided} undecided, {} differ, {:.0} s",
+            "seed {} query {number}: {answered} answered ({with_rows} with rows, {answered_by_duckdb} by DuckDB too, {unoptimized} of \
+             these without its optimizer), {refused} refused, {against_datafusion} of plain DataFusion alone, {undecided} undecided, {} differ, {:.0} s",
             self.settings.seed,
             cases.len(),
             started.elapsed().as_secs_f64()
@@ -139,6 +142,7 @@ impl Run<'_> {
         self.summary.with_rows += usize::from(right.rows() > 0);
         self.summary.answered_by_duckdb += usize::from(by_duckdb != ByDuckDb::Nothing);
         self.summary.against_datafusion += usize::from(by_duckdb == ByDuckDb::AgainstDataFusion);
+        self.summary.unoptimized_by_duckdb += usize::from(by_duckdb == ByDuckDb::Unoptimized);
         let has_other_rows = faults.iter().any(|f| f.kind == Kind::Rows);
         if has_other_rows && !self.world.decides(&query, &right, &order).await? {
             self.summary.undecided += 1;

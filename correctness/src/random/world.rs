@@ -57,6 +57,8 @@ pub(crate) enum ByDuckDb {
     Answered,
     /// It agrees with all shapes, and plain DataFusion differs: plain DataFusion is at fault.
     AgainstDataFusion,
+    /// It agrees with all others only if it does not optimize the query: its optimizer is at fault.
+    Unoptimized,
 }
 
 /// All engines, with the same tables.
@@ -166,7 +168,14 @@ impl World {
                 _ if !matches!(only, None | Some(Engine::DuckDb)) => {}
                 outcome => {
                     by_duckdb = ByDuckDb::Answered;
-                    faults.extend(duckdb_fault(outcome, &right, &order)?);
+                    let mut fault = duckdb_fault(outcome, &right, &order)?;
+                    if fault.as_ref().is_some_and(|f| f.kind == Kind::Rows) && faults.is_empty() {
+                        let unoptimized = duckdb.query_unoptimized(&text, self.timeout).await?;
+                        if duckdb_fault(unoptimized, &right, &order)?.is_none() {
+                            (by_duckdb, fault) = (ByDuckDb::Unoptimized, None);
+                        }
+                    }
+                    faults.extend(fault);
                 }
             }
         }

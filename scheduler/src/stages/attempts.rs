@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::Scheduler;
 use crate::stages::failed_task::from_failed_query;
 use crate::stages::recovery::{Loss, MAX_ATTEMPTS};
+use crate::system::Record;
 
 /// Capacity for unread statuses of one query; they are read as they arrive.
 const STATUS_BUFFER: usize = 16;
@@ -49,11 +50,12 @@ pub(crate) enum Staged {
 
 impl Scheduler {
     /// Submits a query, again if it has lost rows, and returns its rows. `is_ordered` says whether stages must keep an
-    /// order.
+    /// order. `record` receives the stages of the query.
     pub(crate) async fn until_answered<F>(
         &self,
         schema: SchemaRef,
         is_ordered: bool,
+        record: &Record,
         submit: impl Fn(mpsc::Sender<JobStatus>) -> F,
     ) -> Result<Staged>
     where
@@ -65,7 +67,12 @@ impl Scheduler {
             let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
             let id = submit(subscriber).await?;
             match self.answer(&id, statuses, Arc::clone(&schema), is_ordered).await? {
-                Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
+                Outcome::Answer(answer) => {
+                    if let Some(graph) = self.jobs.get_execution_graph(&id).await? {
+                        record.add_stages(&id, &graph);
+                    }
+                    return Ok(Staged::Answer(answer));
+                }
                 Outcome::Refused(reason) => return Ok(Staged::Refused(reason)),
                 Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
                 Outcome::LostRows => {}

@@ -1,0 +1,262 @@
+//! The statements that this scheduler runs and has run: how, when, and with which tasks.
+//!
+//! They are kept in memory, for `system.queries` and the tables beside it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use ballista_core::JobId;
+use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
+use chrono::{DateTime, Utc};
+use datafusion::execution::RecordBatchStream;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::{Stream, StreamExt};
+use uuid::Uuid;
+
+use super::stages::{self, StageRun};
+use crate::error::Error;
+
+/// Number of statements that are kept. Older ones are forgotten.
+const KEPT: usize = 1000;
+
+/// Where a statement's rows were computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Execution {
+    /// In the scheduler's process.
+    Local,
+    /// On one executor.
+    Whole,
+    /// In stages on the executors.
+    Stages,
+}
+
+/// The state of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    Finished,
+    /// It failed with this message.
+    Failed(String),
+    /// Its client stopped reading, or disconnected.
+    Cancelled,
+}
+
+/// What is known of one statement.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub id: Uuid,
+    pub statement: String,
+    pub submitted: DateTime<Utc>,
+    pub ended: Option<DateTime<Utc>>,
+    pub state: State,
+    /// Of its last query; a statement that changes rows may have several.
+    pub execution: Option<Execution>,
+    /// Rows returned, or changed.
+    pub rows: u64,
+    pub stages: Vec<StageRun>,
+}
+
+/// The last statements of this scheduler, oldest first. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History(Arc<Mutex<VecDeque<Record>>>);
+
+impl History {
+    /// Begins a statement, which ends with the returned guard.
+    pub(crate) fn begin(&self, statement: &str) -> Running {
+        let record = Record::new(statement);
+        let mut kept = self.lock();
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(record.clone());
+        Running(record)
+    }
+
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let kept: Vec<Record> = self.lock().iter().cloned().collect();
+        kept.iter().map(|record| record.lock().clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The record of a statement, to which its queries add what they did. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Record(Arc<Mutex<Entry>>);
+
+impl Record {
+    fn new(statement: &str) -> Self {
+        Self(Arc::new(Mutex::new(Entry {
+            id: Uuid::now_v7(),
+            statement: statement.to_string(),
+            submitted: Utc::now(),
+            ended: None,
+            state: State::Running,
+            execution: None,
+            rows: 0,
+            stages: Vec::new(),
+        })))
+    }
+
+    /// A record that no history keeps, for what is not a client's statement.
+    pub(crate) fn unkept() -> Self {
+        Self::new("")
+    }
+
+    /// Notes where a query of this statement runs.
+    pub(crate) fn runs(&self, execution: Execution) {
+        self.lock().execution = Some(execution);
+    }
+
+    /// Adds the stages of a query that has ended.
+    pub(crate) fn add_stages(&self, job: &JobId, graph: &ExecutionGraphBox) {
+        let stages = stages::of(job, graph);
+        self.lock().stages.extend(stages);
+    }
+
+    fn end(&self, state: State) {
+        let mut entry = self.lock();
+        if entry.state == State::Running {
+            (entry.state, entry.ended) = (state, Some(Utc::now()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A statement that runs. It counts as cancelled if this is dropped before it has ended.
+#[derive(Debug)]
+pub(crate) struct Running(Record);
+
+impl Running {
+    /// The record of the statement.
+    pub(crate) fn record(&self) -> Record {
+        self.0.clone()
+    }
+
+    /// Ends a statement that returned `rows` rows, or changed them.
+    pub(crate) fn finish(&self, rows: u64) {
+        self.0.lock().rows = rows;
+        self.0.end(State::Finished);
+    }
+
+    /// Ends a statement that failed.
+    pub(crate) fn fail(&self, error: &Error) {
+        self.0.end(State::Failed(error.to_string()));
+    }
+
+    /// The rows of the statement, which ends with them.
+    pub(crate) fn until_read(self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        Box::pin(Followed { rows, read: 0, running: self })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.end(State::Cancelled);
+    }
+}
+
+/// The rows of a statement, and its record.
+struct Followed {
+    rows: SendableRecordBatchStream,
+    read: u64,
+    running: Running,
+}
+
+impl Stream for Followed {
+    type Item = datafusion::error::Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.rows.poll_next_unpin(context);
+        match &polled {
+            Poll::Ready(Some(Ok(batch))) => self.read += batch.num_rows() as u64,
+            Poll::Ready(Some(Err(e))) => {
+                let message = Error::find(e).map_or_else(|| e.to_string(), ToString::to_string);
+                self.running.0.end(State::Failed(message));
+            }
+            Poll::Ready(None) => self.running.finish(self.read),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl RecordBatchStream for Followed {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array};
+    use datafusion::error::DataFusionError;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn rows(last: Option<DataFusionError>) -> SendableRecordBatchStream {
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+        let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        let schema = batch.schema();
+        let items = [Ok(batch.clone()), Ok(batch)].into_iter().chain(last.map(Err));
+        Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(items.collect::<Vec<_>>())))
+    }
+
+    fn last(history: &History) -> Entry {
+        history.entries().pop().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_statement_ends_with_its_rows_its_error_or_its_client() {
+        let history = History::default();
+        let running = history.begin("SELECT n FROM t");
+        running.record().runs(Execution::Whole);
+        assert_eq!((last(&history).state, last(&history).ended), (State::Running, None));
+
+        let mut read = running.until_read(rows(None));
+        while read.next().await.is_some() {}
+        drop(read);
+        let entry = last(&history);
+        assert_eq!((entry.state, entry.rows, entry.execution), (State::Finished, 6, Some(Execution::Whole)));
+        assert!(entry.ended.unwrap() >= entry.submitted);
+
+        let failed = rows(Some(Error::new(ErrorKind::Memory, "no memory is left").into()));
+        let mut read = history.begin("SELECT 2").until_read(failed);
+        while read.next().await.is_some() {}
+        drop(read);
+        assert_eq!(last(&history).state, State::Failed("no memory is left".to_string()));
+
+        let mut read = history.begin("SELECT 3").until_read(rows(None));
+        read.next().await.unwrap().unwrap();
+        drop(read);
+        assert_eq!((last(&history).state, last(&history).rows), (State::Cancelled, 0));
+
+        history.begin("INSERT").finish(7);
+        assert_eq!((last(&history).state, last(&history).rows), (State::Finished, 7));
+        history.begin("DROP").fail(&Error::new(ErrorKind::NotFound, "no such table"));
+        assert_eq!(last(&history).state, State::Failed("no such table".to_string()));
+    }
+
+    #[test]
+    fn the_oldest_statements_are_forgotten() {
+        let history = History::default();
+        for n in 0..=KEPT {
+            history.begin(&n.to_string()).finish(0);
+        }
+        let kept = history.entries();
+        assert_eq!((kept.len(), kept[0].statement.as_str()), (KEPT, "1"));
+    }
+}

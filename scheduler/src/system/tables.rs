@@ -1,0 +1,129 @@
+//! The rows of the tables of `system`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use ballista_core::serde::scheduler::ExecutorMetadata;
+use chrono::{DateTime, Utc};
+use datafusion::error::Result;
+
+use super::history::{Entry, Execution, State};
+use super::stages::{StageRun, TaskRun};
+
+pub(super) fn executors(executors: &[ExecutorMetadata]) -> Result<RecordBatch> {
+    batch(vec![
+        ("executor_id", text(executors.iter().map(|e| Some(e.id.clone())))),
+        ("host", text(executors.iter().map(|e| Some(e.host.clone())))),
+        ("port", int(executors.iter().map(|e| usize::from(e.port)))),
+        ("vcores", int(executors.iter().map(|e| e.specification.vcores as usize))),
+    ])
+}
+
+pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
+    let state = |entry: &Entry| match entry.state {
+        State::Running => "running",
+        State::Finished => "finished",
+        State::Failed(_) => "failed",
+        State::Cancelled => "cancelled",
+    };
+    let execution = |execution| match execution {
+        Execution::Local => "local",
+        Execution::Whole => "whole",
+        Execution::Stages => "stages",
+    };
+    let error = |entry: &Entry| match &entry.state {
+        State::Failed(message) => Some(message.clone()),
+        _ => None,
+    };
+    batch(vec![
+        ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
+        ("statement", text(entries.iter().map(|e| Some(e.statement.clone())))),
+        ("state", text(entries.iter().map(|e| Some(state(e).to_string())))),
+        ("execution", text(entries.iter().map(|e| Some(execution(e.execution?).to_string())))),
+        ("submitted_at", times(entries.iter().map(|e| Some(e.submitted)))),
+        ("ended_at", times(entries.iter().map(|e| e.ended))),
+        ("rows", long(entries.iter().map(|e| Some(e.rows)))),
+        ("error", text(entries.iter().map(error))),
+    ])
+}
+
+pub(super) fn stages(entries: &[Entry]) -> Result<RecordBatch> {
+    let all: Vec<(&Entry, &StageRun)> = entries.iter().flat_map(|e| e.stages.iter().map(move |s| (e, s))).collect();
+    let of = || all.iter().map(|(_, stage)| *stage);
+    batch(vec![
+        ("query_id", text(all.iter().map(|(e, _)| Some(e.id.to_string())))),
+        ("job_id", text(of().map(|s| Some(s.job.clone())))),
+        ("stage_id", int(of().map(|s| s.stage))),
+        ("attempt", int(of().map(|s| s.attempt))),
+        ("partitions", int(of().map(|s| s.partitions))),
+        ("tasks", int(of().map(|s| s.tasks.len()))),
+        ("scanned_bytes", long(of().map(|s| s.scanned_bytes))),
+        ("shuffle_read_bytes", long(of().map(|s| s.shuffle_read_bytes))),
+        ("shuffle_read_seconds", double(of().map(|s| s.shuffle_read_seconds))),
+        ("shuffle_write_bytes", long(of().map(|s| Some(s.tasks.iter().map(|t| t.bytes).sum())))),
+        ("shuffle_write_seconds", double(of().map(|s| s.shuffle_write_seconds))),
+        ("spilled_bytes", long(of().map(|s| s.spilled_bytes))),
+    ])
+}
+
+pub(super) fn tasks(entries: &[Entry]) -> Result<RecordBatch> {
+    let within = |e| move |s| (e, s);
+    let stages = entries.iter().flat_map(|e| e.stages.iter().map(within(e)));
+    let all: Vec<(&Entry, &StageRun, &TaskRun)> =
+        stages.flat_map(|(e, s): (&Entry, &StageRun)| s.tasks.iter().map(move |t| (e, s, t))).collect();
+    let of = || all.iter().map(|(.., task)| *task);
+    batch(vec![
+        ("query_id", text(all.iter().map(|(e, ..)| Some(e.id.to_string())))),
+        ("job_id", text(all.iter().map(|(_, s, _)| Some(s.job.clone())))),
+        ("stage_id", int(all.iter().map(|(_, s, _)| s.stage))),
+        ("task_id", int(of().map(|t| t.task))),
+        ("executor_id", text(of().map(|t| Some(t.executor.clone())))),
+        ("partitions", int(of().map(|t| t.partitions))),
+        ("scheduled_at", times(of().map(|t| t.scheduled))),
+        ("started_at", times(of().map(|t| t.started))),
+        ("ended_at", times(of().map(|t| t.ended))),
+        ("reported_at", times(of().map(|t| t.reported))),
+        ("output_rows", long(of().map(|t| Some(t.rows)))),
+        ("output_bytes", long(of().map(|t| Some(t.bytes)))),
+    ])
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+    Ok(RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect())?)
+}
+
+fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    let mut column = StringBuilder::new();
+    values.for_each(|value| column.append_option(value));
+    Arc::new(column.finish())
+}
+
+fn times(values: impl Iterator<Item = Option<DateTime<Utc>>>) -> ArrayRef {
+    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut column = TimestampMicrosecondBuilder::new().with_data_type(zoned);
+    values.for_each(|value| column.append_option(value.map(|time| time.timestamp_micros())));
+    Arc::new(column.finish())
+}
+
+fn int(values: impl Iterator<Item = usize>) -> ArrayRef {
+    let mut column = Int32Builder::new();
+    values.for_each(|value| column.append_option(i32::try_from(value).ok()));
+    Arc::new(column.finish())
+}
+
+fn long(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    let mut column = Int64Builder::new();
+    values.for_each(|value| column.append_option(value.and_then(|value| i64::try_from(value).ok())));
+    Arc::new(column.finish())
+}
+
+fn double(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    let mut column = Float64Builder::new();
+    values.for_each(|value| column.append_option(value));
+    Arc::new(column.finish())
+}
