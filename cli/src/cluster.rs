@@ -46,6 +46,11 @@ pub struct Connected {
 }
 
 impl Target {
+    /// A cluster in this process over the tables of a folder, with other settings from `config`.
+    pub fn in_folder(folder: PathBuf, config: Option<PathBuf>) -> Self {
+        Self { connect: None, config, tables: Tables::in_folder(folder), embedded: Embedded::default() }
+    }
+
     /// Connects to the cluster, or starts one in this process.
     pub async fn open(&self) -> Result<Connected> {
         let file = self.config.as_deref();

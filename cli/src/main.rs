@@ -44,6 +44,8 @@ enum Command {
     Health(command::health::Arguments),
     /// Compare the speed of the cluster and plain DataFusion on the same files
     Bench(command::bench::Arguments),
+    /// Run an experiment, with a report and plots
+    Experiment(command::experiment::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             Command::Job(a) => command::job::run(a).await,
             Command::Health(a) => command::health::run(a).await,
             Command::Bench(a) => command::bench::run(a).await,
+            Command::Experiment(a) => command::experiment::run(a).await,
         }
     });
     // Only servers still run; no one waits for them.

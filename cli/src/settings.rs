@@ -218,6 +218,36 @@ settings! {
     }
 }
 
+settings! {
+    /// The experiment with several numbers of workers.
+    Workers {
+        /// Events to generate, if the data folder has no shop [default: 10000000]
+        #[arg(long, value_name = "N")]
+        events: u64,
+        /// Numbers of executors [default: 1,2,4,8]
+        #[arg(long, value_name = "N,...", value_delimiter = ',')]
+        workers: Vec<usize>,
+        /// Timed repetitions of each workload and number of workers [default: 5]
+        #[arg(long, value_name = "N")]
+        repeat: usize,
+        /// Seed of the order of measurements [default: 42]
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// Cores for each executor [default: the machine's, less a tenth, by the largest number of executors]
+        #[arg(long, value_name = "CORES")]
+        share: f64,
+        /// Memory for the tasks of each executor, in MiB [default: 512]
+        #[arg(long, value_name = "MIB")]
+        worker_memory_mib: u64,
+        /// Workloads: aggregation, join, window, daily-aggregation, review-analysis, data-quality [default: all]
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+        workloads: Vec<String>,
+        /// Folder for measurements, report and plots [default: ./experiment-workers]
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    }
+}
+
 /// The location of the tables and how to access them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Tables {
@@ -230,6 +260,11 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// The tables of a folder.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { data: Data { data: Some(folder), ..Data::default() }, ..Self::default() }
+    }
+
     /// Completes the settings with the file's sections, if a file is given.
     pub fn with_file(self, file: Option<&Path>) -> Result<Self> {
         Ok(Self {
@@ -368,7 +403,7 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor"];
+    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!(
             "configuration file {}: unknown section [{unknown}]; there are {}",

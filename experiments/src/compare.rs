@@ -30,6 +30,22 @@ pub(crate) fn difference(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<
     Ok(differing.map(|(x, y)| format!("{x:?} and {y:?}")))
 }
 
+/// A hash of the rows in any order, with six digits of each float: FNV-1a of 64 bits, by the reference of G. Fowler,
+/// L. C. Noll and K.-P. Vo, <http://www.isthe.com/chongo/tech/comp/fnv/>.
+pub(crate) fn fingerprint(batches: &[RecordBatch]) -> Result<String, ArrowError> {
+    let text = |value: &Value| match value {
+        Value::Number(number) => format!("{number:.5e}"),
+        Value::Text(text) => text.clone(),
+    };
+    let line = |row: &Vec<Value>| row.iter().map(text).collect::<Vec<_>>().join("\u{1f}");
+    let mut lines: Vec<String> = rows(batches)?.iter().map(line).collect();
+    lines.sort_unstable();
+    let bytes = lines.iter().flat_map(|line| line.bytes().chain([b'\n']));
+    let hash = bytes
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
+    Ok(format!("{hash:016x}"))
+}
+
 fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, ArrowError> {
     let mut rows = Vec::new();
     for batch in batches {
@@ -99,7 +115,9 @@ mod tests {
         let a = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.1 + 0.2), None]);
         let b = batch(Arc::new(StringViewArray::from(vec!["b", "a"])), &[None, Some(0.3)]);
         assert_eq!(difference(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), None);
+        assert_eq!(fingerprint(std::slice::from_ref(&a)).unwrap(), fingerprint(&[b]).unwrap());
         let c = batch(Arc::new(StringArray::from(vec!["a", "b"])), &[Some(0.300001), None]);
+        assert_ne!(fingerprint(std::slice::from_ref(&a)).unwrap(), fingerprint(std::slice::from_ref(&c)).unwrap());
         assert!(difference(std::slice::from_ref(&a), &[c]).unwrap().is_some());
         assert!(difference(std::slice::from_ref(&a), &[a.slice(0, 1)]).unwrap().unwrap().contains("2 rows and 1"));
         let d = batch(Arc::new(StringArray::from(vec!["a", "c"])), &[Some(0.3), None]);

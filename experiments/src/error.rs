@@ -30,6 +30,14 @@ pub enum Error {
         /// The first difference.
         difference: String,
     },
+    /// The results of two clusters differ, so times are meaningless.
+    #[error("{workload}: the results of two numbers of workers differ: {difference}")]
+    WorkersDiffer {
+        /// The workload.
+        workload: String,
+        /// The first difference.
+        difference: String,
+    },
     /// The suite has no such query.
     #[error("no query {name} in suite {suite}; it has: {known}")]
     UnknownQuery {
@@ -39,6 +47,17 @@ pub enum Error {
         suite: String,
         /// The suite's queries.
         known: String,
+    },
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// A file or a process failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// The file or program.
+        what: String,
+        /// The system's error.
+        source: std::io::Error,
     },
     /// Nothing to measure.
     #[error("{0}")]

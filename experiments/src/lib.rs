@@ -32,14 +32,30 @@
 
 mod baseline;
 mod bench;
+mod cluster;
 mod compare;
+mod comparison;
 mod error;
+mod machine;
+mod measurement;
+mod plot;
+mod random;
 mod report;
+mod scaling_law;
+mod statistics;
 mod suite;
+mod timeline;
 mod tpch;
+mod workers;
 
 pub use bench::{Options, Progress, run};
+pub use cluster::{Cluster, ClusterSettings, Process, Quotas, Share, Usage};
+pub use comparison::RunsCompared;
 pub use error::{Error, Result};
+pub use machine::Machine;
+pub use measurement::{Measurement, read as read_measurements};
 pub use report::{Latency, Measured, Report};
 pub use suite::{Query, Suite};
+pub use timeline::Breakdown;
 pub use tpch::{TPCH_TABLES, TpchTable, tpch_table};
+pub use workers::{Timed, WorkersProgress, WorkersReport, WorkersSettings, Workload, run_workers, workers_queries};

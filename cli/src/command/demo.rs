@@ -51,14 +51,13 @@ pub struct Arguments {
 /// Generates the shop, fills the tables, runs the pipelines, prints the reports.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let started = Instant::now();
-    let users = u32::try_from((arguments.events / 50).clamp(1_000, 1_000_000)).unwrap_or(1_000_000);
     let shop = Shop::new(ShopParams {
         seed: arguments.seed,
         events: arguments.events,
         reviews: arguments.reviews,
         start: arguments.start,
         days: arguments.days,
-        users,
+        users: users(arguments.events),
         dirty: arguments.dirty,
         ..ShopParams::default()
     })?;
@@ -69,10 +68,6 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let connected = arguments.target.open().await?;
     let client = &connected.client;
     starting.done("scheduler and executors ready");
-    for statement in ["CREATE SCHEMA IF NOT EXISTS raw", LOGS_TABLE].iter().copied().chain(TABLES.iter().map(|t| t.ddl))
-    {
-        client.update(statement, None).await?;
-    }
     fill(&shop, client, &display).await?;
 
     let mut failed = false;
@@ -104,14 +99,24 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The number of users of a shop with so many events.
+pub(super) fn users(events: u64) -> u32 {
+    u32::try_from((events / 50).clamp(1_000, 1_000_000)).unwrap_or(1_000_000)
+}
+
 const LOGS_TABLE: &str = "CREATE TABLE IF NOT EXISTS raw.ecommerce_logs (
   timestamp TIMESTAMP, user_id BIGINT, session_id TEXT, event_type TEXT, product_id TEXT, category TEXT,
   price DECIMAL(10, 2), quantity INT
 ) PARTITIONED BY (day(timestamp))";
 const LOGS: &[u8] = include_bytes!("../../../jobs/pipelines/daily_report/ecommerce_logs.csv");
 
-async fn fill(shop: &Shop, client: &Client, display: &Display) -> Result<()> {
+/// Creates the tables of a shop, and replaces their rows.
+pub(super) async fn fill(shop: &Shop, client: &Client, display: &Display) -> Result<()> {
     let days = || 0..shop.days();
+    for statement in ["CREATE SCHEMA IF NOT EXISTS raw", LOGS_TABLE].iter().copied().chain(TABLES.iter().map(|t| t.ddl))
+    {
+        client.update(statement, None).await?;
+    }
     let rows = |count: fn(&Shop, u32) -> u64| days().map(|day| count(shop, day)).sum::<u64>();
     let events = {
         let (shop, schema) = (shop.clone(), bergmill_generator::events_schema());

@@ -2,6 +2,7 @@
 pub mod bench;
 pub mod demo;
 pub mod executor;
+pub mod experiment;
 pub mod health;
 pub mod job;
 pub mod load;

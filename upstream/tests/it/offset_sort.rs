@@ -21,6 +21,21 @@ async fn a_sort_is_pushed_below_an_offset() {
 }
 
 #[tokio::test]
+async fn a_sort_below_an_offset_gets_the_limit_above_it() {
+    let context = SessionContext::new();
+    let found = rows(
+        &context,
+        &[
+            "CREATE TABLE t (a INT) AS SELECT value FROM generate_series(1, 12)",
+            "SELECT a FROM (SELECT a FROM t GROUP BY a LIMIT 7 OFFSET 4) AS q ORDER BY a",
+        ],
+    )
+    .await
+    .unwrap();
+    assert_ne!(values(&found).len(), 7, "{FIXED}");
+}
+
+#[tokio::test]
 async fn a_sort_below_an_offset_is_removed() {
     let context = SessionContext::new();
     let found = rows(

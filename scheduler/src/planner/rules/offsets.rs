@@ -1,7 +1,9 @@
-//! Required input orderings above an `OFFSET` without `LIMIT`.
+//! Required input orderings above an `OFFSET`.
 //!
 //! DataFusion 55 keeps a sort above an operator with a limit, but pushes it below an `OFFSET` without one, which then
-//! skips other rows. So offsets get a limit of more rows than can exist while `EnsureRequirements` runs.
+//! skips other rows. So offsets get a limit of more rows than can exist while `EnsureRequirements` runs. And a sort that
+//! is pushed below an `OFFSET` with a `LIMIT` gets that limit for its own, although the offset skips some of its rows.
+//! So the skipped rows count as part of the limit meanwhile.
 
 use std::sync::Arc;
 
@@ -44,6 +46,10 @@ fn limited(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execution
             let input = with_kept_sort(Arc::clone(offset.input()))?;
             Ok(Transformed::yes(Arc::new(GlobalLimitExec::new(input, offset.skip(), Some(ALL_ROWS)))))
         }
+        Some(offset) if offset.skip() > 0 => {
+            let rows = offset.fetch().map(|fetch| fetch.saturating_add(offset.skip()));
+            Ok(Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(offset.input()), offset.skip(), rows))))
+        }
         _ => Ok(Transformed::no(node)),
     }
 }
@@ -63,13 +69,16 @@ fn with_kept_sort(input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan
     Ok(input)
 }
 
-/// A sort may have taken over the limit.
+/// The operator with its own limit again. A sort may have taken over the limit of all rows.
 fn unlimited(node: Arc<dyn ExecutionPlan>) -> Transformed<Arc<dyn ExecutionPlan>> {
+    if let Some(limit) = node.downcast_ref::<GlobalLimitExec>()
+        && (limit.skip() > 0 || limit.fetch() == Some(ALL_ROWS))
+    {
+        let rows = limit.fetch().filter(|fetch| *fetch != ALL_ROWS).map(|fetch| fetch.saturating_sub(limit.skip()));
+        return Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(limit.input()), limit.skip(), rows)));
+    }
     if node.fetch() != Some(ALL_ROWS) {
         return Transformed::no(node);
-    }
-    if let Some(limit) = node.downcast_ref::<GlobalLimitExec>() {
-        return Transformed::yes(Arc::new(GlobalLimitExec::new(Arc::clone(limit.input()), limit.skip(), None)));
     }
     match node.with_fetch(None) {
         Some(plan) => Transformed::yes(plan),
@@ -105,5 +114,22 @@ mod tests {
         let answer = context.sql(sql).await.unwrap().collect().await.unwrap();
         let text = pretty_format_batches(&answer).unwrap().to_string();
         assert_eq!(text, "+---+\n| s |\n+---+\n| 1 |\n+---+");
+    }
+
+    #[tokio::test]
+    async fn a_limit_after_an_offset_returns_all_its_rows_in_another_order() {
+        let context = physical_session(SessionConfig::new());
+        let rows = "CREATE TABLE t AS SELECT value AS a FROM generate_series(1, 12)";
+        context.sql(rows).await.unwrap().collect().await.unwrap();
+        for limited in [
+            "SELECT a FROM t GROUP BY a LIMIT 7 OFFSET 4",
+            "SELECT a FROM t LIMIT 7 OFFSET 4",
+            "SELECT a FROM t ORDER BY a DESC LIMIT 7 OFFSET 4",
+            "(SELECT a FROM t GROUP BY a LIMIT 4 OFFSET 4) UNION ALL SELECT a FROM t WHERE a > 9",
+        ] {
+            let answer = context.sql(&format!("SELECT a FROM ({limited}) AS q ORDER BY a")).await.unwrap();
+            let batches = answer.collect().await.unwrap();
+            assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 7, "{limited}");
+        }
     }
 }

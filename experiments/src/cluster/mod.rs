@@ -1,0 +1,111 @@
+//! A cluster of real processes for a measurement: a scheduler, and executors with equal shares of the CPU.
+
+mod process;
+mod quota;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use bergmill_gateway::Client;
+use futures::TryStreamExt;
+
+pub use self::process::{Process, Usage};
+pub use self::quota::{Quotas, Share};
+use crate::error::{Error, Result};
+
+/// Time for executors to register.
+const REGISTRATION: Duration = Duration::from_secs(60);
+
+/// How the processes of a cluster are started.
+#[derive(Debug, Clone)]
+pub struct ClusterSettings {
+    /// The binary `bergmill`.
+    pub binary: PathBuf,
+    /// Arguments of scheduler and executors alike, such as `--config FILE`.
+    pub arguments: Vec<String>,
+    /// Arguments of the scheduler, such as `--data DIR`.
+    pub scheduler_arguments: Vec<String>,
+    /// Cores for each executor, if there are quotas.
+    pub share: f64,
+    /// Memory for the tasks of each executor, in MiB.
+    pub memory_mib: u64,
+    /// Folder for the errors that the processes print.
+    pub logs: PathBuf,
+}
+
+/// A running cluster, which is stopped when this is dropped. Executors have one vcore each.
+#[derive(Debug)]
+pub struct Cluster {
+    client: Client,
+    executors: Vec<Process>,
+    scheduler: Process,
+}
+
+impl Cluster {
+    /// Starts a scheduler and `workers` executors, and waits until these have registered.
+    ///
+    /// # Errors
+    /// If a process does not start, or does not register within a minute.
+    pub async fn start(settings: &ClusterSettings, workers: usize, quotas: Option<&Quotas>) -> Result<Self> {
+        let log = |name: &str| settings.logs.join(format!("{workers}-workers-{name}.log"));
+        let texts = |own: &[&str]| own.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut arguments = texts(&["scheduler", "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"]);
+        arguments.extend(settings.arguments.iter().chain(&settings.scheduler_arguments).cloned());
+        let scheduler = Process::start(&settings.binary, &arguments, None, &log("scheduler"))?;
+        let register = scheduler.announced("executors register at ")?;
+        let door = scheduler.announced("front door ")?;
+        let mut executors = Vec::with_capacity(workers);
+        for n in 0..workers {
+            let share = quotas.map(|q| q.share(&format!("{workers}-workers-{n}"), settings.share)).transpose()?;
+            let memory = settings.memory_mib.to_string();
+            let own = ["executor", "--scheduler", &register, "--listen", "127.0.0.1:0", "--vcores", "1"];
+            let mut arguments = texts(&own);
+            arguments.extend(texts(&["--memory-mib", &memory]));
+            arguments.extend(settings.arguments.iter().cloned());
+            executors.push(Process::start(&settings.binary, &arguments, share, &log("executors"))?);
+        }
+        let failed = |source| Error::Cluster { what: format!("the cluster of {workers} workers"), source };
+        let client = Client::connect(&door).await.map_err(failed)?;
+        let mut cluster = Self { client, executors, scheduler };
+        cluster.wait(workers).await?;
+        Ok(cluster)
+    }
+
+    async fn wait(&mut self, workers: usize) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let count = count(&self.client, "SELECT count(*) FROM system.executors").await?;
+            if usize::try_from(count) == Ok(workers) {
+                return Ok(());
+            }
+            if began.elapsed() > REGISTRATION || self.executors.iter_mut().any(|executor| !executor.is_running()) {
+                let what = format!("{count} of {workers} executors have registered; see their logs");
+                return Err(Error::NoData(what));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A connection to its front door.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its processes: the scheduler, then the executors.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        std::iter::once(&self.scheduler).chain(&self.executors)
+    }
+}
+
+/// The number that a query returns.
+pub(crate) async fn count(client: &Client, sql: &str) -> Result<i64> {
+    let failed = |source| Error::Cluster { what: sql.to_string(), source };
+    let batches: Vec<RecordBatch> = client.query(sql).await.map_err(failed)?.try_collect().await.map_err(failed)?;
+    let number = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
+        let column = batch.column(0).as_primitive_opt::<Int64Type>()?;
+        Some(column.value(0))
+    });
+    number.ok_or_else(|| Error::NoData(format!("{sql}: no number")))
+}

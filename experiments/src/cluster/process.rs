@@ -1,0 +1,159 @@
+//! A process of a cluster: how it is started and stopped, and what it uses.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::quota::Share;
+use crate::error::{Error, Result};
+
+/// Enough for a debug build on a busy machine.
+const START: Duration = Duration::from_secs(60);
+/// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on all architectures that we build for. See proc(5).
+const TICKS: f64 = 100.0;
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// CPU time since its start, user and system, in seconds.
+    pub cpu_seconds: f64,
+    /// Most memory that it held since [`Process::forget_peak`], in bytes.
+    pub peak_rss: u64,
+    /// Periods since its start in which it used up its share of the CPU.
+    pub throttled: u64,
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    share: Option<Share>,
+    /// For its temporary files, which a killed process leaves behind.
+    _temporary: TempDir,
+}
+
+impl Process {
+    /// Starts `bergmill` with these arguments, in a share of the CPU if there is one. Its errors are added to `log`.
+    pub(super) fn start(binary: &Path, arguments: &[String], share: Option<Share>, log: &Path) -> Result<Self> {
+        let failed = |source| Error::Io { what: binary.display().to_string(), source };
+        let temporary = tempfile::tempdir().map_err(failed)?;
+        let mut command = match &share {
+            // A shell joins the group before it becomes the process, so that no thread stays outside.
+            Some(share) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(share.members()).arg(binary);
+                shell
+            }
+            None => Command::new(binary),
+        };
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).map_err(failed)?;
+        command.args(arguments).env("TMPDIR", temporary.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().map_err(failed)?;
+        let lines = lines(&mut child);
+        Ok(Self { child, lines, share, _temporary: temporary })
+    }
+
+    /// What follows `prefix` in the line that begins with it, once the process has printed it.
+    pub(super) fn announced(&self, prefix: &str) -> Result<String> {
+        loop {
+            match self.lines.recv_timeout(START) {
+                Ok(line) => {
+                    if let Some(rest) = line.strip_prefix(prefix) {
+                        return Ok(rest.trim().to_string());
+                    }
+                }
+                Err(_) => {
+                    let what = format!("a process of the cluster has not announced {:?}; see its log", prefix.trim());
+                    return Err(Error::NoData(what));
+                }
+            }
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has used. Zero of what the system does not tell.
+    pub fn usage(&self) -> Usage {
+        let folder = format!("/proc/{}", self.child.id());
+        let read = |file: &str| fs::read_to_string(format!("{folder}/{file}")).unwrap_or_default();
+        Usage {
+            cpu_seconds: cpu_seconds(&read("stat")).unwrap_or_default(),
+            peak_rss: peak_rss(&read("status")).unwrap_or_default(),
+            throttled: self.share.as_ref().and_then(Share::throttled).unwrap_or_default(),
+        }
+    }
+
+    /// Makes [`Usage::peak_rss`] start again from the memory that it holds now, where the system allows it.
+    pub fn forget_peak(&self) {
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines that it prints. They are read even if unused, so that the pipe does not fill.
+fn lines(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    if let Some(out) = child.stdout.take() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(std::result::Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+    }
+    lines
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`. The second, the name in parentheses, may contain spaces.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS)
+}
+
+fn peak_rss(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_memory_are_read_from_proc() {
+        let stat = "12 (a) name) S 1 12 12 0 -1 4194560 1 2 3 4 250 150 7 8 20 0 9 0 100 0 0";
+        assert_eq!(cpu_seconds(stat), Some(4.0));
+        assert_eq!(cpu_seconds("12 (cut"), None);
+        assert_eq!(peak_rss("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 10 kB\n"), Some(2 << 20));
+        assert_eq!(peak_rss(""), None);
+    }
+
+    #[test]
+    fn a_process_is_read_measured_and_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-c", "echo listening on here; exec sleep 60"].map(ToString::to_string);
+        let log = folder.path().join("log");
+        let mut process = Process::start(Path::new("sh"), &arguments, None, &log).unwrap();
+        assert_eq!(process.announced("listening on ").unwrap(), "here");
+        assert!(process.is_running() && process.usage().peak_rss > 0);
+        let id = process.child.id();
+        drop(process);
+        assert!(!Path::new(&format!("/proc/{id}")).exists());
+    }
+}

@@ -1,0 +1,152 @@
+//! A measurement, as a line of JSON that describes itself.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::timeline::Breakdown;
+
+/// Name of the file in an experiment's folder.
+pub(crate) const FILE: &str = "measurements.jsonl";
+
+/// One repetition of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// The experiment, for example `workers`.
+    pub experiment: String,
+    /// Version of Bergmill.
+    pub version: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// When it began, in seconds since 1970.
+    pub started_at: u64,
+    /// Seed of the order of measurements.
+    pub seed: u64,
+    /// The workload.
+    pub workload: String,
+    /// Number of executors, each with one vcore.
+    pub workers: usize,
+    /// Cores that each executor may use; none if there were no quotas.
+    pub share_cores: Option<f64>,
+    /// Number of the repetition, from 1.
+    pub repetition: usize,
+    /// Rows of the tables that the workload reads.
+    pub input_rows: u64,
+    /// From sending the first statement to the last row of the last one.
+    pub wall_seconds: f64,
+    /// CPU time of the scheduler.
+    pub scheduler_cpu_seconds: f64,
+    /// CPU time of each executor.
+    pub executor_cpu_seconds: Vec<f64>,
+    /// Most memory held by the scheduler, and by each executor, in bytes.
+    pub peak_rss: Vec<u64>,
+    /// Periods in which each executor had used up its share.
+    pub throttled_periods: Vec<u64>,
+    /// Bytes of data files that scans read.
+    pub scanned_bytes: u64,
+    /// Bytes read from other stages, decoded.
+    pub shuffle_read_bytes: u64,
+    /// Bytes written for other stages, and for the client.
+    pub shuffle_write_bytes: u64,
+    /// Bytes that operators wrote to disk because their memory was used up.
+    pub spilled_bytes: u64,
+    /// Where the wall time went.
+    pub breakdown: Breakdown,
+    /// Slowest task relative to the median task, of the stage where this is largest.
+    pub skew: Option<f64>,
+    /// Rows of the result.
+    pub result_rows: u64,
+    /// A hash of these rows, in any order and with six digits of each float.
+    pub result_hash: String,
+    /// Cores that other processes of the machine kept busy meanwhile.
+    pub other_cores: Option<f64>,
+}
+
+impl Measurement {
+    /// CPU time of all processes of the cluster.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.scheduler_cpu_seconds + self.executor_cpu_seconds.iter().sum::<f64>()
+    }
+}
+
+/// Adds a measurement to the file in `folder`.
+pub(crate) fn append(folder: &Path, measurement: &Measurement) -> Result<()> {
+    let path = folder.join(FILE);
+    let failed = |source| Error::Io { what: path.display().to_string(), source };
+    let line = serde_json::to_string(measurement).map_err(|e| failed(e.into()))?;
+    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    writeln!(file, "{line}").map_err(failed)
+}
+
+/// The measurements in `folder`, in the order in which they were made.
+///
+/// # Errors
+/// If there is no file, or a line of it is not a measurement.
+pub fn read(folder: &Path) -> Result<Vec<Measurement>> {
+    let path = folder.join(FILE);
+    let failed = |source| Error::Io { what: path.display().to_string(), source };
+    let mut all = Vec::new();
+    for (number, line) in BufReader::new(File::open(&path).map_err(failed)?).lines().enumerate() {
+        let line = line.map_err(failed)?;
+        let measurement = serde_json::from_str(&line);
+        all.push(measurement.map_err(|e| {
+            Error::NoData(format!("{} line {}: not a measurement of this version: {e}", path.display(), number + 1))
+        })?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn measurement(workload: &str, workers: usize, repetition: usize, wall_seconds: f64) -> Measurement {
+        Measurement {
+            experiment: "workers".to_string(),
+            version: "0.0.0".to_string(),
+            machine: Machine {
+                cores: 2,
+                processor: "a processor".to_string(),
+                memory_bytes: 24 << 30,
+                system: "Linux 6".to_string(),
+            },
+            started_at: 1_790_000_000,
+            seed: 42,
+            workload: workload.to_string(),
+            workers,
+            share_cores: Some(0.2),
+            repetition,
+            input_rows: 1_000_000,
+            wall_seconds,
+            scheduler_cpu_seconds: 0.1,
+            executor_cpu_seconds: vec![0.5; workers],
+            peak_rss: vec![100 << 20; workers + 1],
+            throttled_periods: vec![3; workers],
+            scanned_bytes: 10_000_000,
+            shuffle_read_bytes: 2_000_000,
+            shuffle_write_bytes: 1_000_000,
+            spilled_bytes: 0,
+            breakdown: Breakdown { planning: 0.01, compute: wall_seconds - 0.01, ..Breakdown::default() },
+            skew: Some(1.1),
+            result_rows: 3,
+            result_hash: "00ff".to_string(),
+            other_cores: Some(0.01),
+        }
+    }
+
+    #[test]
+    fn measurements_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = [measurement("a", 1, 1, 2.0), measurement("a", 2, 1, 1.0)];
+        written.iter().for_each(|m| append(folder.path(), m).unwrap());
+        assert_eq!(read(folder.path()).unwrap(), written);
+        std::fs::write(folder.path().join(FILE), "{}\n").unwrap();
+        let e = read(folder.path()).unwrap_err().to_string();
+        assert!(e.contains("line 1"), "{e}");
+        assert!(read(Path::new("/nonexistent")).is_err());
+    }
+}
