@@ -220,7 +220,7 @@ settings! {
 
 settings! {
     /// The experiment with several numbers of workers.
-    Workers {
+    WorkersOptions {
         /// Events to generate, if the data folder has no shop [default: 10000000]
         #[arg(long, value_name = "N")]
         events: u64,

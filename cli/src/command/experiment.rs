@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use super::demo;
 use crate::cluster::Target;
 use crate::progress::Display;
-use crate::settings::{Workers, with_file};
+use crate::settings::{WorkersOptions, with_file};
 use crate::signals::StopSignals;
 
 /// Rows of a shop per event.
@@ -54,7 +54,7 @@ enum Experiment {
         #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
         data: Option<PathBuf>,
         #[command(flatten)]
-        workers: Workers,
+        workers: WorkersOptions,
     },
 }
 
@@ -73,7 +73,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(if done.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn workers_experiment(settings: Workers, config: Option<PathBuf>, data: Option<PathBuf>) -> Result<()> {
+async fn workers_experiment(settings: WorkersOptions, config: Option<PathBuf>, data: Option<PathBuf>) -> Result<()> {
     let out = settings.out.unwrap_or_else(|| PathBuf::from("experiment-workers"));
     let logs = out.join("logs");
     std::fs::create_dir_all(&logs).with_context(|| format!("folder {}", logs.display()))?;

@@ -9,6 +9,7 @@ mod architecture;
 mod cluster;
 mod command_line;
 mod damage;
+mod experiments;
 mod failures;
 mod first_use;
 mod lookups;
