@@ -46,8 +46,8 @@ fn workers_are_measured_reported_and_compared() {
     let compared = run(&["experiment", "--compare", &first, &first]);
     assert!(text(&compared.stdout).contains("| join | 2 |"), "{}", text(&compared.stdout));
     assert!(text(&compared.stdout).contains("cannot tell"), "{}", text(&compared.stdout));
-    let unknown = run(&["experiment", "workers", "--out", &out("second"), "--data", &data, "--workloads", "jion"]);
-    assert!(text(&unknown.stderr).contains("no workload jion"), "{}", text(&unknown.stderr));
+    let unknown = run(&["experiment", "workers", "--out", &out("second"), "--data", &data, "--workloads", "cubes"]);
+    assert!(text(&unknown.stderr).contains("no workload cubes"), "{}", text(&unknown.stderr));
     let none = run(&["experiment", "--compare", &first, &out("nothing")]);
     assert!(!none.status.success() && text(&none.stderr).contains("measurements.jsonl"), "{}", text(&none.stderr));
 }

@@ -1,9 +1,10 @@
 //! Required input orderings above an `OFFSET`.
 //!
 //! DataFusion 55 keeps a sort above an operator with a limit, but pushes it below an `OFFSET` without one, which then
-//! skips other rows. So offsets get a limit of more rows than can exist while `EnsureRequirements` runs. And a sort that
-//! is pushed below an `OFFSET` with a `LIMIT` gets that limit for its own, although the offset skips some of its rows.
-//! So the skipped rows count as part of the limit meanwhile.
+//! skips other rows. So offsets get a limit of more rows than can exist while `EnsureRequirements` runs.
+//!
+//! A sort that is pushed below an `OFFSET` with a `LIMIT` gets that limit for its own, although the offset skips some
+//! of its rows. So the skipped rows count as part of the limit meanwhile.
 
 use std::sync::Arc;
 
