@@ -13,6 +13,7 @@ use clap::Args;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::memory;
 use crate::settings::{Embedded, Tables, with_file};
 
 /// How long executors of this process may take to register.
@@ -88,7 +89,7 @@ impl Cluster {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executors = settings.executors.unwrap_or(2).max(1);
         let vcores = settings.vcores.unwrap_or_else(|| cores.div_ceil(executors)).max(1);
-        let memory = settings.memory_mib.unwrap_or(1024).max(64) * MIB;
+        let memory = settings.memory_mib.map_or_else(memory::for_queries, |mib| mib.saturating_mul(MIB)).max(64 * MIB);
 
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;

@@ -40,6 +40,9 @@ pub const SHAPES: [Shape; 4] = [
     Shape { name: "3x2", arguments: &["--executors", "3", "--vcores", "2", "--local-query-bytes", "0"] },
 ];
 
+/// Memory for the queries of each cluster, in MiB: all of them run on one machine.
+const MEMORY_MIB: &str = "1024";
+
 impl Shape {
     /// The shapes with these names, separated by commas.
     ///
@@ -252,6 +255,7 @@ impl Process {
         let temporary = tempfile::tempdir()?;
         let mut command = Command::new(binary()?);
         command.arg("serve").arg("--data").arg(folder).args(["--listen", "127.0.0.1:0"]).args(shape.arguments);
+        command.args(["--memory-mib", MEMORY_MIB]);
         // The user's settings must not reach this cluster.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("BERGMILL_") {

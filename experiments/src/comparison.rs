@@ -24,7 +24,7 @@ impl RunsCompared {
     pub fn new(before: &[Measurement], after: &[Measurement]) -> Self {
         let mut times: BTreeMap<(String, usize), [Vec<f64>; 2]> = BTreeMap::new();
         for (n, run) in [before, after].into_iter().enumerate() {
-            for m in run {
+            for m in run.iter().filter(|m| m.engine == "bergmill") {
                 times.entry((m.workload.clone(), m.workers)).or_default()[n].push(m.wall_seconds);
             }
         }

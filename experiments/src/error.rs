@@ -30,8 +30,8 @@ pub enum Error {
         /// The first difference.
         difference: String,
     },
-    /// The results of two clusters differ, so times are meaningless.
-    #[error("{workload}: the results of two numbers of workers differ: {difference}")]
+    /// The results of two clusters, or of one and plain DataFusion, differ, so times are meaningless.
+    #[error("{workload}: the results of two clusters, or of one and plain DataFusion, differ: {difference}")]
     WorkersDiffer {
         /// The workload.
         workload: String,

@@ -58,4 +58,7 @@ pub use report::{Latency, Measured, Report};
 pub use suite::{Query, Suite};
 pub use timeline::Breakdown;
 pub use tpch::{TPCH_TABLES, TpchTable, tpch_table};
-pub use workers::{Timed, WorkersProgress, WorkersReport, WorkersSettings, Workload, run_workers, workers_queries};
+pub use workers::{
+    Timed, WorkersProgress, WorkersReport, WorkersSettings, Workload, run_workers, serve_plain_datafusion,
+    workers_queries,
+};

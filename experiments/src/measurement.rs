@@ -28,6 +28,8 @@ pub struct Measurement {
     pub seed: u64,
     /// The workload.
     pub workload: String,
+    /// `bergmill`, or `datafusion` for plain DataFusion in one process with the CPU of the workers.
+    pub engine: String,
     /// Number of executors, each with one vcore.
     pub workers: usize,
     /// Cores that each executor may use; none if there were no quotas.
@@ -40,7 +42,7 @@ pub struct Measurement {
     pub wall_seconds: f64,
     /// CPU time of the scheduler.
     pub scheduler_cpu_seconds: f64,
-    /// CPU time of each executor.
+    /// CPU time of each executor, or of plain DataFusion.
     pub executor_cpu_seconds: Vec<f64>,
     /// Most memory held by the scheduler, and by each executor, in bytes.
     pub peak_rss: Vec<u64>,
@@ -117,6 +119,7 @@ pub(crate) mod tests {
             started_at: 1_790_000_000,
             seed: 42,
             workload: workload.to_string(),
+            engine: "bergmill".to_string(),
             workers,
             share_cores: Some(0.2),
             repetition,

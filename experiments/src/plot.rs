@@ -76,7 +76,7 @@ pub struct LinePlot {
     pub x_scale: Scale,
     /// Whether the y axis includes zero, which it should where heights are compared.
     pub y_from_zero: bool,
-    /// The lines. Colours repeat after seven.
+    /// The lines. Colours repeat after nine.
     pub series: Vec<Series>,
 }
 
@@ -165,7 +165,7 @@ pub struct BarPlot {
     pub y_label: String,
     /// The bars, from left to right.
     pub bars: Vec<Bar>,
-    /// Names of the parts in the legend, the lowest first. Colours repeat after seven.
+    /// Names of the parts in the legend, the lowest first. Colours repeat after nine.
     pub part_names: Vec<String>,
 }
 

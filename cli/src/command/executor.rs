@@ -10,7 +10,7 @@ use bergmill_executor::ExecutorConfig;
 use bergmill_storage::Stores;
 use tempfile::TempDir;
 
-use crate::cgroup::task_memory;
+use crate::memory;
 use crate::settings::{Catalog, Executor, Storage, with_file};
 
 const MIB: u64 = 1024 * 1024;
@@ -47,8 +47,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     super::scheduler::only_loopback(listen, settings.insecure_listen.unwrap_or(false))?;
     let vcores = settings.vcores.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let memory =
-        settings.memory_mib.map(|mib| mib.saturating_mul(MIB)).or_else(task_memory).unwrap_or(1024 * MIB).max(64 * MIB);
+    let memory = settings.memory_mib.map_or_else(memory::for_queries, |mib| mib.saturating_mul(MIB)).max(64 * MIB);
     // For an unspecified address, the scheduler uses the one that it sees.
     let host = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     println!("executor for scheduler {scheduler}: {vcores} vcores, {} MiB for tasks", memory / MIB);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bergmill_experiments::{
     ClusterSettings, Measurement, RunsCompared, Timed, WorkersProgress, WorkersSettings, Workload, read_measurements,
-    run_workers, workers_queries,
+    run_workers, serve_plain_datafusion, workers_queries,
 };
 use bergmill_gateway::Client;
 use bergmill_generator::{Shop, ShopParams};
@@ -56,6 +56,16 @@ enum Experiment {
         #[command(flatten)]
         workers: WorkersOptions,
     },
+    /// Run queries from standard input on plain DataFusion, for an experiment
+    #[command(hide = true)]
+    PlainDatafusion {
+        /// The front door of a cluster whose data files are read
+        #[arg(long, value_name = "HOST:PORT")]
+        connect: String,
+        /// Partitions of a query
+        #[arg(long, value_name = "N")]
+        partitions: usize,
+    },
 }
 
 /// Runs the experiment until its end, Ctrl-C or SIGTERM; its processes are stopped in each case.
@@ -64,8 +74,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         print!("{}", RunsCompared::new(&read_measurements(before)?, &read_measurements(after)?));
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(Experiment::Workers { config, data, workers }) = arguments.experiment else {
-        bail!("name an experiment, or --compare BEFORE AFTER")
+    let (config, data, workers) = match arguments.experiment {
+        Some(Experiment::Workers { config, data, workers }) => (config, data, workers),
+        Some(Experiment::PlainDatafusion { connect, partitions }) => {
+            serve_plain_datafusion(&Client::connect(&connect).await?, partitions).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => bail!("name an experiment, or --compare BEFORE AFTER"),
     };
     let settings = with_file(workers, config.as_deref(), "workers")?;
     let mut signals = StopSignals::listen()?;
@@ -125,7 +140,8 @@ impl WorkersProgress for Lines {
 
     fn measured(&self, m: &Measurement) {
         eprintln!(
-            "{:18} {:>2} workers   repetition {:>2}   {:8.2} s   {:8.2} CPU s",
+            "{:10} {:18} {:>2} workers   repetition {:>2}   {:8.2} s   {:8.2} CPU s",
+            m.engine,
             m.workload,
             m.workers,
             m.repetition,

@@ -38,6 +38,7 @@ pub struct ClusterSettings {
 /// A running cluster, which is stopped when this is dropped. Executors have one vcore each.
 #[derive(Debug)]
 pub struct Cluster {
+    door: String,
     client: Client,
     executors: Vec<Process>,
     scheduler: Process,
@@ -53,7 +54,7 @@ impl Cluster {
         let texts = |own: &[&str]| own.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut arguments = texts(&["scheduler", "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"]);
         arguments.extend(settings.arguments.iter().chain(&settings.scheduler_arguments).cloned());
-        let scheduler = Process::start(&settings.binary, &arguments, None, &log("scheduler"))?;
+        let scheduler = Process::start(&settings.binary, &arguments, None, None, &log("scheduler"))?;
         let register = scheduler.announced("executors register at ")?;
         let door = scheduler.announced("front door ")?;
         let mut executors = Vec::with_capacity(workers);
@@ -64,11 +65,11 @@ impl Cluster {
             let mut arguments = texts(&own);
             arguments.extend(texts(&["--memory-mib", &memory]));
             arguments.extend(settings.arguments.iter().cloned());
-            executors.push(Process::start(&settings.binary, &arguments, share, &log("executors"))?);
+            executors.push(Process::start(&settings.binary, &arguments, share, None, &log("executors"))?);
         }
         let failed = |source| Error::Cluster { what: format!("the cluster of {workers} workers"), source };
         let client = Client::connect(&door).await.map_err(failed)?;
-        let mut cluster = Self { client, executors, scheduler };
+        let mut cluster = Self { door, client, executors, scheduler };
         cluster.wait(workers).await?;
         Ok(cluster)
     }
@@ -86,6 +87,11 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The address of its front door.
+    pub fn door(&self) -> &str {
+        &self.door
     }
 
     /// A connection to its front door.

@@ -1,9 +1,9 @@
 //! A process of a cluster: how it is started and stopped, and what it uses.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use super::quota::Share;
 use crate::error::{Error, Result};
 
-/// Enough for a debug build on a busy machine.
-const START: Duration = Duration::from_secs(60);
+/// Time for a line: enough for a long query with a small share of the CPU.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on all architectures that we build for. See proc(5).
 const TICKS: f64 = 100.0;
 
@@ -32,6 +32,7 @@ pub struct Usage {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    input: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
     share: Option<Share>,
     /// For its temporary files, which a killed process leaves behind.
@@ -39,8 +40,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `bergmill` with these arguments, in a share of the CPU if there is one. Its errors are added to `log`.
-    pub(super) fn start(binary: &Path, arguments: &[String], share: Option<Share>, log: &Path) -> Result<Self> {
+    /// Starts `bergmill` with these arguments, in a share of the CPU if there is one, with `threads` worker threads or
+    /// as many as it has cores. Its errors are added to `log`.
+    pub(crate) fn start(
+        binary: &Path,
+        arguments: &[String],
+        share: Option<Share>,
+        threads: Option<usize>,
+        log: &Path,
+    ) -> Result<Self> {
         let failed = |source| Error::Io { what: binary.display().to_string(), source };
         let temporary = tempfile::tempdir().map_err(failed)?;
         let mut command = match &share {
@@ -54,16 +62,26 @@ impl Process {
         };
         let log = fs::OpenOptions::new().create(true).append(true).open(log).map_err(failed)?;
         command.args(arguments).env("TMPDIR", temporary.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        if let Some(threads) = threads {
+            command.env("TOKIO_WORKER_THREADS", threads.to_string());
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(failed)?;
-        let lines = lines(&mut child);
-        Ok(Self { child, lines, share, _temporary: temporary })
+        let (lines, input) = (lines(&mut child), child.stdin.take());
+        Ok(Self { child, input, lines, share, _temporary: temporary })
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn send(&mut self, line: &str) -> Result<()> {
+        let failed = |source| Error::Io { what: "a process of the experiment".to_string(), source };
+        let Some(input) = &mut self.input else { return Ok(()) };
+        writeln!(input, "{line}").and_then(|()| input.flush()).map_err(failed)
     }
 
     /// What follows `prefix` in the line that begins with it, once the process has printed it.
-    pub(super) fn announced(&self, prefix: &str) -> Result<String> {
+    pub(crate) fn announced(&self, prefix: &str) -> Result<String> {
         loop {
-            match self.lines.recv_timeout(START) {
+            match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(prefix) {
                         return Ok(rest.trim().to_string());
@@ -147,10 +165,13 @@ mod tests {
     #[test]
     fn a_process_is_read_measured_and_killed() {
         let folder = tempfile::tempdir().unwrap();
-        let arguments = ["-c", "echo listening on here; exec sleep 60"].map(ToString::to_string);
+        let script = "echo listening on here; read line; echo got $line; exec sleep 60";
+        let arguments = ["-c", script].map(ToString::to_string);
         let log = folder.path().join("log");
-        let mut process = Process::start(Path::new("sh"), &arguments, None, &log).unwrap();
+        let mut process = Process::start(Path::new("sh"), &arguments, None, None, &log).unwrap();
         assert_eq!(process.announced("listening on ").unwrap(), "here");
+        process.send("a line").unwrap();
+        assert_eq!(process.announced("got ").unwrap(), "a line");
         assert!(process.is_running() && process.usage().peak_rss > 0);
         let id = process.child.id();
         drop(process);

@@ -20,10 +20,11 @@ const GRID: &str = "#dddddd";
 pub(super) const FRAME: &str = "#777777";
 
 /// The palette of M. Okabe and K. Ito, "Color Universal Design" (2008, <https://jfly.uni-koeln.de/color/>), which
-/// colour-blind readers can tell apart. Without its yellow, which is too faint for lines on white.
-const PALETTE: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
+/// colour-blind readers can tell apart, with a grey. Its yellow is last, because it is too faint for lines on white.
+const PALETTE: [&str; 9] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999", "#f0e442"];
 
-/// The colour of the series or part at `position`. Colours repeat after seven.
+/// The colour of the series or part at `position`. Colours repeat after nine.
 pub(super) fn colour(position: usize) -> &'static str {
     PALETTE[position % PALETTE.len()]
 }

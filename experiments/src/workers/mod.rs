@@ -3,6 +3,7 @@
 //! All clusters run at the same time, and those that are not measured are idle. So the measurements of one workload can
 //! be interleaved, in a random order of sizes, and a slow minute of the machine affects all sizes alike.
 
+mod plain;
 mod report;
 mod workload;
 
@@ -14,6 +15,8 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use bergmill_gateway::Client;
 use futures::TryStreamExt;
 
+use self::plain::PlainDataFusion;
+pub use self::plain::serve_plain_datafusion;
 pub use self::report::WorkersReport;
 pub use self::workload::{Timed, Workload, queries as workers_queries};
 use crate::cluster::{Cluster, ClusterSettings, Process, Quotas, Usage, count};
@@ -23,6 +26,8 @@ use crate::machine::{Load, Machine};
 use crate::measurement::{Measurement, append};
 use crate::random::SplitMix64;
 use crate::timeline::{Breakdown, Task, Timeline, skew};
+
+const EXPERIMENT: &str = "workers";
 
 /// Options of the experiment.
 #[derive(Debug, Clone)]
@@ -57,6 +62,9 @@ pub async fn run_workers(
     if settings.workers.is_empty() || settings.workers.contains(&0) {
         return Err(Error::Setting("give numbers of workers from 1, for example 1,2,4,8".to_string()));
     }
+    if let Some(twice) = settings.workers.iter().enumerate().find(|(n, w)| settings.workers[..*n].contains(w)) {
+        return Err(Error::Setting(format!("{} workers are named twice", twice.1)));
+    }
     let quotas = Quotas::open();
     let mut clusters = Vec::new();
     for workers in &settings.workers {
@@ -64,11 +72,15 @@ pub async fn run_workers(
         clusters.push(Cluster::start(cluster, *workers, quotas.as_ref().ok()).await?);
     }
     let Some(first) = clusters.first() else { return Err(Error::NoData("no cluster".to_string())) };
+    progress.step("start plain DataFusion");
+    let start_plain = |workers: &usize| PlainDataFusion::start(cluster, first.door(), *workers, quotas.as_ref().ok());
+    let plain = settings.workers.iter().map(start_plain).collect::<Result<Vec<_>>>()?;
     let events = count(first.client(), "SELECT count(*) FROM raw.shopping_events").await?;
     let mut experiment = Experiment {
         share_cores: quotas.is_ok().then_some(cluster.share),
         input_rows: u64::try_from(events).unwrap_or_default(),
         clusters,
+        plain,
         settings,
         machine: Machine::here(),
         references: Vec::new(),
@@ -80,11 +92,15 @@ pub async fn run_workers(
         for (workload, n) in workloads.iter().zip(0..) {
             let mut order: Vec<usize> = (0..experiment.clusters.len()).collect();
             random.shuffle(&mut order);
-            for cluster in order {
-                let measurement = experiment.measure(workload, n, cluster, repetition).await?;
-                append(out, &measurement)?;
-                progress.measured(&measurement);
-                measurements.push(measurement);
+            for size in order {
+                let measured = experiment.measure(workload, n, size, repetition).await?;
+                for measurement in
+                    std::iter::once(measured).chain(experiment.measure_plain(workload, n, size, repetition)?)
+                {
+                    append(out, &measurement)?;
+                    progress.measured(&measurement);
+                    measurements.push(measurement);
+                }
             }
         }
     }
@@ -95,6 +111,8 @@ pub async fn run_workers(
 
 struct Experiment<'a> {
     clusters: Vec<Cluster>,
+    /// For each of the clusters.
+    plain: Vec<PlainDataFusion>,
     settings: &'a WorkersSettings,
     share_cores: Option<f64>,
     input_rows: u64,
@@ -121,8 +139,65 @@ impl Experiment<'_> {
                 }
             }
             self.references.extend(reference);
+            if let Timed::Query(sql) = &workload.timed {
+                progress.step(&format!("check {} on plain DataFusion", workload.name));
+                let reference = self.fingerprint(workload, self.references.len() - 1)?;
+                for plain in &mut self.plain {
+                    check_plain(workload, &reference, &plain.run(&workload.name, sql)?.hash)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    fn fingerprint(&self, workload: &Workload, n: usize) -> Result<String> {
+        fingerprint(&self.references[n]).map_err(|e| differs(workload, e.to_string()))
+    }
+
+    /// A repetition of a query on plain DataFusion; none of a job, which writes tables.
+    fn measure_plain(
+        &mut self,
+        workload: &Workload,
+        n: usize,
+        size: usize,
+        repetition: usize,
+    ) -> Result<Option<Measurement>> {
+        let Timed::Query(sql) = &workload.timed else { return Ok(None) };
+        let reference = self.fingerprint(workload, n)?;
+        let plain = &mut self.plain[size];
+        plain.process.forget_peak();
+        let (before, started_at, load) = (plain.process.usage(), now(), Load::begin());
+        let run = plain.run(&workload.name, sql)?;
+        let after = plain.process.usage();
+        check_plain(workload, &reference, &run.hash)?;
+        let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+        Ok(Some(Measurement {
+            experiment: EXPERIMENT.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            machine: self.machine.clone(),
+            started_at,
+            seed: self.settings.seed,
+            workload: workload.name.clone(),
+            engine: "datafusion".to_string(),
+            workers: plain.workers,
+            share_cores: self.share_cores,
+            repetition,
+            input_rows: self.input_rows,
+            wall_seconds: run.seconds,
+            scheduler_cpu_seconds: 0.0,
+            executor_cpu_seconds: vec![cpu_seconds],
+            peak_rss: vec![0, after.peak_rss],
+            throttled_periods: vec![after.throttled - before.throttled],
+            scanned_bytes: 0,
+            shuffle_read_bytes: 0,
+            shuffle_write_bytes: 0,
+            spilled_bytes: 0,
+            breakdown: Breakdown { compute: run.seconds, ..Breakdown::default() },
+            skew: None,
+            result_rows: run.rows,
+            result_hash: run.hash,
+            other_cores: load.other_cores(cpu_seconds),
+        }))
     }
 
     async fn measure(&self, workload: &Workload, n: usize, cluster: usize, repetition: usize) -> Result<Measurement> {
@@ -135,7 +210,7 @@ impl Experiment<'_> {
             let processes = self.clusters.iter().flat_map(Cluster::processes);
             processes.map(|process| process.usage().cpu_seconds).sum()
         };
-        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let started_at = now();
         let (before, all_before) = (usage(), all_seconds());
         let (load, began) = (Load::begin(), Instant::now());
         let rows = run(workload, client).await?;
@@ -154,12 +229,13 @@ impl Experiment<'_> {
         let changes = || before.iter().zip(&after);
         let cpu = |(before, after): (&Usage, &Usage)| after.cpu_seconds - before.cpu_seconds;
         Ok(Measurement {
-            experiment: "workers".to_string(),
+            experiment: EXPERIMENT.to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             machine: self.machine.clone(),
             started_at,
             seed: self.settings.seed,
             workload: workload.name.clone(),
+            engine: "bergmill".to_string(),
             workers,
             share_cores: self.share_cores,
             repetition,
@@ -180,6 +256,18 @@ impl Experiment<'_> {
             other_cores,
         })
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn check_plain(workload: &Workload, reference: &str, hash: &str) -> Result<()> {
+    if hash == reference {
+        return Ok(());
+    }
+    Err(differs(workload, "plain DataFusion has other rows".to_string()))
 }
 
 /// Runs what is timed, and returns the rows of a query.

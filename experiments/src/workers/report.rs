@@ -44,7 +44,10 @@ impl WorkersReport {
         };
         write("report.md", self.to_string())?;
         for (workload, sizes) in self.workloads() {
-            write(&format!("{workload}-time.svg"), time_plot(workload, &sizes, self.seed).to_svg())?;
+            write(
+                &format!("{workload}-time.svg"),
+                time_plot(workload, &sizes, &self.plain(workload), self.seed).to_svg(),
+            )?;
             write(&format!("{workload}-breakdown.svg"), breakdown_plot(workload, &sizes).to_svg())?;
         }
         write("speed-up.svg", self.speed_up_plot().to_svg())
@@ -52,8 +55,21 @@ impl WorkersReport {
 
     /// Workloads in the order in which they were measured.
     fn workloads(&self) -> Vec<(&str, Sizes<'_>)> {
+        self.measured_by("bergmill")
+    }
+
+    /// What plain DataFusion took for a workload, by the number of workers whose CPU it had.
+    fn plain(&self, workload: &str) -> Sizes<'_> {
+        self.measured_by("datafusion")
+            .into_iter()
+            .find(|(name, _)| *name == workload)
+            .map(|(_, s)| s)
+            .unwrap_or_default()
+    }
+
+    fn measured_by(&self, engine: &str) -> Vec<(&str, Sizes<'_>)> {
         let mut all: Vec<(&str, Sizes<'_>)> = Vec::new();
-        for measurement in &self.measurements {
+        for measurement in self.measurements.iter().filter(|m| m.engine == engine) {
             let name = measurement.workload.as_str();
             let index = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
                 all.push((name, Sizes::new()));
@@ -77,7 +93,7 @@ impl WorkersReport {
             let points = sizes.iter().filter_map(point).collect();
             series.push(Series { name: workload.to_string(), points, style: Line::Solid });
         }
-        let ideal = [1, largest].map(|n| Point::exact(float(n), float(n))).to_vec();
+        let ideal = (1..=largest).map(|n| Point::exact(float(n), float(n))).collect();
         series.push(Series { name: "ideal".to_string(), points: ideal, style: Line::Dashed });
         LinePlot {
             title: "Speed-up by number of workers".to_string(),
@@ -117,13 +133,14 @@ impl fmt::Display for WorkersReport {
         }
         writeln!(
             f,
-            "Times are medians of the repetitions, with the smallest and the largest. All results are equal. A time \
-             marked `~` has a spread over 15 %, one marked `!` was measured while other processes used more than \
-             {QUIET} cores.\n\n![Speed-up](speed-up.svg)\n"
+            "Times are medians of the repetitions, with the smallest and the largest. All results are equal. Plain \
+             DataFusion has the CPU of the workers in one process, and no memory limit. A time marked `~` has a spread \
+             over 15 %, one marked `!` was measured while other processes used more than {QUIET} cores.\n\n\
+             ![Speed-up](speed-up.svg)\n"
         )?;
         for (workload, sizes) in self.workloads() {
             writeln!(f, "## {workload}\n")?;
-            table(f, &sizes)?;
+            table(f, &sizes, &self.plain(workload))?;
             writeln!(f, "\nWhere the time went, in seconds:\n")?;
             breakdown_table(f, &sizes)?;
             writeln!(f, "\n{}\n", law(&sizes, self.seed))?;
@@ -133,15 +150,15 @@ impl fmt::Display for WorkersReport {
     }
 }
 
-fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>) -> fmt::Result {
+fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>, plain: &Sizes<'_>) -> fmt::Result {
     let base = one_worker(sizes);
     let base_cpu = sizes.values().next().and_then(|all| median(all, Measurement::cpu_seconds));
     writeln!(
         f,
         "| workers | time, s | events/s | speed-up | efficiency | CPU, s | CPU growth | scanned, MiB | shuffled, MiB | \
-         spilled, MiB | memory of a worker, MiB | slowest ÷ median task |"
+         spilled, MiB | memory of a worker, MiB | slowest ÷ median task | plain DataFusion, s |"
     )?;
-    writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for (workers, all) in sizes {
         let Some(time) = wall(all) else { continue };
         let loud = all.iter().any(|m| m.other_cores.is_some_and(|cores| cores > QUIET));
@@ -153,7 +170,7 @@ fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>) -> fmt::Result {
         let memory = |m: &Measurement| m.peak_rss.iter().skip(1).max().copied().unwrap_or_default();
         writeln!(
             f,
-            "| {workers} | {:.2} ({:.2}–{:.2}){marks} | {:.0} | {} | {} | {cpu:.2} | {} | {:.1} | {:.1} | {:.1} | {:.0} | {} |",
+            "| {workers} | {:.2} ({:.2}–{:.2}){marks} | {:.0} | {} | {} | {cpu:.2} | {} | {:.1} | {:.1} | {:.1} | {:.0} | {} | {} |",
             time.median,
             time.min,
             time.max,
@@ -166,6 +183,7 @@ fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>) -> fmt::Result {
             mib(|m| m.spilled_bytes),
             mib(memory),
             median(all, |m| m.skew.unwrap_or(f64::NAN)).map_or("–".to_string(), |s| format!("{s:.2}")),
+            plain.get(workers).and_then(|all| wall(all)).map_or("–".to_string(), |s| format!("{:.2}", s.median)),
         )?;
     }
     Ok(())
@@ -212,20 +230,28 @@ fn law(sizes: &Sizes<'_>, seed: u64) -> String {
     text
 }
 
-fn time_plot(workload: &str, sizes: &Sizes<'_>, seed: u64) -> LinePlot {
+fn time_plot(workload: &str, sizes: &Sizes<'_>, plain: &Sizes<'_>, seed: u64) -> LinePlot {
     let point = |(workers, all): (&usize, &Vec<&Measurement>)| {
         let Summary { median, min, max, .. } = wall(all)?;
         Some(Point { x: float(*workers), y: median, low: min, high: max })
     };
     let measured = sizes.iter().filter_map(point).collect();
+    let same_cpu: Vec<Point> = plain.iter().filter_map(point).collect();
     let mut series = vec![Series { name: "measured".to_string(), points: measured, style: Line::Dots }];
     if let Some(base) = one_worker(sizes) {
-        let ideal = sizes.keys().map(|n| Point::exact(float(*n), base / float(*n))).collect();
+        let largest = sizes.keys().copied().max().unwrap_or(1);
+        let ideal = (1..=largest).map(|n| Point::exact(float(n), base / float(n))).collect();
         series.push(Series { name: "ideal".to_string(), points: ideal, style: Line::Dashed });
     }
     if let Some(scaling) = scaling(sizes, seed) {
         let fit = (1..=scaling.largest * 2).map(|n| Point::exact(float(n), scaling.usl.time(n))).collect();
         series.push(Series { name: "scalability law".to_string(), points: fit, style: Line::Solid });
+    }
+    if let Some(alone) = same_cpu.first().copied() {
+        let one_share = sizes.keys().map(|n| Point::exact(float(*n), alone.y)).collect();
+        let (all, one) = ("plain DataFusion, same CPU", "plain DataFusion, one share");
+        series.push(Series { name: all.to_string(), points: same_cpu, style: Line::Solid });
+        series.push(Series { name: one.to_string(), points: one_share, style: Line::Dashed });
     }
     LinePlot {
         title: format!("{workload}: time by number of workers"),
