@@ -10,8 +10,8 @@ const MACHINE_PART: u64 = 4;
 /// What queries may hold where the system does not tell its memory.
 const OTHERWISE: u64 = 1024 * 1024 * 1024;
 
-/// Bytes that the queries of a process may hold before they spill: half of the limit of its container, or else a quarter
-/// of the machine's memory.
+/// Bytes that the queries of a process may hold before they spill: half of the limit of its container, or else a
+/// quarter of the machine's memory.
 pub fn for_queries() -> u64 {
     let of_machine = || Some(machine(&std::fs::read_to_string("/proc/meminfo").ok()?)? / MACHINE_PART);
     cgroup::task_memory().or_else(of_machine).unwrap_or(OTHERWISE)

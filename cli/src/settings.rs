@@ -135,8 +135,8 @@ settings! {
         /// Task slots of each executor [default: the cores divided by the executors]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
-        /// Memory that queries may hold before they spill, in MiB, shared by all [default: half of the container's limit,
-        /// or a quarter of the machine's memory]
+        /// Memory that queries may hold before they spill, in MiB, shared by all [default: half of the container's
+        /// limit, or a quarter of the machine's memory]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
         /// Queries that read at most this many bytes and join few rows run in the scheduler's process [default:
@@ -201,8 +201,8 @@ settings! {
         /// Task slots [default: the cores available to this process]
         #[arg(long, env = "BERGMILL_VCORES", value_name = "N")]
         vcores: usize,
-        /// Memory that tasks may hold before they spill, in MiB [default: half of the container's limit, or a quarter of
-        /// the machine's memory]
+        /// Memory that tasks may hold before they spill, in MiB [default: half of the container's limit, or a quarter
+        /// of the machine's memory]
         #[arg(long, env = "BERGMILL_MEMORY_MIB", value_name = "MIB")]
         memory_mib: u64,
         /// Folder for shuffled and spilled data [default: a temporary one]

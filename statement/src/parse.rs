@@ -19,7 +19,7 @@ use crate::partitions::{PartitionValue, take_partitions};
 use crate::references::{self, ReferenceStatement};
 use crate::show::{self, Show};
 use crate::token_reader::TokenReader;
-use crate::versions::{mark_versions, settle_versions};
+use crate::versions::{mark_versions, resolve_versions};
 
 /// A statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +117,7 @@ pub(crate) fn sql(reader: &mut TokenReader) -> Result<Sql> {
         }
     }
     let mut tree = reader.parse("SQL", Parser::parse_statement)?;
-    let branch = settle_versions(&mut tree)?;
+    let branch = resolve_versions(&mut tree)?;
     mark_tables(&mut tree)?;
     check_assignments(&tree)?;
     resolve_defaults(&mut tree);

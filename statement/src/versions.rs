@@ -81,13 +81,13 @@ fn clause(reader: &TokenReader) -> Option<(&'static str, usize)> {
 
 /// Moves the versions that [`mark_versions`] wrote as arguments, and those that are part of a name, to their field in
 /// the syntax tree. Returns the branch that the statement writes to, if it names one.
-pub(crate) fn settle_versions(statement: &mut SqlStatement) -> Result<Option<String>> {
+pub(crate) fn resolve_versions(statement: &mut SqlStatement) -> Result<Option<String>> {
     // First, because the name of a table that is written to is not a version to read.
     let branch = match written_to(statement) {
         Some(name) => take_branch(name)?,
         None => None,
     };
-    if let ControlFlow::Break(e) = statement.visit(&mut Settle) {
+    if let ControlFlow::Break(e) = statement.visit(&mut ResolveVersions) {
         return Err(e);
     }
     let is_versioned = |table: &&TableFactor| matches!(table, TableFactor::Table { version: Some(_), .. });
@@ -132,14 +132,14 @@ fn changed_in_place(statement: &SqlStatement) -> impl Iterator<Item = &TableFact
     merged.into_iter().chain(joined.iter().map(|from| &from.relation))
 }
 
-struct Settle;
+struct ResolveVersions;
 
-impl VisitorMut for Settle {
+impl VisitorMut for ResolveVersions {
     type Break = Error;
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
         let TableFactor::Table { name, args, version, .. } = factor else { return ControlFlow::Continue(()) };
-        let settled = match args.take() {
+        let resolved = match args.take() {
             None => {
                 *version = version.take().or_else(|| version_in(name));
                 Ok(())
@@ -156,7 +156,7 @@ impl VisitorMut for Settle {
                 }
             },
         };
-        match settled {
+        match resolved {
             Ok(()) => ControlFlow::Continue(()),
             Err(e) => ControlFlow::Break(e.at(Position::of(name.span().start))),
         }

@@ -153,7 +153,7 @@ impl NamespaceCatalog {
             return Ok(Some(Arc::clone(table)));
         }
         let Some(table) = self.warehouse.find(ident).await? else { return Ok(None) };
-        let table = IcebergTable::current(table)?.with_text(self.text).with_seen_files(self.warehouse.seen_files());
+        let table = IcebergTable::current(table)?.with_text(self.text).with_files_cache(self.warehouse.files_cache());
         let table = Arc::new(table);
         pinned.insert(ident.clone(), Arc::clone(&table));
         Ok(Some(table))

@@ -87,9 +87,9 @@ impl IcebergTable {
         Ok(if self.offers_metadata_columns() { at.with_metadata_columns() } else { at })
     }
 
-    /// Caches the snapshot's files in `seen`.
-    pub(crate) fn with_seen_files(self, seen: Arc<SnapshotFilesCache>) -> Self {
-        Self { read: Arc::new(StatementFiles::new(seen)), ..self }
+    /// Caches the snapshot's files in `cache`.
+    pub(crate) fn with_files_cache(self, cache: Arc<SnapshotFilesCache>) -> Self {
+        Self { read: Arc::new(StatementFiles::new(cache)), ..self }
     }
 
     /// Reads text columns as `text`; text inside nested columns is always `Utf8`.

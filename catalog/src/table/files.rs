@@ -99,19 +99,19 @@ impl SnapshotFilesCache {
 /// The files that a statement uses. No manifest is read twice for it, however many files there are.
 #[derive(Debug, Default)]
 pub(crate) struct StatementFiles {
-    seen: Arc<SnapshotFilesCache>,
+    cache: Arc<SnapshotFilesCache>,
     held: Mutex<HashMap<String, Listed>>,
 }
 
 impl StatementFiles {
-    /// For a new statement, which caches in `seen` what it reads.
-    pub(crate) fn new(seen: Arc<SnapshotFilesCache>) -> Self {
-        Self { seen, held: Mutex::default() }
+    /// For a new statement, which caches in `cache` what it reads.
+    pub(crate) fn new(cache: Arc<SnapshotFilesCache>) -> Self {
+        Self { cache, held: Mutex::default() }
     }
 
     /// All files of `snapshot`.
     pub(crate) async fn load(&self, table: &Table, snapshot: &SnapshotRef) -> Result<Arc<SnapshotFiles>> {
-        let manifests = self.seen.manifests(table, snapshot).await?;
+        let manifests = self.cache.manifests(table, snapshot).await?;
         let mut files = SnapshotFiles::default();
         for (manifest, listed) in manifests.iter().zip(self.listed(table.file_io(), &manifests).await?) {
             match manifest.content {
@@ -134,7 +134,7 @@ impl StatementFiles {
         snapshot: &SnapshotRef,
         choice: &FileChoice<'_>,
     ) -> Result<(Vec<Numbered>, usize)> {
-        let manifests = self.seen.manifests(table, snapshot).await?;
+        let manifests = self.cache.manifests(table, snapshot).await?;
         let needed: Vec<_> = needed(&manifests, choice).cloned().collect();
         let mut listed = needed.iter().zip(self.listed(table.file_io(), &needed).await?).peekable();
         let (mut files, mut count) = (Vec::new(), 0);
@@ -169,7 +169,7 @@ impl StatementFiles {
     async fn listed(&self, file_io: &FileIO, manifests: &[ManifestFile]) -> Result<Vec<Listed>> {
         let held = |manifest: &ManifestFile| lock(&self.held).get(&manifest.manifest_path).cloned();
         let missing: Vec<_> = manifests.iter().filter(|manifest| held(manifest).is_none()).cloned().collect();
-        let read = self.seen.listed(file_io, &missing).await?;
+        let read = self.cache.listed(file_io, &missing).await?;
         let mut all = lock(&self.held);
         all.extend(missing.into_iter().map(|manifest| manifest.manifest_path).zip(read));
         Ok(manifests.iter().filter_map(|manifest| all.get(&manifest.manifest_path).cloned()).collect())

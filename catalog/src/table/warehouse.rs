@@ -37,7 +37,7 @@ pub struct Warehouse {
     file_io: FileIO,
     layout: Layout,
     loaded: Arc<LoadedTables>,
-    seen: Arc<SnapshotFilesCache>,
+    files_cache: Arc<SnapshotFilesCache>,
 }
 
 impl Warehouse {
@@ -50,7 +50,7 @@ impl Warehouse {
         if let Some(vendor) = catalog.vendor() {
             stores.set_vendor(vendor);
         }
-        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), seen: Arc::default() })
+        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), files_cache: Arc::default() })
     }
 
     /// The catalog, for namespaces, listings, renaming.
@@ -68,8 +68,8 @@ impl Warehouse {
         &self.file_io
     }
 
-    pub(crate) fn seen_files(&self) -> Arc<SnapshotFilesCache> {
-        Arc::clone(&self.seen)
+    pub(crate) fn files_cache(&self) -> Arc<SnapshotFilesCache> {
+        Arc::clone(&self.files_cache)
     }
 
     /// The location given to [`Warehouse::new`], for namespaces without a location of their own.
