@@ -181,9 +181,9 @@ fn without_hints(mut shown: String) -> String {
 /// it.
 fn functions(plan: &Arc<dyn ExecutionPlan>) -> String {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
-        format!("{:?}", window.window_expr())
+        without_schemas(format!("{:?}", window.window_expr()), window.input(), plan)
     } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
-        format!("{:?}", window.window_expr())
+        without_schemas(format!("{:?}", window.window_expr()), window.input(), plan)
     } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         let functions = aggregate.aggr_expr().iter().map(|f| {
             (f.name(), f.fun().name(), f.is_distinct(), f.ignore_nulls(), f.is_reversed(), f.order_bys(), f.field())
@@ -192,6 +192,13 @@ fn functions(plan: &Arc<dyn ExecutionPlan>) -> String {
     } else {
         String::new()
     }
+}
+
+/// Cuts out the schema that an aggregate of a window keeps of its input. An aggregate that was planned has the columns
+/// of the window itself too, which it does not read, and one that was decoded has not.
+fn without_schemas(functions: String, input: &Arc<dyn ExecutionPlan>, window: &Arc<dyn ExecutionPlan>) -> String {
+    let schema = |plan: &Arc<dyn ExecutionPlan>| format!("schema: {:?}", plan.schema().as_ref());
+    functions.replace(&schema(window), "schema: its input's").replace(&schema(input), "schema: its input's")
 }
 
 fn expressions(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
@@ -224,4 +231,38 @@ fn is_same(made: &Arc<dyn PhysicalExpr>, arrived: &Arc<dyn PhysicalExpr>) -> boo
     // With the same inputs, only the expression itself remains to be compared.
     let inputs = children.0.into_iter().cloned().collect();
     Arc::clone(arrived).with_new_children(inputs).is_ok_and(|arrived| &arrived == made)
+}
+
+#[cfg(test)]
+mod tests {
+    use bergmill_storage::Stores;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::{MemoryLimit, runtime_env, whole_config};
+
+    #[tokio::test]
+    async fn windows_arrive_unless_a_clause_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = runtime_env(Some(MemoryLimit(64 << 20)), folder.path(), Stores::local()).unwrap();
+        let session = SessionContext::new_with_config_rt(whole_config(2), Arc::clone(&runtime));
+        let round_trip = RoundTrip::new(runtime);
+        for (function, arrives) in [
+            ("avg(v) OVER (ORDER BY w ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)", true),
+            ("avg(v) OVER (PARTITION BY w)", true),
+            ("sum(v) OVER (PARTITION BY w ORDER BY v), max(v) OVER (ORDER BY w)", true),
+            ("count(DISTINCT v) OVER (PARTITION BY w)", true),
+            ("first_value(v) OVER (ORDER BY w)", true),
+            ("first_value(v) IGNORE NULLS OVER (ORDER BY w)", false),
+            ("sum(v) FILTER (WHERE v > 1) OVER (PARTITION BY w)", false),
+            ("sum(v) FILTER (WHERE v > 1) OVER (ORDER BY w ROWS 1 PRECEDING)", false),
+        ] {
+            let sql = format!("SELECT {function} FROM (VALUES (1, 2), (2, 2), (3, 4)) AS t (v, w)");
+            let plan = session.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+            for encoding in [Encoding::Task, Encoding::Whole] {
+                let arrived = round_trip.arrived(&plan, encoding).map(|_| ()).map_err(|e| e.to_string());
+                assert_eq!(arrived.is_ok(), arrives, "{function}: {arrived:.600?}");
+            }
+        }
+    }
 }
