@@ -284,8 +284,7 @@ async fn run(workload: &Workload, client: &Client) -> Result<Vec<RecordBatch>> {
     }
 }
 
-/// The result of a workload that returned `rows`: these, or what it has written. Tables of a job differ in their
-/// columns, so each is one batch of texts.
+/// The result of a workload that `returned` these rows: they, or the rows of all tables that it has written.
 async fn result(workload: &Workload, client: &Client, returned: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
     let Timed::Job { written, .. } = &workload.timed else { return Ok(returned) };
     let mut all = Vec::new();
