@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow::datatypes::{Schema, SchemaRef};
 use bergmill_storage::Location;
 use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
@@ -232,7 +233,7 @@ fn scan_group(
     let numbered = read.len() < selected.len();
     let config = FileScanConfigBuilder::new(store, Arc::new(source))
         .with_file_groups(split(files, partitions))
-        .with_statistics(statistics)
+        .with_statistics(of_columns(statistics, &read))
         .with_projection_indices(Some(read.clone()))?
         .with_limit(limit)
         .build();
@@ -244,6 +245,16 @@ fn scan_group(
     let metadata_columns = schema.fields().iter().skip(own.fields().len());
     let named = Schema::new(group.named.fields().iter().chain(metadata_columns).cloned().collect::<Vec<_>>());
     in_order(field_ids::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, selected)
+}
+
+/// Statistics whose total size is that of the columns at `read`. A projection of DataFusion 55 recomputes the total only
+/// if all columns have a fixed width; otherwise joins and exchanges would be planned for the bytes of the whole table.
+fn of_columns(mut statistics: Statistics, read: &[usize]) -> Statistics {
+    let size = |at: &usize| statistics.column_statistics.get(*at)?.byte_size.get_value().copied();
+    if let Some(total) = read.iter().map(size).try_fold(0, |sum: usize, size| Some(sum.saturating_add(size?))) {
+        statistics.total_byte_size = Precision::Inexact(total);
+    }
+    statistics
 }
 
 /// The columns at `selected` of `schema`, in that order.
@@ -342,4 +353,34 @@ fn range(file: &PartitionedFile, start: u64, end: u64) -> PartitionedFile {
 fn without_bounds(mut file: PartitionedFile) -> PartitionedFile {
     file.statistics = file.statistics.map(|s| Arc::new(s.as_ref().clone().to_inexact()));
     file
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::common::ColumnStatistics;
+
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_scan_is_that_of_its_columns() {
+        let check = |sizes: &[Option<usize>], read: &[usize], expected: usize| {
+            let column = |size: &Option<usize>| ColumnStatistics {
+                byte_size: size.map_or(Precision::Absent, Precision::Inexact),
+                ..ColumnStatistics::new_unknown()
+            };
+            let table = Statistics {
+                num_rows: Precision::Exact(10),
+                total_byte_size: Precision::Inexact(1000),
+                column_statistics: sizes.iter().map(column).collect(),
+            };
+            let of_scan = of_columns(table, read).total_byte_size;
+            assert_eq!(of_scan, Precision::Inexact(expected), "{sizes:?} {read:?}");
+        };
+        check(&[Some(80), Some(900), Some(20)], &[0, 2], 100);
+        check(&[Some(80), Some(900), Some(20)], &[], 0);
+        check(&[Some(80), Some(usize::MAX), Some(20)], &[1, 2], usize::MAX);
+        // Of a column of unknown size, the table's.
+        check(&[Some(80), None], &[0, 1], 1000);
+        check(&[Some(80), None], &[0], 80);
+    }
 }
