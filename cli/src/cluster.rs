@@ -100,7 +100,7 @@ impl Cluster {
         }
         let scheduler = bergmill_scheduler::start(config, warehouse).await?;
         let mut running = JoinSet::new();
-        for n in 0..executors {
+        for _ in 0..executors {
             running.spawn(bergmill_executor::run(ExecutorConfig {
                 scheduler_host: scheduler.cluster_addr.ip().to_string(),
                 scheduler_port: scheduler.cluster_addr.port(),
@@ -111,7 +111,9 @@ impl Cluster {
                 task_port: 0,
                 vcores,
                 memory_bytes: memory * 2 / 3 / executors as u64,
-                work_dir: work.path().join(format!("executor-{n}")),
+                // The executors share a folder, so they read each other's shuffle files instead of fetching them. The
+                // names of these files have the job, stage and task.
+                work_dir: work.path().join("executors"),
                 stores: Arc::clone(&stores),
                 heartbeat: Duration::from_secs(3),
                 health: None,

@@ -15,7 +15,7 @@ use bergmill_engine::{Encoding, RoundTrip};
 use datafusion::error::Result;
 use tokio::sync::Notify;
 
-use crate::stages::{divisible, leaves};
+use crate::stages::{divisible, leaves, order};
 
 /// A query with more stages is being planned endlessly: the largest queries of TPC-DS have about fifty.
 const MAX_STAGES: usize = 512;
@@ -97,7 +97,14 @@ impl Gate {
             if self.lock().get(id).is_some_and(|verdict| verdict.passed.contains(&attempt)) {
                 continue;
             }
-            let reason = self.check(stage).unwrap_or_else(|e| Some(e.strip_backtrace()));
+            let checked = match self.check(stage) {
+                Ok(None) => {
+                    let plan = Arc::clone(&stage.plan);
+                    order::unsorted_input(&plan, graph.stages()).map(|input| input.map(unsorted))
+                }
+                refused => refused,
+            };
+            let reason = checked.unwrap_or_else(|e| Some(e.strip_backtrace()));
             let mut queries = self.lock();
             let verdict = queries.entry(id.clone()).or_default();
             if let Some(reason) = reason {
@@ -123,4 +130,8 @@ impl Gate {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Verdict>> {
         self.queries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unsorted(input: usize) -> String {
+    format!("it merges the rows of stage {input} by an order that they do not have")
 }

@@ -17,7 +17,7 @@
 //! - [`vcores`]: Vcores of tasks whose stage was rolled back are not released: `lost_vcores` (similar to
 //!   apache/datafusion-ballista#2418). Then remove the file, and put [`Gate`] before Ballista's own cluster state.
 //! - [`gate`]: Nothing checks a stage between planning and sending. Remove it when no check remains: neither
-//!   [`divisible`], nor [`leaves`], nor `bergmill_engine::RoundTrip`, which is for `window_clauses`,
+//!   [`divisible`], nor [`leaves`], nor [`order`], nor `bergmill_engine::RoundTrip`, which is for `window_clauses`,
 //!   `to_timestamp_settings` and `window_constant_partition`.
 //! - [`divisible`]:
 //!   - Each task returns the unmatched rows of a collected side: `outer_join_tasks`; then remove `check_join`.
@@ -27,8 +27,8 @@
 //!   - In DataFusion: `offset_sort` and `top_rows`; then remove `Indivisible::Offset` and `Indivisible::FirstRows`.
 //! - [`leaves`]: Tasks report different numbers of metrics, or have all partitions of an `EmptyExec` or
 //!   `PlaceholderRowExec`: `union_task_metrics`. Then remove the file.
-//! - [`order`]: The order of the result is lost when a sort is pushed below a join that is exchanged later:
-//!   `order_lost`. Then remove the file, and `is_ordered` in [`attempts`] and [`recovery`].
+//! - [`order`]: An order is lost when a sort is pushed below a join that is exchanged later: `order_lost`. Then remove
+//!   the file, its check in [`gate`], and `is_ordered` in [`attempts`] and [`recovery`].
 //! - [`failed_task`]: Failures of tasks are reported as text (no report). Then remove the file, and the text form of
 //!   `bergmill_engine::Failure`.
 //! - [`partitions`]: A task reads its part of another stage whole, into memory that is in no pool (no report). Then

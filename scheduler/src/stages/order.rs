@@ -1,13 +1,18 @@
-//! Whether the last stage of a query keeps the requested order.
+//! Whether stages keep the order that a query requests, and that later stages rely on.
 //!
 //! Ballista's adaptive planner runs DataFusion's optimizer again whenever a stage has ended. A sort that was pushed
 //! below a join, because the join kept the order of its one partition, is then lost when the join is planned over
-//! exchanged rows.
+//! exchanged rows. If a merge above the join was planned before, it still expects rows in that order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ballista_core::execution_plans::RangeShuffleReaderExec;
+use ballista_scheduler::state::execution_stage::ExecutionStage;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
@@ -45,6 +50,37 @@ pub(super) fn is_kept(plan: &Arc<dyn ExecutionPlan>) -> bool {
     }
 }
 
+/// A stage whose rows the plan of another stage merges by an order that they do not have, if there is one.
+pub(super) fn unsorted_input(
+    plan: &Arc<dyn ExecutionPlan>,
+    stages: &HashMap<usize, ExecutionStage>,
+) -> Result<Option<usize>> {
+    let mut unsorted = None;
+    plan.apply(|node| {
+        let Some(reader) = node.downcast_ref::<RangeShuffleReaderExec>() else {
+            return Ok(TreeNodeRecursion::Continue);
+        };
+        let Some(ExecutionStage::Successful(stage)) = stages.get(&reader.stage_id) else {
+            unsorted = Some(reader.stage_id);
+            return Ok(TreeNodeRecursion::Stop);
+        };
+        // The root of a stage writes the rows of its input.
+        for rows in stage.plan.children() {
+            if !is_sorted(rows, reader.merge_ordering())? {
+                unsorted = Some(reader.stage_id);
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(unsorted)
+}
+
+/// Whether a plan returns the rows of each partition in this order.
+fn is_sorted(plan: &Arc<dyn ExecutionPlan>, by: &LexOrdering) -> Result<bool> {
+    plan.equivalence_properties().ordering_satisfy(by.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::{SessionConfig, SessionContext};
@@ -68,5 +104,22 @@ mod tests {
         check("SELECT column1 FROM t ORDER BY column2 LIMIT 1", true, true).await;
         check("SELECT count(*) FROM t WHERE column1 > 1", false, true).await;
         check("SELECT column1 FROM t GROUP BY column1", false, false).await;
+    }
+
+    #[tokio::test]
+    async fn an_order_that_a_plan_does_not_have_is_found() {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+        context.sql("CREATE TABLE t AS VALUES (1, 2), (3, 4)").await.unwrap().collect().await.unwrap();
+        let plan = async |sql: &str| context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let ascending = plan("SELECT column1 FROM t ORDER BY column1").await;
+        let by = ascending.output_ordering().unwrap().clone();
+        let check = async |sql: &str, expected: bool| assert_eq!(is_sorted(&plan(sql).await, &by).unwrap(), expected);
+        check("SELECT column1 FROM t ORDER BY column1", true).await;
+        check("SELECT column1, column2 FROM t ORDER BY column1, column2", true).await;
+        check("SELECT 5 AS column1", true).await;
+        check("SELECT column1 FROM t ORDER BY column1 DESC", false).await;
+        check("SELECT column1, column2 FROM t ORDER BY column2", false).await;
+        check("SELECT column1 FROM t", false).await;
+        check("SELECT column1 FROM t UNION ALL SELECT 5", false).await;
     }
 }

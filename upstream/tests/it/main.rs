@@ -8,6 +8,7 @@ mod avro_field_names;
 mod bucket_nanoseconds;
 mod cluster;
 mod constant_filter;
+mod cross_join_keys;
 mod cross_join_nulls;
 mod days_before_1970;
 mod empty_exchange;

@@ -147,7 +147,12 @@ impl Generator<'_> {
             4 => {
                 let divisor = Expr::literal(Ty::BigInt, self.dice.between(2, 9).to_string());
                 // DuckDB's `/` turns whole numbers into floats.
-                Expr::template(Ty::BigInt, a.digits, Template::differs("({} / {})", "({} // {})"), vec![a, divisor])
+                Expr::template(
+                    Ty::BigInt,
+                    a.digits,
+                    Template::differs("(CAST({} AS BIGINT) / {})", "({} // {})"),
+                    vec![a, divisor],
+                )
             }
             5 => {
                 let divisor = Expr::literal(Ty::BigInt, self.dice.between(2, 9).to_string());
