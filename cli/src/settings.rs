@@ -250,6 +250,36 @@ settings! {
     }
 }
 
+settings! {
+    /// The experiment with several sort orders.
+    SortOrderOptions {
+        /// Events to generate, if the data folder has no shop [default: 10000000]
+        #[arg(long, value_name = "N")]
+        events: u64,
+        /// Timed repetitions of each query and sort order [default: 5]
+        #[arg(long, value_name = "N")]
+        repeat: usize,
+        /// Seed of the order of measurements [default: 42]
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// Size at which a new file begins, in MiB [default: 64]
+        #[arg(long, value_name = "MIB")]
+        file_mib: u64,
+        /// Rows of a row group [default: 262144]
+        #[arg(long, value_name = "N")]
+        row_group_rows: u64,
+        /// Rows of a page [default: 20000]
+        #[arg(long, value_name = "N")]
+        page_rows: u64,
+        /// Memory for the tasks of the executor, in MiB [default: 1024]
+        #[arg(long, value_name = "MIB")]
+        worker_memory_mib: u64,
+        /// Folder for measurements, report and plots [default: ./experiment-sort-order]
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    }
+}
+
 /// The location of the tables and how to access them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Tables {
@@ -405,7 +435,7 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers"];
+    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers", "sort-order"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!(
             "configuration file {}: unknown section [{unknown}]; there are {}",

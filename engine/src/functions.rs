@@ -11,12 +11,14 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use crate::lead_lag::with_nulls_ignored;
 use crate::session::cluster_config;
 use crate::zoned_timestamps::with_zones;
+use crate::zorder::zorder_udf;
 
-/// All scalar functions: DataFusion's, including those on nested values, and those that our own plans call.
+/// All scalar functions: DataFusion's, including those on nested values, those that our own plans call, and `zorder`.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = with_zones(ballista_scalar_functions());
     functions.push(Arc::new(partition_udf()));
     functions.push(Arc::new(nested_cast_udf()));
+    functions.push(Arc::new(zorder_udf()));
     functions
 }
 

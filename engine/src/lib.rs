@@ -45,6 +45,7 @@ mod string_view;
 mod string_view_gc;
 mod whole_query;
 mod zoned_timestamps;
+mod zorder;
 
 pub use codec::PlanCodec;
 pub use failure::{Failure, FailureKind};

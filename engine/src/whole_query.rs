@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
@@ -21,6 +21,7 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, TrackCon
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{Metric, MetricValue, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -165,5 +166,20 @@ impl ExecutionPlan for WholeQueryExec {
             Ok(Box::pin(RecordBatchStreamAdapter::new(fields, rows)))
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(rows).try_flatten())))
+    }
+
+    /// What the scans of the plan read and skipped, and what its operators spilled. Other metrics would be mistaken for
+    /// those of a stage's operators.
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut metrics = MetricsSet::new();
+        let visited = self.plan.apply(|node| {
+            let is_scan = node.is::<DataSourceExec>();
+            let of_node = node.metrics().unwrap_or_default();
+            let reported = |metric: &&Arc<Metric>| is_scan || matches!(metric.value(), MetricValue::SpilledBytes(_));
+            of_node.iter().filter(reported).for_each(|metric| metrics.push(Arc::clone(metric)));
+            Ok(TreeNodeRecursion::Continue)
+        });
+        // A metric per file and partition would make a large message.
+        visited.ok().map(|_| metrics.aggregate_by_name())
     }
 }

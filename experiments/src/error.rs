@@ -38,6 +38,16 @@ pub enum Error {
         /// The first difference.
         difference: String,
     },
+    /// The results of a query of two tables with the same rows differ, so times are meaningless.
+    #[error("{query}: the results of the tables {layout} and unsorted differ: {difference}")]
+    LayoutsDiffer {
+        /// The query.
+        query: String,
+        /// The order of the second table.
+        layout: String,
+        /// The first difference.
+        difference: String,
+    },
     /// The suite has no such query.
     #[error("no query {name} in suite {suite}; it has: {known}")]
     UnknownQuery {

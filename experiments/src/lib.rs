@@ -42,6 +42,7 @@ mod plot;
 mod random;
 mod report;
 mod scaling_law;
+mod sort_order;
 mod statistics;
 mod suite;
 mod timeline;
@@ -53,12 +54,12 @@ pub use cluster::{Cluster, ClusterSettings, Process, Quotas, Share, Usage};
 pub use comparison::RunsCompared;
 pub use error::{Error, Result};
 pub use machine::Machine;
-pub use measurement::{Measurement, read as read_measurements};
+pub use measurement::{ExperimentProgress, Measurement};
 pub use report::{Latency, Measured, Report};
+pub use sort_order::{PartSizes, SortOrderMeasurement, SortOrderReport, SortOrderSettings, TableSize, run_sort_order};
 pub use suite::{Query, Suite};
 pub use timeline::Breakdown;
 pub use tpch::{TPCH_TABLES, TpchTable, tpch_table};
 pub use workers::{
-    Timed, WorkersProgress, WorkersReport, WorkersSettings, Workload, run_workers, serve_plain_datafusion,
-    workers_queries,
+    Timed, WorkersReport, WorkersSettings, Workload, run_workers, serve_plain_datafusion, workers_queries,
 };

@@ -1,10 +1,12 @@
 //! The machine of a measurement, and what else runs on it.
 
-use std::fs;
 use std::time::Instant;
+use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
+/// More cores than this of other processes make times useless.
+pub(crate) const QUIET: f64 = 0.1;
 /// Clock ticks per second in `/proc/stat`: `USER_HZ`, see proc(5).
 const TICKS: f64 = 100.0;
 
@@ -37,6 +39,14 @@ impl Machine {
             memory_bytes: kibibytes.unwrap_or_default() * 1024,
             system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
         }
+    }
+}
+
+/// Formats the machine for a report.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gibibytes = self.memory_bytes as f64 / f64::from(1 << 30);
+        write!(f, "{} cores of {}, {gibibytes:.0} GiB, {}", self.cores, self.processor, self.system)
     }
 }
 

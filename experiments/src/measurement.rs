@@ -3,7 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -75,8 +77,16 @@ impl Measurement {
     }
 }
 
+/// Receives the progress of an experiment whose measurements are `M`.
+pub trait ExperimentProgress<M> {
+    /// Called when something takes time, with what it is.
+    fn step(&self, what: &str);
+    /// Called after each timed repetition.
+    fn measured(&self, measurement: &M);
+}
+
 /// Adds a measurement to the file in `folder`.
-pub(crate) fn append(folder: &Path, measurement: &Measurement) -> Result<()> {
+pub(crate) fn append(folder: &Path, measurement: &impl Serialize) -> Result<()> {
     let path = folder.join(FILE);
     let failed = |source| Error::Io { what: path.display().to_string(), source };
     let line = serde_json::to_string(measurement).map_err(|e| failed(e.into()))?;
@@ -87,8 +97,8 @@ pub(crate) fn append(folder: &Path, measurement: &Measurement) -> Result<()> {
 /// The measurements in `folder`, in the order in which they were made.
 ///
 /// # Errors
-/// If there is no file, or a line of it is not a measurement.
-pub fn read(folder: &Path) -> Result<Vec<Measurement>> {
+/// If there is no file, or a line of it is not such a measurement.
+pub(crate) fn read<M: DeserializeOwned>(folder: &Path) -> Result<Vec<M>> {
     let path = folder.join(FILE);
     let failed = |source| Error::Io { what: path.display().to_string(), source };
     let mut all = Vec::new();
@@ -100,6 +110,11 @@ pub fn read(folder: &Path) -> Result<Vec<Measurement>> {
         })?);
     }
     Ok(all)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
@@ -146,10 +161,10 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let written = [measurement("a", 1, 1, 2.0), measurement("a", 2, 1, 1.0)];
         written.iter().for_each(|m| append(folder.path(), m).unwrap());
-        assert_eq!(read(folder.path()).unwrap(), written);
+        assert_eq!(read::<Measurement>(folder.path()).unwrap(), written);
         std::fs::write(folder.path().join(FILE), "{}\n").unwrap();
-        let e = read(folder.path()).unwrap_err().to_string();
+        let e = read::<Measurement>(folder.path()).unwrap_err().to_string();
         assert!(e.contains("line 1"), "{e}");
-        assert!(read(Path::new("/nonexistent")).is_err());
+        assert!(read::<Measurement>(Path::new("/nonexistent")).is_err());
     }
 }

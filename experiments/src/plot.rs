@@ -163,6 +163,8 @@ pub struct BarPlot {
     pub title: String,
     /// Label of the y axis, with its unit.
     pub y_label: String,
+    /// Scale of the y axis. On a logarithmic one only the ends of parts can be compared, not their heights.
+    pub y_scale: Scale,
     /// The bars, from left to right.
     pub bars: Vec<Bar>,
     /// Names of the parts in the legend, the lowest first. Colours repeat after nine.
@@ -173,7 +175,12 @@ impl BarPlot {
     /// The plot as an SVG file.
     pub fn to_svg(&self) -> String {
         let sums = self.bars.iter().map(|bar| parts(bar).map(|(_, height)| height).sum());
-        let y = Axis::linear(sums, true).filter(|_| self.bars.iter().any(|bar| parts(bar).next().is_some()));
+        let y = match self.y_scale {
+            Scale::Linear => Axis::linear(sums, true),
+            // The lowest bar is to be seen too.
+            Scale::Log2 => Axis::log2(sums.filter(|sum| *sum > 0.0).flat_map(|sum| [sum, sum / 2.0])),
+        };
+        let y = y.filter(|_| self.bars.iter().any(|bar| parts(bar).next().is_some()));
         let groups: Vec<&[Bar]> = self.bars.chunk_by(|a, b| a.group == b.group).collect();
         let label_width = self.bars.iter().map(|bar| text_width(&bar.label)).fold(0.0, f64::max);
         let slot = MIN_SLOT.max(label_width + GAP);
@@ -220,7 +227,9 @@ fn draw_bar(svg: &mut Svg, bar: &Bar, middle: f64, area: &Area, y: &Axis) {
     let mut below = 0.0;
     for (n, height) in parts(bar) {
         let top = area.y(y.position(below + height));
-        svg.rectangle(middle - WIDTH / 2.0, top, WIDTH, area.y(y.position(below)) - top, colour(n));
+        // Zero is infinitely far below on a logarithmic scale.
+        let bottom = area.y(y.position(below).max(0.0));
+        svg.rectangle(middle - WIDTH / 2.0, top, WIDTH, bottom - top, colour(n));
         below += height;
     }
     svg.text(middle, area.bottom() + GAP + ROW / 2.0, Anchor::Middle, &bar.label);

@@ -48,6 +48,12 @@ impl Summary {
     pub fn is_noisy(&self) -> bool {
         self.spread() > NOISY_SPREAD
     }
+
+    /// How reports mark times that say little: those with a large spread, and those of a machine that was not quiet.
+    pub fn marks(&self, loud: bool) -> String {
+        let marks = [(self.is_noisy(), " ~"), (loud, " !")];
+        marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect()
+    }
 }
 
 /// What a comparison allows to say.

@@ -48,7 +48,7 @@ impl Scheduler {
             }
         };
         rows.push(("plan_with_metrics", text));
-        rows.push(("scans", scans(&session.scans.take())));
+        rows.push(("scans", scans(&session.scans.reports())));
         let executors = match &ran.how {
             How::Local => "none: answered in the scheduler's process".to_string(),
             How::Whole(id) | How::Stages(id) => executors(&self.tasks_by_executor(id).await?),

@@ -52,6 +52,19 @@ impl Scheduler {
         uncut: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<Ran> {
+        // Those of the statement's last query.
+        session.scans.clear();
+        let ran = Box::pin(self.run_where_it_fits(plan, uncut, session)).await?;
+        session.record.add_files(&session.scans.reports());
+        Ok(ran)
+    }
+
+    async fn run_where_it_fits(
+        &self,
+        plan: &LogicalPlan,
+        uncut: &LogicalPlan,
+        session: &StatementSession,
+    ) -> Result<Ran> {
         let began = Instant::now();
         let single = session.single.create_physical_plan(plan).await?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
@@ -62,13 +75,17 @@ impl Scheduler {
             Some(planned) => Result::Ok(planned),
             None => {
                 // These scans report again what those of the other plan reported.
-                session.scans.take();
+                session.scans.clear();
                 Ok(state.create_physical_plan(uncut).await?)
             }
         };
         if is_small(&single, self.local_query_bytes) {
-            session.record.runs(Execution::Local);
-            return self.run_here(plan_uncut(&session.single, planned).await?, &session.single, schema);
+            return self.run_here(
+                plan_uncut(&session.single, planned).await?,
+                &session.single,
+                schema,
+                &session.record,
+            );
         }
         if !session.one_executor {
             match self.run_in_stages(plan, &single, session).await? {
@@ -93,7 +110,14 @@ impl Scheduler {
     }
 
     /// Runs a plan in this process.
-    fn run_here(&self, plan: Arc<dyn ExecutionPlan>, state: &SessionState, schema: SchemaRef) -> Result<Ran> {
+    fn run_here(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+        schema: SchemaRef,
+        record: &Record,
+    ) -> Result<Ran> {
+        record.runs_here(&plan);
         let rows = self.local.execute(plan, state.task_ctx())?;
         Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
     }
@@ -108,8 +132,7 @@ impl Scheduler {
     ) -> Result<Ran> {
         if let Err(e) = self.round_trip.arrived(&whole, Encoding::Whole) {
             tracing::info!("a query runs in the scheduler's process: {}", e.strip_backtrace());
-            record.runs(Execution::Local);
-            return self.run_here(whole, &state, schema);
+            return self.run_here(whole, &state, schema, record);
         }
         let whole = WholeQueryExec::try_new(whole, state.config().target_partitions())?;
         let (whole, context) = (Arc::new(whole), Arc::new(SessionContext::new_with_state(state)));
@@ -140,7 +163,7 @@ impl Scheduler {
         let context = Arc::new(SessionContext::new_with_state(state));
         let submit = |subscriber| {
             // These scans report again what those of the last plan reported.
-            session.scans.take();
+            session.scans.clear();
             self.server.submit_job("", Arc::clone(&context), plan, Some(subscriber))
         };
         session.record.runs(Execution::Stages);

@@ -60,9 +60,14 @@ pub struct ScanReport {
 pub struct ScanLog(Mutex<Vec<ScanReport>>);
 
 impl ScanLog {
-    /// Takes the reports gathered since the last call.
-    pub fn take(&self) -> Vec<ScanReport> {
-        std::mem::take(&mut *self.lock())
+    /// The reports since the last call of [`clear`](Self::clear).
+    pub fn reports(&self) -> Vec<ScanReport> {
+        self.lock().clone()
+    }
+
+    /// Forgets all reports.
+    pub fn clear(&self) {
+        self.lock().clear();
     }
 
     fn push(&self, report: ScanReport) {

@@ -111,6 +111,12 @@ impl ExecutionPlan for IcebergWriteExec {
         vec![self.ordering.clone().map(OrderingRequirements::from)]
     }
 
+    /// The rows of a file have the order of the input. Without this the optimizer would drop the `ORDER BY` of a query
+    /// whose rows are written.
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
     /// More tasks than input partitions would mean more and smaller files.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]

@@ -179,6 +179,11 @@ impl WriteSpec {
         }
     }
 
+    /// Whether files get the rows of a query in its own order, because the table neither distributes nor sorts them.
+    pub fn keeps_order(&self) -> bool {
+        self.partition_spec.is_unpartitioned() && self.sort_order.is_unsorted()
+    }
+
     /// The field of a column, and its path: the index at each level of nested structs.
     pub(super) fn source(&self, field_id: i32) -> Result<(NestedFieldRef, Vec<usize>)> {
         fn find(fields: &[NestedFieldRef], id: i32, path: &mut Vec<usize>) -> Option<NestedFieldRef> {

@@ -1,12 +1,13 @@
 //! `bergmill experiment`: measurements with a report and plots.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bergmill_experiments::{
-    ClusterSettings, Measurement, RunsCompared, Timed, WorkersProgress, WorkersSettings, Workload, read_measurements,
-    run_workers, serve_plain_datafusion, workers_queries,
+    ClusterSettings, ExperimentProgress, Measurement, PartSizes, RunsCompared, SortOrderMeasurement, SortOrderSettings,
+    Timed, WorkersSettings, Workload, run_sort_order, run_workers, serve_plain_datafusion, workers_queries,
 };
 use bergmill_gateway::Client;
 use bergmill_generator::{Shop, ShopParams};
@@ -18,7 +19,7 @@ use futures::TryStreamExt;
 use super::demo;
 use crate::cluster::Target;
 use crate::progress::Display;
-use crate::settings::{WorkersOptions, with_file};
+use crate::settings::{SortOrderOptions, WorkersOptions, with_file};
 use crate::signals::StopSignals;
 
 /// Rows of a shop per event.
@@ -56,6 +57,18 @@ enum Experiment {
         #[command(flatten)]
         workers: WorkersOptions,
     },
+    /// What another sort order of a table gains: the same queries of the same events in several orders
+    SortOrder {
+        /// Configuration file (TOML) with a section [sort-order]; flags override it. The processes of the cluster read
+        /// it as well
+        #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Folder of the shop's tables, which are generated if they are missing [default: data in the folder of --out]
+        #[arg(long, env = "BERGMILL_DATA", value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        sort_order: SortOrderOptions,
+    },
     /// Run queries from standard input on plain DataFusion, for an experiment
     #[command(hide = true)]
     PlainDatafusion {
@@ -71,30 +84,31 @@ enum Experiment {
 /// Runs the experiment until its end, Ctrl-C or SIGTERM; its processes are stopped in each case.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some([before, after]) = arguments.compare.as_deref() {
-        print!("{}", RunsCompared::new(&read_measurements(before)?, &read_measurements(after)?));
+        print!("{}", RunsCompared::read(before, after)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let (config, data, workers) = match arguments.experiment {
-        Some(Experiment::Workers { config, data, workers }) => (config, data, workers),
+    let experiment: Pin<Box<dyn Future<Output = Result<()>>>> = match arguments.experiment {
+        Some(Experiment::Workers { config, data, workers }) => {
+            let settings = with_file(workers, config.as_deref(), "workers")?;
+            Box::pin(workers_experiment(settings, config, data))
+        }
+        Some(Experiment::SortOrder { config, data, sort_order }) => {
+            let settings = with_file(sort_order, config.as_deref(), "sort-order")?;
+            Box::pin(sort_order_experiment(settings, config, data))
+        }
         Some(Experiment::PlainDatafusion { connect, partitions }) => {
             serve_plain_datafusion(&Client::connect(&connect).await?, partitions).await?;
             return Ok(ExitCode::SUCCESS);
         }
         None => bail!("name an experiment, or --compare BEFORE AFTER"),
     };
-    let settings = with_file(workers, config.as_deref(), "workers")?;
-    let mut signals = StopSignals::listen()?;
-    let done = signals.or_stop(Box::pin(workers_experiment(settings, config, data))).await?;
+    let done = StopSignals::listen()?.or_stop(experiment).await?;
     Ok(if done.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn workers_experiment(settings: WorkersOptions, config: Option<PathBuf>, data: Option<PathBuf>) -> Result<()> {
     let out = settings.out.unwrap_or_else(|| PathBuf::from("experiment-workers"));
-    let logs = out.join("logs");
-    std::fs::create_dir_all(&logs).with_context(|| format!("folder {}", logs.display()))?;
-    if out.join("measurements.jsonl").exists() {
-        bail!("{} has the measurements of another run; name another folder with --out", out.display());
-    }
+    let logs = logs_of_new_run(&out)?;
     let data = data.unwrap_or_else(|| out.join("data"));
     let sizes = settings.workers.unwrap_or_else(|| vec![1, 2, 4, 8]);
     let display = Display::new();
@@ -114,14 +128,10 @@ async fn workers_experiment(settings: WorkersOptions, config: Option<PathBuf>, d
     // Shares of hundredths of a core, of nine tenths of the machine.
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let share = settings.share.unwrap_or_else(|| (cores as f64 * 90.0 / largest as f64).floor() / 100.0);
-    let text = |path: &Path| path.to_string_lossy().into_owned();
     let cluster = ClusterSettings {
-        binary: std::env::current_exe().context("the path of this program")?,
-        arguments: config.iter().flat_map(|file| ["--config".to_string(), text(file)]).collect(),
-        scheduler_arguments: vec!["--data".to_string(), text(&data)],
         share,
         memory_mib: settings.worker_memory_mib.unwrap_or(512),
-        logs,
+        ..cluster_settings(config.as_deref(), &data, logs)?
     };
     let options =
         WorkersSettings { workers: sizes, repeat: settings.repeat.unwrap_or(5), seed: settings.seed.unwrap_or(42) };
@@ -131,9 +141,79 @@ async fn workers_experiment(settings: WorkersOptions, config: Option<PathBuf>, d
     Ok(())
 }
 
+async fn sort_order_experiment(
+    settings: SortOrderOptions,
+    config: Option<PathBuf>,
+    data: Option<PathBuf>,
+) -> Result<()> {
+    let out = settings.out.unwrap_or_else(|| PathBuf::from("experiment-sort-order"));
+    let logs = logs_of_new_run(&out)?;
+    let data = data.unwrap_or_else(|| out.join("data"));
+    make_shop(&data, config.as_deref(), settings.events.unwrap_or(10_000_000), &Display::new()).await?;
+    let cluster = ClusterSettings {
+        vcores: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_mib: settings.worker_memory_mib.unwrap_or(1024),
+        ..cluster_settings(config.as_deref(), &data, logs)?
+    };
+    let options = SortOrderSettings {
+        repeat: settings.repeat.unwrap_or(5),
+        seed: settings.seed.unwrap_or(42),
+        sizes: PartSizes {
+            file_mib: settings.file_mib.unwrap_or(64),
+            row_group_rows: settings.row_group_rows.unwrap_or(262_144),
+            page_rows: settings.page_rows.unwrap_or(20_000),
+        },
+    };
+    let report = run_sort_order(&options, &cluster, &out, &Lines).await?;
+    report.write(&out)?;
+    println!("{report}\nreport: {}", out.join("report.md").display());
+    Ok(())
+}
+
+/// Creates the folder of a run, and in it that of its processes' logs.
+fn logs_of_new_run(out: &Path) -> Result<PathBuf> {
+    let logs = out.join("logs");
+    std::fs::create_dir_all(&logs).with_context(|| format!("folder {}", logs.display()))?;
+    if out.join("measurements.jsonl").exists() {
+        bail!("{} has the measurements of another run; name another folder with --out", out.display());
+    }
+    Ok(logs)
+}
+
+/// A cluster of this program over the tables of a folder, whose executors have one vcore and one core each.
+fn cluster_settings(config: Option<&Path>, data: &Path, logs: PathBuf) -> Result<ClusterSettings> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    Ok(ClusterSettings {
+        binary: std::env::current_exe().context("the path of this program")?,
+        arguments: config.iter().flat_map(|file| ["--config".to_string(), text(file)]).collect(),
+        scheduler_arguments: vec!["--data".to_string(), text(data)],
+        vcores: 1,
+        share: 1.0,
+        memory_mib: 512,
+        logs,
+    })
+}
+
 struct Lines;
 
-impl WorkersProgress for Lines {
+impl ExperimentProgress<SortOrderMeasurement> for Lines {
+    fn step(&self, what: &str) {
+        eprintln!("{what}");
+    }
+
+    fn measured(&self, m: &SortOrderMeasurement) {
+        eprintln!(
+            "{:24} {:12} repetition {:>2}   {:9.1} ms   {:9.2} MiB read",
+            m.query,
+            m.layout,
+            m.repetition,
+            m.wall_seconds * 1000.0,
+            m.scanned_bytes as f64 / f64::from(1 << 20)
+        );
+    }
+}
+
+impl ExperimentProgress<Measurement> for Lines {
     fn step(&self, what: &str) {
         eprintln!("{what}");
     }

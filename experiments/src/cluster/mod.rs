@@ -27,6 +27,8 @@ pub struct ClusterSettings {
     pub arguments: Vec<String>,
     /// Arguments of the scheduler, such as `--data DIR`.
     pub scheduler_arguments: Vec<String>,
+    /// Task slots of each executor.
+    pub vcores: usize,
     /// Cores for each executor, if there are quotas.
     pub share: f64,
     /// Memory for the tasks of each executor, in MiB.
@@ -35,7 +37,7 @@ pub struct ClusterSettings {
     pub logs: PathBuf,
 }
 
-/// A running cluster, which is stopped when this is dropped. Executors have one vcore each.
+/// A running cluster, which is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     door: String,
@@ -51,8 +53,8 @@ impl Cluster {
     /// If a process does not start, or does not register within a minute.
     pub async fn start(settings: &ClusterSettings, workers: usize, quotas: Option<&Quotas>) -> Result<Self> {
         let log = |name: &str| settings.logs.join(format!("{workers}-workers-{name}.log"));
-        let texts = |own: &[&str]| own.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut arguments = texts(&["scheduler", "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"]);
+        let owned = |own: &[&str]| own.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut arguments = owned(&["scheduler", "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"]);
         arguments.extend(settings.arguments.iter().chain(&settings.scheduler_arguments).cloned());
         let scheduler = Process::start(&settings.binary, &arguments, None, None, &log("scheduler"))?;
         let register = scheduler.announced("executors register at ")?;
@@ -60,10 +62,10 @@ impl Cluster {
         let mut executors = Vec::with_capacity(workers);
         for n in 0..workers {
             let share = quotas.map(|q| q.share(&format!("{workers}-workers-{n}"), settings.share)).transpose()?;
-            let memory = settings.memory_mib.to_string();
-            let own = ["executor", "--scheduler", &register, "--listen", "127.0.0.1:0", "--vcores", "1"];
-            let mut arguments = texts(&own);
-            arguments.extend(texts(&["--memory-mib", &memory]));
+            let (vcores, memory) = (settings.vcores.to_string(), settings.memory_mib.to_string());
+            let own = ["executor", "--scheduler", &register, "--listen", "127.0.0.1:0", "--vcores", &vcores];
+            let mut arguments = owned(&own);
+            arguments.extend(owned(&["--memory-mib", &memory]));
             arguments.extend(settings.arguments.iter().cloned());
             executors.push(Process::start(&settings.binary, &arguments, share, None, &log("executors"))?);
         }
@@ -105,13 +107,35 @@ impl Cluster {
     }
 }
 
+/// The rows of a query that reports call `what`.
+pub(crate) async fn rows(client: &Client, what: &str, sql: &str) -> Result<Vec<RecordBatch>> {
+    let failed = |source| Error::Cluster { what: what.to_string(), source };
+    client.query(sql).await.map_err(failed)?.try_collect().await.map_err(failed)
+}
+
+/// Runs a statement that returns no rows.
+pub(crate) async fn update(client: &Client, sql: &str) -> Result<()> {
+    let failed = |source| Error::Cluster { what: sql.to_string(), source };
+    client.update(sql, None).await.map(drop).map_err(failed)
+}
+
+/// The texts in the first column of a query.
+pub(crate) async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for batch in rows(client, sql, sql).await? {
+        let column = batch.column(0).as_string_opt::<i32>();
+        let column = column.ok_or_else(|| Error::NoData(format!("{sql}: no text")))?;
+        all.extend(column.iter().flatten().map(ToString::to_string));
+    }
+    Ok(all)
+}
+
 /// The number that a query returns.
 pub(crate) async fn count(client: &Client, sql: &str) -> Result<i64> {
-    let failed = |source| Error::Cluster { what: sql.to_string(), source };
-    let batches: Vec<RecordBatch> = client.query(sql).await.map_err(failed)?.try_collect().await.map_err(failed)?;
+    let batches = rows(client, sql, sql).await?;
     let number = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
         let column = batch.column(0).as_primitive_opt::<Int64Type>()?;
-        Some(column.value(0))
+        column.iter().next().flatten()
     });
     number.ok_or_else(|| Error::NoData(format!("{sql}: no number")))
 }

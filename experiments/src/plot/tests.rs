@@ -25,6 +25,7 @@ fn bar_plot(bars: &[(&str, &str, &[f64])]) -> BarPlot {
     BarPlot {
         title: "Where <time> goes".to_string(),
         y_label: "time, s".to_string(),
+        y_scale: Scale::Linear,
         bars: bars.iter().map(bar).collect(),
         part_names: vec!["scan & filter".to_string(), "shuffle".to_string()],
     }
@@ -158,6 +159,17 @@ fn a_part_stands_on_the_one_below() {
     // After the background, which has no position.
     let (y, height) = (numbers(&svg, "rect", "y"), numbers(&svg, "rect", "height"));
     assert!((y[1] + height[1] - y[0]).abs() < 0.2 && (height[0] - 2.0 * height[1]).abs() < 0.2, "{y:?} {height:?}");
+}
+
+#[test]
+fn equal_ratios_are_equal_differences_on_a_logarithmic_scale() {
+    let plot = bar_plot(&[("", "a", &[1.0]), ("", "b", &[8.0]), ("", "c", &[64.0]), ("", "d", &[0.0])]);
+    let svg = BarPlot { y_scale: Scale::Log2, part_names: vec!["all".to_string()], ..plot }.to_svg();
+    check_svg(&svg);
+    let heights = numbers(&svg, "rect", "height");
+    let bars = &heights[..3];
+    assert!(bars[0] > 1.0, "{svg}");
+    assert!((bars[2] - bars[1] - (bars[1] - bars[0])).abs() < 0.2, "{svg}");
 }
 
 #[test]

@@ -8,26 +8,26 @@ mod report;
 mod workload;
 
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use bergmill_gateway::Client;
-use futures::TryStreamExt;
 
 use self::plain::PlainDataFusion;
 pub use self::plain::serve_plain_datafusion;
 pub use self::report::WorkersReport;
 pub use self::workload::{Timed, Workload, queries as workers_queries};
-use crate::cluster::{Cluster, ClusterSettings, Process, Quotas, Usage, count};
+use crate::cluster::{Cluster, ClusterSettings, Process, Quotas, Usage, count, rows, texts};
 use crate::compare::{difference, fingerprint};
 use crate::error::{Error, Result};
 use crate::machine::{Load, Machine};
-use crate::measurement::{Measurement, append};
+use crate::measurement::{ExperimentProgress, Measurement, append, now};
 use crate::random::SplitMix64;
 use crate::timeline::{Breakdown, Task, Timeline, skew};
 
-const EXPERIMENT: &str = "workers";
+/// The experiment's name in measurements.
+pub(crate) const EXPERIMENT: &str = "workers";
 
 /// Options of the experiment.
 #[derive(Debug, Clone)]
@@ -40,14 +40,6 @@ pub struct WorkersSettings {
     pub seed: u64,
 }
 
-/// Receives the progress of the experiment.
-pub trait WorkersProgress {
-    /// Called when something takes time, with what it is.
-    fn step(&self, what: &str);
-    /// Called after each timed repetition.
-    fn measured(&self, measurement: &Measurement);
-}
-
 /// Measures the workloads on a cluster of each size, and adds each measurement to the file in `out`.
 ///
 /// # Errors
@@ -57,7 +49,7 @@ pub async fn run_workers(
     cluster: &ClusterSettings,
     workloads: &[Workload],
     out: &Path,
-    progress: &dyn WorkersProgress,
+    progress: &dyn ExperimentProgress<Measurement>,
 ) -> Result<WorkersReport> {
     if settings.workers.is_empty() || settings.workers.contains(&0) {
         return Err(Error::Setting("give numbers of workers from 1, for example 1,2,4,8".to_string()));
@@ -123,7 +115,7 @@ struct Experiment<'a> {
 
 impl Experiment<'_> {
     /// Runs each workload once on each cluster, and compares the results.
-    async fn warm_up(&mut self, workloads: &[Workload], progress: &dyn WorkersProgress) -> Result<()> {
+    async fn warm_up(&mut self, workloads: &[Workload], progress: &dyn ExperimentProgress<Measurement>) -> Result<()> {
         for workload in workloads {
             for statement in &workload.setup {
                 let failed = |source| Error::Cluster { what: workload.name.clone(), source };
@@ -258,11 +250,6 @@ impl Experiment<'_> {
     }
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 fn check_plain(workload: &Workload, reference: &str, hash: &str) -> Result<()> {
     if hash == reference {
         return Ok(());
@@ -304,21 +291,6 @@ fn check(workload: &Workload, reference: &[RecordBatch], rows: &[RecordBatch]) -
 
 fn differs(workload: &Workload, difference: String) -> Error {
     Error::WorkersDiffer { workload: workload.name.clone(), difference }
-}
-
-async fn rows(client: &Client, what: &str, sql: &str) -> Result<Vec<RecordBatch>> {
-    let failed = |source| Error::Cluster { what: what.to_string(), source };
-    client.query(sql).await.map_err(failed)?.try_collect().await.map_err(failed)
-}
-
-async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    for batch in rows(client, sql, sql).await? {
-        let column = batch.column(0).as_string_opt::<i32>();
-        let column = column.ok_or_else(|| Error::NoData(format!("{sql}: no text")))?;
-        all.extend(column.iter().flatten().map(ToString::to_string));
-    }
-    Ok(all)
 }
 
 /// What the scheduler knows of the statements of a repetition.

@@ -5,14 +5,13 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::machine::QUIET;
 use crate::measurement::Measurement;
 use crate::plot::{Bar, BarPlot, Line, LinePlot, Point, Scale, Series};
 use crate::scaling_law::{Interval, Scaling};
 use crate::statistics::Summary;
 use crate::timeline::Breakdown;
 
-/// More than this many cores of other processes make times useless.
-const QUIET: f64 = 0.1;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The measurements of all workloads on clusters of all sizes.
@@ -111,17 +110,7 @@ impl fmt::Display for WorkersReport {
         writeln!(f, "# Workers\n")?;
         let Some(one) = self.measurements.first() else { return writeln!(f, "No measurements.") };
         let machine = &one.machine;
-        writeln!(
-            f,
-            "Bergmill {}, {} cores of {}, {:.0} GiB, {}. Seed {}. {} events.\n",
-            one.version,
-            machine.cores,
-            machine.processor,
-            machine.memory_bytes as f64 / MIB / 1024.0,
-            machine.system,
-            self.seed,
-            one.input_rows
-        )?;
+        writeln!(f, "Bergmill {}, {machine}. Seed {}. {} events.\n", one.version, self.seed, one.input_rows)?;
         match (&self.quotas, one.share_cores) {
             (Ok(by), Some(share)) => writeln!(f, "Each worker may use {share} cores, by {by}.\n")?,
             (Err(reason), _) => writeln!(
@@ -161,9 +150,7 @@ fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>, plain: &Sizes<'_>) -> fm
     writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for (workers, all) in sizes {
         let Some(time) = wall(all) else { continue };
-        let loud = all.iter().any(|m| m.other_cores.is_some_and(|cores| cores > QUIET));
-        let marks = [(time.is_noisy(), " ~"), (loud, " !")].into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark);
-        let marks: String = marks.collect();
+        let marks = time.marks(all.iter().any(|m| m.other_cores.is_some_and(|cores| cores > QUIET)));
         let speed_up = base.map(|base| base / time.median);
         let cpu = median(all, Measurement::cpu_seconds).unwrap_or_default();
         let mib = |of: fn(&Measurement) -> u64| median(all, |m| of(m) as f64 / MIB).unwrap_or_default();
@@ -271,6 +258,7 @@ fn breakdown_plot(workload: &str, sizes: &Sizes<'_>) -> BarPlot {
     BarPlot {
         title: format!("{workload}: where the time went, by number of workers"),
         y_label: "seconds".to_string(),
+        y_scale: Scale::Linear,
         bars: sizes.iter().filter_map(bar).collect(),
         part_names: Breakdown::NAMES.map(ToString::to_string).to_vec(),
     }

@@ -28,6 +28,11 @@ impl WriteNode {
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
+    /// Whether files get the rows of the input in its order.
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.spec.keeps_order()
+    }
+
     /// The operators that write the rows of `input`.
     pub(super) fn physical(
         &self,

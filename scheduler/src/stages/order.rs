@@ -18,10 +18,16 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// Whether a query requests an order.
+use crate::planner::WriteNode;
+
+/// Whether a query requests an order, of its result or of the rows that it writes.
 pub(crate) fn is_requested(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Sort(_) => true,
+        LogicalPlan::Extension(extension) => {
+            let write = extension.node.as_any().downcast_ref::<WriteNode>();
+            write.is_some_and(WriteNode::keeps_order) && plan.inputs().into_iter().all(is_requested)
+        }
         LogicalPlan::Projection(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Limit(_)

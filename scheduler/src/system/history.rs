@@ -3,6 +3,7 @@
 //! They are kept in memory, for `system.queries` and the tables beside it.
 
 use std::collections::VecDeque;
+use std::ops::Add;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,12 +12,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use ballista_core::JobId;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
+use bergmill_catalog::ScanReport;
 use chrono::{DateTime, Utc};
 use datafusion::execution::RecordBatchStream;
-use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::{Stream, StreamExt};
 use uuid::Uuid;
 
+use super::scans::ScanMetrics;
 use super::stages::{self, StageRun};
 use crate::error::Error;
 
@@ -57,7 +60,23 @@ pub(super) struct Entry {
     pub execution: Option<Execution>,
     /// Rows returned, or changed.
     pub rows: u64,
+    /// Data files of the snapshots that it read.
+    pub files: u64,
+    /// Of them, those that partition values or column bounds ruled out.
+    pub files_pruned: u64,
     pub stages: Vec<StageRun>,
+    /// Plans that run in the scheduler's process, whose metrics are read when the statement has ended.
+    plans: Vec<Arc<dyn ExecutionPlan>>,
+    /// What these plans read and skipped.
+    local_scans: Option<ScanMetrics>,
+}
+
+impl Entry {
+    /// What all scans of the statement read and skipped.
+    pub(super) fn scans(&self) -> Option<ScanMetrics> {
+        let staged = self.stages.iter().filter_map(|stage| stage.scans);
+        staged.chain(self.local_scans).reduce(Add::add)
+    }
 }
 
 /// The last statements of this scheduler, oldest first. Clones share them.
@@ -100,7 +119,11 @@ impl Record {
             state: State::Running,
             execution: None,
             rows: 0,
+            files: 0,
+            files_pruned: 0,
             stages: Vec::new(),
+            plans: Vec::new(),
+            local_scans: None,
         })))
     }
 
@@ -114,6 +137,24 @@ impl Record {
         self.lock().execution = Some(execution);
     }
 
+    /// Notes a query of this statement that runs in the scheduler's process.
+    pub(crate) fn runs_here(&self, plan: &Arc<dyn ExecutionPlan>) {
+        let mut entry = self.lock();
+        entry.execution = Some(Execution::Local);
+        if entry.state == State::Running {
+            entry.plans.push(Arc::clone(plan));
+        }
+    }
+
+    /// Adds the files that the scans of a query were planned to read.
+    pub(crate) fn add_files(&self, scans: &[ScanReport]) {
+        let mut entry = self.lock();
+        for scan in scans {
+            entry.files += (scan.files_planned + scan.files_pruned) as u64;
+            entry.files_pruned += scan.files_pruned as u64;
+        }
+    }
+
     /// Adds the stages of a query that has ended.
     pub(crate) fn add_stages(&self, job: &JobId, graph: &ExecutionGraphBox) {
         let stages = stages::of(job, graph);
@@ -124,6 +165,8 @@ impl Record {
         let mut entry = self.lock();
         if entry.state == State::Running {
             (entry.state, entry.ended) = (state, Some(Utc::now()));
+            let plans = std::mem::take(&mut entry.plans);
+            entry.local_scans = plans.iter().filter_map(ScanMetrics::of_plan).reduce(Add::add);
         }
     }
 

@@ -4,6 +4,7 @@
 //! namespace `system` of its own.
 
 mod history;
+mod scans;
 mod stages;
 mod tables;
 

@@ -7,6 +7,8 @@ use ballista_scheduler::state::execution_stage::{ExecutionStage, SuccessfulStage
 use chrono::{DateTime, Utc};
 use datafusion::physical_plan::metrics::MetricsSet;
 
+use super::scans::ScanMetrics;
+
 /// A stage of a query. Sums are over its tasks, and `None` if no operator of the stage measures them.
 #[derive(Debug, Clone)]
 pub(super) struct StageRun {
@@ -14,8 +16,8 @@ pub(super) struct StageRun {
     pub stage: usize,
     pub attempt: usize,
     pub partitions: usize,
-    /// Bytes of data files read by its scans.
-    pub scanned_bytes: Option<u64>,
+    /// What its scans of data files read and skipped.
+    pub scans: Option<ScanMetrics>,
     /// Bytes of other stages' rows, decoded.
     pub shuffle_read_bytes: Option<u64>,
     /// Time that tasks waited for other stages' rows, or decoded them.
@@ -68,7 +70,7 @@ fn stage_run(job: &JobId, stage: &SuccessfulStage) -> StageRun {
         stage: stage.stage_id,
         attempt: stage.stage_attempt_num,
         partitions: stage.partitions,
-        scanned_bytes: sum(&["bytes_scanned"]),
+        scans: ScanMetrics::of(&stage.stage_metrics),
         shuffle_read_bytes: sum(&["decoded_bytes"]),
         shuffle_read_seconds: seconds(&["fetch_time", "local_read_time"]),
         shuffle_write_seconds: seconds(&["repart_time", "write_time", "spill_time"]),

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 
 use super::history::{Entry, Execution, State};
+use super::scans::ScanMetrics;
 use super::stages::{StageRun, TaskRun};
 
 pub(super) fn executors(executors: &[ExecutorMetadata]) -> Result<RecordBatch> {
@@ -38,6 +39,7 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         State::Failed(message) => Some(message.clone()),
         _ => None,
     };
+    let scanned = |of: fn(ScanMetrics) -> u64| long(entries.iter().map(|e| e.scans().map(of)));
     batch(vec![
         ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
         ("statement", text(entries.iter().map(|e| Some(e.statement.clone())))),
@@ -46,6 +48,13 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         ("submitted_at", times(entries.iter().map(|e| Some(e.submitted)))),
         ("ended_at", times(entries.iter().map(|e| e.ended))),
         ("rows", long(entries.iter().map(|e| Some(e.rows)))),
+        ("files", long(entries.iter().map(|e| Some(e.files)))),
+        ("files_pruned", long(entries.iter().map(|e| Some(e.files_pruned)))),
+        ("row_groups", scanned(|s| s.row_groups)),
+        ("row_groups_pruned", scanned(|s| s.row_groups_pruned)),
+        ("pages", scanned(|s| s.pages)),
+        ("pages_pruned", scanned(|s| s.pages_pruned)),
+        ("scanned_bytes", scanned(|s| s.bytes)),
         ("error", text(entries.iter().map(error))),
     ])
 }
@@ -60,7 +69,7 @@ pub(super) fn stages(entries: &[Entry]) -> Result<RecordBatch> {
         ("attempt", int(of().map(|s| s.attempt))),
         ("partitions", int(of().map(|s| s.partitions))),
         ("tasks", int(of().map(|s| s.tasks.len()))),
-        ("scanned_bytes", long(of().map(|s| s.scanned_bytes))),
+        ("scanned_bytes", long(of().map(|s| s.scans.map(|scans| scans.bytes)))),
         ("shuffle_read_bytes", long(of().map(|s| s.shuffle_read_bytes))),
         ("shuffle_read_seconds", double(of().map(|s| s.shuffle_read_seconds))),
         ("shuffle_write_bytes", long(of().map(|s| Some(s.tasks.iter().map(|t| t.bytes).sum())))),
