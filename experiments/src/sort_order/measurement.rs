@@ -41,10 +41,10 @@ pub struct SortOrderMeasurement {
     pub row_groups: u64,
     /// Of them, those that bounds ruled out.
     pub row_groups_pruned: u64,
-    /// Pages of a column in the row groups that were left, as far as the page index was consulted.
-    pub pages: u64,
-    /// Of them, those that their bounds ruled out.
-    pub pages_pruned: u64,
+    /// Rows of the row groups that were left, as far as the bounds of pages were consulted.
+    pub page_rows: u64,
+    /// Of them, those in pages that their bounds ruled out.
+    pub page_rows_pruned: u64,
     /// Bytes read of data files.
     pub scanned_bytes: u64,
     /// A hash of the result.

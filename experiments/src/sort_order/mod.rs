@@ -152,8 +152,8 @@ impl Experiment<'_> {
             files_pruned: skipped.files_pruned,
             row_groups: skipped.row_groups,
             row_groups_pruned: skipped.row_groups_pruned,
-            pages: skipped.pages,
-            pages_pruned: skipped.pages_pruned,
+            page_rows: skipped.page_rows,
+            page_rows_pruned: skipped.page_rows_pruned,
             scanned_bytes: skipped.scanned_bytes,
             result_hash: fingerprint(&result).map_err(|e| differs(query, layout, e.to_string()))?,
             other_cores,
@@ -189,8 +189,8 @@ struct Skipped {
     files_pruned: u64,
     row_groups: u64,
     row_groups_pruned: u64,
-    pages: u64,
-    pages_pruned: u64,
+    page_rows: u64,
+    page_rows_pruned: u64,
     scanned_bytes: u64,
 }
 
@@ -198,16 +198,18 @@ impl Skipped {
     /// Of the cluster's last query, apart from those of its own tables.
     async fn by_last_query(cluster: &Cluster) -> Result<Self> {
         const SQL: &str =
-            "SELECT files_pruned, row_groups, row_groups_pruned, pages, pages_pruned, scanned_bytes, execution
+            "SELECT files_pruned, row_groups, row_groups_pruned, page_rows, page_rows_pruned, scanned_bytes,
+                execution
             FROM system.queries WHERE statement NOT LIKE '%system.queries%' ORDER BY submitted_at DESC LIMIT 1";
         let found = rows(cluster.client(), "system.queries", SQL).await?;
-        let [files_pruned, row_groups, row_groups_pruned, pages, pages_pruned, scanned_bytes] = numbers(&found, SQL)?;
+        let [files_pruned, row_groups, row_groups_pruned, page_rows, page_rows_pruned, scanned_bytes] =
+            numbers(&found, SQL)?;
         let execution = found.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
             let column = batch.column(6).as_string_opt::<i32>()?;
             Some(column.value(0).to_string())
         });
         let execution = execution.ok_or_else(|| Error::NoData(format!("{SQL}: no execution")))?;
-        Ok(Self { execution, files_pruned, row_groups, row_groups_pruned, pages, pages_pruned, scanned_bytes })
+        Ok(Self { execution, files_pruned, row_groups, row_groups_pruned, page_rows, page_rows_pruned, scanned_bytes })
     }
 }
 
@@ -257,8 +259,8 @@ pub(crate) mod tests {
             files_pruned: 1,
             row_groups: 12,
             row_groups_pruned: 2,
-            pages: 20,
-            pages_pruned: 15,
+            page_rows: 20_000,
+            page_rows_pruned: 15_000,
             scanned_bytes,
             result_hash: "00ff".to_string(),
             other_cores: Some(0.0),

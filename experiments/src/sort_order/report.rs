@@ -116,7 +116,7 @@ impl SortOrderReport {
         }
         writeln!(
             f,
-            "| sort order | time, ms | times faster | ran | files read | row groups read | pages read | read, MiB | \
+            "| sort order | time, ms | times faster | ran | files read | row groups read | rows of pages read | read, MiB | \
              times fewer bytes | skipped |"
         )?;
         writeln!(f, "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")?;
@@ -128,14 +128,14 @@ impl SortOrderReport {
             let ratio = |before: Option<f64>, after: f64| {
                 before.filter(|_| after > 0.0).map_or("–".to_string(), |before| format!("{:.1}", before / after))
             };
-            let pages = match one.pages {
+            let of_pages = match one.page_rows {
                 0 => "–".to_string(),
-                pages => format!("{} of {pages}", pages - one.pages_pruned),
+                rows => format!("{} of {rows}", rows.saturating_sub(one.page_rows_pruned)),
             };
             let skipped = self.of(ALL, layout).bytes().filter(|all| *all > 0.0).map(|all| 1.0 - bytes / all);
             writeln!(
                 f,
-                "| {layout} | {:.1} ({:.1}–{:.1}){} | {} | {} | {} of {} | {} of {} | {pages} | {:.2} | {} | {} |",
+                "| {layout} | {:.1} ({:.1}–{:.1}){} | {} | {} | {} of {} | {} of {} | {of_pages} | {:.2} | {} | {} |",
                 time.median * 1000.0,
                 time.min * 1000.0,
                 time.max * 1000.0,
@@ -169,8 +169,8 @@ impl fmt::Display for SortOrderReport {
             f,
             "Times are medians of the repetitions, with the smallest and the largest. A time marked `~` has a spread over \
              15 %, one marked `!` was measured while other processes used more than {QUIET} cores. All results are \
-             equal. Bytes are those of column chunks; footers are cached. Pages are those of one column in the row groups \
-             that were read. *Skipped* is the share of the bytes that the same columns have in all rows.\n\n\
+             equal. Bytes are those of column chunks; footers are cached. *Rows of pages read* are of the \
+             rows in row groups that were read. *Skipped* is the share of the bytes that the same columns have in all rows.\n\n\
              ![Bytes read](bytes-read.svg)\n\n![Time](time.svg)\n"
         )?;
         for query in self.queries() {
@@ -209,8 +209,7 @@ mod tests {
     #[test]
     fn the_report_compares_with_the_unsorted_table() {
         let text = report().to_string();
-        let unsorted =
-            "| unsorted | 104.9 (104.9–104.9) | 1.0 | whole | 3 of 4 | 10 of 16 | 5 of 20 | 100.00 | 1.0 | 50.0 % |";
+        let unsorted = "| unsorted | 104.9 (104.9–104.9) | 1.0 | whole | 3 of 4 | 10 of 16 | 5000 of 20000 | 100.00 | 1.0 | 50.0 % |";
         assert!(text.contains(unsorted), "{text}");
         assert!(text.contains("| product_id | 1.0 (1.0–1.0) | 100.0 |"), "{text}");
         assert!(text.contains("| 1.00 | 100.0 | 99.5 % |"), "{text}");

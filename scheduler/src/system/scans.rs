@@ -16,10 +16,11 @@ pub(super) struct ScanMetrics {
     pub row_groups: u64,
     /// Of them, those that bounds, bloom filters or a limit ruled out.
     pub row_groups_pruned: u64,
-    /// Pages in the row groups that were left, as far as the page index was consulted: those of one column.
-    pub pages: u64,
-    /// Of them, those that their bounds ruled out.
-    pub pages_pruned: u64,
+    /// Rows of the row groups that were left, as far as the bounds of pages were consulted. Rows, because the pages of
+    /// two columns need not begin at the same rows, and DataFusion numbers them as if they did.
+    pub page_rows: u64,
+    /// Of them, those in pages whose bounds ruled them out.
+    pub page_rows_pruned: u64,
 }
 
 impl ScanMetrics {
@@ -51,7 +52,7 @@ impl ScanMetrics {
                 "row_groups_pruned_bloom_filter" | "limit_pruned_row_groups" => {
                     Self { row_groups_pruned: pruned, ..none }
                 }
-                "page_index_pages_pruned" => Self { pages: pruned + matched, pages_pruned: pruned, ..none },
+                "page_index_rows_pruned" => Self { page_rows: pruned + matched, page_rows_pruned: pruned, ..none },
                 _ => return None,
             });
         }
@@ -72,8 +73,8 @@ impl Add for ScanMetrics {
             bytes: self.bytes + other.bytes,
             row_groups: self.row_groups + other.row_groups,
             row_groups_pruned: self.row_groups_pruned + other.row_groups_pruned,
-            pages: self.pages + other.pages,
-            pages_pruned: self.pages_pruned + other.pages_pruned,
+            page_rows: self.page_rows + other.page_rows,
+            page_rows_pruned: self.page_rows_pruned + other.page_rows_pruned,
         }
     }
 }
@@ -94,13 +95,14 @@ mod tests {
             groups.add_pruned(3);
             groups.add_matched(2);
             of_file().pruning_metrics("row_groups_pruned_bloom_filter", 0).add_pruned(1);
-            let pages = of_file().pruning_metrics("page_index_pages_pruned", 0);
-            pages.add_pruned(9);
-            pages.add_matched(1);
+            let pages = of_file().pruning_metrics("page_index_rows_pruned", 0);
+            pages.add_pruned(900);
+            pages.add_matched(100);
             of_file().counter("output_rows", 0).add(7);
             metrics.clone_inner()
         };
-        let expected = ScanMetrics { bytes: 30, row_groups: 10, row_groups_pruned: 8, pages: 20, pages_pruned: 18 };
+        let expected =
+            ScanMetrics { bytes: 30, row_groups: 10, row_groups_pruned: 8, page_rows: 2000, page_rows_pruned: 1800 };
         assert_eq!(ScanMetrics::of(&[scan("a", 10), scan("b", 20)]), Some(expected));
         let other = ExecutionPlanMetricsSet::new();
         MetricBuilder::new(&other).counter("decoded_bytes", 0).add(5);

@@ -52,8 +52,8 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         ("files_pruned", long(entries.iter().map(|e| Some(e.files_pruned)))),
         ("row_groups", scanned(|s| s.row_groups)),
         ("row_groups_pruned", scanned(|s| s.row_groups_pruned)),
-        ("pages", scanned(|s| s.pages)),
-        ("pages_pruned", scanned(|s| s.pages_pruned)),
+        ("page_rows", scanned(|s| s.page_rows)),
+        ("page_rows_pruned", scanned(|s| s.page_rows_pruned)),
         ("scanned_bytes", scanned(|s| s.bytes)),
         ("error", text(entries.iter().map(error))),
     ])
