@@ -39,6 +39,8 @@ pub struct IcebergWriteExec {
     schema: SchemaRef,
     ordering: Option<LexOrdering>,
     distribution: Distribution,
+    /// Whether one task gets all rows, because they have an order.
+    in_one_task: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -58,6 +60,7 @@ impl IcebergWriteExec {
         );
         Ok(Self {
             ordering: ordering(&spec, &input.schema())?,
+            in_one_task: false,
             distribution: match spec.distribution_mode()? {
                 DistributionMode::Hash => distribution(&spec, &input.schema())?,
                 DistributionMode::None => Distribution::UnspecifiedDistribution,
@@ -68,6 +71,11 @@ impl IcebergWriteExec {
             spec,
             schema,
         })
+    }
+
+    /// The same write by one task, which writes all rows in the order of the input.
+    pub(super) fn in_one_task(self) -> Self {
+        Self { distribution: Distribution::SinglePartition, in_one_task: true, ..self }
     }
 
     /// The description of the write.
@@ -97,7 +105,10 @@ impl DisplayAs for IcebergWriteExec {
 }
 
 impl ExecutionPlan for IcebergWriteExec {
-    crate::one_input!(input, |this, input| Ok(Self::try_new(input, Arc::clone(&this.spec))?));
+    crate::one_input!(input, |this, input| {
+        let write = Self::try_new(input, Arc::clone(&this.spec))?;
+        Ok(if this.in_one_task { write.in_one_task() } else { write })
+    });
 
     fn properties(&self) -> &Arc<PlanProperties> {
         &self.properties

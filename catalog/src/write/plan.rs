@@ -29,7 +29,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// Columns are matched by name, whatever their order; values are cast to the table's types. A table that is partitioned
 /// or sorted gets its rows sorted within each task, and with distribution mode `hash` (the default of partitioned
-/// tables) each partition's rows in one task.
+/// tables) each partition's rows in one task. A table without partitions gets the sorted rows of a query in one task, so
+/// that its files do not overlap, unless the table has another order.
 pub fn plan_write(
     input: Arc<dyn ExecutionPlan>,
     spec: &WriteSpec,
@@ -37,8 +38,22 @@ pub fn plan_write(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let input = with_table_columns(input, spec)?;
     let input = distributed(input, spec, config)?;
+    let in_one_task = is_in_order(&input, spec)?;
     let input = sorted(input, spec)?;
-    Ok(Arc::new(IcebergWriteExec::try_new(input, Arc::new(spec.clone()))?))
+    let write = IcebergWriteExec::try_new(input, Arc::new(spec.clone()))?;
+    Ok(Arc::new(if in_one_task { write.in_one_task() } else { write }))
+}
+
+/// Whether all rows are in one order, which is that of the table if it has one.
+fn is_in_order(input: &Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<bool> {
+    let is_sorted = input.output_partitioning().partition_count() == 1 && input.output_ordering().is_some();
+    if !is_sorted || !spec.partition_spec.is_unpartitioned() {
+        return Ok(false);
+    }
+    match ordering(spec, &input.schema())? {
+        Some(ordering) => input.equivalence_properties().ordering_satisfy(ordering).map_err(planning),
+        None => Ok(true),
+    }
 }
 
 fn with_table_columns(input: Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<Arc<dyn ExecutionPlan>> {

@@ -62,10 +62,8 @@ impl SortOrderReport {
     }
 
     fn queries(&self) -> Vec<&str> {
-        // The order of the experiment: queries that read more come first.
-        let bytes = |query: &&str| self.of(query, UNSORTED).bytes().unwrap_or_default();
         let mut queries = distinct(self.0.iter().map(|m| m.query.as_str()));
-        queries.sort_by(|a, b| bytes(b).total_cmp(&bytes(a)).then_with(|| a.cmp(b)));
+        queries.sort_by_key(|query| (*query != ALL, *query));
         queries
     }
 
@@ -169,8 +167,10 @@ impl fmt::Display for SortOrderReport {
             f,
             "Times are medians of the repetitions, with the smallest and the largest. A time marked `~` has a spread over \
              15 %, one marked `!` was measured while other processes used more than {QUIET} cores. All results are \
-             equal. Bytes are those of column chunks; footers are cached. *Rows of pages read* are of the \
-             rows in row groups that were read. *Skipped* is the share of the bytes that the same columns have in all rows.\n\n\
+             equal. Bytes are those of pages and of their index, which only queries with a condition read; footers are \
+             cached. *Rows of pages read* are of the \
+             rows in row groups that were read. *Skipped* is the share of the bytes that the query of all events reads of the \
+             same columns.\n\n\
              ![Bytes read](bytes-read.svg)\n\n![Time](time.svg)\n"
         )?;
         for query in self.queries() {

@@ -1,3 +1,7 @@
+use arrow::compute::SortOptions;
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+
 use super::*;
 
 #[tokio::test]
@@ -71,6 +75,36 @@ fn the_optimizer_keeps_the_order_of_a_write() {
         assert!(shown.contains("SortExec") && shown.contains("RepartitionExec: partitioning=Hash"), "{shown}");
         assert_eq!(shown.matches("SortExec").count(), 1, "{shown}");
     }
+}
+
+#[test]
+fn sorted_rows_are_written_by_one_task() {
+    let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4)).state();
+    let check = |layout: Layout, by: &[(&str, bool)], expected: &str| {
+        let table = Table::new(shop(), layout);
+        let rows = input(vec![vec![events(0, 8)]; 2]);
+        let order = by.iter().map(|(name, descending)| {
+            let options = SortOptions { descending: *descending, nulls_first: !descending };
+            PhysicalSortExpr::new(col(name, &rows.schema()).unwrap(), options)
+        });
+        let rows = Arc::new(SortExec::new(LexOrdering::new(order).unwrap(), rows));
+        let plan = optimize(plan_write(rows, &table.spec(), session.config_options()).unwrap(), &session);
+        let names =
+            |node: &Arc<dyn ExecutionPlan>| format!("{}:{}", node.name(), node.output_partitioning().partition_count());
+        let mut found = vec![names(&plan)];
+        let mut next = plan.children().first().copied();
+        while let Some(node) = next {
+            found.push(names(node));
+            next = node.children().first().copied();
+        }
+        assert_eq!(found.join(" "), expected, "{by:?}");
+    };
+    let unpartitioned = || Layout { partitions: vec![], ..shop_layout() };
+    let one = "IcebergWriteExec:1 SortPreservingMergeExec:1 SortExec:2 DataSourceExec:2";
+    check(Layout::default(), &[("product_id", true)], one);
+    check(unpartitioned(), &[("ts", false), ("product_id", true), ("event_type", false)], one);
+    // The table's own order decides, for each of the files.
+    check(unpartitioned(), &[("product_id", true)], "IcebergWriteExec:2 SortExec:2 DataSourceExec:2");
 }
 
 fn optimize(plan: Arc<dyn ExecutionPlan>, session: &datafusion::execution::SessionState) -> Arc<dyn ExecutionPlan> {
