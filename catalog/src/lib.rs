@@ -75,8 +75,8 @@ pub use qualified_name::QualifiedName;
 pub use read::{IcebergTable, NESTED_CAST_FUNCTION, RowPositionExec, ScanLog, ScanReport, TextType, nested_cast_udf};
 pub use row_level::{FoundFiles, RowChange};
 pub use table::commit::{
-    Base, COMMIT_KEY, CherryPick, Commit, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH, Operation,
-    Overwrite, ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
+    Base, COMMIT_KEY, CherryPick, Commit, CommitCounts, CommitKey, Committed, Destination, Isolation, MAIN_BRANCH,
+    Operation, Overwrite, ReadFilter, Replaced, Tally, ancestors, ancestors_of, find_commit, head,
 };
 pub use table::conformance::warehouse_conformance;
 pub use table::evolve::COMMENT;

@@ -117,6 +117,7 @@ impl Cluster {
                 stores: Arc::clone(&stores),
                 heartbeat: Duration::from_secs(3),
                 health: None,
+                metrics: None,
             }));
         }
         let mut cluster = Self { scheduler, executors: running, _work: work };

@@ -175,6 +175,9 @@ settings! {
         /// Folder for spilled data [default: a temporary one]
         #[arg(long, env = "BERGMILL_WORK_DIR", value_name = "DIR")]
         work_dir: PathBuf,
+        /// Address that answers GET /metrics over HTTP, for Prometheus [default: none]
+        #[arg(long, env = "BERGMILL_METRICS_LISTEN", value_name = "ADDR")]
+        metrics_listen: SocketAddr,
     }
 }
 
@@ -214,6 +217,9 @@ settings! {
         /// Address that answers GET /ready over HTTP: 200 while the scheduler answers, otherwise 503 [default: none]
         #[arg(long, env = "BERGMILL_HEALTH_LISTEN", value_name = "ADDR")]
         health_listen: SocketAddr,
+        /// Address that answers GET /metrics over HTTP, for Prometheus [default: none]
+        #[arg(long, env = "BERGMILL_METRICS_LISTEN", value_name = "ADDR")]
+        metrics_listen: SocketAddr,
         /// Seconds to wait for a connection to the scheduler [default: 30]
         #[arg(long, env = "BERGMILL_CONNECT_TIMEOUT", value_name = "SECONDS")]
         connect_timeout: u64,

@@ -1,5 +1,5 @@
 //! What the scheduler and the executors must agree on: session settings, SQL functions, our own operators and their
-//! codec, the memory and the object stores of a process.
+//! codec, the memory, the object stores and the metrics of a process.
 //!
 //! If the two processes differed, one could not read the other's plans, so each of these has a single definition here
 //! that both call.
@@ -31,11 +31,13 @@
 //! # }
 //! ```
 mod codec;
+mod exposition;
 mod failure;
 mod first_row;
 mod functions;
 mod lead_lag;
 mod once_stream;
+mod operator_metrics;
 mod property_barrier;
 mod round_trip;
 mod runtime;
@@ -48,10 +50,12 @@ mod zoned_timestamps;
 mod zorder;
 
 pub use codec::PlanCodec;
+pub use exposition::{new_registry, register, serve_metrics};
 pub use failure::{Failure, FailureKind};
 pub use first_row::FirstRowExec;
 pub use functions::{aggregate_functions, function_registry, scalar_functions, window_functions};
 pub use once_stream::once_stream;
+pub use operator_metrics::OperatorMetrics;
 pub use property_barrier::PropertyBarrierExec;
 pub use round_trip::{Encoding, RoundTrip};
 pub use runtime::{MemoryLimit, runtime_env};

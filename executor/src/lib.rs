@@ -33,6 +33,7 @@
 //!     stores,
 //!     heartbeat: Duration::from_secs(3),
 //!     health: None,
+//!     metrics: None,
 //! }));
 //! cluster.scheduler.wait_for_executors(1, Duration::from_secs(10)).await?;
 //! assert_eq!(cluster.scheduler.executors().await?, [2]);
@@ -42,6 +43,7 @@
 //! ```
 
 mod health;
+mod metrics;
 mod stage;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -52,8 +54,10 @@ use std::time::Duration;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::error::BallistaError;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env};
+use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env, serve_metrics};
 use bergmill_storage::Stores;
+
+use crate::metrics::Metrics;
 
 /// Result of the executor crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -136,6 +140,8 @@ pub struct ExecutorConfig {
     pub heartbeat: Duration,
     /// Address that answers `GET /ready` over HTTP: 200 while the scheduler answers heartbeats, otherwise 503.
     pub health: Option<SocketAddr>,
+    /// Address of the executor's metrics, `GET /metrics` over HTTP.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Age at which shuffle data that the scheduler did not clean up is deleted.
@@ -162,39 +168,41 @@ pub async fn run(config: ExecutorConfig) -> Result<()> {
 
 async fn run_once(config: &ExecutorConfig) -> Result<()> {
     let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
-    let process = Arc::new(process_config(config)?);
-    let probes = probes(config, &process).await?;
+    let metrics = Metrics::new(config.vcores.max(1), config.memory_bytes);
+    let process = Arc::new(process_config(config, metrics.clone())?);
+    let health = process.health.clone();
+    let probes = answers(config.health, |listener| health::serve(listener, health)).await?;
+    let health = process.health.clone();
+    let scrapes = answers(config.metrics, |listener| {
+        serve_metrics(listener, move || std::future::ready(metrics.gather(&health)))
+    });
+    let scrapes = scrapes.await?;
     tokio::select! {
         done = start_executor_process(process) => done.map_err(|e| Error::Process { scheduler, source: Box::new(e) }),
         failed = probes => failed,
+        failed = scrapes => failed,
     }
 }
 
-/// Opens the port for probes, if configured. The returned future answers them and ends only with an error.
-async fn probes(
-    config: &ExecutorConfig,
-    process: &ExecutorProcessConfig,
-) -> Result<impl Future<Output = Result<()>> + use<>> {
-    let health = process.health.clone();
-    let listener = match config.health {
-        Some(addr) => {
-            let listener =
-                tokio::net::TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
-            Some((addr, listener))
-        }
+/// Opens a port for HTTP, if an address is configured. The returned future serves it and ends only with an error.
+async fn answers<F: Future<Output = std::io::Result<()>>>(
+    addr: Option<SocketAddr>,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F,
+) -> Result<impl Future<Output = Result<()>>> {
+    let failed = |addr| move |source| Error::Listen { addr, source };
+    let listener = match addr {
+        Some(addr) => Some((addr, tokio::net::TcpListener::bind(addr).await.map_err(failed(addr))?)),
         None => None,
     };
     Ok(async move {
         match listener {
-            Some((addr, listener)) => {
-                health::serve(listener, health).await.map_err(|source| Error::Listen { addr, source })
-            }
+            Some((addr, listener)) => serve(listener).await.map_err(failed(addr)),
             None => std::future::pending().await,
         }
     })
 }
 
-fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
+fn process_config(config: &ExecutorConfig, metrics: Metrics) -> Result<ExecutorProcessConfig> {
     // Ballista binds port numbers. Both ports are held until both are known, so that they differ.
     let flight = reserve(config.bind, config.flight_port)?;
     let task = reserve(config.bind, config.task_port)?;
@@ -220,7 +228,7 @@ fn process_config(config: &ExecutorConfig) -> Result<ExecutorProcessConfig> {
         grpc_max_encoding_message_size: message,
         executor_heartbeat_interval_seconds: config.heartbeat.as_secs().max(1),
         memory_pool_size: Some(config.memory_bytes),
-        override_execution_engine: Some(Arc::new(stage::Engine::new())),
+        override_execution_engine: Some(Arc::new(stage::Engine::new(metrics))),
         override_function_registry: Some(Arc::new(function_registry())),
         override_config_producer: Some(Arc::new(move || cluster_config(vcores))),
         override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill, Arc::clone(&stores)))),

@@ -15,12 +15,17 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-/// Ballista's engine, except for how failures are reported and the memory that sorts reserve.
-pub(crate) struct Engine(DefaultExecutionEngine);
+use crate::metrics::Metrics;
+
+/// Ballista's engine, except for how failures are reported and the memory that sorts reserve. Tasks are measured.
+pub(crate) struct Engine {
+    inner: DefaultExecutionEngine,
+    metrics: Metrics,
+}
 
 impl Engine {
-    pub(crate) fn new() -> Self {
-        Self(DefaultExecutionEngine::new())
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { inner: DefaultExecutionEngine::new(), metrics }
     }
 }
 
@@ -36,7 +41,7 @@ impl ExecutionEngine for Engine {
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let sorts = count_sorts(&plan);
-        let stage = self.0.create_query_stage_exec(
+        let stage = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
             task_id,
@@ -45,7 +50,7 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage { stage, sorts }))
+        Ok(Arc::new(Stage { stage, sorts, metrics: self.metrics.clone() }))
     }
 }
 
@@ -53,6 +58,7 @@ impl ExecutionEngine for Engine {
 struct Stage {
     stage: Arc<dyn QueryStageExecutor>,
     sorts: usize,
+    metrics: Metrics,
 }
 
 impl fmt::Display for Stage {
@@ -69,7 +75,17 @@ impl QueryStageExecutor for Stage {
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
         let context = Arc::new(with_room_to_merge(&context, self.sorts));
-        self.stage.execute_query_stage(task_id, context).await.map_err(reported)
+        let task = self.metrics.begin(self.stage.as_ref(), &context);
+        match self.stage.execute_query_stage(task_id, context).await {
+            Ok(written) => {
+                task.finish(&written);
+                Ok(written)
+            }
+            Err(e) => {
+                task.fail();
+                Err(reported(e))
+            }
+        }
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {

@@ -28,7 +28,13 @@ impl Backend for Scheduler {
     }
 
     async fn prepare(&self, statement: &Statement) -> gateway::Result<Prepared> {
-        Ok(self.prepare_statement(statement).await?)
+        match self.prepare_statement(statement).await {
+            Ok(prepared) => Ok(prepared),
+            Err(e) => {
+                self.history.count_refused(&e);
+                Err(e.into())
+            }
+        }
     }
 
     async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {

@@ -13,6 +13,8 @@ pub struct SchedulerConfig {
     pub advertised_host: String,
     /// Address of the front door, for Flight SQL. Port 0 picks a free port.
     pub listen: SocketAddr,
+    /// Address of the scheduler's metrics, `GET /metrics` over HTTP. Port 0 picks a free port.
+    pub metrics: Option<SocketAddr>,
     /// An executor without a heartbeat for this long is lost; its tasks run elsewhere.
     pub executor_timeout: Duration,
     /// A query that reads at most this many bytes of data files, and is not expected to compare many pairs of rows,
@@ -32,6 +34,7 @@ impl SchedulerConfig {
             cluster_addr: any,
             advertised_host: "127.0.0.1".to_string(),
             listen: any,
+            metrics: None,
             executor_timeout: Duration::from_secs(20),
             local_query_bytes: 4 * 1024 * 1024,
             local_memory_bytes: 512 * 1024 * 1024,

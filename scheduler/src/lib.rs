@@ -38,6 +38,7 @@ mod describe;
 mod error;
 mod explain;
 mod local;
+mod metrics;
 mod planner;
 mod process;
 mod query;

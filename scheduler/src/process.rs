@@ -10,7 +10,9 @@ use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
 use bergmill_catalog::Warehouse;
-use bergmill_engine::{MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env};
+use bergmill_engine::{
+    MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, serve_metrics,
+};
 use bergmill_gateway::Backend;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -23,6 +25,7 @@ use tokio::time::{Duration, Instant};
 use crate::config::SchedulerConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
+use crate::metrics::Metrics;
 use crate::planner::session_state;
 use crate::results::ResultClients;
 use crate::stages::{CountedVcores, Gate};
@@ -94,6 +97,8 @@ pub struct Running {
     pub cluster_addr: SocketAddr,
     /// Address of the front door.
     pub listen: SocketAddr,
+    /// Address of the metrics, if they are configured.
+    pub metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -112,12 +117,16 @@ impl Drop for Running {
     }
 }
 
-/// Starts a scheduler over `warehouse`: both its ports are open when this returns.
+/// Starts a scheduler over `warehouse`: its ports are open when this returns.
 pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Running> {
     let cluster = bind(config.cluster_addr, "executors").await?;
     let door = bind(config.listen, "the front door").await?;
     let cluster_addr = cluster.local_addr().map_err(|e| cannot_listen(config.cluster_addr, "executors", &e))?;
     let listen = door.local_addr().map_err(|e| cannot_listen(config.listen, "the front door", &e))?;
+    let scrapes = match config.metrics {
+        Some(addr) => Some(bind(addr, "metrics").await?),
+        None => None,
+    };
 
     let limit = MemoryLimit(config.local_memory_bytes);
     let runtime = runtime_env(Some(limit), &config.work_dir, Arc::clone(warehouse.stores()))?;
@@ -128,6 +137,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let state = BallistaCluster::new(Arc::new(CountedVcores::new(Arc::clone(&gate))), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await?;
     let grpc = server.clone();
+    let metrics = Metrics::new();
     let scheduler = Arc::new(Scheduler {
         server,
         jobs,
@@ -137,11 +147,11 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime,
         local: LocalRuntime::start()?,
         results: ResultClients::default(),
-        history: History::default(),
+        history: History::new(metrics.statements.clone()),
         local_query_bytes: config.local_query_bytes,
     });
     let backend: Arc<dyn Backend> = scheduler.clone();
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(async move {
             if let Err(e) = start_grpc_service_with_listener(cluster, grpc).await {
                 tracing::error!("the executors' port failed: {e}");
@@ -153,7 +163,21 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
             }
         }),
     ];
-    Ok(Running { scheduler, cluster_addr, listen, tasks })
+    let mut metrics_addr = None;
+    if let Some(listener) = scrapes {
+        metrics_addr = listener.local_addr().ok();
+        let scraped = Arc::clone(&scheduler);
+        let gather = move || {
+            let (metrics, scheduler) = (metrics.clone(), Arc::clone(&scraped));
+            async move { metrics.gather(&scheduler).await }
+        };
+        tasks.push(tokio::spawn(async move {
+            if let Err(e) = serve_metrics(listener, gather).await {
+                tracing::error!("the port for metrics failed: {e}");
+            }
+        }));
+    }
+    Ok(Running { scheduler, cluster_addr, listen, metrics: metrics_addr, tasks })
 }
 
 async fn bind(addr: SocketAddr, purpose: &str) -> Result<TcpListener> {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::layout::{LOCATION, Layout, check_location};
 use crate::pointers::store::{Catalog, Change, Draft, NewTable, TableEntry, check_name, check_namespace, missing};
+use crate::table::commit::CommitCounts;
 use crate::table::files::SnapshotFilesCache;
 use crate::table::metadata_files::{file_io, file_io_of, vended_to};
 use crate::table::metadata_paths::first_location;
@@ -38,6 +39,7 @@ pub struct Warehouse {
     layout: Layout,
     loaded: Arc<LoadedTables>,
     files_cache: Arc<SnapshotFilesCache>,
+    commit_counts: Arc<CommitCounts>,
 }
 
 impl Warehouse {
@@ -50,7 +52,20 @@ impl Warehouse {
         if let Some(vendor) = catalog.vendor() {
             stores.set_vendor(vendor);
         }
-        Ok(Self { catalog, stores, file_io, layout, loaded: Arc::default(), files_cache: Arc::default() })
+        Ok(Self {
+            catalog,
+            stores,
+            file_io,
+            layout,
+            loaded: Arc::default(),
+            files_cache: Arc::default(),
+            commit_counts: Arc::default(),
+        })
+    }
+
+    /// The attempts of this process to change tables.
+    pub fn commit_counts(&self) -> &CommitCounts {
+        &self.commit_counts
     }
 
     /// The catalog, for namespaces, listings, renaming.

@@ -65,6 +65,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         stores,
         heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
         health: settings.health_listen,
+        metrics: settings.metrics_listen,
     })
     .await?;
     println!("stopped");

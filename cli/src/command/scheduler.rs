@@ -44,6 +44,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         cluster_addr,
         advertised_host,
         listen,
+        metrics: settings.metrics_listen,
         executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
         local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
@@ -54,6 +55,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Some(running) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("executors register at {}", running.cluster_addr);
+    if let Some(metrics) = running.metrics {
+        println!("metrics http://{metrics}/metrics");
+    }
     println!("front door {}", running.listen);
     signals.received().await;
     println!("stopped");

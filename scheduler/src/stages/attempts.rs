@@ -78,6 +78,7 @@ impl Scheduler {
                 Outcome::LostRows => {}
             }
             tracing::warn!("query {id} lost rows with an executor and restarts");
+            record.restarts();
             attempt += 1;
         }
     }

@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::scans::ScanMetrics;
 use super::stages::{self, StageRun};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::metrics::{Outcome, StatementMetrics};
 
 /// Number of statements that are kept. Older ones are forgotten.
 const KEPT: usize = 1000;
@@ -37,15 +38,37 @@ pub(crate) enum Execution {
     Stages,
 }
 
+impl Execution {
+    /// Its name in tables and metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Whole => "whole",
+            Self::Stages => "stages",
+        }
+    }
+}
+
 /// The state of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     Running,
     Finished,
-    /// It failed with this message.
-    Failed(String),
+    Failed(Error),
     /// Its client stopped reading, or disconnected.
     Cancelled,
+}
+
+impl State {
+    /// How the statement ended; `None` while it runs.
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Running => None,
+            Self::Finished => Some(Outcome::Finished),
+            Self::Failed(error) => Some(Outcome::Failed(error.kind())),
+            Self::Cancelled => Some(Outcome::Cancelled),
+        }
+    }
 }
 
 /// What is known of one statement.
@@ -80,13 +103,22 @@ impl Entry {
 }
 
 /// The last statements of this scheduler, oldest first. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct History(Arc<Mutex<VecDeque<Record>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    kept: Arc<Mutex<VecDeque<Record>>>,
+    metrics: StatementMetrics,
+}
 
 impl History {
+    /// An empty history, whose statements are counted in `metrics`.
+    pub(crate) fn new(metrics: StatementMetrics) -> Self {
+        Self { kept: Arc::default(), metrics }
+    }
+
     /// Begins a statement, which ends with the returned guard.
     pub(crate) fn begin(&self, statement: &str) -> Running {
-        let record = Record::new(statement);
+        self.metrics.begin();
+        let record = Record::new(statement, Some(self.metrics.clone()));
         let mut kept = self.lock();
         if kept.len() == KEPT {
             kept.pop_front();
@@ -95,23 +127,31 @@ impl History {
         Running(record)
     }
 
+    /// Counts a statement that failed before it began, because it cannot be planned. It is not kept.
+    pub(crate) fn count_refused(&self, error: &Error) {
+        self.metrics.refused(error.kind());
+    }
+
     pub(super) fn entries(&self) -> Vec<Entry> {
         let kept: Vec<Record> = self.lock().iter().cloned().collect();
         kept.iter().map(|record| record.lock().clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Record>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The record of a statement, to which its queries add what they did. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Record(Arc<Mutex<Entry>>);
+pub(crate) struct Record {
+    entry: Arc<Mutex<Entry>>,
+    metrics: Option<StatementMetrics>,
+}
 
 impl Record {
-    fn new(statement: &str) -> Self {
-        Self(Arc::new(Mutex::new(Entry {
+    fn new(statement: &str, metrics: Option<StatementMetrics>) -> Self {
+        let entry = Entry {
             id: Uuid::now_v7(),
             statement: statement.to_string(),
             submitted: Utc::now(),
@@ -124,12 +164,13 @@ impl Record {
             stages: Vec::new(),
             plans: Vec::new(),
             local_scans: None,
-        })))
+        };
+        Self { entry: Arc::new(Mutex::new(entry)), metrics }
     }
 
     /// A record that no history keeps, for what is not a client's statement.
     pub(crate) fn unkept() -> Self {
-        Self::new("")
+        Self::new("", None)
     }
 
     /// Notes where a query of this statement runs.
@@ -161,17 +202,31 @@ impl Record {
         self.lock().stages.extend(stages);
     }
 
-    fn end(&self, state: State) {
-        let mut entry = self.lock();
-        if entry.state == State::Running {
-            (entry.state, entry.ended) = (state, Some(Utc::now()));
-            let plans = std::mem::take(&mut entry.plans);
-            entry.local_scans = plans.iter().filter_map(ScanMetrics::of_plan).reduce(Add::add);
+    /// Notes that a query of this statement lost rows with an executor, and runs again.
+    pub(crate) fn restarts(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.restarted();
         }
     }
 
+    /// Ends the statement, unless it has ended.
+    fn end(&self, state: State) {
+        let mut entry = self.lock();
+        if entry.state != State::Running {
+            return;
+        }
+        let ended = Utc::now();
+        let seconds = (ended - entry.submitted).as_seconds_f64().max(0.0);
+        if let (Some(metrics), Some(outcome)) = (&self.metrics, state.outcome()) {
+            metrics.end(outcome, entry.execution, seconds);
+        }
+        (entry.state, entry.ended) = (state, Some(ended));
+        let plans = std::mem::take(&mut entry.plans);
+        entry.local_scans = plans.iter().filter_map(ScanMetrics::of_plan).reduce(Add::add);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +248,7 @@ impl Running {
 
     /// Ends a statement that failed.
     pub(crate) fn fail(&self, error: &Error) {
-        self.0.end(State::Failed(error.to_string()));
+        self.0.end(State::Failed(error.clone()));
     }
 
     /// The rows of the statement, which ends with them.
@@ -223,8 +278,9 @@ impl Stream for Followed {
         match &polled {
             Poll::Ready(Some(Ok(batch))) => self.read += batch.num_rows() as u64,
             Poll::Ready(Some(Err(e))) => {
-                let message = Error::find(e).map_or_else(|| e.to_string(), ToString::to_string);
-                self.running.0.end(State::Failed(message));
+                let error = Error::find(e).cloned();
+                let error = error.unwrap_or_else(|| Error::new(ErrorKind::Internal, e.to_string()));
+                self.running.fail(&error);
             }
             Poll::Ready(None) => self.running.finish(self.read),
             Poll::Pending => {}
@@ -248,7 +304,11 @@ mod tests {
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::metrics::Metrics;
+
+    fn empty() -> History {
+        History::new(Metrics::new().statements)
+    }
 
     fn rows(last: Option<DataFusionError>) -> SendableRecordBatchStream {
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
@@ -264,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_statement_ends_with_its_rows_its_error_or_its_client() {
-        let history = History::default();
+        let history = empty();
         let running = history.begin("SELECT n FROM t");
         running.record().runs(Execution::Whole);
         assert_eq!((last(&history).state, last(&history).ended), (State::Running, None));
@@ -280,7 +340,7 @@ mod tests {
         let mut read = history.begin("SELECT 2").until_read(failed);
         while read.next().await.is_some() {}
         drop(read);
-        assert_eq!(last(&history).state, State::Failed("no memory is left".to_string()));
+        assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::Memory, "no memory is left")));
 
         let mut read = history.begin("SELECT 3").until_read(rows(None));
         read.next().await.unwrap().unwrap();
@@ -290,12 +350,12 @@ mod tests {
         history.begin("INSERT").finish(7);
         assert_eq!((last(&history).state, last(&history).rows), (State::Finished, 7));
         history.begin("DROP").fail(&Error::new(ErrorKind::NotFound, "no such table"));
-        assert_eq!(last(&history).state, State::Failed("no such table".to_string()));
+        assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::NotFound, "no such table")));
     }
 
     #[test]
     fn the_oldest_statements_are_forgotten() {
-        let history = History::default();
+        let history = empty();
         for n in 0..=KEPT {
             history.begin(&n.to_string()).finish(0);
         }

@@ -4,8 +4,8 @@ use ballista_core::JobId;
 use ballista_core::serde::protobuf::task_status;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, SuccessfulStage, TaskInfo};
+use bergmill_engine::OperatorMetrics;
 use chrono::{DateTime, Utc};
-use datafusion::physical_plan::metrics::MetricsSet;
 
 use super::scans::ScanMetrics;
 
@@ -62,27 +62,21 @@ pub(super) fn of(job: &JobId, graph: &ExecutionGraphBox) -> Vec<StageRun> {
 }
 
 fn stage_run(job: &JobId, stage: &SuccessfulStage) -> StageRun {
-    let sum = |names: &[&str]| sum(&stage.stage_metrics, names);
+    let operators = OperatorMetrics(&stage.stage_metrics);
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds for display")]
-    let seconds = |names: &[&str]| sum(names).map(|nanoseconds| nanoseconds as f64 / 1e9);
+    let seconds = |nanoseconds: Option<u64>| nanoseconds.map(|n| n as f64 / 1e9);
     StageRun {
         job: job.to_string(),
         stage: stage.stage_id,
         attempt: stage.stage_attempt_num,
         partitions: stage.partitions,
         scans: ScanMetrics::of(&stage.stage_metrics),
-        shuffle_read_bytes: sum(&["decoded_bytes"]),
-        shuffle_read_seconds: seconds(&["fetch_time", "local_read_time"]),
-        shuffle_write_seconds: seconds(&["repart_time", "write_time", "spill_time"]),
-        spilled_bytes: sum(&["spilled_bytes", "spill_bytes"]),
+        shuffle_read_bytes: operators.shuffle_read_bytes(),
+        shuffle_read_seconds: seconds(operators.shuffle_read_nanoseconds()),
+        shuffle_write_seconds: seconds(operators.shuffle_write_nanoseconds()),
+        spilled_bytes: operators.spilled_bytes(),
         tasks: stage.task_infos.iter().filter_map(task_run).collect(),
     }
-}
-
-/// The sum of all metrics with one of these names; `None` if there is no such metric.
-fn sum(operators: &[MetricsSet], names: &[&str]) -> Option<u64> {
-    let values = operators.iter().flat_map(|metrics| names.iter().filter_map(|name| metrics.sum_by_name(name)));
-    values.map(|value| value.as_usize() as u64).reduce(u64::saturating_add)
 }
 
 fn task_run(task: &TaskInfo) -> Option<TaskRun> {

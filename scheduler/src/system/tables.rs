@@ -10,7 +10,7 @@ use ballista_core::serde::scheduler::ExecutorMetadata;
 use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 
-use super::history::{Entry, Execution, State};
+use super::history::{Entry, State};
 use super::scans::ScanMetrics;
 use super::stages::{StageRun, TaskRun};
 
@@ -30,13 +30,8 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         State::Failed(_) => "failed",
         State::Cancelled => "cancelled",
     };
-    let execution = |execution| match execution {
-        Execution::Local => "local",
-        Execution::Whole => "whole",
-        Execution::Stages => "stages",
-    };
     let error = |entry: &Entry| match &entry.state {
-        State::Failed(message) => Some(message.clone()),
+        State::Failed(error) => Some(error.to_string()),
         _ => None,
     };
     let scanned = |of: fn(ScanMetrics) -> u64| long(entries.iter().map(|e| e.scans().map(of)));
@@ -44,7 +39,7 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
         ("statement", text(entries.iter().map(|e| Some(e.statement.clone())))),
         ("state", text(entries.iter().map(|e| Some(state(e).to_string())))),
-        ("execution", text(entries.iter().map(|e| Some(execution(e.execution?).to_string())))),
+        ("execution", text(entries.iter().map(|e| Some(e.execution?.name().to_string())))),
         ("submitted_at", times(entries.iter().map(|e| Some(e.submitted)))),
         ("ended_at", times(entries.iter().map(|e| e.ended))),
         ("rows", long(entries.iter().map(|e| Some(e.rows)))),

@@ -13,6 +13,7 @@ mod experiments;
 mod failures;
 mod first_use;
 mod lookups;
+mod metrics;
 mod observed;
 mod plans;
 mod process;

@@ -16,6 +16,7 @@
 
 mod alter;
 mod cherry_pick;
+mod counts;
 mod history;
 mod land;
 mod overwrite;
@@ -38,6 +39,8 @@ use uuid::Uuid;
 
 pub use cherry_pick::CherryPick;
 pub(crate) use cherry_pick::Picked;
+pub(crate) use counts::Attempt;
+pub use counts::CommitCounts;
 pub use history::{COMMIT_KEY, ancestors, ancestors_of, find_commit, head};
 pub use iceberg::spec::MAIN_BRANCH;
 pub use land::Destination;
@@ -237,11 +240,27 @@ impl Warehouse {
     }
 
     /// Makes the metadata at `new`, which results from `updates`, the table's; `false` if another commit won.
-    ///
+    async fn swap(
+        &self,
+        table: &Table,
+        new: &str,
+        updates: &[TableUpdate],
+        has_landed: impl Fn(&TableMetadata) -> bool,
+    ) -> std::result::Result<bool, SwapError> {
+        let swapped = self.try_swap(table, new, updates, has_landed).await;
+        self.commit_counts().count(match &swapped {
+            Ok(true) => Attempt::Committed,
+            Ok(false) => Attempt::Lost,
+            Err(SwapError::Failed(_)) => Attempt::Failed,
+            Err(SwapError::CommitStateUnknown(_)) => Attempt::Unknown,
+        });
+        swapped
+    }
+
     /// If the catalog does not report the outcome, the table shows it: it points to `new`, or to later metadata that
     /// contains the commit, which `has_landed` checks. While it still points to the old metadata, the request may still
     /// arrive, so the same request is repeated: whichever arrives first invalidates the other.
-    async fn swap(
+    async fn try_swap(
         &self,
         table: &Table,
         new: &str,
