@@ -18,6 +18,16 @@ pub enum JobError {
         /// The existing names.
         known: Vec<String>,
     },
+    /// The pipeline has no step of that name.
+    #[error("pipeline {pipeline} has no step {name:?}; its steps are {}", known.join(", "))]
+    UnknownStep {
+        /// The pipeline.
+        pipeline: String,
+        /// The requested name.
+        name: String,
+        /// The existing names.
+        known: Vec<String>,
+    },
     /// The definition has mistakes, all of which are listed.
     #[error("pipeline {pipeline:?} cannot be loaded:\n{mistakes}")]
     Definition {

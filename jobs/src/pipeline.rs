@@ -96,6 +96,21 @@ impl Pipeline {
         definition::read(files).map_err(|mistakes| JobError::Definition { pipeline: source.to_owned(), mistakes })
     }
 
+    /// The pipeline with only these steps. Steps that are left out count as done: their tables are read as they are.
+    pub fn only(&self, names: &[String]) -> Result<Self, JobError> {
+        if let Some(unknown) = names.iter().find(|name| self.steps.iter().all(|step| step.name != **name)) {
+            let known = self.steps.iter().map(|step| step.name.clone()).collect();
+            return Err(JobError::UnknownStep { pipeline: self.name.clone(), name: unknown.clone(), known });
+        }
+        let kept: Vec<usize> = (0..self.steps.len()).filter(|i| names.contains(&self.steps[*i].name)).collect();
+        let position = |index: &usize| kept.iter().position(|k| k == index);
+        let steps = kept.iter().map(|index| {
+            let step = &self.steps[*index];
+            Step { depends_on: step.depends_on.iter().filter_map(position).collect(), ..step.clone() }
+        });
+        Ok(Self { steps: steps.collect(), ..self.clone() })
+    }
+
     /// All tables that the pipeline fills, with the name of the step that does.
     pub fn tables(&self) -> Vec<(&str, &TableName)> {
         let mut tables = Vec::new();
@@ -127,4 +142,27 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, JobError> {
     let failed = |source| JobError::File { path: folder.to_owned(), source };
     let entries = std::fs::read_dir(folder).map_err(failed)?;
     entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::shipped_named;
+
+    #[test]
+    fn steps_that_are_left_out_are_not_waited_for() {
+        let pipeline = shipped_named("daily_analytics").unwrap();
+        let check = |names: &[&str], expected: &[(&str, &[usize])]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let only = pipeline.only(&names).unwrap();
+            let got: Vec<(&str, Vec<usize>)> =
+                only.steps.iter().map(|s| (s.name.as_str(), s.depends_on.iter().copied().collect())).collect();
+            let expected: Vec<(&str, Vec<usize>)> = expected.iter().map(|(n, d)| (*n, d.to_vec())).collect();
+            assert_eq!(got, expected);
+        };
+        check(&["aggregate_daily_sales"], &[("aggregate_daily_sales", &[])]);
+        let both: &[(&str, &[usize])] = &[("check_data_quality", &[]), ("aggregate_daily_sales", &[0])];
+        check(&["aggregate_daily_sales", "check_data_quality"], both);
+        let e = pipeline.only(&["aggregate".to_string()]).unwrap_err().to_string();
+        assert!(e.contains("no step \"aggregate\"") && e.contains("check_data_quality"), "{e}");
+    }
 }

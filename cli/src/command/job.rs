@@ -33,6 +33,9 @@ enum Verb {
         /// The date, for example 2026-02-14
         #[arg(long, value_name = "DATE", value_parser = date)]
         date: NaiveDate,
+        /// Run only this step, over the tables that other steps filled earlier; may be repeated
+        #[arg(long = "step", value_name = "NAME")]
+        steps: Vec<String>,
         /// A parameter of the pipeline, as name=value; may be repeated
         #[arg(long = "set", value_name = "NAME=VALUE")]
         parameters: Vec<String>,
@@ -64,14 +67,15 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Run { name, date, parameters, target } => {
+        Verb::Run { name, date, steps, parameters, target } => {
             let pipeline = named(&pipelines, &name)?;
+            let pipeline = if steps.is_empty() { pipeline.clone() } else { pipeline.only(&steps)? };
             let connected = target.open().await?;
             let mut options = RunOptions::new(connected.folder.join("reports"), connected.folder.join("exports"));
             options.parameters = self::parameters(&parameters)?;
             let display = Display::new();
             let query = FrontDoor(connected.client.clone());
-            let record = run_pipeline(pipeline, Interval::of(date), &query, &options, &display).await?;
+            let record = run_pipeline(&pipeline, Interval::of(date), &query, &options, &display).await?;
             for report in &record.reports {
                 print!("{}", report.text);
                 for file in &report.files {
