@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,22 +63,80 @@ def body(checks, events):
         with checks.check("four executors work on one query"):
             eventually(60, lambda: equal(len(executors_of(connection)), 4, "executors"))
 
+    prometheus(checks)
+    kafka(checks)
+
     query = LongQuery(door, tables)
     with checks.check(f"a query that runs for {LONG_SECONDS} s returns DuckDB's result"):
         query.lengthen()
     with checks.check("an executor is killed in the middle of a query: the result is right"):
         with query.running():
             run("docker", "kill", containers("executor")[0])
+    with checks.check("the lost executor raises an alert"):
+        eventually(120, lambda: alerts_with("ExecutorsLost"))
     with flight_sql.connect(door, autocommit=True) as connection:
         for executors in [2, 6]:
             with checks.check(f"scaled to {executors} executors while queries run: the results are right"):
                 with query.running():
                     scale(executors)
                 eventually(90, lambda: equal(len(executors_of(connection)), executors, "executors"))
+            with checks.check(f"Prometheus scrapes the {executors} executors"):
+                eventually(60, lambda: equal(up("executor"), executors, "executors"))
     with checks.check("SIGTERM ends scheduler and executors with exit code 0"):
         stopped = containers("scheduler") + containers("executor")
         compose("stop", "scheduler", "executor")
         equal([inspect(c)["State"]["ExitCode"] for c in stopped], [0] * len(stopped), "exit codes")
+
+
+def prometheus(checks):
+    with checks.check("Prometheus scrapes the scheduler and all executors"):
+        eventually(60, lambda: equal((up("scheduler"), up("executor")), (1, 4), "targets"))
+    with checks.check("its figures are those of the scheduler"):
+        eventually(60, lambda: equal(value("bergmill_executors"), 4, "executors"))
+        eventually(60, lambda: at_least(value('bergmill_queries_total{outcome="finished"}'), 20, "statements"))
+        eventually(60, lambda: at_least(value('sum(bergmill_tasks_total{outcome="finished"})'), 20, "tasks"))
+        at_least(value("min(process_resident_memory_bytes)"), 2**20, "memory")
+    with checks.check("no alert fires over a cluster that works"):
+        eventually(60, lambda: equal(alerts(), [], "alerts"))
+
+
+def kafka(checks):
+    topics = ["reviews", "search-queries", "sessions", "shopping-events"]
+    with checks.check("Kafka has the shop's topics, with four partitions each"):
+        tool = ["exec", "-T", "kafka", "/opt/kafka/bin/kafka-topics.sh", "--bootstrap-server", "kafka:9092"]
+        listed = lambda: [t for t in compose("--profile", "stream", *tool, "--list").split() if not t.startswith("__")]
+        eventually(120, lambda: equal(sorted(listed()), topics, "topics"))
+        described = compose("--profile", "stream", *tool, "--describe", "--topic", "sessions")
+        assert "PartitionCount: 4" in described.replace("\t", " "), described
+
+
+def up(job):
+    return value(f'sum(up{{job="{job}"}})')
+
+
+def value(expression):
+    """The only sample of an instant query."""
+    samples = asked("query", query=expression)["result"]
+    assert len(samples) == 1, f"{expression}: {samples}"
+    return float(samples[0]["value"][1])
+
+
+def alerts():
+    return sorted({alert["labels"]["alertname"] for alert in asked("alerts")["alerts"] if alert["state"] == "firing"})
+
+
+def alerts_with(name):
+    assert name in alerts(), f"{name} does not fire; firing: {alerts()}"
+
+
+def asked(path, **parameters):
+    address = compose("port", "prometheus", "9090").strip()
+    with urllib.request.urlopen(f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def at_least(got, least, what):
+    assert got >= least, f"{what}: {got}, expected at least {least}"
 
 
 SECRETS = ["/run/bergmill/storage/.env", "/run/bergmill/catalog/.env"]

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Tests the cluster in containers, from the build to its removal: docker/smoke.sh
 #
-# Builds the images, starts the cluster with four executors, and runs docker/smoke.py, which loads tables, runs the pipelines, checks the results, kills
-# an executor in the middle of a query, and scales to two and to six while queries run. Then everything is removed, including volumes. Needs a Docker
-# engine, compose v2 or docker-compose 1.29, and python3 with venv.
+# Builds the images, starts the cluster with four executors and Kafka, and runs docker/smoke.py, which loads tables, runs the pipelines, checks the
+# results, kills an executor in the middle of a query, scales to two and to six while queries run, and checks what Prometheus sees of that. Then everything
+# is removed, including volumes, and docker/demo.sh runs with a small shop. Needs a Docker engine, compose v2 or docker-compose 1.29, and python3 with venv.
 #   BERGMILL_SMOKE_BINARY    a bergmill for the image, instead of compiling it in a container (for Debian 12)
 #   BERGMILL_SMOKE_MINIO     a minio for its image, instead of compiling it in a container
 #   BERGMILL_SMOKE_BASES     1: build substitutes for the public images with docker/bases/make, if no registry can be reached
@@ -33,7 +33,10 @@ fi
 # Its own project and images, on free ports, so it never touches a cluster that is in use.
 compose+=(-p "bergmill-smoke-$$" -f "$here/compose.yaml")
 export BERGMILL_IMAGE=bergmill-smoke BERGMILL_MINIO_IMAGE=bergmill-smoke-minio
-export BERGMILL_PORT=0 BERGMILL_MINIO_PORT=0 BERGMILL_POSTGRES_PORT=0
+export BERGMILL_PORT=0 BERGMILL_MINIO_PORT=0 BERGMILL_MINIO_CONSOLE_PORT=0 BERGMILL_POSTGRES_PORT=0 BERGMILL_PROMETHEUS_PORT=0
+# Kafka tells clients its published port, so that must be known before.
+BERGMILL_KAFKA_PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+export BERGMILL_KAFKA_PORT
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/bergmill-smoke.XXXXXX")
 child=
@@ -43,7 +46,7 @@ finish() {
     if [[ -n $child ]] && kill "$child" 2>/dev/null; then wait "$child" || true; fi
     if ((code)); then timeout 60 "${compose[@]}" logs --tail 40 2>&1 | tail -200 || true; fi
     step "down"
-    timeout 300 "${compose[@]}" down --volumes --remove-orphans --timeout 10 >"$folder/down.log" 2>&1 || cat "$folder/down.log"
+    timeout 300 "${compose[@]}" --profile stream down --volumes --remove-orphans --timeout 10 >"$folder/down.log" 2>&1 || cat "$folder/down.log"
     rm -rf "$folder"
     exit "$code"
 }
@@ -77,7 +80,7 @@ prebuilt() {
 }
 
 if [[ ${BERGMILL_SMOKE_BASES:-} == 1 ]]; then
-    bases=(debian postgres)
+    bases=(debian postgres prometheus kafka)
     if [[ -z ${BERGMILL_SMOKE_BINARY:-} ]]; then bases+=(rust); fi
     if [[ -z ${BERGMILL_SMOKE_MINIO:-} ]]; then bases+=(golang); fi
     step "substitutes: ${bases[*]}"
@@ -107,8 +110,21 @@ if [[ $(cat "$venv/.made-for" 2>/dev/null) != "$wanted" ]]; then
     echo "$wanted" >"$venv/.made-for"
 fi
 
+step "rules and configuration of Prometheus"
+for check in "check config /etc/prometheus/prometheus.yml" "test rules /etc/prometheus/alerts_test.yml"; do
+    read -ra arguments <<<"$check"
+    within 60 "${compose[@]}" run --rm --no-deps -T --volume "$here/alerts_test.yml:/etc/prometheus/alerts_test.yml:ro" \
+        --entrypoint promtool prometheus "${arguments[@]}"
+done
+
 step "up, with four executors"
 quiet up 600 "${compose[@]}" up -d --scale executor=4
+step "up, with Kafka"
+quiet kafka 600 "${compose[@]}" --profile stream up -d --no-recreate --scale executor=4
 
 step "checks"
 SMOKE_COMPOSE="${compose[*]}" within 1800 "$venv/bin/python" -u -B "$here/smoke.py" "${BERGMILL_SMOKE_EVENTS:-200000}"
+
+step "docker/demo.sh, with a small shop"
+quiet down 300 "${compose[@]}" --profile stream down --volumes --timeout 10
+BERGMILL_DEMO_EVENTS=50000 BERGMILL_DEMO_EXECUTORS="1 2" BERGMILL_DEMO_REPEAT=1 within 900 "$here/demo.sh"

@@ -144,8 +144,12 @@ impl History {
 
 /// The record of a statement, to which its queries add what they did. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
-    entry: Arc<Mutex<Entry>>,
+pub(crate) struct Record(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    entry: Mutex<Entry>,
+    /// Where the statement is counted; `None` for what is not a client's statement.
     metrics: Option<StatementMetrics>,
 }
 
@@ -165,7 +169,7 @@ impl Record {
             plans: Vec::new(),
             local_scans: None,
         };
-        Self { entry: Arc::new(Mutex::new(entry)), metrics }
+        Self(Arc::new(Shared { entry: Mutex::new(entry), metrics }))
     }
 
     /// A record that no history keeps, for what is not a client's statement.
@@ -204,7 +208,7 @@ impl Record {
 
     /// Notes that a query of this statement lost rows with an executor, and runs again.
     pub(crate) fn restarts(&self) {
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &self.0.metrics {
             metrics.restarted();
         }
     }
@@ -217,7 +221,7 @@ impl Record {
         }
         let ended = Utc::now();
         let seconds = (ended - entry.submitted).as_seconds_f64().max(0.0);
-        if let (Some(metrics), Some(outcome)) = (&self.metrics, state.outcome()) {
+        if let (Some(metrics), Some(outcome)) = (&self.0.metrics, state.outcome()) {
             metrics.end(outcome, entry.execution, seconds);
         }
         (entry.state, entry.ended) = (state, Some(ended));
@@ -226,7 +230,7 @@ impl Record {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entry> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
