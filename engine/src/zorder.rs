@@ -2,8 +2,8 @@
 //!
 //! Rows that are sorted by it are clustered by each of the columns, so that a filter on any of them skips files, row
 //! groups and pages. The curve is due to G. M. Morton, "A Computer Oriented Geodetic Data Base and a New Technique in
-//! File Sequencing", IBM, 1966. Values become eight bytes that compare as the values do, and the bits of all columns are
-//! interleaved, as in Iceberg's `ZOrderByteUtils`, by which Spark's `rewrite_data_files` sorts.
+//! File Sequencing", IBM, 1966. Values become eight bytes that compare as the values do, and the bits of all columns
+//! are interleaved, as in Iceberg's `ZOrderByteUtils`, by which Spark's `rewrite_data_files` sorts.
 
 use std::sync::Arc;
 

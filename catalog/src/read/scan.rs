@@ -252,8 +252,10 @@ fn scan_group(
     in_order(field_ids::as_table(scan, &named.project(&read)?, &schema.project(&read)?)?, schema, selected)
 }
 
-/// Statistics whose total size is that of the columns at `read`. A projection of DataFusion 55 recomputes the total only
-/// if all columns have a fixed width; otherwise joins and exchanges would be planned for the bytes of the whole table.
+/// Statistics whose total size is that of the columns at `read`.
+///
+/// A projection of DataFusion 55 recomputes the total only if all columns have a fixed width; otherwise joins and
+/// exchanges would be planned for the bytes of the whole table.
 fn of_columns(mut statistics: Statistics, read: &[usize]) -> Statistics {
     let size = |at: &usize| statistics.column_statistics.get(*at)?.byte_size.get_value().copied();
     if let Some(total) = read.iter().map(size).try_fold(0, |sum: usize, size| Some(sum.saturating_add(size?))) {

@@ -29,30 +29,35 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// Columns are matched by name, whatever their order; values are cast to the table's types. A table that is partitioned
 /// or sorted gets its rows sorted within each task, and with distribution mode `hash` (the default of partitioned
-/// tables) each partition's rows in one task. A table without partitions gets the sorted rows of a query in one task, so
-/// that its files do not overlap, unless the table has another order.
+/// tables) each partition's rows in one task. A table without partitions gets the sorted rows of a query in one task,
+/// so that its files do not overlap, unless the table has another order.
 pub fn plan_write(
     input: Arc<dyn ExecutionPlan>,
     spec: &WriteSpec,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let in_one_task = is_in_order(&input, spec)?;
     let input = with_table_columns(input, spec)?;
     let input = distributed(input, spec, config)?;
-    let in_one_task = is_in_order(&input, spec)?;
     let input = sorted(input, spec)?;
     let write = IcebergWriteExec::try_new(input, Arc::new(spec.clone()))?;
     Ok(Arc::new(if in_one_task { write.in_one_task() } else { write }))
 }
 
-/// Whether all rows are in one order, which is that of the table if it has one.
+/// Whether all rows are in one order, which is that of the table if it has one. `input` has not been cast to the types
+/// of the table: DataFusion does not know that text keeps its order when views of it are cast to strings.
 fn is_in_order(input: &Arc<dyn ExecutionPlan>, spec: &WriteSpec) -> Result<bool> {
     let is_sorted = input.output_partitioning().partition_count() == 1 && input.output_ordering().is_some();
     if !is_sorted || !spec.partition_spec.is_unpartitioned() {
         return Ok(false);
     }
-    match ordering(spec, &input.schema())? {
-        Some(ordering) => input.equivalence_properties().ordering_satisfy(ordering).map_err(planning),
-        None => Ok(true),
+    if spec.sort_order.is_unsorted() {
+        return Ok(true);
+    }
+    // A column of the order may be missing, and is then NULL.
+    match ordering(spec, &input.schema()) {
+        Ok(Some(ordering)) => input.equivalence_properties().ordering_satisfy(ordering).map_err(planning),
+        Ok(None) | Err(_) => Ok(false),
     }
 }
 

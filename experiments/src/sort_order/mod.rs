@@ -40,8 +40,8 @@ pub struct SortOrderSettings {
     pub sizes: PartSizes,
 }
 
-/// Writes the events of the cluster's shop in all orders, measures the queries, and adds each measurement to the file in
-/// `out`.
+/// Writes the events of the cluster's shop in all orders, measures the queries, and adds each measurement to the file
+/// in `out`.
 ///
 /// # Errors
 /// If the cluster does not start, a statement fails, or the results of two tables differ.

@@ -2,8 +2,9 @@
 //!
 //! DataFusion's `EliminateCrossJoin` splits inner joins, and rejoins their inputs in another order:
 //!
-//! - All with a single null equality: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x CROSS JOIN c` loses the rows with NULL, or
-//!   equalities of `WHERE` match NULL. Plans with such a join are left to the rule that pushes conditions into joins.
+//! - All with a single null equality: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x CROSS JOIN c` loses the rows with NULL,
+//!   or equalities of `WHERE` match NULL. Plans with such a join are left to the rule that pushes conditions into
+//!   joins.
 //! - Without the keys that are not of exactly two inputs, such as `NULL = b.x` or `a.x + b.y = c.z`: rows that do not
 //!   match are returned. Such keys become filters of their joins first, which the rule keeps.
 
