@@ -105,6 +105,19 @@ impl Breakdown {
         parts
     }
 
+    /// The parts of the `wall` seconds that a client waited for these statements.
+    ///
+    /// A busy scheduler may note the end of a statement after its client has read the last row. What that is too much is
+    /// taken from the end, and without tasks from the whole.
+    pub fn seen_by_client(mut self, wall: f64) -> Self {
+        let excess = (self.total() - wall).max(0.0);
+        let of_result = excess.min(self.result);
+        self.result -= of_result;
+        self.planning -= (excess - of_result).min(self.planning);
+        self.client = (wall - self.total()).max(0.0);
+        self
+    }
+
     /// The sum of the parts: the wall time.
     pub fn total(&self) -> f64 {
         self.parts().iter().sum()
@@ -170,6 +183,19 @@ mod tests {
         let parts = Breakdown::of(&timeline, 2);
         assert!(close(parts.total(), 2.0) && parts.parts().iter().all(|part| *part >= 0.0), "{parts:?}");
         assert!(close(parts.shuffle_read, 3.0 * parts.shuffle_write) && close(parts.compute, 0.0));
+    }
+
+    #[test]
+    fn what_is_outside_of_statements_is_the_clients() {
+        let parts = Breakdown { planning: 1.0, compute: 2.0, result: 0.5, ..Breakdown::default() };
+        let check = |wall: f64, expected: (f64, f64, f64)| {
+            let seen = parts.seen_by_client(wall);
+            assert_eq!((seen.planning, seen.result, seen.client), expected, "{wall}");
+            assert!(close(seen.total(), wall), "{seen:?}");
+        };
+        check(4.0, (1.0, 0.5, 0.5));
+        check(3.25, (1.0, 0.25, 0.0));
+        check(2.5, (0.5, 0.0, 0.0));
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Experiment<'_> {
         for timeline in &statements.timelines {
             breakdown += Breakdown::of(timeline, workers);
         }
-        breakdown.client = (wall_seconds - breakdown.total()).max(0.0);
+        let breakdown = breakdown.seen_by_client(wall_seconds);
         let changes = || before.iter().zip(&after);
         let cpu = |(before, after): (&Usage, &Usage)| after.cpu_seconds - before.cpu_seconds;
         Ok(Measurement {
