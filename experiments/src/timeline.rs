@@ -107,8 +107,8 @@ impl Breakdown {
 
     /// The parts of the `wall` seconds that a client waited for these statements.
     ///
-    /// A busy scheduler may note the end of a statement after its client has read the last row. What that is too much is
-    /// taken from the end, and without tasks from the whole.
+    /// A busy scheduler may note the end of a statement after its client has read the last row. That time is taken from
+    /// the end, or from the whole if no task ran.
     pub fn seen_by_client(mut self, wall: f64) -> Self {
         let excess = (self.total() - wall).max(0.0);
         let of_result = excess.min(self.result);
