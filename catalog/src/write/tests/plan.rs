@@ -97,14 +97,15 @@ fn sorted_rows_are_written_by_one_task() {
             found.push(names(node));
             next = node.children().first().copied();
         }
-        assert_eq!(found.join(" "), expected, "{by:?}");
+        assert_eq!(found.join(" "), "IcebergWriteExec:1 SortPreservingMergeExec:1 SortExec:2 DataSourceExec:2");
+        let shown = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(shown.contains(&format!("SortExec: expr=[{expected}")), "{shown}");
     };
     let unpartitioned = || Layout { partitions: vec![], ..shop_layout() };
-    let one = "IcebergWriteExec:1 SortPreservingMergeExec:1 SortExec:2 DataSourceExec:2";
-    check(Layout::default(), &[("product_id", true)], one);
-    check(unpartitioned(), &[("ts", false), ("product_id", true), ("event_type", false)], one);
-    // The table's own order decides, for each of the files.
-    check(unpartitioned(), &[("product_id", true)], "IcebergWriteExec:2 SortExec:2 DataSourceExec:2");
+    check(Layout::default(), &[("product_id", true)], "product_id@2 DESC NULLS LAST");
+    check(unpartitioned(), &[("ts", false), ("product_id", true), ("event_type", false)], "ts@0 ASC, product_id@2");
+    // The table's own order decides.
+    check(unpartitioned(), &[("product_id", true)], "ts@0 ASC, product_id@2");
 }
 
 fn optimize(plan: Arc<dyn ExecutionPlan>, session: &datafusion::execution::SessionState) -> Arc<dyn ExecutionPlan> {
