@@ -55,7 +55,8 @@ class Cluster:
                 subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
     def tables(self):
-        sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'raw' AND table_name NOT LIKE '%$%'"
+        where = "table_schema = 'raw' AND table_name NOT LIKE '%$%'"
+        sql = f"SELECT table_name FROM information_schema.tables WHERE {where}"
         return self.rows(sql)["table_name"].to_pylist()
 
     def rows(self, sql):

@@ -11,6 +11,9 @@ pub const MAX_MESSAGE_BYTES: usize = 128 * 1024 * 1024;
 /// Namespace of an unqualified table name.
 pub const DEFAULT_NAMESPACE: &str = "raw";
 
+/// Estimated bytes up to which the hashed side of a join is shared by the partitions of a process.
+const SHARED_BUILD_BYTES: usize = 16 * 1024 * 1024;
+
 /// Settings of a query that runs in stages, on executors with `vcores` task slots in total.
 pub fn cluster_config(vcores: usize) -> SessionConfig {
     common(SessionConfig::new_with_ballista())
@@ -22,12 +25,22 @@ pub fn cluster_config(vcores: usize) -> SessionConfig {
 /// process.
 pub fn whole_config(vcores: usize) -> SessionConfig {
     let plain = SessionConfig::new().with_option_extension(BallistaConfig::default());
-    common(plain).with_target_partitions(vcores.max(1)).with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
+    estimated(common(plain))
+        .with_target_partitions(vcores.max(1))
+        .with_ballista_grpc_client_max_message_size(MAX_MESSAGE_BYTES)
 }
 
 /// Settings of a query that runs in the scheduler's own process: one task, because it is small.
 pub fn local_config() -> SessionConfig {
-    common(SessionConfig::new()).with_target_partitions(1)
+    estimated(common(SessionConfig::new())).with_target_partitions(1)
+}
+
+/// Joins are planned by the estimates of the session. The side that is hashed is shared by all partitions up to a size
+/// that one thread hashes in a tenth of a second: distributing the rows of both sides costs more.
+fn estimated(config: SessionConfig) -> SessionConfig {
+    config
+        .set_bool("datafusion.optimizer.use_statistics_registry", true)
+        .set_usize("datafusion.optimizer.hash_join_single_partition_threshold", SHARED_BUILD_BYTES)
 }
 
 fn common(config: SessionConfig) -> SessionConfig {

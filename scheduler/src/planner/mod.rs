@@ -1,5 +1,6 @@
 //! Planning: DataFusion's planner with our rules and our logical plan nodes.
 
+pub(crate) mod cardinality;
 pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub(crate) fn session_state(
         .with_physical_optimizer_rules(physical_optimizer_rules(&PhysicalOptimizer::new().rules))
         .with_relation_planners(vec![Arc::new(VersionedTables)])
         .with_query_planner(Arc::new(NodePlanner))
+        .with_statistics_registry(cardinality::registry())
         .build()
 }
 

@@ -8,6 +8,7 @@ mod distinct_sets;
 mod empty_relations;
 mod empty_tables;
 mod first_row;
+mod join_order;
 mod named_filters;
 mod not_in;
 mod offsets;
@@ -60,7 +61,7 @@ pub(crate) fn physical_optimizer_rules(
         Arc::new(requirements::OrderedInputs::default()),
     ];
     let mut all: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
-        vec![Arc::new(property_barriers::PropertyBarriers)];
+        vec![Arc::new(property_barriers::PropertyBarriers), Arc::new(join_order::JoinOrder)];
     all.extend(rules.iter().map(|rule| ours.iter().find(|own| own.name() == rule.name()).unwrap_or(rule)).cloned());
     all.push(Arc::new(top_rows::TopRows));
     all
