@@ -66,7 +66,8 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<Ran> {
         let began = Instant::now();
-        let single = session.single.create_physical_plan(plan).await?;
+        let state = without_exchange_of_sorted_rows(session.single.clone(), plan);
+        let single = state.create_physical_plan(plan).await?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
         // The uncut plan may be planned already.
         let planned = std::ptr::eq(plan, uncut).then(|| Arc::clone(&single));
@@ -80,12 +81,7 @@ impl Scheduler {
             }
         };
         if is_small(&single, self.local_query_bytes) {
-            return self.run_here(
-                plan_uncut(&session.single, planned).await?,
-                &session.single,
-                schema,
-                &session.record,
-            );
+            return self.run_here(plan_uncut(&state, planned).await?, &session.single, schema, &session.record);
         }
         if !session.one_executor {
             match self.run_in_stages(plan, &single, session).await? {
@@ -93,7 +89,7 @@ impl Scheduler {
                 Staged::Refused(reason) => tracing::info!("a query runs whole: {reason}"),
             }
         }
-        let state = session.whole();
+        let state = without_exchange_of_sorted_rows(session.whole(), uncut);
         let whole = plan_uncut(&state, planned.filter(|_| session.one_executor)).await?;
         match self.run_whole(whole, state, schema, &session.record).await {
             Err(e) if e.kind() == ErrorKind::Memory && session.one_executor => {
@@ -169,6 +165,15 @@ impl Scheduler {
         session.record.runs(Execution::Stages);
         self.until_answered(announced(single), order::is_requested(plan), &session.record, submit).await
     }
+}
+
+/// The state for planning a write whose files get the order of a query: DataFusion must not exchange the sorted rows
+/// before they are cast to the table's types, because it does not know that text keeps its order.
+fn without_exchange_of_sorted_rows(mut state: SessionState, plan: &LogicalPlan) -> SessionState {
+    if matches!(plan, LogicalPlan::Extension(_)) && order::is_requested(plan) {
+        state.config_mut().options_mut().optimizer.enable_round_robin_repartition = false;
+    }
+    state
 }
 
 /// Why a query cannot run in stages, as far as is known before it is cut; `None` if it can be tried. `single` is the
