@@ -22,6 +22,7 @@ use crate::local::LocalRuntime;
 use crate::planner::WriteNode;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
+use crate::stages::order;
 use crate::statement::{CreateTable, Insert, InsertMode};
 use crate::system::Record;
 
@@ -159,10 +160,14 @@ impl Scheduler {
     async fn fill(&self, job: WriteJob<'_>, input: LogicalPlan) -> Result<u64> {
         let spec = WriteSpec::of(job.table.table())?;
         let written = match job.is_written_here() {
-            true => match self.run(&input, job.session).await {
-                Ok(rows) => write_here(&spec, rows, job.session, &self.local).await,
-                Err(e) => Err(e),
-            },
+            true => {
+                let in_order = spec.partition_spec.is_unpartitioned() && order::is_requested(&input);
+                let tasks = if in_order { 1 } else { cores() };
+                match self.run(&input, job.session).await {
+                    Ok(rows) => write_here(&spec, rows, tasks, job.session, &self.local).await,
+                    Err(e) => Err(e),
+                }
+            }
             false => self.write(&spec, input, job.session).await,
         };
         Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
@@ -260,7 +265,7 @@ impl Scheduler {
             (destination, _) => WriteJob::first_rows(table, destination, tag, &session),
         };
         let spec = WriteSpec::of(job.table.table())?;
-        let written = write_here(&spec, input, &session, &self.local).await;
+        let written = write_here(&spec, input, cores(), &session, &self.local).await;
         Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
     }
 
@@ -309,18 +314,22 @@ pub(crate) fn branch_or_main(branch: &Option<String>) -> &str {
     branch.as_deref().unwrap_or(MAIN_BRANCH)
 }
 
-/// Writes a stream of batches in this process, on all its cores.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Writes a stream of batches in this process, by as many tasks; a single one keeps the order of the rows.
 async fn write_here(
     spec: &WriteSpec,
     input: SendableRecordBatchStream,
+    tasks: usize,
     session: &StatementSession,
     local: &LocalRuntime,
 ) -> Result<Vec<RecordBatch>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let input = once_stream(input)?;
-    let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(cores))?;
+    let spread = RepartitionExec::try_new(input, Partitioning::RoundRobinBatch(tasks))?;
     let mut options = session.single.config_options().as_ref().clone();
-    options.execution.target_partitions = cores;
+    options.execution.target_partitions = tasks;
     let plan = plan_write(Arc::new(spread), spec, &options)?;
     let parts = local.execute_partitioned(plan, session.single.task_ctx())?;
     let tasks: Vec<_> = parts
