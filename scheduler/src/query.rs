@@ -1,5 +1,6 @@
 //! Runs a plan: in this process if it reads little, otherwise on the executors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,7 +67,7 @@ impl Scheduler {
         session: &StatementSession,
     ) -> Result<Ran> {
         let began = Instant::now();
-        let state = without_exchange_of_sorted_rows(session.single.clone(), plan);
+        let state = without_exchange_of_sorted_rows(Cow::Borrowed(&session.single), plan);
         let single = state.create_physical_plan(plan).await?;
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
         // The uncut plan may be planned already.
@@ -89,7 +90,7 @@ impl Scheduler {
                 Staged::Refused(reason) => tracing::info!("a query runs whole: {reason}"),
             }
         }
-        let state = without_exchange_of_sorted_rows(session.whole(), uncut);
+        let state = without_exchange_of_sorted_rows(Cow::Owned(session.whole()), uncut).into_owned();
         let whole = plan_uncut(&state, planned.filter(|_| session.one_executor)).await?;
         match self.run_whole(whole, state, schema, &session.record).await {
             Err(e) if e.kind() == ErrorKind::Memory && session.one_executor => {
@@ -169,9 +170,9 @@ impl Scheduler {
 
 /// The state for planning a write whose files get the order of a query: DataFusion must not exchange the sorted rows
 /// before they are cast to the table's types, because it does not know that text keeps its order.
-fn without_exchange_of_sorted_rows(mut state: SessionState, plan: &LogicalPlan) -> SessionState {
+fn without_exchange_of_sorted_rows<'a>(mut state: Cow<'a, SessionState>, plan: &LogicalPlan) -> Cow<'a, SessionState> {
     if matches!(plan, LogicalPlan::Extension(_)) && order::is_requested(plan) {
-        state.config_mut().options_mut().optimizer.enable_round_robin_repartition = false;
+        state.to_mut().config_mut().options_mut().optimizer.enable_round_robin_repartition = false;
     }
     state
 }

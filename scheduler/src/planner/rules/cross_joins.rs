@@ -31,13 +31,17 @@ impl OptimizerRule for CrossJoins {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let mut matches_nulls = false;
+        let (mut has_inner_joins, mut matches_nulls) = (false, false);
         plan.apply_with_subqueries(|node| {
-            matches_nulls |= matches!(node, LogicalPlan::Join(join)
-                if join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull);
+            if let LogicalPlan::Join(join) = node
+                && join.join_type == JoinType::Inner
+            {
+                has_inner_joins = true;
+                matches_nulls |= join.null_equality == NullEquality::NullEqualsNull;
+            }
             Ok(if matches_nulls { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        if matches_nulls {
+        if !has_inner_joins || matches_nulls {
             return Ok(Transformed::no(plan));
         }
         let filtered = plan.transform_down_with_subqueries(|node| match node {
