@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// More cores than this of other processes make times useless.
 pub(crate) const QUIET: f64 = 0.1;
-/// Clock ticks per second in `/proc/stat`: `USER_HZ`, see proc(5).
-const TICKS: f64 = 100.0;
+/// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on all architectures that we build for. See proc(5).
+pub(crate) const TICKS: f64 = 100.0;
 
 /// The machine of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +81,18 @@ fn busy_seconds(stat: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A machine, for tests of reports.
+    pub(crate) fn machine() -> Machine {
+        Machine {
+            cores: 2,
+            processor: "a processor".to_string(),
+            memory_bytes: 24 << 30,
+            system: "Linux 6".to_string(),
+        }
+    }
 
     #[test]
     fn busy_time_leaves_out_idle_and_waiting() {

@@ -120,17 +120,13 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::machine::tests::machine;
 
     pub(crate) fn measurement(workload: &str, workers: usize, repetition: usize, wall_seconds: f64) -> Measurement {
         Measurement {
             experiment: "workers".to_string(),
             version: "0.0.0".to_string(),
-            machine: Machine {
-                cores: 2,
-                processor: "a processor".to_string(),
-                memory_bytes: 24 << 30,
-                system: "Linux 6".to_string(),
-            },
+            machine: machine(),
             started_at: 1_790_000_000,
             seed: 42,
             workload: workload.to_string(),

@@ -11,11 +11,10 @@ use tempfile::TempDir;
 
 use super::quota::Share;
 use crate::error::{Error, Result};
+use crate::machine::TICKS;
 
 /// Time for a line: enough for a long query with a small share of the CPU.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on all architectures that we build for. See proc(5).
-const TICKS: f64 = 100.0;
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

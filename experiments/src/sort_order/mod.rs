@@ -228,6 +228,7 @@ fn numbers<const N: usize>(batches: &[RecordBatch], sql: &str) -> Result<[u64; N
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::machine::tests::machine;
 
     pub(crate) fn measurement(
         query: &str,
@@ -239,12 +240,7 @@ pub(crate) mod tests {
         SortOrderMeasurement {
             experiment: EXPERIMENT.to_string(),
             version: "0.0.0".to_string(),
-            machine: Machine {
-                cores: 2,
-                processor: "a processor".to_string(),
-                memory_bytes: 24 << 30,
-                system: "Linux 6".to_string(),
-            },
+            machine: machine(),
             started_at: 1_790_000_000,
             seed: 42,
             storage: "file".to_string(),
