@@ -25,14 +25,8 @@ declare -A titles=(
 fail() { printf 'docker/demo.sh: %s\n' "$*" >&2; exit 1; }
 step() { printf '\n--- [%3d s] %s\n' "$SECONDS" "$*"; }
 
-docker info >/dev/null 2>&1 || fail "no Docker engine is running"
-if [[ -n ${BERGMILL_COMPOSE:-} ]]; then
-    read -ra compose <<<"$BERGMILL_COMPOSE"
-elif docker compose version >/dev/null 2>&1; then
-    compose=(docker compose)
-else
-    compose=(docker-compose)
-fi
+# shellcheck source=docker/compose-command.sh
+. "$here/compose-command.sh"
 project=bergmill-demo-$$
 compose+=(-p "$project" -f "$here/compose.yaml")
 

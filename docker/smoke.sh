@@ -22,14 +22,8 @@ network=${BERGMILL_BUILD_NETWORK:-default}
 fail() { printf 'docker/smoke.sh: %s\n' "$*" >&2; exit 1; }
 step() { printf '\n--- [%3d s] %s\n' "$SECONDS" "$*"; }
 
-docker info >/dev/null 2>&1 || fail "no Docker engine is running"
-if [[ -n ${BERGMILL_COMPOSE:-} ]]; then
-    read -ra compose <<<"$BERGMILL_COMPOSE"
-elif docker compose version >/dev/null 2>&1; then
-    compose=(docker compose)
-else
-    compose=(docker-compose)
-fi
+# shellcheck source=docker/compose-command.sh
+. "$here/compose-command.sh"
 # Its own project and images, on free ports, so it never touches a cluster that is in use.
 compose+=(-p "bergmill-smoke-$$" -f "$here/compose.yaml")
 export BERGMILL_IMAGE=bergmill-smoke BERGMILL_MINIO_IMAGE=bergmill-smoke-minio
