@@ -49,7 +49,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    allocator::return_freed_memory_early();
+    allocator::offer_freed_memory();
     let arguments = Arguments::parse();
     // Commands print their own errors; servers log warnings.
     let serves = matches!(arguments.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
