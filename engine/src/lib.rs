@@ -31,11 +31,13 @@
 //! # }
 //! ```
 mod codec;
+mod dynamic_filters;
 mod exposition;
 mod failure;
 mod first_row;
 mod functions;
 mod lead_lag;
+mod named_filters;
 mod once_stream;
 mod operator_metrics;
 mod property_barrier;
@@ -45,15 +47,18 @@ mod session;
 mod sort_memory;
 mod string_view;
 mod string_view_gc;
+mod task_context;
 mod whole_query;
 mod zoned_timestamps;
 mod zorder;
 
 pub use codec::PlanCodec;
+pub use dynamic_filters::{push_dynamic_filters, with_dynamic_filters};
 pub use exposition::{new_registry, register, serve_metrics};
 pub use failure::{Failure, FailureKind};
 pub use first_row::FirstRowExec;
 pub use functions::{aggregate_functions, function_registry, scalar_functions, window_functions};
+pub use named_filters::NamedFilters;
 pub use once_stream::once_stream;
 pub use operator_metrics::OperatorMetrics;
 pub use property_barrier::PropertyBarrierExec;

@@ -15,6 +15,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::first_row::FirstRowExec;
+use crate::task_context::with_config;
 
 /// Number of sorts in a plan that may spill, one per partition of an operator. [`FirstRowExec`] counts: it sorts when
 /// its hash table does not fit.
@@ -42,16 +43,7 @@ pub(crate) fn with_runtime(context: &TaskContext, sorts: usize, runtime: Arc<Run
         MemoryLimit::Finite(bytes) if sorts > 0 => config.with_sort_spill_reservation_bytes(bytes / (2 * sorts)),
         _ => config,
     };
-    TaskContext::new(
-        context.task_id(),
-        context.session_id(),
-        config,
-        context.scalar_functions().clone(),
-        context.higher_order_functions().clone(),
-        context.aggregate_functions().clone(),
-        context.window_functions().clone(),
-        runtime,
-    )
+    with_config(context, config, runtime)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ballista_core::JobId;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use bergmill_engine::{Failure, count_sorts, with_room_to_merge};
+use bergmill_engine::{Failure, count_sorts, push_dynamic_filters, with_dynamic_filters, with_room_to_merge};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
@@ -17,7 +17,8 @@ use datafusion::prelude::SessionConfig;
 
 use crate::metrics::Metrics;
 
-/// Ballista's engine, except for how failures are reported and the memory that sorts reserve. Tasks are measured.
+/// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks are
+/// measured.
 pub(crate) struct Engine {
     inner: DefaultExecutionEngine,
     metrics: Metrics,
@@ -41,6 +42,7 @@ impl ExecutionEngine for Engine {
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let sorts = count_sorts(&plan);
+        let plan = push_dynamic_filters(plan, config)?;
         let stage = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
@@ -74,7 +76,7 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let context = Arc::new(with_room_to_merge(&context, self.sorts));
+        let context = Arc::new(with_dynamic_filters(&with_room_to_merge(&context, self.sorts)));
         let task = self.metrics.begin(self.stage.as_ref(), &context);
         match self.stage.execute_query_stage(task_id, context).await {
             Ok(written) => {

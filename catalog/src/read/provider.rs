@@ -243,6 +243,8 @@ impl TableProvider for IcebergTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         let (metadata, columns) = (self.table.metadata(), &self.columns);
         let decide = |f: &&Expr| match is_decided_by_partition(f, metadata, columns) {
+            // FALSE stays in the plan, where the optimizer finds that there are no rows.
+            _ if f.column_refs().is_empty() => TableProviderFilterPushDown::Unsupported,
             true => TableProviderFilterPushDown::Exact,
             // Prunes files; DataFusion pushes the filter itself into the Parquet reader later, if worthwhile.
             false => TableProviderFilterPushDown::Inexact,

@@ -12,7 +12,7 @@ use datafusion::physical_plan::joins::CrossJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
 /// Target size of the rows of a partition, by the estimate of the scans.
-const PARTITION_BYTES: usize = 128 * 1024 * 1024;
+const PARTITION_BYTES: usize = 256 * 1024 * 1024;
 /// Maximum number of tasks that a vcore runs for one stage.
 const MAX_ROUNDS: usize = 8;
 
@@ -59,6 +59,6 @@ mod tests {
         assert_eq!(estimate("SELECT sum(n) FROM t GROUP BY n % 10").await, scanned);
         assert_eq!(estimate("SELECT a.n FROM t a JOIN t b ON a.n = b.n").await, 2 * scanned);
         assert_eq!(estimate("SELECT a.n, b.n FROM t a CROSS JOIN t b").await, 2000 * scanned);
-        assert_eq!([0, 1, 300, 30_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
+        assert_eq!([0, 1, 600, 60_000].map(|mib| partitions(mib << 20, 2)), [2, 2, 4, 16]);
     }
 }

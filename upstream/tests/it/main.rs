@@ -13,6 +13,7 @@ mod cross_join_nulls;
 mod days_before_1970;
 mod empty_exchange;
 mod empty_union_input;
+mod equijoin_nulls;
 mod filter_names;
 mod grouping_sets_order;
 mod join_constants;

@@ -98,11 +98,23 @@ pub(super) fn estimate(join: &Equijoin<'_>, left: &Estimate, right: &Estimate) -
 /// The number of pairs of rows whose keys are equal.
 pub(crate) fn joined_rows(left: f64, right: f64, keys: &[(ColumnEstimate, ColumnEstimate)]) -> f64 {
     let matching: f64 = keys.iter().map(|(l, r)| (1.0 - l.nulls) * (1.0 - r.nulls)).product();
-    let each = keys.iter().map(|(l, r)| divisor(l, r, left, right));
+    let each = keys.iter().map(|pair| with_distinct(*pair)).map(|(l, r)| divisor(&l, &r, left, right));
     let (product, greatest) = each.fold((1.0, 1.0f64), |(all, most), one| (all * one, one.max(most)));
     // Several keys have no more combinations than the tables they are from have rows.
     let combinations = keys.iter().map(|(l, r)| l.source_rows.max(r.source_rows)).fold(1.0, f64::max);
     left * right * matching / product.min(combinations.max(greatest))
+}
+
+/// Two keys, of which an unknown number of distinct values is the least possible: that of the other key, or of the rows
+/// of the smaller table, whose key is then unique and that of the larger table refers to it.
+fn with_distinct((l, r): (ColumnEstimate, ColumnEstimate)) -> (ColumnEstimate, ColumnEstimate) {
+    let least = l.domain().min(r.domain());
+    let known = |column: ColumnEstimate| ColumnEstimate {
+        distinct: column.distinct.or(Some(least)),
+        domain: column.domain.or(Some(least)),
+        ..column
+    };
+    (known(l), known(r))
 }
 
 /// One in how many pairs is equal. If both inputs are filtered, each has lost values that the other still has.
@@ -119,9 +131,10 @@ pub(crate) fn rows_of_type(
     keys: &[(ColumnEstimate, ColumnEstimate)],
 ) -> f64 {
     let share = |of_left: bool| {
-        let one = |(l, r): &(ColumnEstimate, ColumnEstimate)| {
+        let one = |pair: &(ColumnEstimate, ColumnEstimate)| {
+            let (l, r) = with_distinct(*pair);
             let (found, nulls) = if of_left { (r.distinct_in(right), l.nulls) } else { (l.distinct_in(left), r.nulls) };
-            (found / divisor(l, r, left, right)).min(1.0) * (1.0 - nulls)
+            (found / divisor(&l, &r, left, right)).min(1.0) * (1.0 - nulls)
         };
         keys.iter().map(one).fold(if keys.is_empty() { selectivity::HALF } else { 1.0 }, f64::min)
     };

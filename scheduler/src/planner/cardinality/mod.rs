@@ -1,8 +1,8 @@
 //! Estimates of how many rows an operator returns, and how many distinct values its columns have.
 //!
 //! Rows, bounds and null counts of tables are known from their manifests. An integer column has at most as many
-//! distinct values as its bounds allow; the distinct values of other columns are unknown, and a join assumes that they
-//! are unique. The formulas are those of System R (Selinger et al., "Access Path Selection in a Relational Database
+//! distinct values as its bounds allow; the distinct values of other columns are unknown, and a join assumes as few as
+//! possible. The formulas are those of System R (Selinger et al., "Access Path Selection in a Relational Database
 //! Management System", SIGMOD 1979): values are evenly distributed, columns independent, and the values of the side
 //! with fewer are among those of the other.
 

@@ -65,8 +65,10 @@ fn joins_match_the_rows_of_the_domain_that_both_sides_have() {
         (fact, 100.0, vec![(key(1000.0), ColumnEstimate { distinct: Some(100.0), ..column(1000.0, 1000.0) })], 100_000),
         // More days than have sales.
         (fact, 50.0, vec![(key(100.0), ColumnEstimate { distinct: Some(50.0), ..column(9000.0, 9000.0) })], 500_000),
-        // Nothing is known of the keys: they are unique.
-        (fact, 500.0, vec![(ColumnEstimate::unknown(fact), ColumnEstimate::unknown(500.0))], 500),
+        // Nothing is known of the keys: those of the smaller table are unique, and the larger one refers to them.
+        (fact, 500.0, vec![(ColumnEstimate::unknown(fact), ColumnEstimate::unknown(500.0))], 1_000_000),
+        (fact, 50.0, vec![(ColumnEstimate::unknown(fact), ColumnEstimate::unknown(500.0))], 100_000),
+        (fact, 500.0, vec![(ColumnEstimate::unknown(fact), column(100.0, 500.0))], 5_000_000),
         // Two keys with more combinations than rows.
         (fact, 5000.0, vec![(key(20_000.0), column(5000.0, 5000.0)), (key(9000.0), column(4000.0, 5000.0))], 5000),
     ] {

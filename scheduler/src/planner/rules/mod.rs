@@ -7,9 +7,9 @@ mod distinct_groups;
 mod distinct_sets;
 mod empty_relations;
 mod empty_tables;
+mod equijoin_keys;
 mod first_row;
 mod join_order;
-mod named_filters;
 mod not_in;
 mod offsets;
 mod property_barriers;
@@ -20,6 +20,7 @@ mod top_rows;
 
 use std::sync::Arc;
 
+use bergmill_engine::NamedFilters;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -32,10 +33,11 @@ pub(crate) use top_rows::may_drop_first_rows;
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(not_in::NotIn)];
     // Replace the rules of the same name.
-    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 4] = [
         Arc::new(constant_filters::ConstantFilters::default()),
         Arc::new(cross_joins::CrossJoins::default()),
         Arc::new(empty_relations::EmptyRelations::default()),
+        Arc::new(equijoin_keys::EquijoinKeys::default()),
     ];
     // Replaced by DistinctAsGroups, which does not make decimals wider than announced.
     let unwanted = "single_distinct_aggregation_to_group_by";
@@ -56,8 +58,8 @@ pub(crate) fn physical_optimizer_rules(
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 5] = [
         Arc::new(aggregate_statistics::OwnStatistics::default()),
         Arc::new(offsets::KeptOffsets::default()),
-        Arc::new(named_filters::NamedFilters::before()),
-        Arc::new(named_filters::NamedFilters::while_running()),
+        Arc::new(NamedFilters::before()),
+        Arc::new(NamedFilters::while_running()),
         Arc::new(requirements::OrderedInputs::default()),
     ];
     let mut all: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =

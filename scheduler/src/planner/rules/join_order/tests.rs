@@ -161,17 +161,17 @@ fn join_type(line: &str) -> Option<&str> {
 async fn what_returns_the_fewest_rows_is_joined_first() {
     for (sql, written, ordered) in [
         (
-            "SELECT * FROM sales JOIN visits ON customer = visitor JOIN days ON day = day_id",
+            "SELECT * FROM sales JOIN visits ON customer = visitor JOIN days ON day = day_id WHERE week = 1",
             ["Inner day_id, day", "Inner visitor, customer"],
             ["Inner customer, visitor", "Inner day_id, day"],
         ),
         (
-            "SELECT * FROM sales LEFT JOIN visits ON customer = visitor JOIN days ON day = day_id",
+            "SELECT * FROM sales LEFT JOIN visits ON customer = visitor JOIN days ON day = day_id WHERE week = 1",
             ["Inner day_id, day", "Right visitor, customer"],
             ["Left customer, visitor", "Inner day_id, day"],
         ),
         (
-            "SELECT * FROM sales JOIN items ON item = item_id WHERE customer IN (SELECT day_id FROM days)",
+            "SELECT * FROM sales JOIN items ON item = item_id WHERE customer IN (SELECT day_id FROM days WHERE week = 1)",
             ["RightSemi day_id, customer", "Inner item_id, item"],
             ["Inner item_id, item", "RightSemi day_id, customer"],
         ),

@@ -25,16 +25,16 @@ use datafusion::physical_plan::{
 
 /// DataFusion's rule, with fences.
 #[derive(Debug)]
-pub(super) struct NamedFilters(FilterPushdown);
+pub struct NamedFilters(FilterPushdown);
 
 impl NamedFilters {
     /// Pushes down the filters of the plan.
-    pub(super) fn before() -> Self {
+    pub fn before() -> Self {
         Self(FilterPushdown::new())
     }
 
     /// Pushes down the filters that joins and top-k operators create at run time.
-    pub(super) fn while_running() -> Self {
+    pub fn while_running() -> Self {
         Self(FilterPushdown::new_post_optimization())
     }
 }
@@ -136,14 +136,21 @@ impl ExecutionPlan for Fence {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::SessionStateBuilder;
+    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
     use datafusion::physical_plan::collect;
-    use datafusion::prelude::{SessionConfig, SessionContext};
+    use datafusion::prelude::SessionContext;
 
     use super::*;
-    use crate::planner::rules::physical_session;
 
     async fn context() -> SessionContext {
-        let context = physical_session(SessionConfig::new());
+        let ours = [NamedFilters::before(), NamedFilters::while_running()].map(Arc::new);
+        let rules = PhysicalOptimizer::new().rules.into_iter().map(|rule| {
+            let own = ours.iter().find(|own| own.name() == rule.name());
+            own.map_or(rule, |own| Arc::clone(own) as Arc<dyn PhysicalOptimizerRule + Send + Sync>)
+        });
+        let state = SessionStateBuilder::new().with_default_features();
+        let context = SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
         for sql in [
             "CREATE TABLE few (id BIGINT, n INT, word VARCHAR) AS VALUES (5, 0, 'a'), (1348, 9, NULL)",
             "CREATE TABLE many (id BIGINT, n INT) AS VALUES (1347, 177), (1348, 8648), (1349, 3723), (1350, 8448), (1351, 1), (1352, 6)",
