@@ -17,10 +17,10 @@ const DELAY: std::ffi::c_long = 10;
 
 /// Offers freed memory to the system after ten milliseconds, which takes it when it needs some (`MADV_FREE`).
 ///
-/// By default mimalloc 3 waits a second, and then gives the memory away at once (`MADV_DONTNEED`). Batches are freed and
-/// allocated all the time, so that the kernel spends up to half of a query's CPU seconds on zeroing pages again. Memory
-/// that is only offered costs nothing to reuse, and is no reason to kill the process of a container that has reached its
-/// limit; the kernel takes it first. It counts as resident until then.
+/// By default mimalloc 3 waits a second, and then gives the memory away at once (`MADV_DONTNEED`). Batches are freed
+/// and allocated all the time, so that the kernel spends up to half of a query's CPU seconds on zeroing pages again.
+/// Memory that is only offered costs nothing to reuse, and is no reason to kill the process of a container that has
+/// reached its limit; the kernel takes it first. It counts as resident until then.
 ///
 /// `MIMALLOC_PURGE_DECOMMITS` and `MIMALLOC_PURGE_DELAY` override this.
 pub fn offer_freed_memory() {

@@ -1,8 +1,8 @@
 //! Filters that joins and top-k sorts create at run time, in the tasks of a stage.
 //!
 //! Ballista turns them off, because the scan that would apply a filter may be in another stage than its join, and wait
-//! for it forever (apache/datafusion-ballista#1375). Here an executor pushes them down when it has received a task: only
-//! within the plan of the task, which has just the partitions that the task runs.
+//! for it forever (apache/datafusion-ballista#1375). Here an executor pushes them down when it has received a task:
+//! only within the plan of the task, which has just the partitions that the task runs.
 
 use std::sync::Arc;
 

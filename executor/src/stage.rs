@@ -17,8 +17,8 @@ use datafusion::prelude::SessionConfig;
 
 use crate::metrics::Metrics;
 
-/// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks are
-/// measured.
+/// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks
+/// are measured.
 pub(crate) struct Engine {
     inner: DefaultExecutionEngine,
     metrics: Metrics,
