@@ -22,6 +22,7 @@ mod create_table;
 mod ddl;
 mod default_values;
 mod delete_alias;
+mod distinct_from;
 mod error;
 mod explain;
 mod metadata_columns;

@@ -12,6 +12,7 @@ use crate::assignments::check_assignments;
 use crate::create_table::{TableClauses, docs, is_create_namespace, is_create_table, take_clauses};
 use crate::ddl::{self, Ddl};
 use crate::default_values::resolve_defaults;
+use crate::distinct_from::bind_operands;
 use crate::error::{Error, Result};
 use crate::explain::{self, Explain};
 use crate::metadata_columns::mark_tables;
@@ -117,6 +118,7 @@ pub(crate) fn sql(reader: &mut TokenReader) -> Result<Sql> {
         }
     }
     let mut tree = reader.parse("SQL", Parser::parse_statement)?;
+    bind_operands(&mut tree);
     let branch = resolve_versions(&mut tree)?;
     mark_tables(&mut tree)?;
     check_assignments(&tree)?;

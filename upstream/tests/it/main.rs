@@ -11,6 +11,7 @@ mod constant_filter;
 mod cross_join_keys;
 mod cross_join_nulls;
 mod days_before_1970;
+mod distinct_from_operand;
 mod empty_exchange;
 mod empty_union_input;
 mod equijoin_nulls;
