@@ -106,6 +106,17 @@ impl Query {
 
     /// Runs a task as an executor does, and reports what it did.
     pub async fn run(&self, on: &str, task: TaskDescription) -> Result<()> {
+        let status = self.execute(on, task).await?;
+        self.report(on, status).await
+    }
+
+    /// Tells the scheduler that a task has ended.
+    pub async fn report(&self, on: &str, status: TaskStatus) -> Result<()> {
+        self.change(|graph| graph.update_task_status(&executor(on), vec![status], 4, 4).map(|_| ())).await
+    }
+
+    /// Runs a task as an executor does, and returns its report.
+    pub async fn execute(&self, on: &str, task: TaskDescription) -> Result<TaskStatus> {
         let (key, attempt) = (task.key.clone(), task.stage_attempt_num);
         let sent = self.manager.prepare_task_definition(task)?;
         let functions = BallistaFunctionRegistry::default();
@@ -131,7 +142,7 @@ impl Query {
             context.session_config(),
         )?;
         let partitions = stage.execute_query_stage(key.task_id, context).await?;
-        let status = TaskStatus {
+        Ok(TaskStatus {
             task_id: sent.task_id,
             job_id: sent.job_id,
             stage_id: sent.stage_id,
@@ -147,8 +158,7 @@ impl Query {
                 task_column_stats: stage.collect_column_stats(),
                 window_state: stage.collect_window_state_reports()?,
             })),
-        };
-        self.change(|graph| graph.update_task_status(&executor(on), vec![status], 4, 4).map(|_| ())).await
+        })
     }
 
     /// Runs tasks until none can start. Gives up after far more rounds than a small query needs.

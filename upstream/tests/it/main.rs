@@ -30,6 +30,7 @@ mod outer_join_tasks;
 mod partition_nanoseconds;
 mod partition_uuid;
 mod partitioned;
+mod repeated_report;
 mod scalar_subquery;
 mod single_distinct_decimal;
 mod spill_two_files;
