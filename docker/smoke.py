@@ -74,6 +74,8 @@ def body(checks, events):
             run("docker", "kill", containers("executor")[0])
     with checks.check("the lost executor raises an alert"):
         eventually(120, lambda: alerts_with("ExecutorsLost"))
+    restarts = lambda: value("bergmill_query_restarts_total")
+    restarts_before = restarts()
     with flight_sql.connect(door, autocommit=True) as connection:
         for executors in [2, 6]:
             with checks.check(f"scaled to {executors} executors while queries run: the results are right"):
@@ -82,6 +84,9 @@ def body(checks, events):
                 eventually(90, lambda: equal(len(executors_of(connection)), executors, "executors"))
             with checks.check(f"Prometheus scrapes the {executors} executors"):
                 eventually(60, lambda: equal(up("executor"), executors, "executors"))
+                eventually(60, lambda: equal(value("bergmill_executors"), executors, "executors of the scheduler"))
+            with checks.check("no query restarted for that"):
+                equal(restarts(), restarts_before, "restarts")
     with checks.check("SIGTERM ends scheduler and executors with exit code 0"):
         stopped = containers("scheduler") + containers("executor")
         compose("stop", "scheduler", "executor")

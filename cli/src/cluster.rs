@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_executor::ExecutorConfig;
+use bergmill_executor::{ExecutorConfig, Stop};
 use bergmill_gateway::Client;
 use bergmill_scheduler::{Running, SchedulerConfig};
 use clap::Args;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::memory;
 use crate::settings::{Embedded, Tables, with_file};
+use crate::signals::StopSignals;
 
 /// How long executors of this process may take to register.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long executors may continue their tasks after a request to stop.
+/// How long executors may take to stop after a signal.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 
@@ -98,10 +100,12 @@ impl Cluster {
         if let Some(bytes) = settings.local_query_bytes {
             config.local_query_bytes = bytes;
         }
+        let mut signals = StopSignals::listen()?;
         let scheduler = bergmill_scheduler::start(config, warehouse).await?;
         let mut running = JoinSet::new();
+        let (stop, requests) = watch::channel(Stop::No);
         for _ in 0..executors {
-            running.spawn(bergmill_executor::run(ExecutorConfig {
+            let config = ExecutorConfig {
                 scheduler_host: scheduler.cluster_addr.ip().to_string(),
                 scheduler_port: scheduler.cluster_addr.port(),
                 connect_timeout: START_TIMEOUT,
@@ -116,17 +120,25 @@ impl Cluster {
                 work_dir: work.path().join("executors"),
                 stores: Arc::clone(&stores),
                 heartbeat: Duration::from_secs(3),
+                // The scheduler of this process stops with them: no query could go on.
+                drain_timeout: Duration::ZERO,
                 health: None,
                 metrics: None,
-            }));
+            };
+            running.spawn(bergmill_executor::run(config, requests.clone()));
         }
+        running.spawn(async move {
+            signals.received().await;
+            stop.send_replace(Stop::Now);
+            Ok(())
+        });
         let mut cluster = Self { scheduler, executors: running, _work: work };
         let registered = cluster.scheduler.scheduler.clone();
         tokio::select! {
             done = registered.wait_for_executors(executors, START_TIMEOUT) => done?,
             Some(stopped) = cluster.executors.join_next() => {
                 stopped??;
-                anyhow::bail!("an executor stopped before it registered");
+                anyhow::bail!("stopped before the executors had registered");
             }
         }
         Ok(cluster)
@@ -145,8 +157,7 @@ impl Cluster {
         self.stopping().await
     }
 
-    /// Gives the executors a moment to finish their tasks, after a signal that asks them to stop. One that did not yet
-    /// listen for signals runs on, until this is dropped.
+    /// Waits for the executors, after a signal.
     pub async fn stopping(&mut self) -> Result<()> {
         let all = async {
             while let Some(stopped) = self.executors.join_next().await {

@@ -214,6 +214,10 @@ settings! {
         /// Seconds between heartbeats [default: 3]
         #[arg(long, env = "BERGMILL_HEARTBEAT", value_name = "SECONDS")]
         heartbeat: u64,
+        /// Seconds that the executor stays after SIGTERM or Ctrl-C, for queries that need its tasks or their rows; a
+        /// second signal stops it at once [default: 300]
+        #[arg(long, env = "BERGMILL_DRAIN_TIMEOUT", value_name = "SECONDS")]
+        drain_timeout: u64,
         /// Address that answers GET /ready over HTTP: 200 while the scheduler answers, otherwise 503 [default: none]
         #[arg(long, env = "BERGMILL_HEALTH_LISTEN", value_name = "ADDR")]
         health_listen: SocketAddr,

@@ -32,6 +32,7 @@
 //! ```
 mod codec;
 mod dynamic_filters;
+mod ended_tasks;
 mod exposition;
 mod failure;
 mod first_row;
@@ -54,6 +55,7 @@ mod zorder;
 
 pub use codec::PlanCodec;
 pub use dynamic_filters::{push_dynamic_filters, with_dynamic_filters};
+pub use ended_tasks::{decode_ended_tasks, encode_ended_tasks};
 pub use exposition::{new_registry, register, serve_metrics};
 pub use failure::{Failure, FailureKind};
 pub use first_row::FirstRowExec;

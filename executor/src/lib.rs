@@ -1,6 +1,7 @@
 //! The executor process: runs the scheduler's tasks, and serves their results to other executors.
 //!
-//! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts.
+//! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts, and
+//! lets it stop without disturbing queries.
 //!
 //! ```
 //! use std::net::Ipv4Addr;
@@ -8,7 +9,7 @@
 //! use std::time::Duration;
 //!
 //! use bergmill_catalog::Warehouse;
-//! use bergmill_executor::ExecutorConfig;
+//! use bergmill_executor::{ExecutorConfig, Stop};
 //! use bergmill_scheduler::SchedulerConfig;
 //!
 //! # #[tokio::main]
@@ -19,7 +20,7 @@
 //! let config = SchedulerConfig::embedded(folder.path().join("scheduler"));
 //! let cluster = bergmill_scheduler::start(config, warehouse).await?;
 //!
-//! let executor = tokio::spawn(bergmill_executor::run(ExecutorConfig {
+//! let config = ExecutorConfig {
 //!     scheduler_host: cluster.cluster_addr.ip().to_string(),
 //!     scheduler_port: cluster.cluster_addr.port(),
 //!     connect_timeout: Duration::from_secs(10),
@@ -32,30 +33,40 @@
 //!     work_dir: folder.path().join("executor"),
 //!     stores,
 //!     heartbeat: Duration::from_secs(3),
+//!     drain_timeout: Duration::from_secs(60),
 //!     health: None,
 //!     metrics: None,
-//! }));
+//! };
+//! let (stop, requests) = tokio::sync::watch::channel(Stop::No);
+//! let executor = tokio::spawn(bergmill_executor::run(config, requests));
 //! cluster.scheduler.wait_for_executors(1, Duration::from_secs(10)).await?;
 //! assert_eq!(cluster.scheduler.executors().await?, [2]);
-//! # executor.abort();
+//!
+//! stop.send_replace(Stop::Drain);
+//! executor.await??;
+//! assert!(cluster.scheduler.executors().await?.is_empty());
 //! # Ok(())
 //! # }
 //! ```
 
+mod ended;
 mod health;
+mod heartbeat;
 mod metrics;
+mod process;
+mod shuffle_files;
 mod stage;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::error::BallistaError;
-use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env, serve_metrics};
+use ballista_executor::health::ExecutorHealth;
+use bergmill_engine::serve_metrics;
 use bergmill_storage::Stores;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
@@ -81,7 +92,27 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Ballista's executor failed, most often because the scheduler cannot be reached.
+    /// No scheduler answers at this address.
+    #[error("cannot reach scheduler {scheduler} within {waited:?}")]
+    Unreachable {
+        /// `host:port` of the scheduler.
+        scheduler: String,
+        /// How long it was tried.
+        waited: Duration,
+    },
+    /// The scheduler has not answered several heartbeats in a row.
+    #[error("lost contact with scheduler {scheduler}: it did not answer the last heartbeats")]
+    Lost {
+        /// `host:port` of the scheduler.
+        scheduler: String,
+    },
+    /// The scheduler received no heartbeat for too long, and gave this executor up.
+    #[error("scheduler {scheduler} received no heartbeat for too long and does not count on this executor any more")]
+    GivenUp {
+        /// `host:port` of the scheduler.
+        scheduler: String,
+    },
+    /// A part of Ballista's executor failed, or the scheduler refused to register it.
     #[error("executor for scheduler {scheduler}: {source}")]
     Process {
         /// `host:port` of the scheduler.
@@ -92,7 +123,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether one of Ballista's ports is in use.
+    /// Whether the port for tasks is in use.
     fn is_port_in_use(&self) -> bool {
         let Self::Process { source, .. } = self else { return false };
         let mut cause: Option<&(dyn std::error::Error + 'static)> = match source.as_ref() {
@@ -138,47 +169,61 @@ pub struct ExecutorConfig {
     pub stores: Arc<Stores>,
     /// Interval between heartbeats to the scheduler.
     pub heartbeat: Duration,
+    /// How long a draining executor stays for queries that need its tasks or rows.
+    pub drain_timeout: Duration,
     /// Address that answers `GET /ready` over HTTP: 200 while the scheduler answers heartbeats, otherwise 503.
     pub health: Option<SocketAddr>,
     /// Address of the executor's metrics, `GET /metrics` over HTTP.
     pub metrics: Option<SocketAddr>,
 }
 
-/// Age at which shuffle data that the scheduler did not clean up is deleted.
-const SHUFFLE_TTL: Duration = Duration::from_secs(6 * 3600);
-/// Interval between checks for such data.
-const SHUFFLE_CLEANUP: Duration = Duration::from_secs(600);
+impl ExecutorConfig {
+    /// `host:port` of the scheduler.
+    fn scheduler(&self) -> String {
+        format!("{}:{}", self.scheduler_host, self.scheduler_port)
+    }
+}
 
-/// Attempts to find free ports before a port in use is an error.
+/// Whether an executor is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It is not.
+    No,
+    /// It takes no more tasks, finishes those that it runs, and stops when no query needs their rows.
+    Drain,
+    /// It stops at once. Queries that need its tasks or rows restart.
+    Now,
+}
+
+/// Attempts to find a free port for tasks before a port in use is an error.
 const MAX_BINDS: usize = 5;
 
-/// Runs an executor until a signal or the scheduler stops it.
-pub async fn run(config: ExecutorConfig) -> Result<()> {
+/// Runs an executor until `requests` or the scheduler stops it.
+pub async fn run(mut config: ExecutorConfig, mut requests: watch::Receiver<Stop>) -> Result<()> {
+    config.vcores = config.vcores.max(1);
     std::fs::create_dir_all(&config.work_dir)
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
     for _ in 1..MAX_BINDS {
-        match run_once(&config).await {
+        match run_once(&config, &mut requests).await {
             // Another process took the port between choosing it and listening on it: choose another.
-            Err(e) if e.is_port_in_use() && (config.flight_port == 0 || config.task_port == 0) => {}
+            Err(e) if e.is_port_in_use() && config.task_port == 0 => {}
             done => return done,
         }
     }
-    run_once(&config).await
+    run_once(&config, &mut requests).await
 }
 
-async fn run_once(config: &ExecutorConfig) -> Result<()> {
-    let scheduler = format!("{}:{}", config.scheduler_host, config.scheduler_port);
-    let metrics = Metrics::new(config.vcores.max(1), config.memory_bytes);
-    let process = Arc::new(process_config(config, metrics.clone())?);
-    let health = process.health.clone();
-    let probes = answers(config.health, |listener| health::serve(listener, health)).await?;
-    let health = process.health.clone();
-    let scrapes = answers(config.metrics, |listener| {
-        serve_metrics(listener, move || std::future::ready(metrics.gather(&health)))
-    });
+async fn run_once(config: &ExecutorConfig, requests: &mut watch::Receiver<Stop>) -> Result<()> {
+    let metrics = Metrics::new(config.vcores, config.memory_bytes);
+    let health = ExecutorHealth::new();
+    let probed = health.clone();
+    let probes = answers(config.health, |listener| health::serve(listener, probed)).await?;
+    let (scraped, ready) = (metrics.clone(), health.clone());
+    let scrapes =
+        answers(config.metrics, |listener| serve_metrics(listener, move || std::future::ready(scraped.gather(&ready))));
     let scrapes = scrapes.await?;
     tokio::select! {
-        done = start_executor_process(process) => done.map_err(|e| Error::Process { scheduler, source: Box::new(e) }),
+        done = process::run(config, metrics, health, requests) => done,
         failed = probes => failed,
         failed = scrapes => failed,
     }
@@ -200,44 +245,4 @@ async fn answers<F: Future<Output = std::io::Result<()>>>(
             None => std::future::pending().await,
         }
     })
-}
-
-fn process_config(config: &ExecutorConfig, metrics: Metrics) -> Result<ExecutorProcessConfig> {
-    // Ballista binds port numbers. Both ports are held until both are known, so that they differ.
-    let flight = reserve(config.bind, config.flight_port)?;
-    let task = reserve(config.bind, config.task_port)?;
-    let port = |l: &TcpListener, requested: u16| l.local_addr().map_or(requested, |a| a.port());
-    let message = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
-    let vcores = config.vcores.max(1);
-    let (spill, stores) = (config.work_dir.clone(), Arc::clone(&config.stores));
-    Ok(ExecutorProcessConfig {
-        executor_id: uuid::Uuid::new_v4().to_string(),
-        bind_host: config.bind.to_string(),
-        external_host: config.advertised_host.clone(),
-        port: port(&flight, config.flight_port),
-        grpc_port: port(&task, config.task_port),
-        scheduler_host: config.scheduler_host.clone(),
-        scheduler_port: config.scheduler_port,
-        scheduler_connect_timeout_seconds: u16::try_from(config.connect_timeout.as_secs()).unwrap_or(u16::MAX),
-        vcores,
-        task_scheduling_policy: TaskSchedulingPolicy::PushStaged,
-        work_dir: Some(config.work_dir.to_string_lossy().into_owned()),
-        job_data_ttl_seconds: SHUFFLE_TTL.as_secs(),
-        job_data_clean_up_interval_seconds: SHUFFLE_CLEANUP.as_secs(),
-        grpc_max_decoding_message_size: message,
-        grpc_max_encoding_message_size: message,
-        executor_heartbeat_interval_seconds: config.heartbeat.as_secs().max(1),
-        memory_pool_size: Some(config.memory_bytes),
-        override_execution_engine: Some(Arc::new(stage::Engine::new(metrics))),
-        override_function_registry: Some(Arc::new(function_registry())),
-        override_config_producer: Some(Arc::new(move || cluster_config(vcores))),
-        override_runtime_producer: Some(Arc::new(move |_| runtime_env(None, &spill, Arc::clone(&stores)))),
-        override_physical_codec: Some(Arc::new(PlanCodec::default())),
-        ..ExecutorProcessConfig::default()
-    })
-}
-
-fn reserve(bind: IpAddr, port: u16) -> Result<TcpListener> {
-    let addr = SocketAddr::new(bind, port);
-    TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })
 }

@@ -1,4 +1,4 @@
-//! Runs tasks as Ballista does, and encodes their failures for the scheduler.
+//! Runs tasks as Ballista does, remembers which have ended, and encodes their failures for the scheduler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
+use ballista_core::serde::scheduler::TaskKey;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use bergmill_engine::{Failure, count_sorts, push_dynamic_filters, with_dynamic_filters, with_room_to_merge};
 use datafusion::error::{DataFusionError, Result};
@@ -15,18 +16,20 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
+use crate::ended::{EndedTasks, Unended};
 use crate::metrics::Metrics;
 
 /// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks
-/// are measured.
+/// are measured, and remembered when they have ended.
 pub(crate) struct Engine {
     inner: DefaultExecutionEngine,
     metrics: Metrics,
+    ended: EndedTasks,
 }
 
 impl Engine {
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { inner: DefaultExecutionEngine::new(), metrics }
+    pub(crate) fn new(metrics: Metrics, ended: EndedTasks) -> Self {
+        Self { inner: DefaultExecutionEngine::new(), metrics, ended }
     }
 }
 
@@ -41,6 +44,8 @@ impl ExecutionEngine for Engine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        // A task that cannot be made has ended too.
+        let unended = self.ended.begin(TaskKey { job_id: job_id.clone(), stage_id, task_id });
         let sorts = count_sorts(&plan);
         let plan = push_dynamic_filters(plan, config)?;
         let stage = self.inner.create_query_stage_exec(
@@ -52,7 +57,7 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage { stage, sorts, metrics: self.metrics.clone() }))
+        Ok(Arc::new(Stage { stage, sorts, metrics: self.metrics.clone(), _unended: unended }))
     }
 }
 
@@ -61,6 +66,8 @@ struct Stage {
     stage: Arc<dyn QueryStageExecutor>,
     sorts: usize,
     metrics: Metrics,
+    /// Ballista drops the stage when it has made the report of its task.
+    _unended: Unended,
 }
 
 impl fmt::Display for Stage {

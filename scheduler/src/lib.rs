@@ -35,6 +35,7 @@ mod config;
 mod define;
 mod delete;
 mod describe;
+mod draining;
 mod error;
 mod explain;
 mod local;

@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub statements: StatementMetrics,
     executors: IntGauge,
+    draining: IntGauge,
     vcores: IntGauge,
     memory: IntGauge,
     memory_limit: IntGauge,
@@ -46,8 +47,9 @@ impl Metrics {
         );
         Self {
             statements: StatementMetrics::new(&registry),
-            executors: gauge("bergmill_executors", "Registered executors"),
-            vcores: gauge("bergmill_executor_vcores", "Task slots of all registered executors"),
+            executors: gauge("bergmill_executors", "Registered executors that take tasks"),
+            draining: gauge("bergmill_executors_draining", "Executors that take no more tasks and are about to stop"),
+            vcores: gauge("bergmill_executor_vcores", "Task slots of all executors that take tasks"),
             memory: gauge("bergmill_memory_reserved_bytes", "Memory that queries in this process hold"),
             memory_limit: gauge(
                 "bergmill_memory_limit_bytes",
@@ -60,9 +62,11 @@ impl Metrics {
 
     /// The current values. An executor that cannot be counted is not counted.
     pub(crate) async fn gather(&self, scheduler: &Scheduler) -> Vec<MetricFamily> {
-        let executors = scheduler.executors().await.unwrap_or_default();
-        set(&self.executors, executors.len());
-        set(&self.vcores, executors.iter().sum());
+        let executors = scheduler.registered().await.unwrap_or_default();
+        let (draining, active): (Vec<_>, Vec<_>) = executors.iter().partition(|executor| executor.drains);
+        set(&self.executors, active.len());
+        set(&self.draining, draining.len());
+        set(&self.vcores, active.iter().map(|e| e.metadata.specification.vcores as usize).sum());
         self.set_memory(&scheduler.runtime.memory_pool);
         self.set_commits(scheduler.warehouse.commit_counts());
         self.registry.gather()

@@ -23,13 +23,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
 use crate::config::SchedulerConfig;
+use crate::draining::Draining;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
 use crate::metrics::Metrics;
 use crate::planner::session_state;
 use crate::results::ResultClients;
-use crate::stages::{CountedVcores, Gate};
-use crate::system::History;
+use crate::stages::{CountedVcores, EndedTasks, Gate};
+use crate::system::{Executor, History};
 
 /// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -47,6 +48,8 @@ pub struct Scheduler {
     pub(crate) history: History,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) draining: Arc<Draining>,
+    pub(crate) ended_tasks: Arc<EndedTasks>,
     pub(crate) round_trip: Arc<RoundTrip>,
 }
 
@@ -62,21 +65,24 @@ impl Scheduler {
         &self.warehouse
     }
 
-    /// Task slots of each registered executor.
+    /// Task slots of each executor that takes tasks.
     pub async fn executors(&self) -> Result<Vec<usize>> {
-        Ok(self.executor_metadata().await?.iter().map(|e| e.specification.vcores as usize).collect())
+        let executors = self.registered().await?;
+        Ok(executors.iter().filter(|e| !e.drains).map(|e| e.metadata.specification.vcores as usize).collect())
     }
 
-    pub(crate) async fn executor_metadata(&self) -> Result<Vec<ExecutorMetadata>> {
+    /// All registered executors.
+    pub(crate) async fn registered(&self) -> Result<Vec<Executor>> {
         let executors = self.server.state.executor_manager.get_executors_state().await?;
-        Ok(executors.into_iter().map(|(executor, ..)| executor).collect())
+        let executor = |metadata: ExecutorMetadata| Executor { drains: self.draining.contains(&metadata.id), metadata };
+        Ok(executors.into_iter().map(|(metadata, ..)| executor(metadata)).collect())
     }
 
     /// Waits until `n` executors have registered.
     pub async fn wait_for_executors(&self, n: usize, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
-            let executors = self.server.state.executor_manager.get_executors_state().await?;
+            let executors = self.executors().await?;
             if executors.len() >= n {
                 return Ok(());
             }
@@ -134,7 +140,9 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let jobs = BallistaCluster::new_from_config(&ballista).await?.job_state();
     let round_trip = Arc::new(RoundTrip::new(Arc::clone(&runtime)));
     let gate = Arc::new(Gate::new(Arc::clone(&round_trip)));
-    let state = BallistaCluster::new(Arc::new(CountedVcores::new(Arc::clone(&gate))), Arc::clone(&jobs));
+    let (draining, ended_tasks) = (Arc::<Draining>::default(), Arc::<EndedTasks>::default());
+    let executors = CountedVcores::new(Arc::clone(&gate), Arc::clone(&draining), Arc::clone(&ended_tasks));
+    let state = BallistaCluster::new(Arc::new(executors), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await?;
     let grpc = server.clone();
     let metrics = Metrics::new();
@@ -144,6 +152,8 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         warehouse,
         round_trip,
         gate,
+        draining,
+        ended_tasks,
         runtime,
         local: LocalRuntime::start()?,
         results: ResultClients::default(),
@@ -151,7 +161,9 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         local_query_bytes: config.local_query_bytes,
     });
     let backend: Arc<dyn Backend> = scheduler.clone();
+    let drained = Arc::clone(&scheduler);
     let mut tasks = vec![
+        tokio::spawn(async move { drained.let_drained_go().await }),
         tokio::spawn(async move {
             if let Err(e) = start_grpc_service_with_listener(cluster, grpc).await {
                 tracing::error!("the executors' port failed: {e}");

@@ -1,6 +1,6 @@
 //! Fetches the rows of finished queries from the executors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -21,12 +21,53 @@ const FETCH_AHEAD: usize = 2;
 
 /// Connections to executors, reused by later queries.
 #[derive(Clone, Default)]
-pub(crate) struct ResultClients(Arc<Mutex<HashMap<(String, u16), BallistaClient>>>);
+pub(crate) struct ResultClients {
+    connected: Arc<Mutex<HashMap<(String, u16), BallistaClient>>>,
+    /// The number of results that are read from an executor, by its id.
+    read: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+/// A result that is read until this is dropped.
+struct Reading {
+    executors: BTreeSet<String>,
+    read: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        for executor in &self.executors {
+            if let Some(results) = read.get_mut(executor) {
+                *results -= 1;
+                if *results == 0 {
+                    read.remove(executor);
+                }
+            }
+        }
+    }
+}
 
 impl ResultClients {
+    /// The executors from which results are read.
+    pub(crate) fn read_from(&self) -> BTreeSet<String> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    fn begin<'a>(&self, partitions: impl Iterator<Item = &'a PartitionLocation>) -> Reading {
+        let executors = partitions.filter_map(|p| p.executor_meta.as_ref()).map(|executor| executor.id.clone());
+        let reading = Reading { executors: executors.collect(), read: Arc::clone(&self.read) };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        for executor in &reading.executors {
+            *read.entry(executor.clone()).or_default() += 1;
+        }
+        drop(read);
+        reading
+    }
+
     /// The rows of a finished query, one partition after the other.
     pub(crate) fn stream(&self, partitions: Vec<PartitionLocation>, schema: SchemaRef) -> SendableRecordBatchStream {
         let clients = self.clone();
+        let reading = self.begin(partitions.iter());
         let announced = Arc::clone(&schema);
         let rows = futures::stream::iter(partitions)
             .map(move |p| {
@@ -35,7 +76,10 @@ impl ResultClients {
             })
             .buffered(FETCH_AHEAD)
             .try_flatten()
-            .map(move |batch| batch.and_then(|b| coerce(&announced, &b)));
+            .map(move |batch| {
+                let _reading = &reading;
+                batch.and_then(|b| coerce(&announced, &b))
+            });
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 
@@ -64,6 +108,36 @@ impl ResultClients {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u16), BallistaClient>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Schema;
+    use ballista_core::serde::protobuf::ExecutorMetadata;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_result_is_read_from_its_executors_until_it_is_dropped() {
+        let clients = ResultClients::default();
+        let on = |executor: &str| PartitionLocation {
+            executor_meta: Some(ExecutorMetadata { id: executor.to_string(), ..ExecutorMetadata::default() }),
+            ..PartitionLocation::default()
+        };
+        let read =
+            |executors: &[&str]| clients.stream(executors.iter().map(|id| on(id)).collect(), Arc::new(Schema::empty()));
+        let check = |expected: &[&str]| {
+            let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+            assert_eq!(clients.read_from(), expected);
+        };
+        check(&[]);
+        let (first, second) = (read(&["a", "b", "a"]), read(&["b"]));
+        check(&["a", "b"]);
+        drop(first);
+        check(&["b"]);
+        drop(second);
+        check(&[]);
     }
 }

@@ -61,9 +61,9 @@ impl Scheduler {
     /// A session for the statement that `record` is about.
     pub(crate) async fn session(&self, record: Record) -> Result<StatementSession> {
         let (began, now) = (Instant::now(), chrono::Utc::now());
-        let executors = self.executor_metadata().await?;
-        let system = System { history: self.history.clone(), executors: Arc::new(executors) };
-        let executors: Vec<usize> = system.executors.iter().map(|e| e.specification.vcores as usize).collect();
+        let system = System { history: self.history.clone(), executors: Arc::new(self.registered().await?) };
+        let executors = system.executors.iter().filter(|executor| !executor.drains);
+        let executors: Vec<usize> = executors.map(|e| e.metadata.specification.vcores as usize).collect();
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
         let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
         let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views));

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bergmill_executor::ExecutorConfig;
+use bergmill_executor::{ExecutorConfig, Stop};
 use bergmill_storage::Stores;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use crate::memory;
 use crate::settings::{Catalog, Executor, Storage, with_file};
+use crate::signals::StopSignals;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -29,7 +31,7 @@ pub struct Arguments {
     catalog: Catalog,
 }
 
-/// Runs the executor until Ctrl-C, SIGTERM or a stop request of the scheduler.
+/// Runs the executor until Ctrl-C or SIGTERM: it drains after the first of these signals, and stops at the second.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let settings = with_file(arguments.executor, arguments.config.as_deref(), "executor")?;
     let storage = with_file(arguments.storage, arguments.config.as_deref(), "storage")?;
@@ -50,8 +52,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let memory = settings.memory_mib.map_or_else(memory::for_queries, |mib| mib.saturating_mul(MIB)).max(64 * MIB);
     // For an unspecified address, the scheduler uses the one that it sees.
     let host = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    let drain_timeout = Duration::from_secs(settings.drain_timeout.unwrap_or(300));
+    let mut signals = StopSignals::listen()?;
     println!("executor for scheduler {scheduler}: {vcores} vcores, {} MiB for tasks", memory / MIB);
-    bergmill_executor::run(ExecutorConfig {
+    let config = ExecutorConfig {
         scheduler_host,
         scheduler_port,
         connect_timeout: Duration::from_secs(settings.connect_timeout.unwrap_or(30).max(1)),
@@ -64,10 +68,23 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
         stores,
         heartbeat: Duration::from_secs(settings.heartbeat.unwrap_or(3).max(1)),
+        drain_timeout,
         health: settings.health_listen,
         metrics: settings.metrics_listen,
-    })
-    .await?;
+    };
+    let (stop, requests) = watch::channel(Stop::No);
+    let signalled = async {
+        signals.received().await;
+        println!("draining: stops when no query needs it, in at most {} s", drain_timeout.as_secs());
+        stop.send_replace(Stop::Drain);
+        signals.received().await;
+        stop.send_replace(Stop::Now);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        stopped = bergmill_executor::run(config, requests) => stopped?,
+        () = signalled => {}
+    }
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -102,6 +102,7 @@ impl Scheduler {
                     Loss::Rows => Ok(Outcome::LostRows),
                     Loss::Stages(reason) => Ok(Outcome::Refused(refusal(format!("query {id}: {reason}")))),
                     Loss::Executors => Err(executors_lost(id)),
+                    Loss::Reports => Err(reports_lost(id)),
                 },
             };
             let Some(status) = status else {
@@ -156,6 +157,14 @@ fn executors_lost(id: &JobId) -> Error {
     let what = format!(
         "query {id}: executors were lost again and again while running it, most often because the system killed them for exceeding \
          their memory limit: give executors more memory, or fewer vcores"
+    );
+    Error::new(ErrorKind::Unavailable, what)
+}
+
+fn reports_lost(id: &JobId) -> Error {
+    let what = format!(
+        "query {id}: executors ended a task again and again, but their reports did not arrive: check that executors can connect to \
+         the address that the scheduler advertises"
     );
     Error::new(ErrorKind::Unavailable, what)
 }

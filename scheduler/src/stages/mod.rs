@@ -9,8 +9,7 @@
 //!   is submitted once, and read when it has succeeded.
 //! - [`recovery`]:
 //!   - Lost rows, as for [`attempts`]; then remove `Loss::Rows` and `has_lost_rows`.
-//!   - Tasks whose executor was lost are repeated without being counted (no report); then remove `Loss::Executors` and
-//!     `most_lost`.
+//!   - Tasks whose executor was lost are repeated without being counted (no report); then remove `Loss::Executors`.
 //!   - The rows of another stage are the result: `other_stage_rows`; then remove `misplaced` and `unread`.
 //!   - Queries hang: `empty_exchange`, `union_task_metrics`. `Standstill` is also for unknown causes: remove it once it
 //!     has not been seen for a long time.
@@ -31,6 +30,8 @@
 //!   the file, its check in [`gate`], and `is_ordered` in [`attempts`] and [`recovery`].
 //! - [`failed_task`]: Failures of tasks are reported as text (no report). Then remove the file, and the text form of
 //!   `bergmill_engine::Failure`.
+//! - [`unreported`]: A report of a task is sent once, and cannot be repeated: `repeated_report`. Then remove the file,
+//!   `ended.rs` of the executor, and `Loss::Reports`.
 //! - [`partitions`]: A task reads its part of another stage whole, into memory that is in no pool (no report). Then
 //!   remove the file: a query has a partition for each vcore.
 //!
@@ -48,9 +49,11 @@ mod made_up;
 pub(crate) mod order;
 mod partitions;
 mod recovery;
+mod unreported;
 mod vcores;
 
 pub(crate) use attempts::{Staged, refusal};
 pub(crate) use gate::Gate;
 pub(crate) use partitions::{estimated_bytes, partitions};
+pub(crate) use unreported::EndedTasks;
 pub(crate) use vcores::CountedVcores;

@@ -8,6 +8,8 @@
 //! repeated, whatever Ballista does then: it is cancelled and restarts, and its result is discarded. No rows have been
 //! returned at that point.
 //!
+//! A task whose report was lost is repeated: see [`super::unreported`].
+//!
 //! Ballista also does not count how often a task is repeated because its executor was lost. A task that exceeds the
 //! memory of its container would kill all executors, one after the other, endlessly.
 
@@ -38,6 +40,8 @@ pub(crate) enum Loss {
     Rows,
     /// Every executor that ran the same part of it was lost.
     Executors,
+    /// Every report of the same part of it was lost.
+    Reports,
     /// It may not run in stages, or does not progress in them, for this reason.
     Stages(String),
 }
@@ -61,6 +65,7 @@ impl Scheduler {
                 reason = self.gate.until_refused(id) => return Ok(Loss::Stages(reason)),
                 () = tokio::time::sleep(POLL_EVERY) => {}
             }
+            self.repeat_unreported(id).await?;
             if let Some(loss) = self.loss(id).await? {
                 return Ok(loss);
             }
@@ -180,8 +185,16 @@ fn standstill(graph: &dyn ExecutionGraph) -> Option<Standstill> {
 /// The loss of a query with these stages.
 fn loss(stages: &HashMap<usize, ExecutionStage>) -> Option<Loss> {
     let mut stages = stages.values();
-    if stages.clone().any(|stage| matches!(stage, ExecutionStage::Running(s) if most_lost(s) >= MAX_ATTEMPTS)) {
+    let too_often = |failed: fn(&TaskInfo) -> bool| {
+        stages
+            .clone()
+            .any(|stage| matches!(stage, ExecutionStage::Running(s) if most_failed(s, failed) >= MAX_ATTEMPTS))
+    };
+    if too_often(was_lost) {
         return Some(Loss::Executors);
+    }
+    if too_often(was_repeated) {
+        return Some(Loss::Reports);
     }
     stages.any(has_lost_rows).then_some(Loss::Rows)
 }
@@ -199,20 +212,30 @@ fn has_lost_rows(stage: &ExecutionStage) -> bool {
     attempt > 0 || tasks.iter().any(|task| was_lost(task) && task.finish_time > 0)
 }
 
-/// Maximum over all partitions of how often the task of a partition was lost with its executor.
-fn most_lost(stage: &RunningStage) -> usize {
-    let mut lost = HashMap::<usize, usize>::new();
-    for task in stage.task_infos.iter().filter(|task| was_lost(task)) {
-        task.global_input_partition_ids.iter().for_each(|partition| *lost.entry(*partition).or_default() += 1);
+/// Maximum over all partitions of how often the task of a partition failed in this way.
+fn most_failed(stage: &RunningStage, failed: fn(&TaskInfo) -> bool) -> usize {
+    let mut times = HashMap::<usize, usize>::new();
+    for task in stage.task_infos.iter().filter(|task| failed(task)) {
+        task.global_input_partition_ids.iter().for_each(|partition| *times.entry(*partition).or_default() += 1);
     }
-    lost.into_values().max().unwrap_or(0)
+    times.into_values().max().unwrap_or(0)
 }
 
+/// Whether a task was lost with its executor.
 fn was_lost(task: &TaskInfo) -> bool {
-    matches!(
-        &task.task_status,
-        task_status::Status::Failed(FailedTask { failed_reason: Some(FailedReason::ResultLost(_)), .. })
-    )
+    matches!(failure(task), Some(FailedReason::ResultLost(_)))
+}
+
+/// Whether a task was repeated because its report was lost, or a disk failed. Ballista repeats the latter fewer times.
+fn was_repeated(task: &TaskInfo) -> bool {
+    matches!(failure(task), Some(FailedReason::TaskKilled(_)))
+}
+
+fn failure(task: &TaskInfo) -> Option<&FailedReason> {
+    match &task.task_status {
+        task_status::Status::Failed(FailedTask { failed_reason, .. }) => failed_reason.as_ref(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -264,6 +287,12 @@ mod tests {
         check(lost(&[&[0], &[1], &[2], &[3]]), None);
         // A task may have several partitions, which differ between attempts.
         check(lost(&[&[0, 1], &[1, 2], &[1], &[0, 1]]), Some(Loss::Executors));
+        let repeated = |times: usize| {
+            let repeated = || finished(task(&[0], failed(FailedReason::TaskKilled(Default::default()))));
+            vec![running(1, std::iter::repeat_with(repeated).take(times).collect())]
+        };
+        check(repeated(3), None);
+        check(repeated(4), Some(Loss::Reports));
     }
 
     /// A stage that has read `inputs`.

@@ -13,22 +13,26 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::error::Result;
-use ballista_core::serde::protobuf::{ExecutorHeartbeat, RunningTask, task_status};
+use ballista_core::serde::protobuf::{ExecutorHeartbeat, ExecutorStatus, RunningTask, executor_status, task_status};
 use ballista_core::serde::scheduler::{ExecutorData, ExecutorMetadata};
 use ballista_scheduler::cluster::memory::InMemoryClusterState;
 use ballista_scheduler::cluster::{BoundTask, ClusterState, ClusterStateEventStream, ExecutorSlot};
 use ballista_scheduler::config::TaskDistributionPolicy;
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
+use bergmill_engine::decode_ended_tasks;
 use tokio::sync::Mutex;
 
-use crate::stages::Gate;
+use crate::draining::Draining;
+use crate::stages::{EndedTasks, Gate};
 
 /// Ballista's cluster state in memory, except for the number of free vcores. Stages pass the [`Gate`] before their
-/// tasks are assigned.
+/// tasks are assigned. What heartbeats say beyond Ballista's goes to [`Draining`] and [`EndedTasks`].
 pub(crate) struct CountedVcores {
     inner: InMemoryClusterState,
     gate: Arc<Gate>,
+    draining: Arc<Draining>,
+    ended: Arc<EndedTasks>,
     /// By executor id. Locked while tasks are assigned.
     executors: Mutex<HashMap<String, Vcores>>,
 }
@@ -40,8 +44,30 @@ struct Vcores {
 }
 
 impl CountedVcores {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        Self { inner: InMemoryClusterState::default(), gate, executors: Mutex::default() }
+    pub(crate) fn new(gate: Arc<Gate>, draining: Arc<Draining>, ended: Arc<EndedTasks>) -> Self {
+        Self { inner: InMemoryClusterState::default(), gate, draining, ended, executors: Mutex::default() }
+    }
+
+    /// Takes from a heartbeat what is not Ballista's.
+    ///
+    /// Ballista gives no tasks to an executor that is terminating, as it calls it, but removes it at once. One whose
+    /// status is unknown gets no tasks, and stays as long as its heartbeats arrive.
+    fn without_news(&self, heartbeat: ExecutorHeartbeat) -> ExecutorHeartbeat {
+        use executor_status::Status::{Active, Terminating, Unknown};
+        let id = &heartbeat.executor_id;
+        let status = heartbeat.status.and_then(|status| status.status).map(|status| {
+            if matches!(status, Terminating(_)) {
+                self.draining.begin(id);
+            }
+            match status {
+                Active(text) | Terminating(text) => {
+                    self.ended.hear(id, decode_ended_tasks(&text));
+                    if self.draining.contains(id) { Unknown(String::new()) } else { Active(String::new()) }
+                }
+                other => other,
+            }
+        });
+        ExecutorHeartbeat { status: Some(ExecutorStatus { status }), ..heartbeat }
     }
 }
 
@@ -83,6 +109,7 @@ impl ClusterState for CountedVcores {
         let mut known = self.executors.lock().await;
         self.inner.remove_executor(executor_id).await?;
         known.remove(executor_id);
+        self.draining.remove(executor_id);
         Ok(())
     }
 
@@ -99,7 +126,7 @@ impl ClusterState for CountedVcores {
     }
 
     async fn save_executor_heartbeat(&self, heartbeat: ExecutorHeartbeat) -> Result<()> {
-        self.inner.save_executor_heartbeat(heartbeat).await
+        self.inner.save_executor_heartbeat(self.without_news(heartbeat)).await
     }
 
     fn executor_heartbeats(&self) -> HashMap<String, ExecutorHeartbeat> {
@@ -149,7 +176,9 @@ fn freed(known: &mut HashMap<String, Vcores>, busy: &HashMap<String, u32>) -> Ve
 #[cfg(test)]
 mod tests {
     use ballista_core::serde::protobuf::SuccessfulTask;
+    use ballista_core::serde::protobuf::executor_status::Status::{Active, Terminating, Unknown};
     use ballista_core::serde::protobuf::failed_task::FailedReason;
+    use bergmill_engine::RoundTrip;
 
     use super::*;
     use crate::stages::made_up::{failed, resolved, running, stages, successful, task};
@@ -194,5 +223,29 @@ mod tests {
         check(0, 9, (0, 0));
         let mut known = HashMap::from([("a".to_string(), Vcores { total: 4, free: 2 })]);
         assert_eq!(freed(&mut known, &HashMap::from([("gone".to_string(), 3)])), [("a".to_string(), 2)]);
+    }
+
+    #[test]
+    fn a_draining_executor_stays_and_gets_no_tasks() {
+        let draining = Arc::<Draining>::default();
+        let gate = Arc::new(Gate::new(Arc::new(RoundTrip::new(Arc::default()))));
+        let state = CountedVcores::new(gate, Arc::clone(&draining), Arc::default());
+        let check = |sent: executor_status::Status, expected: executor_status::Status, drains: bool| {
+            let heartbeat = ExecutorHeartbeat {
+                executor_id: "a".to_string(),
+                timestamp: 7,
+                status: Some(ExecutorStatus { status: Some(sent) }),
+                ..ExecutorHeartbeat::default()
+            };
+            let saved = state.without_news(heartbeat);
+            assert_eq!((saved.timestamp, saved.status.and_then(|s| s.status)), (7, Some(expected)));
+            assert_eq!(draining.contains("a"), drains);
+        };
+        check(Active("q/1/2".to_string()), Active(String::new()), false);
+        check(Terminating("q/1/3".to_string()), Unknown(String::new()), true);
+        // Ballista's own heartbeats continue.
+        check(Active(String::new()), Unknown(String::new()), true);
+        draining.remove("a");
+        check(Active(String::new()), Active(String::new()), false);
     }
 }

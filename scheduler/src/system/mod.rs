@@ -32,7 +32,15 @@ pub(crate) struct SystemCatalog {
 pub(crate) struct System {
     pub history: History,
     /// The registered executors.
-    pub executors: Arc<Vec<ExecutorMetadata>>,
+    pub executors: Arc<Vec<Executor>>,
+}
+
+/// A registered executor.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub metadata: ExecutorMetadata,
+    /// Whether it takes no more tasks.
+    pub drains: bool,
 }
 
 impl SystemCatalog {

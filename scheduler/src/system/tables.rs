@@ -6,20 +6,22 @@ use arrow::array::{
     ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use ballista_core::serde::scheduler::ExecutorMetadata;
 use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 
+use super::Executor;
 use super::history::{Entry, State};
 use super::scans::ScanMetrics;
 use super::stages::{StageRun, TaskRun};
 
-pub(super) fn executors(executors: &[ExecutorMetadata]) -> Result<RecordBatch> {
+pub(super) fn executors(executors: &[Executor]) -> Result<RecordBatch> {
+    let state = |executor: &Executor| if executor.drains { "draining" } else { "active" };
     batch(vec![
-        ("executor_id", text(executors.iter().map(|e| Some(e.id.clone())))),
-        ("host", text(executors.iter().map(|e| Some(e.host.clone())))),
-        ("port", int(executors.iter().map(|e| usize::from(e.port)))),
-        ("vcores", int(executors.iter().map(|e| e.specification.vcores as usize))),
+        ("executor_id", text(executors.iter().map(|e| Some(e.metadata.id.clone())))),
+        ("host", text(executors.iter().map(|e| Some(e.metadata.host.clone())))),
+        ("port", int(executors.iter().map(|e| usize::from(e.metadata.port)))),
+        ("vcores", int(executors.iter().map(|e| e.metadata.specification.vcores as usize))),
+        ("state", text(executors.iter().map(|e| Some(state(e).to_string())))),
     ])
 }
 

@@ -13,13 +13,13 @@ use crate::process::{Process, run, serve};
 
 const EVENTS: u64 = 120_000;
 
-fn shop() -> Shop {
+pub fn shop() -> Shop {
     let start = "2026-02-14".parse().unwrap();
     Shop::new(ShopParams { events: EVENTS, reviews: 1_000, days: 2, start, ..ShopParams::default() }).unwrap()
 }
 
 /// Loads the shop's events and returns the expected result of a GROUP BY over them.
-async fn load(client: &Client, shop: &Shop) -> Vec<(String, i64)> {
+pub async fn load(client: &Client, shop: &Shop) -> Vec<(String, i64)> {
     client.update("CREATE SCHEMA IF NOT EXISTS raw", None).await.unwrap();
     client.update(bergmill_generator::TABLES[0].ddl, None).await.unwrap();
     let target = IngestTarget {
@@ -262,12 +262,12 @@ async fn results_are_right_while_executors_come_and_go() {
     assert_eq!(by_type(client).await, cluster.expected);
 }
 
-async fn within<T>(what: impl Future<Output = T>) -> T {
+pub async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), what).await.expect("within two minutes")
 }
 
 /// Repeats the check until it holds, for at most a minute.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !is_so().await {
         assert!(std::time::Instant::now() < deadline, "not within a minute: {what}");
@@ -305,11 +305,11 @@ fn health_reports_whether_scheduler_and_executor_are_in_contact() {
     eventually(&["health", "--executor", &probe], false, "the scheduler does not answer");
 }
 
-async fn number(client: &Client, sql: &str) -> i64 {
+pub async fn number(client: &Client, sql: &str) -> i64 {
     answer(client, sql).await.unwrap()
 }
 
-async fn answer(client: &Client, sql: &str) -> Result<i64, Error> {
+pub async fn answer(client: &Client, sql: &str) -> Result<i64, Error> {
     let batches: Vec<RecordBatch> = client.query(sql).await?.try_collect().await?;
     Ok(batches[0].column(0).as_primitive::<Int64Type>().value(0))
 }

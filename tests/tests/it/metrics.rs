@@ -13,10 +13,10 @@ use crate::process::Process;
 const ANY: &str = "127.0.0.1:0";
 
 /// The samples of a process, by name and labels as they are written.
-struct Samples(BTreeMap<String, f64>);
+pub struct Samples(BTreeMap<String, f64>);
 
 impl Samples {
-    fn of(address: &str) -> Self {
+    pub fn of(address: &str) -> Self {
         let text = scrape(address);
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
@@ -25,7 +25,7 @@ impl Samples {
         Self(samples.collect())
     }
 
-    fn get(&self, name: &str) -> f64 {
+    pub fn get(&self, name: &str) -> f64 {
         *self.0.get(name).unwrap_or_else(|| panic!("no {name} in {:#?}", self.0.keys()))
     }
 }

@@ -98,10 +98,20 @@ impl Process {
 
     /// Asks it to stop (SIGTERM) and waits for its exit status.
     pub fn terminate(mut self) -> bool {
+        self.signal("TERM");
+        self.ends_within(START)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        let signalled = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        let signalled = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill");
         assert!(signalled.success());
-        let deadline = std::time::Instant::now() + START;
+    }
+
+    /// Whether it ends within this time, with success.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let deadline = std::time::Instant::now() + time;
         while std::time::Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return status.success();
@@ -109,6 +119,11 @@ impl Process {
             std::thread::sleep(Duration::from_millis(50));
         }
         false
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_none()
     }
 }
 
