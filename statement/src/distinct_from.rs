@@ -1,8 +1,8 @@
 //! How closely `IS [NOT] DISTINCT FROM` binds.
 //!
 //! sqlparser 0.62 takes everything that follows as the right operand, so that `a IS DISTINCT FROM b AND c` means `a IS
-//! DISTINCT FROM (b AND c)`. In SQL, `AND` and `OR` bind less closely, as `NOT` does. So the tree is rotated. Parentheses
-//! have nodes of their own, which show that an operand is meant.
+//! DISTINCT FROM (b AND c)`. In SQL, `AND` and `OR` bind less closely, as `NOT` does. So the tree is rotated.
+//! Parentheses have nodes of their own, which show that an operand is meant.
 
 use std::ops::ControlFlow;
 
