@@ -233,7 +233,15 @@ settings! {
 settings! {
     /// The experiment with several numbers of workers.
     WorkersOptions {
-        /// Events to generate, if the data folder has no shop [default: 10000000]
+        /// Whether all sizes have the same tables (strong), or the events grow with the number of executors (weak)
+        /// [default: strong]
+        #[arg(long, value_name = "strong|weak")]
+        scaling: String,
+        /// Measure the cluster that runs at this address instead of starting any
+        #[arg(long, value_name = "HOST:PORT")]
+        connect: String,
+        /// Events to generate, if the data folder has no shop; with weak scaling, for each executor [default: 10000000,
+        /// or 1250000]
         #[arg(long, value_name = "N")]
         events: u64,
         /// Numbers of executors [default: 1,2,4,8]
@@ -285,6 +293,39 @@ settings! {
         #[arg(long, value_name = "MIB")]
         worker_memory_mib: u64,
         /// Folder for measurements, report and plots [default: ./experiment-sort-order]
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    }
+}
+
+settings! {
+    /// The experiment with several engines.
+    PeersOptions {
+        /// Events to generate, if the data folder has no shop [default: 10000000]
+        #[arg(long, value_name = "N")]
+        events: u64,
+        /// Engines beside bergmill: bergmill-staged, datafusion, duckdb, spark, sail [default: all]
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+        engines: Vec<String>,
+        /// Your own queries of tables in namespace raw, one per file [default: twenty queries of the shop]
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        queries: Vec<PathBuf>,
+        /// Timed repetitions of each query and engine [default: 5]
+        #[arg(long, value_name = "N")]
+        repeat: usize,
+        /// Seed of the order of measurements [default: 42]
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// Cores of each engine [default: the machine's]
+        #[arg(long, value_name = "N")]
+        cores: usize,
+        /// Memory of each engine, in MiB [default: 4096]
+        #[arg(long, value_name = "MIB")]
+        memory_mib: u64,
+        /// The Python that has the packages of DuckDB, Spark and Sail [default: python3]
+        #[arg(long, value_name = "FILE")]
+        python: PathBuf,
+        /// Folder for measurements, report and plots [default: ./experiment-peers]
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     }
@@ -445,7 +486,7 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers", "sort-order"];
+    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers", "sort-order", "peers"];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!(
             "configuration file {}: unknown section [{unknown}]; there are {}",

@@ -1,15 +1,17 @@
-//! Compares two results of one query.
+//! Compares two results of one query: of clusters and DataFusion, with the same types, or of other engines by value.
 
 use std::cmp::Ordering;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// Tolerance for floating-point sums, which depend on the order of their terms.
 const RELATIVE_TOLERANCE: f64 = 1e-9;
+/// Other engines round the decimals of a quotient or an average differently.
+const TOLERANCE_BY_VALUE: f64 = 1e-6;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
@@ -20,13 +22,40 @@ enum Value {
 /// The first difference between `a` and `b`, or `None` if they hold the same rows in any order. All string types count
 /// as one type.
 pub(crate) fn difference(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
+    difference_within(a, b, RELATIVE_TOLERANCE)
+}
+
+/// The first difference between rows that two engines returned, whose types may differ: see [`by_value`].
+pub(crate) fn difference_by_value(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
+    difference_within(&by_value(a)?, &by_value(b)?, TOLERANCE_BY_VALUE)
+}
+
+/// The same rows with one type for all numbers, one for all times and one for all texts.
+pub(crate) fn by_value(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let converted = |batch: &RecordBatch| {
+        let columns = batch.columns().iter().enumerate().map(|(n, column)| {
+            let to = match column.data_type() {
+                number if number.is_numeric() => DataType::Float64,
+                // Without a time zone: those of engines have several names for UTC.
+                DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, None),
+                other => other.clone(),
+            };
+            Ok((format!("{n}"), cast(column, &to)?, true))
+        });
+        let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
+        if columns.is_empty() { Ok(batch.clone()) } else { RecordBatch::try_from_iter_with_nullable(columns) }
+    };
+    batches.iter().map(converted).collect()
+}
+
+fn difference_within(a: &[RecordBatch], b: &[RecordBatch], tolerance: f64) -> Result<Option<String>, ArrowError> {
     let (mut a, mut b) = (rows(a)?, rows(b)?);
     if a.len() != b.len() {
         return Ok(Some(format!("{} rows and {}", a.len(), b.len())));
     }
     a.sort_by(|x, y| order(x, y));
     b.sort_by(|x, y| order(x, y));
-    let differing = a.iter().zip(&b).find(|(x, y)| !same(x, y));
+    let differing = a.iter().zip(&b).find(|(x, y)| !same(x, y, tolerance));
     Ok(differing.map(|(x, y)| format!("{x:?} and {y:?}")))
 }
 
@@ -87,11 +116,11 @@ fn order(a: &[Value], b: &[Value]) -> Ordering {
     exact.chain(floats).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-fn same(a: &[Value], b: &[Value]) -> bool {
+fn same(a: &[Value], b: &[Value], tolerance: f64) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|pair| match pair {
             (Value::Number(x), Value::Number(y)) => {
-                x.total_cmp(y).is_eq() || (x - y).abs() <= RELATIVE_TOLERANCE * x.abs().max(y.abs())
+                x.total_cmp(y).is_eq() || (x - y).abs() <= tolerance * x.abs().max(y.abs())
             }
             (x, y) => x == y,
         })
@@ -101,7 +130,10 @@ fn same(a: &[Value], b: &[Value]) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, StringArray, StringViewArray};
+    use arrow::array::{
+        ArrayRef, Decimal128Array, Float64Array, Int32Array, LargeStringArray, StringArray, StringViewArray,
+        TimestampMicrosecondArray, TimestampNanosecondArray,
+    };
 
     use super::*;
 
@@ -122,5 +154,33 @@ mod tests {
         assert!(difference(std::slice::from_ref(&a), &[a.slice(0, 1)]).unwrap().unwrap().contains("2 rows and 1"));
         let d = batch(Arc::new(StringArray::from(vec!["a", "c"])), &[Some(0.3), None]);
         assert!(difference(&[a], &[d]).unwrap().is_some());
+    }
+
+    /// The same row of two engines.
+    #[test]
+    fn results_of_other_engines_are_compared_by_value() {
+        let columns = |n: ArrayRef, text: ArrayRef, time: ArrayRef, amount: ArrayRef| {
+            RecordBatch::try_from_iter([("n", n), ("text", text), ("time", time), ("amount", amount)]).unwrap()
+        };
+        let amount =
+            |cents: i128| Arc::new(Decimal128Array::from(vec![cents]).with_precision_and_scale(20, 2).unwrap());
+        let ours = |cents: i128| {
+            columns(
+                Arc::new(Int32Array::from(vec![7])),
+                Arc::new(StringArray::from(vec!["a"])),
+                Arc::new(TimestampMicrosecondArray::from(vec![1_000_000]).with_timezone("UTC")),
+                amount(cents),
+            )
+        };
+        let theirs = columns(
+            Arc::new(Float64Array::from(vec![7.0])),
+            Arc::new(LargeStringArray::from(vec!["a"])),
+            Arc::new(TimestampNanosecondArray::from(vec![1_000_000_000]).with_timezone("+00:00")),
+            Arc::new(Float64Array::from(vec![12.340_000_001])),
+        );
+        assert_eq!(difference_by_value(&[ours(1234)], std::slice::from_ref(&theirs)).unwrap(), None);
+        assert!(difference(&[ours(1234)], std::slice::from_ref(&theirs)).unwrap().is_some());
+        let found = difference_by_value(&[ours(1235)], &[theirs]).unwrap().unwrap();
+        assert!(found.contains("12.35") && found.contains("12.34"), "{found}");
     }
 }

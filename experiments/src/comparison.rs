@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::measurement::{Measurement, read};
+use crate::machine::Machine;
+use crate::measurement::{Measurement, WorkersScaling, read};
+use crate::peers::{self, PeerMeasurement};
 use crate::sort_order::{self, SortOrderMeasurement};
 use crate::statistics::{Comparison, Summary, Verdict, compare};
 use crate::workers;
@@ -16,7 +18,11 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// Two runs of the same experiment.
 #[derive(Debug)]
-pub struct RunsCompared(Vec<Table>);
+pub struct RunsCompared {
+    /// What makes the runs differ, apart from what is compared.
+    warnings: Vec<String>,
+    tables: Vec<Table>,
+}
 
 /// One quantity of everything that was measured.
 #[derive(Debug)]
@@ -36,8 +42,16 @@ struct Line {
     comparison: Option<Comparison>,
 }
 
-/// The quantity in one repetition: what was measured, the position of this among others, and the number.
-type Value = ((String, usize, String), f64);
+/// What was measured: its name, the position of its variant among others, and the variant.
+type Key = (String, usize, String);
+
+/// The quantity in one repetition.
+struct Value {
+    of: Key,
+    number: f64,
+    /// Rows of the tables that were read.
+    rows: u64,
+}
 
 impl RunsCompared {
     /// Compares the measurements in two folders.
@@ -45,64 +59,131 @@ impl RunsCompared {
     /// # Errors
     /// If a folder has no measurements, or they are of different experiments.
     pub fn read(before: &Path, after: &Path) -> Result<Self> {
-        match (experiment(before)?.as_str(), experiment(after)?.as_str()) {
-            (workers::EXPERIMENT, workers::EXPERIMENT) => Ok(Self::workers(&read(before)?, &read(after)?)),
-            (sort_order::EXPERIMENT, sort_order::EXPERIMENT) => Ok(Self::sort_orders(&read(before)?, &read(after)?)),
-            (a, b) => Err(Error::Setting(format!(
-                "{} has measurements of the experiment {a}, {} of {b}; compare two runs of the same experiment",
-                before.display(),
-                after.display()
-            ))),
+        let (old, new) = (Conditions::of(before)?, Conditions::of(after)?);
+        let mut compared = match (old.experiment.as_str(), new.experiment.as_str()) {
+            (workers::EXPERIMENT, workers::EXPERIMENT) => Self::workers(&read(before)?, &read(after)?),
+            (sort_order::EXPERIMENT, sort_order::EXPERIMENT) => Self::sort_orders(&read(before)?, &read(after)?),
+            (peers::EXPERIMENT, peers::EXPERIMENT) => Self::peers(&read(before)?, &read(after)?),
+            (a, b) => {
+                return Err(Error::Setting(format!(
+                    "{} has measurements of the experiment {a}, {} of {b}; compare two runs of the same experiment",
+                    before.display(),
+                    after.display()
+                )));
+            }
+        };
+        if old.machine != new.machine {
+            compared.warnings.push(format!("the machines differ: {}, and {}", old.machine, new.machine));
         }
+        if old.share_cores != new.share_cores {
+            let share = |of: Option<f64>| of.map_or("no share".to_string(), |cores| format!("{cores} cores"));
+            let (old, new) = (share(old.share_cores), share(new.share_cores));
+            compared.warnings.push(format!("the workers' shares of the CPU differ: {old}, and {new}"));
+        }
+        Ok(compared)
     }
 
     /// Compares the wall times of two runs, for each workload and number of workers.
     fn workers(before: &[Measurement], after: &[Measurement]) -> Self {
-        let value = |m: &Measurement| ((m.workload.clone(), m.workers, m.workers.to_string()), m.wall_seconds);
+        let value = |m: &Measurement| {
+            let weak = if m.scaling == WorkersScaling::Weak { ", weak scaling" } else { "" };
+            let of = (format!("{}{weak}", m.workload), m.workers, m.workers.to_string());
+            Value { of, number: m.wall_seconds, rows: m.input_rows }
+        };
         let values = |run: &[Measurement]| run.iter().filter(|m| m.engine == "bergmill").map(value).collect();
-        Self(vec![table("s", ["workload", "workers"], [values(before), values(after)])])
+        Self::of([("s", [values(before), values(after)])], ["workload", "workers"])
     }
 
     /// Compares the wall times and the bytes read of two runs, for each query and sort order.
     fn sort_orders(before: &[SortOrderMeasurement], after: &[SortOrderMeasurement]) -> Self {
-        let compared = |quantity, of: fn(&SortOrderMeasurement) -> f64| {
-            let value = |m: &SortOrderMeasurement| ((m.query.clone(), 0, m.layout.clone()), of(m));
-            let values = |run: &[SortOrderMeasurement]| run.iter().map(value).collect();
-            table(quantity, ["query", "sort order"], [values(before), values(after)])
+        let compared = |quantity, number: fn(&SortOrderMeasurement) -> f64| {
+            let value = |m: &SortOrderMeasurement| Value {
+                of: (m.query.clone(), 0, m.layout.clone()),
+                number: number(m),
+                rows: m.table.rows,
+            };
+            (quantity, [before, after].map(|run| run.iter().map(value).collect()))
         };
-        Self(vec![compared("s", |m| m.wall_seconds), compared("MiB", |m| m.scanned_bytes as f64 / MIB)])
+        let quantities = [compared("s", |m| m.wall_seconds), compared("MiB", |m| m.scanned_bytes as f64 / MIB)];
+        Self::of(quantities, ["query", "sort order"])
+    }
+
+    /// Compares the wall times and the CPU seconds of two runs, for each query and engine.
+    fn peers(before: &[PeerMeasurement], after: &[PeerMeasurement]) -> Self {
+        let compared = |quantity, number: fn(&PeerMeasurement) -> f64| {
+            let value = |m: &PeerMeasurement| Value {
+                of: (m.query.clone(), 0, m.engine.clone()),
+                number: number(m),
+                rows: m.input_rows,
+            };
+            (quantity, [before, after].map(|run| run.iter().map(value).collect()))
+        };
+        let quantities = [compared("s", |m| m.wall_seconds), compared("CPU s", |m| m.cpu_seconds)];
+        Self::of(quantities, ["query", "engine"])
+    }
+
+    /// A table of each quantity. `of` names the columns that say what was measured.
+    fn of(quantities: impl IntoIterator<Item = (&'static str, [Vec<Value>; 2])>, of: [&'static str; 2]) -> Self {
+        let (mut warnings, mut tables) = (Vec::new(), Vec::new());
+        for (quantity, runs) in quantities {
+            let (table, rows) = table(quantity, of, runs);
+            if let Some((before, after)) = rows
+                && warnings.is_empty()
+            {
+                warnings.push(format!("the tables differ: {before} rows, and {after}"));
+            }
+            tables.push(table);
+        }
+        Self { warnings, tables }
     }
 }
 
-/// The experiment of the measurements in a folder.
-fn experiment(folder: &Path) -> Result<String> {
-    #[derive(Deserialize)]
-    struct OfExperiment {
-        experiment: String,
-    }
-    let first = read::<OfExperiment>(folder)?.into_iter().next();
-    first.map(|m| m.experiment).ok_or_else(|| Error::NoData(format!("{} has no measurements", folder.display())))
+/// What all measurements of a run have in common.
+#[derive(Deserialize)]
+struct Conditions {
+    experiment: String,
+    machine: Machine,
+    share_cores: Option<f64>,
 }
 
-fn table(quantity: &'static str, of: [&'static str; 2], runs: [Vec<Value>; 2]) -> Table {
-    let mut values: BTreeMap<(String, usize, String), [Vec<f64>; 2]> = BTreeMap::new();
+impl Conditions {
+    /// Those of the measurements in a folder.
+    fn of(folder: &Path) -> Result<Self> {
+        let first = read::<Self>(folder)?.into_iter().next();
+        first.ok_or_else(|| Error::NoData(format!("{} has no measurements", folder.display())))
+    }
+}
+
+/// The repetitions of one run, and the rows that they read.
+type Repetitions = (Vec<f64>, Option<u64>);
+
+/// A table of what two runs have measured, and the rows before and after of the first line where they differ.
+fn table(quantity: &'static str, of: [&'static str; 2], runs: [Vec<Value>; 2]) -> (Table, Option<(u64, u64)>) {
+    let mut values: BTreeMap<Key, [Repetitions; 2]> = BTreeMap::new();
     for (n, run) in runs.into_iter().enumerate() {
-        for (key, value) in run {
-            values.entry(key).or_default()[n].push(value);
+        for Value { of, number, rows } in run {
+            let (numbers, of_rows) = &mut values.entry(of).or_default()[n];
+            numbers.push(number);
+            *of_rows = Some(rows);
         }
     }
-    let line = |((what, _, variant), [before, after]): (_, [Vec<f64>; 2])| {
+    let rows =
+        values.values().find_map(|[(_, before), (_, after)]| Some(((*before)?, (*after)?)).filter(|(a, b)| a != b));
+    let line = |((what, _, variant), [(before, _), (after, _)]): (_, [Repetitions; 2])| {
         let both = !before.is_empty() && !after.is_empty();
         let values = [Summary::of(&before), Summary::of(&after)];
         Line { of: [what, variant], values, comparison: both.then(|| compare(&before, &after)) }
     };
-    Table { quantity, of, lines: values.into_iter().map(line).collect() }
+    (Table { quantity, of, lines: values.into_iter().map(line).collect() }, rows)
 }
 
 /// Formats the comparison as Markdown.
 impl fmt::Display for RunsCompared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, table) in self.0.iter().enumerate() {
+        for warning in &self.warnings {
+            writeln!(f, "**Careful**: {warning}.\n")?;
+        }
+        for (n, table) in self.tables.iter().enumerate() {
             if n > 0 {
                 writeln!(f)?;
             }
@@ -178,5 +259,27 @@ mod tests {
         assert!(text.contains("| 8.00 (8.00–8.00) | 2.00 (2.00–2.00) | 0.25 | better |"), "{text}");
         let e = RunsCompared::read(before, other).unwrap_err().to_string();
         assert!(e.contains("sort-order") && e.contains("workers"), "{e}");
+    }
+
+    #[test]
+    fn runs_under_other_conditions_are_compared_with_a_warning() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [before, after] = folders.each_ref().map(tempfile::TempDir::path);
+        let one = measurement("join", 2, 1, 1.0);
+        append(before, &one).unwrap();
+        let compared = || RunsCompared::read(before, after).unwrap().to_string();
+        append(after, &one).unwrap();
+        assert!(!compared().contains("Careful"), "{}", compared());
+        let check = |change: fn(&mut Measurement), expected: &str| {
+            let mut other = one.clone();
+            change(&mut other);
+            std::fs::remove_file(after.join("measurements.jsonl")).unwrap();
+            append(after, &other).unwrap();
+            assert!(compared().contains(expected), "{}", compared());
+            assert_eq!(compared().matches("Careful").count(), 1, "{}", compared());
+        };
+        check(|m| m.input_rows = 7, "the tables differ: 1000000 rows, and 7.");
+        check(|m| m.machine.cores = 64, "the machines differ: 2 cores of a processor");
+        check(|m| m.share_cores = None, "differ: 0.2 cores, and no share");
     }
 }

@@ -58,6 +58,9 @@ pub enum Error {
         /// The suite's queries.
         known: String,
     },
+    /// An engine in a process of its own does not run, or refused a query.
+    #[error("{0}")]
+    Engine(String),
     /// A setting cannot be used.
     #[error("{0}")]
     Setting(String),

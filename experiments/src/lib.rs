@@ -35,9 +35,13 @@ mod bench;
 mod cluster;
 mod compare;
 mod comparison;
+mod engine;
 mod error;
+mod experiment;
 mod machine;
 mod measurement;
+mod peers;
+mod plain;
 mod plot;
 mod random;
 mod report;
@@ -53,13 +57,16 @@ pub use bench::{Options, Progress, run};
 pub use cluster::{Cluster, ClusterSettings, Process, Quotas, Share, Usage};
 pub use comparison::RunsCompared;
 pub use error::{Error, Result};
+pub use experiment::{ExperimentProgress, ExperimentReport};
 pub use machine::Machine;
-pub use measurement::{ExperimentProgress, Measurement};
+pub use measurement::{Measurement, WorkersScaling};
+pub use peers::{PeerEngine, PeerMeasurement, PeerProblem, PeersReport, PeersSettings, run_peers};
+pub use plain::serve_plain_datafusion;
 pub use report::{Latency, Measured, Report};
 pub use sort_order::{PartSizes, SortOrderMeasurement, SortOrderReport, SortOrderSettings, TableSize, run_sort_order};
 pub use suite::{Query, Suite};
 pub use timeline::Breakdown;
 pub use tpch::{TPCH_TABLES, TpchTable, tpch_table};
 pub use workers::{
-    Timed, WorkersReport, WorkersSettings, Workload, run_workers, serve_plain_datafusion, workers_queries,
+    Timed, WorkersCluster, WorkersReport, WorkersSettings, WorkersShare, Workload, run_workers, workers_queries,
 };

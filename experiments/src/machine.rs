@@ -5,6 +5,8 @@ use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::process::cpu_seconds;
+
 /// More cores than this of other processes make times useless.
 pub(crate) const QUIET: f64 = 0.1;
 /// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on all architectures that we build for. See proc(5).
@@ -54,21 +56,28 @@ impl fmt::Display for Machine {
 #[derive(Debug)]
 pub struct Load {
     began: Instant,
+    /// Of all cores, less those of this process.
     busy: Option<f64>,
 }
 
 impl Load {
     /// Begins now.
     pub fn begin() -> Self {
-        Self { began: Instant::now(), busy: busy_seconds(&fs::read_to_string("/proc/stat").unwrap_or_default()) }
+        Self { began: Instant::now(), busy: others() }
     }
 
-    /// Cores that processes other than ours kept busy on average, if ours used `cpu_seconds`. `None` if the system does
-    /// not tell.
+    /// Cores that processes other than ours kept busy on average, if those that are measured used `cpu_seconds`. `None`
+    /// if the system does not tell.
     pub fn other_cores(&self, cpu_seconds: f64) -> Option<f64> {
-        let busy = busy_seconds(&fs::read_to_string("/proc/stat").ok()?)? - self.busy?;
+        let busy = others()? - self.busy?;
         Some(((busy - cpu_seconds) / self.began.elapsed().as_secs_f64()).max(0.0))
     }
+}
+
+/// Seconds in which cores were busy, apart from those of this process.
+fn others() -> Option<f64> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    Some(busy_seconds(&read("/proc/stat")?)? - cpu_seconds(&read("/proc/self/stat")?)?)
 }
 
 /// Seconds in which cores ran processes or the kernel, from the first line of `/proc/stat`: user, nice, system, idle,

@@ -1,8 +1,10 @@
 //! A measurement, as a line of JSON that describes itself.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
@@ -14,6 +16,29 @@ use crate::timeline::Breakdown;
 
 /// Name of the file in an experiment's folder.
 pub(crate) const FILE: &str = "measurements.jsonl";
+
+/// How much work clusters of several sizes do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkersScaling {
+    /// All do the same work, so that more workers should take less time.
+    #[default]
+    Strong,
+    /// The work grows with the number of workers, so that all should take the same time.
+    Weak,
+}
+
+impl FromStr for WorkersScaling {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "strong" => Ok(Self::Strong),
+            "weak" => Ok(Self::Weak),
+            _ => Err(Error::Setting(format!("there is no scaling {text}; choose strong or weak"))),
+        }
+    }
+}
 
 /// One repetition of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,11 +53,14 @@ pub struct Measurement {
     pub started_at: u64,
     /// Seed of the order of measurements.
     pub seed: u64,
+    /// How the work depends on the number of workers.
+    #[serde(default)]
+    pub scaling: WorkersScaling,
     /// The workload.
     pub workload: String,
     /// `bergmill`, or `datafusion` for plain DataFusion in one process with the CPU of the workers.
     pub engine: String,
-    /// Number of executors, each with one vcore.
+    /// Number of executors. Those that were started for the experiment have one vcore each.
     pub workers: usize,
     /// Cores that each executor may use; none if there were no quotas.
     pub share_cores: Option<f64>,
@@ -42,13 +70,13 @@ pub struct Measurement {
     pub input_rows: u64,
     /// From sending the first statement to the last row of the last one.
     pub wall_seconds: f64,
-    /// CPU time of the scheduler.
-    pub scheduler_cpu_seconds: f64,
-    /// CPU time of each executor, or of plain DataFusion.
+    /// CPU time of the scheduler. None of plain DataFusion, and of a cluster whose processes are not ours.
+    pub scheduler_cpu_seconds: Option<f64>,
+    /// CPU time of each executor, or of plain DataFusion; empty if their processes are not ours.
     pub executor_cpu_seconds: Vec<f64>,
-    /// Most memory held by the scheduler, and by each executor, in bytes.
+    /// Most memory held by the scheduler, and by each executor, in bytes; empty likewise.
     pub peak_rss: Vec<u64>,
-    /// Periods in which each executor had used up its share.
+    /// Periods in which each executor had used up its share; empty likewise.
     pub throttled_periods: Vec<u64>,
     /// Bytes of data files that scans read.
     pub scanned_bytes: u64,
@@ -71,18 +99,28 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// CPU time of all processes of the cluster.
-    pub fn cpu_seconds(&self) -> f64 {
-        self.scheduler_cpu_seconds + self.executor_cpu_seconds.iter().sum::<f64>()
+    /// CPU time of all processes of the cluster, unless they are not ours.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        let seconds = || self.scheduler_cpu_seconds.iter().chain(&self.executor_cpu_seconds);
+        (seconds().count() > 0).then(|| seconds().sum())
+    }
+
+    /// Rows per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.input_rows as f64 / self.wall_seconds
     }
 }
 
-/// Receives the progress of an experiment whose measurements are `M`.
-pub trait ExperimentProgress<M> {
-    /// Called when something takes time, with what it is.
-    fn step(&self, what: &str);
-    /// Called after each timed repetition.
-    fn measured(&self, measurement: &M);
+/// Formats the measurement as a line of progress.
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { engine, workload, workers, repetition, wall_seconds, .. } = self;
+        write!(
+            f,
+            "{engine:10} {workload:18} {workers:>2} workers   repetition {repetition:>2}   {wall_seconds:8.2} s"
+        )?;
+        self.cpu_seconds().map_or(Ok(()), |cpu| write!(f, "   {cpu:8.2} CPU s"))
+    }
 }
 
 /// Adds a measurement to the file in `folder`.
@@ -129,6 +167,7 @@ pub(crate) mod tests {
             machine: machine(),
             started_at: 1_790_000_000,
             seed: 42,
+            scaling: WorkersScaling::Strong,
             workload: workload.to_string(),
             engine: "bergmill".to_string(),
             workers,
@@ -136,7 +175,7 @@ pub(crate) mod tests {
             repetition,
             input_rows: 1_000_000,
             wall_seconds,
-            scheduler_cpu_seconds: 0.1,
+            scheduler_cpu_seconds: Some(0.1),
             executor_cpu_seconds: vec![0.5; workers],
             peak_rss: vec![100 << 20; workers + 1],
             throttled_periods: vec![3; workers],
@@ -162,5 +201,22 @@ pub(crate) mod tests {
         let e = read::<Measurement>(folder.path()).unwrap_err().to_string();
         assert!(e.contains("line 1"), "{e}");
         assert!(read::<Measurement>(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn cpu_seconds_of_processes_that_are_not_ours_are_unknown() {
+        let ours = measurement("a", 2, 1, 2.0);
+        assert_eq!(ours.cpu_seconds(), Some(1.1));
+        let running = Measurement { scheduler_cpu_seconds: None, executor_cpu_seconds: Vec::new(), ..ours };
+        assert_eq!(running.cpu_seconds(), None);
+        assert!(!running.to_string().contains("CPU"), "{running}");
+    }
+
+    /// Files that were written before there was weak scaling can still be compared.
+    #[test]
+    fn measurements_without_a_scaling_are_of_strong_scaling() {
+        let mut line = serde_json::to_value(measurement("a", 1, 1, 2.0)).unwrap();
+        line.as_object_mut().unwrap().remove("scaling").unwrap();
+        assert_eq!(serde_json::from_value::<Measurement>(line).unwrap().scaling, WorkersScaling::Strong);
     }
 }

@@ -38,6 +38,11 @@ impl Summary {
         Some(Self { median, min: sorted[0], max: sorted[count - 1], count })
     }
 
+    /// Summarises a figure of each item, as [`Summary::of`].
+    pub fn of_each<T>(items: &[T], figure: impl Fn(&T) -> f64) -> Option<Self> {
+        Self::of(&items.iter().map(figure).collect::<Vec<_>>())
+    }
+
     /// Distance from the smallest to the largest value, as a fraction of the median.
     pub fn spread(&self) -> f64 {
         // Equal values have no spread, even if they are zero.

@@ -20,12 +20,15 @@ pub struct Suite {
     pub queries: Vec<Query>,
 }
 
-macro_rules! tpch_queries {
-    ($($name:literal),*) => {
-        vec![$(Query {
-            name: $name.to_string(),
-            sql: include_str!(concat!("../suites/tpch/", $name, ".sql")).to_string(),
-        }),*]
+macro_rules! suite {
+    ($suite:literal, $($name:literal),*) => {
+        Self {
+            name: $suite.to_string(),
+            queries: vec![$(Query {
+                name: $name.to_string(),
+                sql: include_str!(concat!("../suites/", $suite, "/", $name, ".sql")).trim().to_string(),
+            }),*],
+        }
     };
 }
 
@@ -33,11 +36,38 @@ impl Suite {
     /// The 22 queries of TPC-H over the tables of namespace `tpch`, with the specification's validation parameters for
     /// scale factor 1.
     pub fn tpch() -> Self {
-        let queries = tpch_queries!(
-            "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14", "q15",
-            "q16", "q17", "q18", "q19", "q20", "q21", "q22"
-        );
-        Self { name: "tpch".to_string(), queries }
+        suite!(
+            "tpch", "q01", "q02", "q03", "q04", "q05", "q06", "q07", "q08", "q09", "q10", "q11", "q12", "q13", "q14",
+            "q15", "q16", "q17", "q18", "q19", "q20", "q21", "q22"
+        )
+    }
+
+    /// Twenty queries of a shop's analyst, over the tables of the generator in June 2024. Their SQL is that of all
+    /// engines with which Bergmill is compared.
+    pub fn shop() -> Self {
+        suite!(
+            "shop",
+            "daily_sales",
+            "category_prices",
+            "hourly_traffic",
+            "conversion",
+            "most_viewed",
+            "top_searches",
+            "campaigns",
+            "missing_values",
+            "duplicates",
+            "funnel",
+            "active_users",
+            "repeat_buyers",
+            "moving_average",
+            "segment_sales",
+            "unsold_products",
+            "review_topics",
+            "best_rated",
+            "one_evening",
+            "one_product",
+            "product_history"
+        )
     }
 
     /// Keeps only the named queries, or all if `names` is empty.
@@ -57,8 +87,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tpch_has_its_queries_and_selects_from_them() {
-        assert_eq!(Suite::tpch().queries.len(), 22);
+    fn suites_have_their_queries_and_select_from_them() {
+        assert_eq!((Suite::tpch().queries.len(), Suite::shop().queries.len()), (22, 20));
         let one = Suite::tpch().only(&["q06".to_string()]).unwrap();
         assert_eq!(one.queries.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(), ["q06"]);
         let e = Suite::tpch().only(&["q23".to_string()]).unwrap_err().to_string();

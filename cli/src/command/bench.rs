@@ -115,7 +115,8 @@ fn daily_analytics(day: NaiveDate) -> Result<Suite> {
     Ok(Suite { name: pipeline.name.clone(), queries })
 }
 
-fn of_files(files: &[PathBuf]) -> Result<Suite> {
+/// The queries in these files, named like them.
+pub(super) fn of_files(files: &[PathBuf]) -> Result<Suite> {
     let query = |file: &PathBuf| {
         let sql = std::fs::read_to_string(file).with_context(|| format!("file {}", file.display()))?;
         let name = file.file_stem().map_or_else(|| file.display().to_string(), |s| s.to_string_lossy().into_owned());

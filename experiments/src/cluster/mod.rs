@@ -1,6 +1,7 @@
-//! A cluster of real processes for a measurement: a scheduler, and executors with equal shares of the CPU.
+//! A cluster for a measurement: real processes, a scheduler and executors with equal shares of the CPU, or a cluster that
+//! runs elsewhere.
 
-mod process;
+pub(crate) mod process;
 mod quota;
 
 use std::path::PathBuf;
@@ -37,13 +38,15 @@ pub struct ClusterSettings {
     pub logs: PathBuf,
 }
 
-/// A running cluster, which is stopped when this is dropped.
+/// A running cluster. Its processes are stopped when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     door: String,
     client: Client,
-    executors: Vec<Process>,
-    scheduler: Process,
+    workers: usize,
+    vcores: usize,
+    /// The scheduler, then the executors; none of a cluster that was running already.
+    processes: Vec<Process>,
 }
 
 impl Cluster {
@@ -59,7 +62,7 @@ impl Cluster {
         let scheduler = Process::start(&settings.binary, &arguments, None, None, &log("scheduler"))?;
         let register = scheduler.announced("executors register at ")?;
         let door = scheduler.announced("front door ")?;
-        let mut executors = Vec::with_capacity(workers);
+        let mut processes = vec![scheduler];
         for n in 0..workers {
             let share = quotas.map(|q| q.share(&format!("{workers}-workers-{n}"), settings.share)).transpose()?;
             let (vcores, memory) = (settings.vcores.to_string(), settings.memory_mib.to_string());
@@ -67,24 +70,42 @@ impl Cluster {
             let mut arguments = owned(&own);
             arguments.extend(owned(&["--memory-mib", &memory]));
             arguments.extend(settings.arguments.iter().cloned());
-            executors.push(Process::start(&settings.binary, &arguments, share, None, &log("executors"))?);
+            processes.push(Process::start(&settings.binary, &arguments, share, None, &log("executors"))?);
         }
         let failed = |source| Error::Cluster { what: format!("the cluster of {workers} workers"), source };
         let client = Client::connect(&door).await.map_err(failed)?;
-        let mut cluster = Self { door, client, executors, scheduler };
-        cluster.wait(workers).await?;
+        let mut cluster = Self { door, client, workers, vcores: workers * settings.vcores, processes };
+        cluster.wait().await?;
         Ok(cluster)
     }
 
-    async fn wait(&mut self, workers: usize) -> Result<()> {
+    /// The cluster that runs behind this front door.
+    ///
+    /// # Errors
+    /// If there is none, or it has no executor.
+    pub async fn connect(door: &str) -> Result<Self> {
+        let failed = |source| Error::Cluster { what: format!("the cluster at {door}"), source };
+        let client = Client::connect(door).await.map_err(failed)?;
+        let number = async |of: &str| -> Result<usize> {
+            let sql = format!("SELECT CAST(COALESCE({of}, 0) AS BIGINT) FROM system.executors");
+            Ok(usize::try_from(count(&client, &sql).await?).unwrap_or_default())
+        };
+        let (workers, vcores) = (number("count(*)").await?, number("sum(vcores)").await?);
+        if workers == 0 {
+            return Err(Error::NoData(format!("the cluster at {door} has no executors")));
+        }
+        Ok(Self { door: door.to_string(), client, workers, vcores, processes: Vec::new() })
+    }
+
+    async fn wait(&mut self) -> Result<()> {
         let began = Instant::now();
         loop {
             let count = count(&self.client, "SELECT count(*) FROM system.executors").await?;
-            if usize::try_from(count) == Ok(workers) {
+            if usize::try_from(count) == Ok(self.workers) {
                 return Ok(());
             }
-            if began.elapsed() > REGISTRATION || self.executors.iter_mut().any(|executor| !executor.is_running()) {
-                let what = format!("{count} of {workers} executors have registered; see their logs");
+            if began.elapsed() > REGISTRATION || self.processes.iter_mut().any(|process| !process.is_running()) {
+                let what = format!("{count} of {} executors have registered; see their logs", self.workers);
                 return Err(Error::NoData(what));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -101,9 +122,19 @@ impl Cluster {
         &self.client
     }
 
-    /// Its processes: the scheduler, then the executors.
-    pub fn processes(&self) -> impl Iterator<Item = &Process> {
-        std::iter::once(&self.scheduler).chain(&self.executors)
+    /// Number of its executors.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Task slots of all executors.
+    pub fn vcores(&self) -> usize {
+        self.vcores
+    }
+
+    /// Its processes: the scheduler, then the executors. None if it was running already.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
     }
 }
 

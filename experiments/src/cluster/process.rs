@@ -1,4 +1,4 @@
-//! A process of a cluster: how it is started and stopped, and what it uses.
+//! A process of an experiment: how it is started and stopped, and what it uses.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -39,8 +39,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `bergmill` with these arguments, in a share of the CPU if there is one, with `threads` worker threads or
-    /// as many as it has cores. Its errors are added to `log`.
+    /// Starts a program with these arguments, in a share of the CPU if there is one, with `threads` worker threads of
+    /// Tokio or as many as it has cores. Its errors are added to `log`.
     pub(crate) fn start(
         binary: &Path,
         arguments: &[String],
@@ -87,11 +87,18 @@ impl Process {
                     }
                 }
                 Err(_) => {
-                    let what = format!("a process of the cluster has not announced {:?}; see its log", prefix.trim());
+                    let what =
+                        format!("a process of the experiment has not announced {:?}; see its log", prefix.trim());
                     return Err(Error::NoData(what));
                 }
             }
         }
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Whether it still runs.
@@ -101,25 +108,32 @@ impl Process {
 
     /// What it has used. Zero of what the system does not tell.
     pub fn usage(&self) -> Usage {
-        let folder = format!("/proc/{}", self.child.id());
-        let read = |file: &str| fs::read_to_string(format!("{folder}/{file}")).unwrap_or_default();
-        Usage {
-            cpu_seconds: cpu_seconds(&read("stat")).unwrap_or_default(),
-            peak_rss: peak_rss(&read("status")).unwrap_or_default(),
-            throttled: self.share.as_ref().and_then(Share::throttled).unwrap_or_default(),
-        }
+        let throttled = self.share.as_ref().and_then(Share::throttled).unwrap_or_default();
+        Usage { throttled, ..usage_of(self.child.id()) }
     }
 
-    /// Makes [`Usage::peak_rss`] start again from the memory that it holds now, where the system allows it.
+    /// What it and the processes below it have used, as far as they still run. The peak is the sum of their peaks.
+    pub fn usage_with_children(&self) -> Usage {
+        let mut sum = Usage::default();
+        for usage in tree(self.child.id()).into_iter().map(usage_of) {
+            sum.cpu_seconds += usage.cpu_seconds;
+            sum.peak_rss += usage.peak_rss;
+        }
+        sum
+    }
+
+    /// Makes the peaks of memory start again from what it and the processes below it hold now, where the system allows
+    /// it.
     pub fn forget_peak(&self) {
-        let _ = fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+        for id in tree(self.child.id()) {
+            let _ = fs::write(format!("/proc/{id}/clear_refs"), "5");
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -136,9 +150,44 @@ fn lines(child: &mut Child) -> mpsc::Receiver<String> {
     lines
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`. The second, the name in parentheses, may contain spaces.
-fn cpu_seconds(stat: &str) -> Option<f64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+/// What one process has used of CPU and memory.
+fn usage_of(id: u32) -> Usage {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
+    Usage {
+        cpu_seconds: cpu_seconds(&read("stat")).unwrap_or_default(),
+        peak_rss: peak_rss(&read("status")).unwrap_or_default(),
+        throttled: 0,
+    }
+}
+
+/// The ids of a process and of all processes below it.
+fn tree(root: u32) -> Vec<u32> {
+    let ids =
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let parents: Vec<(u32, u32)> =
+        ids.filter_map(|id: u32| Some((id, parent(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))).collect();
+    let mut tree = vec![root];
+    let mut next = 0;
+    while let Some(above) = tree.get(next).copied() {
+        tree.extend(parents.iter().filter(|(_, parent)| *parent == above).map(|(id, _)| *id));
+        next += 1;
+    }
+    tree
+}
+
+/// The fields of `/proc/PID/stat` from the third on. The second, the name in parentheses, may contain spaces.
+fn fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace())
+}
+
+/// Field 4.
+fn parent(stat: &str) -> Option<u32> {
+    fields(stat)?.nth(1)?.parse().ok()
+}
+
+/// Fields 14 and 15.
+pub(crate) fn cpu_seconds(stat: &str) -> Option<f64> {
+    let mut fields = fields(stat)?.skip(11);
     let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     Some(ticks / TICKS)
 }
@@ -157,6 +206,7 @@ mod tests {
         let stat = "12 (a) name) S 1 12 12 0 -1 4194560 1 2 3 4 250 150 7 8 20 0 9 0 100 0 0";
         assert_eq!(cpu_seconds(stat), Some(4.0));
         assert_eq!(cpu_seconds("12 (cut"), None);
+        assert_eq!(parent(stat), Some(1));
         assert_eq!(peak_rss("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 10 kB\n"), Some(2 << 20));
         assert_eq!(peak_rss(""), None);
     }
@@ -175,5 +225,20 @@ mod tests {
         let id = process.child.id();
         drop(process);
         assert!(!Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    #[test]
+    fn usage_includes_the_processes_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "sleep 60 & echo started; wait";
+        let arguments = ["-c", script].map(ToString::to_string);
+        let process = Process::start(Path::new("sh"), &arguments, None, None, &folder.path().join("log")).unwrap();
+        process.announced("started").unwrap();
+        let all = tree(process.child.id());
+        assert!(all.len() > 1, "{all:?}");
+        assert!(process.usage_with_children().peak_rss > process.usage().peak_rss);
+        for id in &all[1..] {
+            let _ = std::process::Command::new("kill").arg(id.to_string()).status();
+        }
     }
 }

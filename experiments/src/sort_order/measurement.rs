@@ -1,5 +1,7 @@
 //! A measurement of this experiment.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -77,5 +79,14 @@ impl SortOrderMeasurement {
     /// Row groups of which something was read.
     pub fn row_groups_read(&self) -> u64 {
         self.row_groups.saturating_sub(self.row_groups_pruned)
+    }
+}
+
+/// Formats the measurement as a line of progress.
+impl fmt::Display for SortOrderMeasurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { query, layout, repetition, .. } = self;
+        let (milliseconds, mib) = (self.wall_seconds * 1000.0, self.scanned_bytes as f64 / f64::from(1 << 20));
+        write!(f, "{query:24} {layout:12} repetition {repetition:>2}   {milliseconds:9.1} ms   {mib:9.2} MiB read")
     }
 }

@@ -22,8 +22,9 @@ pub use self::report::SortOrderReport;
 use crate::cluster::{Cluster, ClusterSettings, Process, rows};
 use crate::compare::{difference, fingerprint};
 use crate::error::{Error, Result};
+use crate::experiment::ExperimentProgress;
 use crate::machine::{Load, Machine};
-use crate::measurement::{ExperimentProgress, append, now};
+use crate::measurement::{append, now};
 use crate::random::SplitMix64;
 
 /// The experiment's name in measurements.
@@ -49,7 +50,7 @@ pub async fn run_sort_order(
     settings: &SortOrderSettings,
     cluster: &ClusterSettings,
     out: &Path,
-    progress: &dyn ExperimentProgress<SortOrderMeasurement>,
+    progress: &dyn ExperimentProgress,
 ) -> Result<SortOrderReport> {
     progress.step("start a cluster of one worker");
     let cluster = Cluster::start(cluster, 1, None).await?;
@@ -105,7 +106,7 @@ struct Experiment<'a> {
 
 impl Experiment<'_> {
     /// Runs each query once on each table, and compares the results.
-    async fn warm_up(&mut self, progress: &dyn ExperimentProgress<SortOrderMeasurement>) -> Result<()> {
+    async fn warm_up(&mut self, progress: &dyn ExperimentProgress) -> Result<()> {
         for query in &self.queries {
             progress.step(&format!("check {}", query.name));
             let mut reference: Option<Vec<RecordBatch>> = None;
@@ -125,7 +126,7 @@ impl Experiment<'_> {
         let (reference, table) = (&self.references[query], self.tables[layout]);
         let (query, layout) = (&self.queries[query], &self.layouts[layout]);
         let (client, sql) = (self.cluster.client(), query.sql(layout.table));
-        let cpu = || self.cluster.processes().map(Process::usage).map(|usage| usage.cpu_seconds).sum::<f64>();
+        let cpu = || self.cluster.processes().iter().map(Process::usage).map(|usage| usage.cpu_seconds).sum::<f64>();
         let (started_at, cpu_before, load) = (now(), cpu(), Load::begin());
         let began = Instant::now();
         let result = rows(client, query.name, &sql).await?;

@@ -1,12 +1,11 @@
 //! The report of the experiment: tables in Markdown, and plots.
 
 use std::fmt;
-use std::path::Path;
 
 use super::layout::UNSORTED;
 use super::measurement::SortOrderMeasurement;
 use super::query::ALL;
-use crate::error::{Error, Result};
+use crate::experiment::ExperimentReport;
 use crate::machine::QUIET;
 use crate::plot::{Bar, BarPlot, Scale};
 use crate::statistics::Summary;
@@ -23,15 +22,11 @@ struct Repetitions<'a>(Vec<&'a SortOrderMeasurement>);
 
 impl Repetitions<'_> {
     fn seconds(&self) -> Option<Summary> {
-        Summary::of(&self.0.iter().map(|m| m.wall_seconds).collect::<Vec<_>>())
-    }
-
-    fn median(&self, of: impl Fn(&SortOrderMeasurement) -> f64) -> Option<f64> {
-        Summary::of(&self.0.iter().map(|m| of(m)).collect::<Vec<_>>()).map(|summary| summary.median)
+        Summary::of_each(&self.0, |m| m.wall_seconds)
     }
 
     fn bytes(&self) -> Option<f64> {
-        self.median(|m| m.scanned_bytes as f64)
+        Summary::of_each(&self.0, |m| m.scanned_bytes as f64).map(|summary| summary.median)
     }
 }
 
@@ -39,22 +34,6 @@ impl SortOrderReport {
     /// A report of these measurements.
     pub fn new(measurements: Vec<SortOrderMeasurement>) -> Self {
         Self(measurements)
-    }
-
-    /// Writes `report.md` and the plots into a folder.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|source| Error::Io { what: path.display().to_string(), source })
-        };
-        write("report.md", self.to_string())?;
-        let bytes = |of: &Repetitions<'_>| of.bytes().map(|bytes| bytes / KIB);
-        write("bytes-read.svg", self.plot("Bytes read by query and sort order", "KiB", bytes).to_svg())?;
-        let milliseconds = |of: &Repetitions<'_>| of.seconds().map(|s| s.median * 1000.0);
-        write("time.svg", self.plot("Time by query and sort order", "ms", milliseconds).to_svg())
     }
 
     fn of(&self, query: &str, layout: &str) -> Repetitions<'_> {
@@ -150,6 +129,16 @@ impl SortOrderReport {
             )?;
         }
         writeln!(f)
+    }
+}
+
+impl ExperimentReport for SortOrderReport {
+    fn plots(&self) -> Vec<(String, String)> {
+        let bytes = |of: &Repetitions<'_>| of.bytes().map(|bytes| bytes / KIB);
+        let milliseconds = |of: &Repetitions<'_>| of.seconds().map(|s| s.median * 1000.0);
+        let bytes = self.plot("Bytes read by query and sort order", "KiB", bytes);
+        let times = self.plot("Time by query and sort order", "ms", milliseconds);
+        vec![("bytes-read.svg".to_string(), bytes.to_svg()), ("time.svg".to_string(), times.to_svg())]
     }
 }
 

@@ -3,28 +3,29 @@
 //! All clusters run at the same time, and those that are not measured are idle. So the measurements of one workload can
 //! be interleaved, in a random order of sizes, and a slow minute of the machine affects all sizes alike.
 
-mod plain;
 mod report;
+mod statements;
 mod workload;
 
 use std::path::Path;
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+use arrow::array::RecordBatch;
 use bergmill_gateway::Client;
 
-use self::plain::PlainDataFusion;
-pub use self::plain::serve_plain_datafusion;
-pub use self::report::WorkersReport;
+pub use self::report::{WorkersReport, WorkersShare};
+use self::statements::Statements;
 pub use self::workload::{Timed, Workload, queries as workers_queries};
 use crate::cluster::{Cluster, ClusterSettings, Process, Quotas, Usage, count, rows, texts};
 use crate::compare::{difference, fingerprint};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::experiment::ExperimentProgress;
 use crate::machine::{Load, Machine};
-use crate::measurement::{ExperimentProgress, Measurement, append, now};
+use crate::measurement::{Measurement, WorkersScaling, append, now};
+use crate::plain::start_plain;
 use crate::random::SplitMix64;
-use crate::timeline::{Breakdown, Task, Timeline, skew};
+use crate::timeline::Breakdown;
 
 /// The experiment's name in measurements.
 pub(crate) const EXPERIMENT: &str = "workers";
@@ -32,57 +33,55 @@ pub(crate) const EXPERIMENT: &str = "workers";
 /// Options of the experiment.
 #[derive(Debug, Clone)]
 pub struct WorkersSettings {
-    /// Numbers of executors.
-    pub workers: Vec<usize>,
+    /// Whether the tables of larger clusters have more rows.
+    pub scaling: WorkersScaling,
     /// Timed repetitions, after one that warms up and is checked.
     pub repeat: usize,
     /// Seed of the order of measurements, and of the intervals of the fit.
     pub seed: u64,
 }
 
-/// Measures the workloads on a cluster of each size, and adds each measurement to the file in `out`.
+/// A cluster to measure.
+#[derive(Debug, Clone)]
+pub enum WorkersCluster {
+    /// One that is started for the experiment, with this number of workers.
+    Started(usize, ClusterSettings),
+    /// The one that runs behind the front door at this address.
+    Running(String),
+}
+
+/// Measures the workloads on each cluster, and adds each measurement to the file in `out`.
 ///
 /// # Errors
-/// If a cluster does not start, a statement fails, or the results of two sizes or of plain DataFusion differ.
+/// If a cluster does not start, a statement fails, or two results for the same tables differ: of clusters of two sizes,
+/// or of one and plain DataFusion.
 pub async fn run_workers(
     settings: &WorkersSettings,
-    cluster: &ClusterSettings,
+    clusters: &[WorkersCluster],
     workloads: &[Workload],
     out: &Path,
-    progress: &dyn ExperimentProgress<Measurement>,
+    progress: &dyn ExperimentProgress,
 ) -> Result<WorkersReport> {
-    if settings.workers.is_empty() || settings.workers.contains(&0) {
-        return Err(Error::Setting("give numbers of workers from 1, for example 1,2,4,8".to_string()));
-    }
-    if let Some(twice) = settings.workers.iter().enumerate().find(|(n, w)| settings.workers[..*n].contains(w)) {
-        return Err(Error::Setting(format!("{} workers are named twice", twice.1)));
-    }
+    check_sizes(clusters)?;
     let quotas = Quotas::open();
-    let mut clusters = Vec::new();
-    for workers in &settings.workers {
-        progress.step(&format!("start a cluster of {workers} workers"));
-        clusters.push(Cluster::start(cluster, *workers, quotas.as_ref().ok()).await?);
+    let mut sizes = Vec::new();
+    for cluster in clusters {
+        sizes.push(Size::start(cluster, quotas.as_ref().ok(), progress).await?);
     }
-    let Some(first) = clusters.first() else { return Err(Error::NoData("no cluster".to_string())) };
-    progress.step("start plain DataFusion");
-    let start_plain = |workers: &usize| PlainDataFusion::start(cluster, first.door(), *workers, quotas.as_ref().ok());
-    let plain = settings.workers.iter().map(start_plain).collect::<Result<Vec<_>>>()?;
-    let events = count(first.client(), "SELECT count(*) FROM raw.shopping_events").await?;
-    let mut experiment = Experiment {
-        share_cores: quotas.is_ok().then_some(cluster.share),
-        input_rows: u64::try_from(events).unwrap_or_default(),
-        clusters,
-        plain,
-        settings,
-        machine: Machine::here(),
-        references: Vec::new(),
+    let share = match clusters.first() {
+        Some(WorkersCluster::Running(_)) => WorkersShare::Running { vcores: sizes[0].cluster.vcores() },
+        _ => quotas.as_ref().map_or_else(
+            |reason| WorkersShare::None(reason.to_string()),
+            |quotas| WorkersShare::Equal(quotas.name().to_string()),
+        ),
     };
+    let mut experiment = Experiment { sizes, settings, machine: Machine::here(), references: Vec::new() };
     experiment.warm_up(workloads, progress).await?;
     let mut random = SplitMix64(settings.seed);
     let mut measurements = Vec::new();
     for repetition in 1..=settings.repeat.max(1) {
-        for (workload, n) in workloads.iter().zip(0..) {
-            let mut order: Vec<usize> = (0..experiment.clusters.len()).collect();
+        for (n, workload) in workloads.iter().enumerate() {
+            let mut order: Vec<usize> = (0..experiment.sizes.len()).collect();
             random.shuffle(&mut order);
             for size in order {
                 let measured = experiment.measure(workload, n, size, repetition).await?;
@@ -97,53 +96,116 @@ pub async fn run_workers(
         }
     }
     drop(experiment);
-    let quotas = quotas.as_ref().map(Quotas::name).map_err(ToString::to_string);
-    Ok(WorkersReport::new(measurements, quotas.map(ToString::to_string), settings.seed))
+    Ok(WorkersReport::new(measurements, share, settings.seed))
+}
+
+fn check_sizes(clusters: &[WorkersCluster]) -> Result<()> {
+    let sizes = clusters.iter().map(|cluster| match cluster {
+        WorkersCluster::Started(workers, _) => Some(*workers),
+        WorkersCluster::Running(_) => None,
+    });
+    let sizes: Vec<_> = sizes.collect();
+    if sizes.is_empty() || sizes.contains(&Some(0)) {
+        return Err(Error::Setting("give numbers of workers from 1, for example 1,2,4,8".to_string()));
+    }
+    if sizes.len() > 1 && sizes.contains(&None) {
+        return Err(Error::Setting("a running cluster is measured alone".to_string()));
+    }
+    let twice = sizes.iter().enumerate().find(|(n, size)| sizes[..*n].contains(size));
+    match twice {
+        Some((_, Some(workers))) => Err(Error::Setting(format!("{workers} workers are named twice"))),
+        _ => Ok(()),
+    }
+}
+
+/// A cluster, and what its measurements are compared with.
+struct Size {
+    cluster: Cluster,
+    /// How it was started; none of a running one.
+    settings: Option<ClusterSettings>,
+    /// Plain DataFusion with the CPU of its workers; none beside a running one, about whose CPU nothing is known.
+    plain: Option<Engine>,
+    share_cores: Option<f64>,
+    input_rows: u64,
+}
+
+impl Size {
+    async fn start(
+        cluster: &WorkersCluster,
+        quotas: Option<&Quotas>,
+        progress: &dyn ExperimentProgress,
+    ) -> Result<Self> {
+        let (cluster, settings, plain) = match cluster {
+            WorkersCluster::Started(workers, settings) => {
+                progress.step(&format!("start a cluster of {workers} workers, and plain DataFusion with their CPU"));
+                let cluster = Cluster::start(settings, *workers, quotas).await?;
+                let cores = settings.share * *workers as f64;
+                let share =
+                    quotas.map(|quotas| quotas.share(&format!("{workers}-workers-plain"), cores)).transpose()?;
+                let plain = start_plain(settings, cluster.door(), *workers, share)?;
+                (cluster, Some(settings.clone()), Some(plain))
+            }
+            WorkersCluster::Running(door) => (Cluster::connect(door).await?, None, None),
+        };
+        let events = count(cluster.client(), "SELECT count(*) FROM raw.shopping_events").await?;
+        let share_cores = settings.as_ref().filter(|_| quotas.is_some()).map(|settings| settings.share);
+        Ok(Self { cluster, settings, plain, share_cores, input_rows: u64::try_from(events).unwrap_or_default() })
+    }
 }
 
 struct Experiment<'a> {
-    clusters: Vec<Cluster>,
-    /// For each of the clusters.
-    plain: Vec<PlainDataFusion>,
+    sizes: Vec<Size>,
     settings: &'a WorkersSettings,
-    share_cores: Option<f64>,
-    input_rows: u64,
     machine: Machine,
-    /// The result of each workload.
-    references: Vec<Vec<RecordBatch>>,
+    /// The result of each workload, for each of the sizes.
+    references: Vec<Vec<Vec<RecordBatch>>>,
 }
 
 impl Experiment<'_> {
-    /// Runs each workload once on each cluster, and compares the results.
-    async fn warm_up(&mut self, workloads: &[Workload], progress: &dyn ExperimentProgress<Measurement>) -> Result<()> {
-        for workload in workloads {
-            for statement in &workload.setup {
-                let failed = |source| Error::Cluster { what: workload.name.clone(), source };
-                self.clusters[0].client().update(statement, None).await.map_err(failed)?;
-            }
-            let mut reference: Option<Vec<RecordBatch>> = None;
-            for cluster in &self.clusters {
-                progress.step(&format!("check {} on {} workers", workload.name, cluster.processes().count() - 1));
-                let result = result(workload, cluster.client(), run(workload, cluster.client()).await?).await?;
-                match &reference {
-                    None => reference = Some(result),
-                    Some(reference) => check(workload, reference, &result)?,
+    /// Runs each workload once on each cluster, and compares the results with those of another cluster over the same
+    /// tables: the first one, or with weak scaling one with a single worker.
+    async fn warm_up(&mut self, workloads: &[Workload], progress: &dyn ExperimentProgress) -> Result<()> {
+        for n in 0..self.sizes.len() {
+            let expected = self.expected(n, workloads, progress).await?;
+            let size = &mut self.sizes[n];
+            let mut results = Vec::with_capacity(workloads.len());
+            for (n, workload) in workloads.iter().enumerate() {
+                progress.step(&format!("check {} on {} workers", workload.name, size.cluster.workers()));
+                let result = run_once(workload, size.cluster.client()).await?;
+                if let Some(expected) = &expected {
+                    check(workload, &expected[n], &result)?;
                 }
-            }
-            self.references.extend(reference);
-            if let Timed::Query(sql) = &workload.timed {
-                progress.step(&format!("check {} on plain DataFusion", workload.name));
-                let reference = self.fingerprint(workload, self.references.len() - 1)?;
-                for plain in &mut self.plain {
-                    check_plain(workload, &reference, &plain.run(&workload.name, sql)?.hash)?;
+                if let (Timed::Query(sql), Some(plain)) = (&workload.timed, &mut size.plain) {
+                    check(workload, &result, &plain.run(sql).map_err(|e| in_plain(workload, &e))?.rows)?;
                 }
+                results.push(result);
             }
+            self.references.push(results);
         }
         Ok(())
     }
 
-    fn fingerprint(&self, workload: &Workload, n: usize) -> Result<String> {
-        fingerprint(&self.references[n]).map_err(|e| differs(workload, e.to_string()))
+    /// The results that a size should have; `None` if there is nothing to compare with.
+    async fn expected(
+        &self,
+        n: usize,
+        workloads: &[Workload],
+        progress: &dyn ExperimentProgress,
+    ) -> Result<Option<Vec<Vec<RecordBatch>>>> {
+        let size = &self.sizes[n];
+        match (self.settings.scaling, &size.settings) {
+            (WorkersScaling::Strong, _) => Ok(self.references.first().cloned()),
+            (WorkersScaling::Weak, Some(settings)) if size.cluster.workers() > 1 => {
+                progress.step(&format!("one worker over the tables of {}", size.cluster.workers()));
+                let one = Cluster::start(settings, 1, None).await?;
+                let mut results = Vec::with_capacity(workloads.len());
+                for workload in workloads {
+                    results.push(run_once(workload, one.client()).await?);
+                }
+                Ok(Some(results))
+            }
+            (WorkersScaling::Weak, _) => Ok(None),
+        }
     }
 
     /// A repetition of a query on plain DataFusion; none of a job, which writes tables.
@@ -154,29 +216,31 @@ impl Experiment<'_> {
         size: usize,
         repetition: usize,
     ) -> Result<Option<Measurement>> {
-        let Timed::Query(sql) = &workload.timed else { return Ok(None) };
-        let reference = self.fingerprint(workload, n)?;
-        let plain = &mut self.plain[size];
+        let reference = &self.references[size][n];
+        let size = &mut self.sizes[size];
+        let (Timed::Query(sql), Some(plain)) = (&workload.timed, &mut size.plain) else { return Ok(None) };
         plain.process.forget_peak();
         let (before, started_at, load) = (plain.process.usage(), now(), Load::begin());
-        let run = plain.run(&workload.name, sql)?;
+        let run = plain.run(sql).map_err(|e| in_plain(workload, &e))?;
         let after = plain.process.usage();
-        check_plain(workload, &reference, &run.hash)?;
         let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+        let other_cores = load.other_cores(cpu_seconds);
+        check(workload, reference, &run.rows)?;
         Ok(Some(Measurement {
             experiment: EXPERIMENT.to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             machine: self.machine.clone(),
             started_at,
             seed: self.settings.seed,
+            scaling: self.settings.scaling,
             workload: workload.name.clone(),
             engine: "datafusion".to_string(),
-            workers: plain.workers,
-            share_cores: self.share_cores,
+            workers: size.cluster.workers(),
+            share_cores: size.share_cores,
             repetition,
-            input_rows: self.input_rows,
+            input_rows: size.input_rows,
             wall_seconds: run.seconds,
-            scheduler_cpu_seconds: 0.0,
+            scheduler_cpu_seconds: None,
             executor_cpu_seconds: vec![cpu_seconds],
             peak_rss: vec![0, after.peak_rss],
             throttled_periods: vec![after.throttled - before.throttled],
@@ -186,20 +250,21 @@ impl Experiment<'_> {
             spilled_bytes: 0,
             breakdown: Breakdown { compute: run.seconds, ..Breakdown::default() },
             skew: None,
-            result_rows: run.rows,
-            result_hash: run.hash,
-            other_cores: load.other_cores(cpu_seconds),
+            result_rows: run.rows.iter().map(|batch| batch.num_rows() as u64).sum(),
+            result_hash: fingerprint(&run.rows).map_err(|e| differs(workload, e.to_string()))?,
+            other_cores,
         }))
     }
 
-    async fn measure(&self, workload: &Workload, n: usize, cluster: usize, repetition: usize) -> Result<Measurement> {
-        let cluster = &self.clusters[cluster];
+    async fn measure(&self, workload: &Workload, n: usize, size: usize, repetition: usize) -> Result<Measurement> {
+        let reference = &self.references[size][n];
+        let Size { cluster, share_cores, input_rows, .. } = &self.sizes[size];
         let client = cluster.client();
         let since = texts(client, "SELECT CAST(now() AS TEXT)").await?.concat();
-        cluster.processes().for_each(Process::forget_peak);
-        let usage = || cluster.processes().map(Process::usage).collect::<Vec<_>>();
+        cluster.processes().iter().for_each(Process::forget_peak);
+        let usage = || cluster.processes().iter().map(Process::usage).collect::<Vec<_>>();
         let all_seconds = || -> f64 {
-            let processes = self.clusters.iter().flat_map(Cluster::processes);
+            let processes = self.sizes.iter().flat_map(|size| size.cluster.processes());
             processes.map(|process| process.usage().cpu_seconds).sum()
         };
         let started_at = now();
@@ -209,13 +274,12 @@ impl Experiment<'_> {
         let wall_seconds = began.elapsed().as_secs_f64();
         let (after, other_cores) = (usage(), load.other_cores(all_seconds() - all_before));
         let rows = result(workload, client, rows).await?;
-        check(workload, &self.references[n], &rows)?;
+        check(workload, reference, &rows)?;
 
-        let workers = after.len() - 1;
-        let statements = statements(client, &since).await?;
+        let statements = Statements::read(client, &since, workload.timed.statements()).await?;
         let mut breakdown = Breakdown::default();
         for timeline in &statements.timelines {
-            breakdown += Breakdown::of(timeline, workers);
+            breakdown += Breakdown::of(timeline, cluster.vcores());
         }
         let breakdown = breakdown.seen_by_client(wall_seconds);
         let changes = || before.iter().zip(&after);
@@ -226,14 +290,15 @@ impl Experiment<'_> {
             machine: self.machine.clone(),
             started_at,
             seed: self.settings.seed,
+            scaling: self.settings.scaling,
             workload: workload.name.clone(),
             engine: "bergmill".to_string(),
-            workers,
-            share_cores: self.share_cores,
+            workers: cluster.workers(),
+            share_cores: *share_cores,
             repetition,
-            input_rows: self.input_rows,
+            input_rows: *input_rows,
             wall_seconds,
-            scheduler_cpu_seconds: changes().take(1).map(cpu).sum(),
+            scheduler_cpu_seconds: changes().next().map(cpu),
             executor_cpu_seconds: changes().skip(1).map(cpu).collect(),
             peak_rss: after.iter().map(|usage| usage.peak_rss).collect(),
             throttled_periods: changes().skip(1).map(|(before, after)| after.throttled - before.throttled).collect(),
@@ -245,30 +310,39 @@ impl Experiment<'_> {
             skew: statements.skew,
             result_rows: rows.iter().map(|batch| batch.num_rows() as u64).sum(),
             result_hash: fingerprint(&rows).map_err(|e| differs(workload, e.to_string()))?,
-            other_cores,
+            // Without processes of ours, all load of this machine would count as that of others.
+            other_cores: other_cores.filter(|_| !before.is_empty()),
         })
     }
 }
 
-fn check_plain(workload: &Workload, reference: &str, hash: &str) -> Result<()> {
-    if hash == reference {
-        return Ok(());
+fn in_plain(workload: &Workload, e: &Error) -> Error {
+    Error::Engine(format!("{}, in plain DataFusion: {e}", workload.name))
+}
+
+/// Makes a workload possible, runs it, and returns its result.
+async fn run_once(workload: &Workload, client: &Client) -> Result<Vec<RecordBatch>> {
+    for statement in &workload.setup {
+        update(client, workload, statement).await?;
     }
-    Err(differs(workload, "plain DataFusion has other rows".to_string()))
+    let returned = run(workload, client).await?;
+    result(workload, client, returned).await
+}
+
+async fn update(client: &Client, workload: &Workload, statement: &str) -> Result<()> {
+    let failed = |source| Error::Cluster { what: workload.name.clone(), source };
+    client.update(statement, None).await.map(drop).map_err(failed)
 }
 
 /// Runs what is timed, and returns the rows of a query.
 async fn run(workload: &Workload, client: &Client) -> Result<Vec<RecordBatch>> {
-    match &workload.timed {
-        Timed::Query(sql) => rows(client, &workload.name, sql).await,
-        Timed::Job { statements, .. } => {
-            for statement in statements {
-                let failed = |source| Error::Cluster { what: workload.name.clone(), source };
-                client.update(statement, None).await.map_err(failed)?;
-            }
-            Ok(Vec::new())
-        }
+    if let Timed::Query(sql) = &workload.timed {
+        return rows(client, &workload.name, sql).await;
     }
+    for statement in workload.timed.statements() {
+        update(client, workload, statement).await?;
+    }
+    Ok(Vec::new())
 }
 
 /// The result of a workload that `returned` these rows: they, or the rows of all tables that it has written.
@@ -291,77 +365,4 @@ fn check(workload: &Workload, reference: &[RecordBatch], rows: &[RecordBatch]) -
 
 fn differs(workload: &Workload, difference: String) -> Error {
     Error::WorkersDiffer { workload: workload.name.clone(), difference }
-}
-
-/// What the scheduler knows of the statements of a repetition.
-#[derive(Debug, Default)]
-struct Statements {
-    timelines: Vec<Timeline>,
-    scanned_bytes: u64,
-    shuffle_read_bytes: u64,
-    shuffle_write_bytes: u64,
-    spilled_bytes: u64,
-    skew: Option<f64>,
-}
-
-/// Reads `system.queries` and the tables beside it for statements submitted after `since`.
-async fn statements(client: &Client, since: &str) -> Result<Statements> {
-    let ours = format!("submitted_at > CAST('{since}' AS TIMESTAMPTZ) AND statement NOT LIKE '%system.%'");
-    let sql = format!(
-        "SELECT query_id, date_part('epoch', submitted_at) AS submitted, date_part('epoch', ended_at) AS ended,
-            COALESCE(scanned, 0), COALESCE(read_bytes, 0), COALESCE(written, 0), COALESCE(spilled, 0),
-            COALESCE(read_seconds, 0), COALESCE(write_seconds, 0)
-         FROM system.queries LEFT JOIN (
-            SELECT query_id AS id, CAST(sum(scanned_bytes) AS BIGINT) AS scanned,
-                CAST(sum(shuffle_read_bytes) AS BIGINT) AS read_bytes,
-                CAST(sum(shuffle_write_bytes) AS BIGINT) AS written, CAST(sum(spilled_bytes) AS BIGINT) AS spilled,
-                sum(shuffle_read_seconds) AS read_seconds, sum(shuffle_write_seconds) AS write_seconds
-            FROM system.stages GROUP BY 1
-         ) ON id = query_id WHERE {ours} AND ended_at IS NOT NULL"
-    );
-    let tasks = "SELECT query_id, stage_id, date_part('epoch', started_at), date_part('epoch', ended_at), partitions
-         FROM system.tasks WHERE started_at IS NOT NULL AND ended_at IS NOT NULL";
-    let (queries, tasks) = (rows(client, "system.queries", &sql).await?, rows(client, "system.tasks", tasks).await?);
-    let mut found = Statements::default();
-    for batch in &queries {
-        let id = |row: usize| batch.column(0).as_string::<i32>().value(row).to_string();
-        let number = |column: usize, row: usize| batch.column(column).as_primitive::<Float64Type>().value(row);
-        let bytes = |column: usize, row: usize| {
-            u64::try_from(batch.column(column).as_primitive::<Int64Type>().value(row)).unwrap_or_default()
-        };
-        for row in 0..batch.num_rows() {
-            let stages = stages(&tasks, &id(row));
-            found.skew = found.skew.into_iter().chain(stages.values().filter_map(|s| skew(s))).reduce(f64::max);
-            found.timelines.push(Timeline {
-                submitted: number(1, row),
-                ended: number(2, row),
-                tasks: stages.into_values().flatten().collect(),
-                shuffle_read: number(7, row),
-                shuffle_write: number(8, row),
-            });
-            found.scanned_bytes += bytes(3, row);
-            found.shuffle_read_bytes += bytes(4, row);
-            found.shuffle_write_bytes += bytes(5, row);
-            found.spilled_bytes += bytes(6, row);
-        }
-    }
-    Ok(found)
-}
-
-/// The tasks of a query, by stage.
-fn stages(tasks: &[RecordBatch], query: &str) -> std::collections::BTreeMap<i32, Vec<Task>> {
-    let mut stages = std::collections::BTreeMap::<i32, Vec<Task>>::new();
-    for batch in tasks {
-        let ids = batch.column(0).as_string::<i32>();
-        let stage = batch.column(1).as_primitive::<Int32Type>();
-        let (began, ended) =
-            (batch.column(2).as_primitive::<Float64Type>(), batch.column(3).as_primitive::<Float64Type>());
-        let width = batch.column(4).as_primitive::<Int32Type>();
-        for row in (0..ids.len()).filter(|row| ids.value(*row) == query) {
-            let width = usize::try_from(width.value(row)).unwrap_or(1);
-            let task = Task { began: began.value(row), ended: ended.value(row), width };
-            stages.entry(stage.value(row)).or_default().push(task);
-        }
-    }
-    stages
 }

@@ -25,6 +25,16 @@ pub enum Timed {
     },
 }
 
+impl Timed {
+    /// The statements.
+    pub(super) fn statements(&self) -> &[String] {
+        match self {
+            Self::Query(sql) => std::slice::from_ref(sql),
+            Self::Job { statements, .. } => statements,
+        }
+    }
+}
+
 /// Conversions and distinct sessions by hour and event type.
 const AGGREGATION: &str = "SELECT date_part('hour', timestamp) AS hour, event_type, count(*) AS events,
     count(DISTINCT session_id) AS sessions, sum(price * quantity) AS amount
