@@ -90,7 +90,8 @@ class Sail(Spark):
         os.environ["SAIL_EXECUTION__DEFAULT_PARALLELISM"] = str(cores)
         os.environ["SAIL_CLUSTER__WORKER_INITIAL_COUNT"] = str(cores)
         os.environ["SAIL_CLUSTER__WORKER_MAX_COUNT"] = str(cores)
-        os.environ["SAIL_CLUSTER__WORKER_TASK_SLOTS"] = "8"
+        # Tasks that exchange rows run at the same time, and there may be one for each file. They share the cores.
+        os.environ["SAIL_CLUSTER__WORKER_TASK_SLOTS"] = "256"
         from importlib.metadata import version
 
         from pysail.spark import SparkConnectServer
