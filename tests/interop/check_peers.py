@@ -16,7 +16,7 @@ def body(checks, folder):
     out = folder / "run"
     with checks.check("all queries of the shop have the same rows on all engines"):
         engines = ["--engines", ",".join(ENGINES[1:]), "--cores", 2, "--python", sys.executable]
-        bergmill("experiment", "peers", "--out", out, "--events", 100_000, "--repeat", 1, *engines)
+        bergmill("experiment", "peers", "--out", out, "--events", 20_000, "--repeat", 1, *engines)
     with checks.check("each query is measured on each engine"):
         lines = [json.loads(line) for line in (out / "measurements.jsonl").read_text().splitlines()]
         equal(Counter(line["engine"] for line in lines), Counter(dict.fromkeys(ENGINES, 20)), "measurements")

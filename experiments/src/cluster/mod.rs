@@ -1,5 +1,5 @@
-//! A cluster for a measurement: real processes, a scheduler and executors with equal shares of the CPU, or a cluster that
-//! runs elsewhere.
+//! A cluster for a measurement: real processes, a scheduler and executors with equal shares of the CPU, or a cluster
+//! that runs elsewhere.
 
 pub(crate) mod process;
 mod quota;

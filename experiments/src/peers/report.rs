@@ -70,8 +70,8 @@ impl PeersReport {
         self.summary(query, engine, figure).map(|summary| summary.median)
     }
 
-    /// A figure of an engine relative to that of Bergmill: the geometric mean over the queries that both have, and their
-    /// number.
+    /// A figure of an engine relative to that of Bergmill: the geometric mean over the queries that both have, and
+    /// their number.
     fn relative(&self, engine: &str, figure: Figure) -> Option<(f64, usize)> {
         let ratio = |query: &&str| {
             let (theirs, ours) =

@@ -22,8 +22,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// Reads `system.queries` and the tables beside it for these statements, as far as they were submitted after `since`.
-    /// A running cluster may have run others meanwhile.
+    /// Reads `system.queries` and the tables beside it for these statements, as far as they were submitted after
+    /// `since`. A running cluster may have run others meanwhile.
     pub(super) async fn read(client: &Client, since: &str, statements: &[String]) -> Result<Self> {
         let texts: Vec<String> = statements.iter().map(|text| format!("'{}'", text.replace('\'', "''"))).collect();
         let ours = format!("submitted_at > CAST('{since}' AS TIMESTAMPTZ) AND statement IN ({})", texts.join(", "));
