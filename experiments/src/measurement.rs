@@ -104,11 +104,6 @@ impl Measurement {
         let seconds = || self.scheduler_cpu_seconds.iter().chain(&self.executor_cpu_seconds);
         (seconds().count() > 0).then(|| seconds().sum())
     }
-
-    /// Rows per second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.input_rows as f64 / self.wall_seconds
-    }
 }
 
 /// Formats the measurement as a line of progress.

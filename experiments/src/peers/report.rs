@@ -70,9 +70,8 @@ impl PeersReport {
         self.summary(query, engine, figure).map(|summary| summary.median)
     }
 
-    /// A figure of an engine relative to that of Bergmill: the geometric mean over the queries that both have, and
-    /// their number.
-    fn relative(&self, engine: &str, figure: Figure) -> Option<(f64, usize)> {
+    /// A figure of an engine relative to that of Bergmill: the geometric mean over the queries that both have.
+    fn relative(&self, engine: &str, figure: Figure) -> Option<f64> {
         let ratio = |query: &&str| {
             let (theirs, ours) =
                 (self.median(query, engine, figure)?, self.median(query, PeerEngine::Bergmill.name(), figure)?);
@@ -80,7 +79,7 @@ impl PeersReport {
             Some((theirs / ours).ln()).filter(|ratio| ratio.is_finite())
         };
         let ratios: Vec<f64> = self.queries().iter().filter_map(ratio).collect();
-        (!ratios.is_empty()).then(|| ((ratios.iter().sum::<f64>() / ratios.len() as f64).exp(), ratios.len()))
+        (!ratios.is_empty()).then(|| (ratios.iter().sum::<f64>() / ratios.len() as f64).exp())
     }
 
     /// A table of the engines.
@@ -98,7 +97,7 @@ impl PeersReport {
         for engine in &engines {
             let of_engine = || self.measurements.iter().filter(|m| m.engine == *engine);
             let sum = |figure| common.iter().filter_map(|query| self.median(query, engine, figure)).sum::<f64>();
-            let relative = |figure| self.relative(engine, figure).map_or("–".to_string(), |(r, _)| format!("{r:.2}"));
+            let relative = |figure| self.relative(engine, figure).map_or("–".to_string(), |r| format!("{r:.2}"));
             writeln!(
                 f,
                 "| {engine} | {} | {} | {:.2} | {:.2} | {} | {} | {:.0} |",
@@ -146,7 +145,7 @@ impl ExperimentReport for PeersReport {
         let bars = bars.map(|(engine, figure)| Bar {
             group: engine.to_string(),
             label: figure.name.to_string(),
-            parts: self.relative(engine, figure).into_iter().map(|(ratio, _)| ratio).collect(),
+            parts: self.relative(engine, figure).into_iter().collect(),
         });
         let plot = BarPlot {
             title: "Time, CPU seconds and peak memory relative to Bergmill".to_string(),

@@ -48,6 +48,10 @@ impl WorkersReport {
         self.measurements.first().is_some_and(|one| one.scaling == WorkersScaling::Weak)
     }
 
+    fn has_several_sizes(&self) -> bool {
+        self.workloads().iter().any(|(_, sizes)| sizes.len() > 1)
+    }
+
     /// Workloads in the order in which they were measured.
     fn workloads(&self) -> Vec<(&str, Sizes<'_>)> {
         self.measured_by("bergmill")
@@ -84,8 +88,9 @@ impl WorkersReport {
         for (workload, sizes) in self.workloads() {
             let Some(base) = one_worker(&sizes) else { continue };
             let point = |(workers, all): (&usize, &Vec<&Measurement>)| {
-                let Summary { median, min, max, .. } = Summary::of_each(all, |m| m.rate() / base / per(m.workers))?;
-                Some(Point { x: float(*workers), y: median, low: min, high: max })
+                let Summary { median, min, max, .. } = wall(all)?;
+                let gain = |seconds| rows(all) / seconds / base / per(*workers);
+                Some(Point { x: float(*workers), y: gain(median), low: gain(max), high: gain(min) })
             };
             largest = largest.max(sizes.keys().copied().max().unwrap_or(1));
             let points = sizes.iter().filter_map(point).collect();
@@ -111,7 +116,10 @@ impl WorkersReport {
 
 impl ExperimentReport for WorkersReport {
     fn plots(&self) -> Vec<(String, String)> {
-        let mut plots = vec![(self.gain_file().to_string(), self.gain_plot().to_svg())];
+        let mut plots = Vec::new();
+        if self.has_several_sizes() {
+            plots.push((self.gain_file().to_string(), self.gain_plot().to_svg()));
+        }
         for (workload, sizes) in self.workloads() {
             let times = time_plot(workload, &sizes, &self.plain(workload), self.is_weak(), self.seed);
             plots.push((format!("{workload}-time.svg"), times.to_svg()));
@@ -154,16 +162,20 @@ impl fmt::Display for WorkersReport {
             )?,
             (WorkersShare::Equal(_), None) => {}
         }
-        let plain = "Plain DataFusion has the CPU of the workers in one process, and no memory limit.";
-        writeln!(
+        write!(
             f,
-            "Times are medians of the repetitions, with the smallest and the largest. All results {} are equal. {plain} \
-             A time marked `~` has a spread over 15 %, one marked `!` was measured while other processes used more than \
-             {QUIET} cores.\n\n![{}]({})\n",
-            if weak { "for the same tables" } else { "of a workload" },
-            if weak { "Efficiency" } else { "Speed-up" },
-            self.gain_file()
+            "Times are medians of the repetitions, with the smallest and the largest. All results {} are equal. A time \
+             marked `~` has a spread over 15 %, one marked `!` was measured while other processes used more than {QUIET} \
+             cores.",
+            if weak { "for the same tables" } else { "of a workload" }
         )?;
+        if self.measurements.iter().any(|m| m.engine == "datafusion") {
+            write!(f, " Plain DataFusion has the CPU of the workers in one process, and no memory limit.")?;
+        }
+        writeln!(f, "\n")?;
+        if self.has_several_sizes() {
+            writeln!(f, "![{}]({})\n", if weak { "Efficiency" } else { "Speed-up" }, self.gain_file())?;
+        }
         for (workload, sizes) in self.workloads() {
             writeln!(f, "## {workload}\n")?;
             table(f, &sizes, &self.plain(workload))?;
@@ -190,7 +202,8 @@ fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>, plain: &Sizes<'_>) -> fm
     )?;
     writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for (workers, all) in sizes {
-        let (Some(time), Some(rate)) = (wall(all), median(all, |m| m.rate())) else { continue };
+        let Some(time) = wall(all) else { continue };
+        let rate = rows(all) / time.median;
         let marks = time.marks(all.iter().any(|m| m.other_cores.is_some_and(|cores| cores > QUIET)));
         let speed_up = base.map(|base| rate / base);
         let mib = |of: fn(&Measurement) -> u64| median(all, |m| of(m) as f64 / MIB).unwrap_or_default();
@@ -199,7 +212,7 @@ fn table(f: &mut fmt::Formatter<'_>, sizes: &Sizes<'_>, plain: &Sizes<'_>) -> fm
         writeln!(
             f,
             "| {workers} | {} | {:.2} ({:.2}–{:.2}){marks} | {rate:.0} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {} | {} |",
-            all.first().map_or(0, |m| m.input_rows),
+            rows(all),
             time.median,
             time.min,
             time.max,
@@ -321,7 +334,12 @@ fn scaling(sizes: &Sizes<'_>, seed: u64) -> Option<Scaling> {
 /// Rows per second of one worker, from the smallest number that was measured; `None` of a single number.
 fn one_worker(sizes: &Sizes<'_>) -> Option<f64> {
     let (workers, all) = sizes.iter().next().filter(|_| sizes.len() > 1)?;
-    Some(median(all, |m| m.rate())? / float(*workers))
+    Some(rows(all) / wall(all)?.median / float(*workers))
+}
+
+/// Rows that each of these repetitions read.
+fn rows(all: &[&Measurement]) -> f64 {
+    all.first().map_or(0.0, |m| m.input_rows as f64)
 }
 
 fn wall(all: &[&Measurement]) -> Option<Summary> {
@@ -418,7 +436,7 @@ mod tests {
         };
         let report = WorkersReport::new((1..=3).map(running).collect(), WorkersShare::Running { vcores: 8 }, 42);
         let text = report.to_string();
-        assert!(text.contains("4 executors with 8 vcores"), "{text}");
+        assert!(text.contains("4 executors with 8 vcores") && !text.contains("speed-up.svg"), "{text}");
         assert!(text.contains("| 4 | 1000000 | 2.00 (2.00–2.00) | 500000 | – | – | – | – |"), "{text}");
     }
 
