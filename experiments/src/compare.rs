@@ -10,8 +10,21 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// Tolerance for floating-point sums, which depend on the order of their terms.
 const RELATIVE_TOLERANCE: f64 = 1e-9;
-/// Other engines round the decimals of a quotient or an average differently.
-const TOLERANCE_BY_VALUE: f64 = 1e-6;
+/// The same for results of other engines, which may divide at another place of a query.
+const RELATIVE_TOLERANCE_BY_VALUE: f64 = 1e-6;
+/// Units in the last decimal place by which a quotient may differ that is a decimal on one side and a float on the
+/// other: engines cut off its digits, and queries add up quotients.
+const UNITS: f64 = 10.0;
+/// Decimal places of a decimal from which on it counts as a quotient.
+const PLACES_OF_QUOTIENTS: i8 = 4;
+
+/// How far two floats may be apart.
+#[derive(Debug, Clone, Copy)]
+struct Tolerance {
+    /// As a fraction of the larger one.
+    relative: f64,
+    absolute: f64,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
@@ -22,12 +35,27 @@ enum Value {
 /// The first difference between `a` and `b`, or `None` if they hold the same rows in any order. All string types count
 /// as one type.
 pub(crate) fn difference(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
-    difference_within(a, b, RELATIVE_TOLERANCE)
+    difference_within(a, b, Tolerance { relative: RELATIVE_TOLERANCE, absolute: 0.0 })
 }
 
 /// The first difference between rows that two engines returned, whose types may differ: see [`by_value`].
 pub(crate) fn difference_by_value(a: &[RecordBatch], b: &[RecordBatch]) -> Result<Option<String>, ArrowError> {
-    difference_within(&by_value(a)?, &by_value(b)?, TOLERANCE_BY_VALUE)
+    let tolerance = Tolerance { relative: RELATIVE_TOLERANCE_BY_VALUE, absolute: of_quotients(a, b) };
+    difference_within(&by_value(a)?, &by_value(b)?, tolerance)
+}
+
+/// How far quotients may be apart, by the types of the columns.
+fn of_quotients(a: &[RecordBatch], b: &[RecordBatch]) -> f64 {
+    let (Some(a), Some(b)) = (a.first(), b.first()) else { return 0.0 };
+    let units = a.columns().iter().zip(b.columns()).filter_map(|(a, b)| match (a.data_type(), b.data_type()) {
+        (DataType::Decimal128(_, places), other) | (other, DataType::Decimal128(_, places))
+            if other.is_floating() && *places >= PLACES_OF_QUOTIENTS =>
+        {
+            Some(UNITS * 10_f64.powi(-i32::from(*places)))
+        }
+        _ => None,
+    });
+    units.fold(0.0, f64::max)
 }
 
 /// The same rows with one type for all numbers, one for all times and one for all texts.
@@ -48,7 +76,7 @@ pub(crate) fn by_value(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Arro
     batches.iter().map(converted).collect()
 }
 
-fn difference_within(a: &[RecordBatch], b: &[RecordBatch], tolerance: f64) -> Result<Option<String>, ArrowError> {
+fn difference_within(a: &[RecordBatch], b: &[RecordBatch], tolerance: Tolerance) -> Result<Option<String>, ArrowError> {
     let (mut a, mut b) = (rows(a)?, rows(b)?);
     if a.len() != b.len() {
         return Ok(Some(format!("{} rows and {}", a.len(), b.len())));
@@ -116,11 +144,12 @@ fn order(a: &[Value], b: &[Value]) -> Ordering {
     exact.chain(floats).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-fn same(a: &[Value], b: &[Value], tolerance: f64) -> bool {
+fn same(a: &[Value], b: &[Value], tolerance: Tolerance) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|pair| match pair {
             (Value::Number(x), Value::Number(y)) => {
-                x.total_cmp(y).is_eq() || (x - y).abs() <= tolerance * x.abs().max(y.abs())
+                let allowed = tolerance.absolute.max(tolerance.relative * x.abs().max(y.abs()));
+                x.total_cmp(y).is_eq() || (x - y).abs() <= allowed
             }
             (x, y) => x == y,
         })
@@ -182,5 +211,21 @@ mod tests {
         assert!(difference(&[ours(1234)], std::slice::from_ref(&theirs)).unwrap().is_some());
         let found = difference_by_value(&[ours(1235)], &[theirs]).unwrap().unwrap();
         assert!(found.contains("12.35") && found.contains("12.34"), "{found}");
+    }
+
+    #[test]
+    fn quotients_of_decimals_may_lack_digits_that_floats_have() {
+        let check = |decimal: i128, places: i8, float: f64, expected: bool| {
+            let decimal = Decimal128Array::from(vec![decimal]).with_precision_and_scale(20, places).unwrap();
+            let a = RecordBatch::try_from_iter([("n", Arc::new(decimal) as ArrayRef)]).unwrap();
+            let b = RecordBatch::try_from_iter([("n", Arc::new(Float64Array::from(vec![float])) as ArrayRef)]).unwrap();
+            let equal = difference_by_value(std::slice::from_ref(&b), std::slice::from_ref(&a)).unwrap().is_none();
+            assert_eq!(equal, expected, "{a:?} {b:?}");
+            assert_eq!(difference_by_value(&[a], &[b]).unwrap().is_none(), expected);
+        };
+        check(30_191, 6, 0.030_192_2, true);
+        check(30_191, 6, 0.030_211, false);
+        // An amount of money.
+        check(1234, 2, 12.35, false);
     }
 }
