@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bergmill_access::Access;
 use bergmill_executor::{ExecutorConfig, Stop};
-use bergmill_gateway::Client;
+use bergmill_gateway::{Client, ConnectOptions, Credentials};
 use bergmill_scheduler::{Running, SchedulerConfig};
 use clap::Args;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::login::Login;
 use crate::memory;
 use crate::settings::{Embedded, Tables, with_file};
 use crate::signals::StopSignals;
@@ -30,6 +32,8 @@ pub struct Target {
     /// Connect to the cluster at this address instead of starting one in this process
     #[arg(long, env = "BERGMILL_CONNECT", value_name = "HOST:PORT")]
     connect: Option<String>,
+    #[command(flatten)]
+    login: Login,
     /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -51,7 +55,8 @@ pub struct Connected {
 impl Target {
     /// A cluster in this process over the tables of a folder, with other settings from `config`.
     pub fn in_folder(folder: PathBuf, config: Option<PathBuf>) -> Self {
-        Self { connect: None, config, tables: Tables::in_folder(folder), embedded: Embedded::default() }
+        let (login, embedded) = (Login::default(), Embedded::default());
+        Self { connect: None, login, config, tables: Tables::in_folder(folder), embedded }
     }
 
     /// Connects to the cluster, or starts one in this process.
@@ -61,7 +66,7 @@ impl Target {
         let (folder, described) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
         if let Some(address) = &self.connect {
             return Ok(Connected {
-                client: Client::connect(address).await?,
+                client: self.login.connect(address).await?,
                 folder,
                 tables: described,
                 _cluster: None,
@@ -70,7 +75,7 @@ impl Target {
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let cluster = Cluster::start(&tables, &embedded, listen).await?;
-        let client = Client::connect(&cluster.listen().to_string()).await?;
+        let client = cluster.client().await?;
         Ok(Connected { client, folder, tables: described, _cluster: Some(cluster) })
     }
 }
@@ -78,6 +83,7 @@ impl Target {
 /// Scheduler and executors in this process.
 pub struct Cluster {
     scheduler: Running,
+    users: Access,
     executors: JoinSet<bergmill_executor::Result<()>>,
     _work: TempDir,
 }
@@ -85,7 +91,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster over the warehouse, which is created if missing.
     pub async fn start(tables: &Tables, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
-        let warehouse = tables.open().await?;
+        let (warehouse, users) = (tables.open().await?, tables.users().await?);
         let stores = Arc::clone(warehouse.stores());
         let work = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -95,6 +101,7 @@ impl Cluster {
 
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;
+        config.access = Some(users.clone());
         // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
         config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
         if let Some(bytes) = settings.local_query_bytes {
@@ -132,7 +139,7 @@ impl Cluster {
             stop.send_replace(Stop::Now);
             Ok(())
         });
-        let mut cluster = Self { scheduler, executors: running, _work: work };
+        let mut cluster = Self { scheduler, users, executors: running, _work: work };
         let registered = cluster.scheduler.scheduler.clone();
         tokio::select! {
             done = registered.wait_for_executors(executors, START_TIMEOUT) => done?,
@@ -147,6 +154,13 @@ impl Cluster {
     /// Where the front door listens.
     pub fn listen(&self) -> SocketAddr {
         self.scheduler.listen
+    }
+
+    /// A client of this process, which needs no login: its user can read the tables without this cluster.
+    async fn client(&self) -> Result<Client> {
+        let credentials = Some(Credentials::Token(self.users.own_session()?));
+        let options = ConnectOptions { credentials, ..ConnectOptions::default() };
+        Ok(Client::connect_with(&self.listen().to_string(), &options).await?)
     }
 
     /// Waits until one of the executors stops, which they do on Ctrl-C and SIGTERM, and then for the others.

@@ -4,6 +4,7 @@ mod allocator;
 mod cgroup;
 mod cluster;
 mod command;
+mod login;
 mod memory;
 mod output;
 mod progress;
@@ -40,6 +41,10 @@ enum Command {
     Load(command::load::Arguments),
     /// List and run pipelines, and show their status
     Job(command::job::Arguments),
+    /// Add, change and list the users of an installation
+    User(command::user::Arguments),
+    /// Make certificates for TLS
+    Certs(command::certs::Arguments),
     /// Check a scheduler or an executor; the exit code is the result
     Health(command::health::Arguments),
     /// Compare the speed of the cluster and plain DataFusion on the same files
@@ -50,6 +55,7 @@ enum Command {
 
 fn main() -> ExitCode {
     allocator::offer_freed_memory();
+    bergmill_tls::install_provider();
     let arguments = Arguments::parse();
     // Commands print their own errors; servers log warnings.
     let serves = matches!(arguments.command, Command::Serve(_) | Command::Scheduler(_) | Command::Executor(_));
@@ -72,6 +78,8 @@ fn main() -> ExitCode {
             Command::Sql(a) => command::sql::run(a).await,
             Command::Load(a) => command::load::run(a).await,
             Command::Job(a) => command::job::run(a).await,
+            Command::User(a) => command::user::run(a).await,
+            Command::Certs(a) => command::certs::run(a).await,
             Command::Health(a) => command::health::run(a).await,
             Command::Bench(a) => command::bench::run(a).await,
             Command::Experiment(a) => command::experiment::run(a).await,

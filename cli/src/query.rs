@@ -29,7 +29,11 @@ impl Query for FrontDoor {
 
 fn query_error(e: Error) -> QueryError {
     let kind = match e.kind() {
-        ErrorKind::InvalidInput | ErrorKind::AlreadyExists | ErrorKind::Unsupported => QueryErrorKind::Invalid,
+        ErrorKind::InvalidInput
+        | ErrorKind::AlreadyExists
+        | ErrorKind::Unsupported
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden => QueryErrorKind::Invalid,
         ErrorKind::NotFound => QueryErrorKind::NotFound,
         ErrorKind::Conflict => QueryErrorKind::Conflict,
         // A run's statements have commit keys: a retry is safe whatever the outcome was.

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bergmill_access::Access;
 use bergmill_catalog::{CatalogAddress, RestAuth, RestOptions, Warehouse};
 use bergmill_statement::CATALOG;
 use bergmill_storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
+use bergmill_tls::{CertificateFiles, ServerTls};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -155,8 +157,15 @@ settings! {
         /// Address where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,
-        /// Allow listening on non-loopback addresses, although there is no login: anyone who reaches the port can read
-        /// and change all tables. Only for closed networks, such as a container's own [default: false]
+        /// Certificate of the front door, a PEM file; clients then connect by TLS. Reread when it changes [default:
+        /// none]
+        #[arg(long, env = "BERGMILL_TLS_CERT", value_name = "FILE")]
+        tls_cert: PathBuf,
+        /// Private key of --tls-cert, a PEM file
+        #[arg(long, env = "BERGMILL_TLS_KEY", value_name = "FILE")]
+        tls_key: PathBuf,
+        /// Allow listening on non-loopback addresses without users or without TLS: anyone who reaches a port can then
+        /// read and change all tables. Only for closed networks, such as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
         /// Host at which executors reach this scheduler [default: the address of --cluster-listen]
@@ -190,7 +199,7 @@ settings! {
         /// Address for results and shuffles; port 0 picks a free one [default: 127.0.0.1:0]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
-        /// Allow listening on non-loopback addresses, although there is no login: anyone who reaches the port can run
+        /// Allow listening on non-loopback addresses, although this port has no login: anyone who reaches it can run
         /// tasks and read their results. Only for closed networks, such as a container's own [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
@@ -376,12 +385,24 @@ impl Tables {
         self.data.warehouse.clone().filter(|w| !w.is_empty()).unwrap_or_else(folder)
     }
 
-    /// Opens the warehouse and creates what is missing.
-    pub async fn open(&self) -> Result<Warehouse> {
+    /// Opens the users, who are kept with the catalog.
+    pub async fn users(&self) -> Result<Access> {
+        let (folder, address) = self.place()?;
+        Ok(Access::new(address.users(folder.join("access.json")).await?))
+    }
+
+    /// The data folder, which is created if it is missing, and the catalog.
+    fn place(&self) -> Result<(PathBuf, CatalogAddress)> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("data folder {}", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("data folder {}", folder.display()))?;
         let address = self.catalog.address()?.unwrap_or_else(|| CatalogAddress::Sqlite(folder.join("catalog.db")));
+        Ok((folder, address))
+    }
+
+    /// Opens the warehouse and creates what is missing.
+    pub async fn open(&self) -> Result<Warehouse> {
+        let (folder, address) = self.place()?;
         let name = self.catalog.catalog_name.as_deref().unwrap_or(CATALOG);
         let catalog = address.open(name, self.catalog.rest()?).await?;
         let location = match self.data.warehouse.as_deref().filter(|w| !w.is_empty()) {
@@ -476,6 +497,20 @@ impl Storage {
             }
             (None, None) => Ok(None),
             _ => anyhow::bail!("[storage] takes s3-access-key-id and s3-secret-access-key, both or none"),
+        }
+    }
+}
+
+impl Scheduler {
+    /// The certificate of the front door, if it has one.
+    pub fn tls(&self) -> Result<Option<ServerTls>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (certificate.clone(), key.clone());
+                Ok(Some(ServerTls::open(CertificateFiles { certificate, key })?))
+            }
+            (None, None) => Ok(None),
+            _ => anyhow::bail!("a certificate and its key go together: --tls-cert and --tls-key"),
         }
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
 use crate::error::Result;
+use crate::login::Caller;
 
 /// A SQL statement as a client sent it, with its options.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct Statement {
     pub sql: String,
     /// Added to the summary of the snapshot that the statement commits, if it commits one.
     pub tag: Option<CommitTag>,
+    /// The user that sends it; `None` where nobody has to log in.
+    pub caller: Option<Caller>,
 }
 
 /// Entries that a client adds to the snapshot summary of its statement's commit.
@@ -91,11 +94,16 @@ pub trait Backend: Send + Sync + 'static {
     async fn update(&self, statement: &Statement) -> Result<u64>;
 
     /// Writes a stream of batches into a table in one commit, and returns the number of rows written.
-    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64>;
+    async fn ingest(
+        &self,
+        target: &IngestTarget,
+        caller: Option<&Caller>,
+        input: SendableRecordBatchStream,
+    ) -> Result<u64>;
 
-    /// All namespaces, sorted.
-    async fn namespaces(&self) -> Result<Vec<String>>;
+    /// All namespaces that the caller may see, sorted.
+    async fn namespaces(&self, caller: Option<&Caller>) -> Result<Vec<String>>;
 
-    /// All tables with their schemas, sorted by namespace and name.
-    async fn tables(&self) -> Result<Vec<TableInfo>>;
+    /// All tables that the caller may see, with their schemas, sorted by namespace and name.
+    async fn tables(&self, caller: Option<&Caller>) -> Result<Vec<TableInfo>>;
 }

@@ -10,6 +10,7 @@ use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetTable
 
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::login::Caller;
 
 /// The values of [`TableInfo::kind`](crate::TableInfo::kind).
 pub(crate) const TABLE_TYPES: [&str; 2] = ["TABLE", "VIEW"];
@@ -20,17 +21,25 @@ pub(crate) fn catalogs(call: CommandGetCatalogs, backend: &dyn Backend) -> Resul
     Ok(rows.build()?)
 }
 
-pub(crate) async fn schemas(call: CommandGetDbSchemas, backend: &dyn Backend) -> Result<RecordBatch> {
+pub(crate) async fn schemas(
+    call: CommandGetDbSchemas,
+    backend: &dyn Backend,
+    caller: Option<&Caller>,
+) -> Result<RecordBatch> {
     let mut rows = call.into_builder();
-    for namespace in backend.namespaces().await? {
+    for namespace in backend.namespaces(caller).await? {
         rows.append(backend.catalog_name(), namespace);
     }
     Ok(rows.build()?)
 }
 
-pub(crate) async fn tables(call: CommandGetTables, backend: &dyn Backend) -> Result<RecordBatch> {
+pub(crate) async fn tables(
+    call: CommandGetTables,
+    backend: &dyn Backend,
+    caller: Option<&Caller>,
+) -> Result<RecordBatch> {
     let mut rows = call.into_builder();
-    for table in backend.tables().await? {
+    for table in backend.tables(caller).await? {
         rows.append(backend.catalog_name(), table.namespace, table.name, table.kind, &table.schema)?;
     }
     Ok(rows.build()?)

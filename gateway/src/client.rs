@@ -4,6 +4,7 @@
 //! statement and not to a connection, an update is distinguished from a query, and an upload whose input fails is
 //! aborted, so that the server does not take a part of it for the whole.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,17 +20,23 @@ use arrow_flight::sql::{
     CommandGetTables, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate, DoPutUpdateResult,
     ProstMessageExt,
 };
-use arrow_flight::{FlightData, FlightDescriptor, FlightInfo, IpcMessage};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, IpcMessage};
+use bergmill_tls::ClientTls;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::{Stream, StreamExt, TryStreamExt, ready, stream};
 use prost::Message;
 use tokio::sync::oneshot;
-use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 use crate::backend::{CommitTag, IngestTarget, TableInfo};
 use crate::catalog_calls::TABLE_TYPES;
+use crate::connection::TlsConnector;
 use crate::error::{Error, ErrorKind, Result};
+use crate::login::{self, AUTHORIZATION, Credentials};
 use crate::server::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_LIMIT_BYTES, STREAM_WINDOW_BYTES,
 };
@@ -43,7 +50,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection to a front door. Clones share it, and calls on clones run concurrently.
 #[derive(Debug, Clone)]
 pub struct Client {
-    flight: FlightServiceClient<Channel>,
+    flight: FlightServiceClient<InterceptedService<Channel, Authorized>>,
+}
+
+/// How to connect to a front door that is protected.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// The file of the authorities whose servers are trusted, in place of those that the machine trusts. An address
+    /// without a scheme is then of a server with TLS.
+    pub ca: Option<PathBuf>,
+    /// Who connects.
+    pub credentials: Option<Credentials>,
+}
+
+/// Adds the header `authorization` to each call.
+#[derive(Debug, Clone)]
+struct Authorized(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Authorized {
+    fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert(AUTHORIZATION, value.clone());
+        }
+        Ok(request)
+    }
 }
 
 /// The result of a statement.
@@ -62,18 +92,51 @@ pub struct Rows {
 }
 
 impl Client {
-    /// Connects to `address`: `host:port`, optionally with the prefix `http://` or `grpc://`.
+    /// Connects to `address`: `host:port`, optionally with the prefix `grpc://` or `http://`, or with `grpc+tls://` or
+    /// `https://` for TLS.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if no server answers within ten seconds.
     pub async fn connect(address: &str) -> Result<Self> {
-        let channel = endpoint(address)?.connect().await.map_err(|e| {
+        Self::connect_with(address, &ConnectOptions::default()).await
+    }
+
+    /// Connects to `address` as `options` say. A password is sent once, for a token that authorizes the calls after it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`ErrorKind::Unauthenticated`] if the server refuses the credentials.
+    pub async fn connect_with(address: &str, options: &ConnectOptions) -> Result<Self> {
+        let (endpoint, tls) = endpoint(address, options)?;
+        let connected = match tls {
+            Some(tls) => endpoint.connect_with_connector(TlsConnector(tls)).await,
+            None => endpoint.connect().await,
+        };
+        let channel = connected.map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("cannot connect to {address}: {}", with_sources(&e)))
         })?;
-        let flight = FlightServiceClient::new(channel)
+        let given = options.credentials.as_ref().map(login::encode).transpose()?;
+        let client = Self::over(channel.clone(), given);
+        match options.credentials {
+            Some(Credentials::Password { .. }) => Ok(Self::over(channel, Some(client.open_session().await?))),
+            _ => Ok(client),
+        }
+    }
+
+    fn over(channel: Channel, authorization: Option<MetadataValue<Ascii>>) -> Self {
+        let flight = FlightServiceClient::with_interceptor(channel, Authorized(authorization))
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        Ok(Self { flight })
+        Self { flight }
+    }
+
+    /// The header of the session that the server opens for a password.
+    async fn open_session(&self) -> Result<MetadataValue<Ascii>> {
+        let greeting = stream::iter([HandshakeRequest::default()]);
+        let response = self.flight.clone().handshake(greeting).await?;
+        let token = response.metadata().get(AUTHORIZATION).cloned();
+        let mut token = token.ok_or_else(|| not_bergmill("a handshake must return a token"))?;
+        token.set_sensitive(true);
+        Ok(token)
     }
 
     /// Runs a statement and returns its rows. An update returns one row: the number of rows written.
@@ -217,23 +280,48 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint> {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("grpc", address));
-    if !matches!(scheme, "http" | "grpc" | "grpc+tcp") {
-        let message = format!("cannot connect to {address}: only http:// and grpc:// are supported");
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|e| {
+/// The endpoint of an address, and how to set up TLS if it has TLS.
+fn endpoint(address: &str, options: &ConnectOptions) -> Result<(Endpoint, Option<ClientTls>)> {
+    let cannot = |kind, why: &dyn std::fmt::Display| Error::new(kind, format!("cannot connect to {address}: {why}"));
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (scheme, rest),
+        None if options.ca.is_some() => ("grpc+tls", address),
+        None => ("grpc", address),
+    };
+    let has_tls = match scheme {
+        "https" | "grpc+tls" => true,
+        "http" | "grpc" | "grpc+tcp" if options.ca.is_none() => false,
+        "http" | "grpc" | "grpc+tcp" => {
+            let why = format!("{scheme}:// is without TLS, but an authority is given; use grpc+tls://");
+            return Err(cannot(ErrorKind::InvalidInput, &why));
+        }
+        _ => {
+            return Err(cannot(
+                ErrorKind::Unsupported,
+                &"only grpc://, http://, grpc+tls:// and https:// are supported",
+            ));
+        }
+    };
+    let tls = match has_tls {
+        true => {
+            let tls = ClientTls::trusting(options.ca.as_deref());
+            Some(tls.map_err(|e| cannot(ErrorKind::InvalidInput, &e))?)
+        }
+        false => None,
+    };
+    let scheme = if has_tls { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{rest}")).map_err(|e| {
         let message = format!("{address:?} is not an address of the form host:port: {}", with_sources(&e));
         Error::new(ErrorKind::InvalidInput, message)
     })?;
-    Ok(endpoint
+    let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT))
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    Ok((endpoint, tls))
 }
 
 fn query_command(sql: &str) -> CommandStatementQuery {

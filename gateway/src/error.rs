@@ -22,6 +22,10 @@ pub enum ErrorKind {
     Unavailable,
     /// The commit state is unknown: check it before sending the statement again, or send it with a commit tag.
     OutcomeUnknown,
+    /// The call has no valid credentials: log in.
+    Unauthenticated,
+    /// The user lacks a privilege: ask an administrator for it.
+    Forbidden,
     /// The statement was cancelled.
     Cancelled,
     /// The protocol supports it, this server does not.

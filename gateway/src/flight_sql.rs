@@ -7,7 +7,7 @@
 //! - A prepared statement's handle is its SQL. It is planned again when it is executed, because the tables may have
 //!   changed since. Parameters cannot be bound yet.
 //!
-//! All clients are admitted: there is no login yet.
+//! Which calls are admitted is decided before they arrive here, by `login`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -37,13 +37,13 @@ use prost::Message;
 use prost::bytes::Bytes;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
-use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::backend::{Backend, Prepared, Statement};
 use crate::catalog_calls::{self, FOREIGN_KEYS, PRIMARY_KEYS};
 use crate::error::{Error, ErrorKind};
+use crate::login::{AUTHORIZATION, AdmitCalls, Credentials, Login, caller, encode};
 use crate::server::MESSAGE_LIMIT_BYTES;
 use crate::sql_info::SQL_INFO;
 use crate::ticket::{Handle, Ticket};
@@ -58,6 +58,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct FlightSql {
     backend: Arc<dyn Backend>,
+    login: Option<Arc<dyn Login>>,
 }
 
 impl std::fmt::Debug for FlightSql {
@@ -67,9 +68,9 @@ impl std::fmt::Debug for FlightSql {
 }
 
 impl FlightSql {
-    /// The protocol in front of `backend`.
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+    /// The protocol in front of `backend`, for the callers that `login` admits; without it, for all.
+    pub fn new(backend: Arc<dyn Backend>, login: Option<Arc<dyn Login>>) -> Self {
+        Self { backend, login }
     }
 
     /// The service for tonic, with message limits set; [`serve`](crate::serve) also sets up a server for it.
@@ -80,10 +81,11 @@ impl FlightSql {
     + Clone
     + Send
     + Sync {
+        let login = self.login.clone();
         let service = FlightServiceServer::new(self)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        WatchUploads(service)
+        AdmitCalls { inner: WatchUploads(service), login }
     }
 
     /// Plans `statement`, runs it if it is an update, and returns how to fetch the result.
@@ -120,9 +122,9 @@ impl FlightSql {
     }
 
     /// The statement behind a prepared statement's handle.
-    fn prepared(handle: &[u8], metadata: &MetadataMap) -> Result<Statement> {
+    fn prepared<T>(handle: &[u8], request: &Request<T>) -> Result<Statement> {
         let Handle { sql } = Handle::decode(handle)?;
-        Ok(Statement { sql, tag: headers::decode(metadata)? })
+        statement(sql, None, request)
     }
 }
 
@@ -133,15 +135,19 @@ type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Statu
 impl FlightSqlService for FlightSql {
     type FlightService = Self;
 
-    /// Drivers with a configured user start with a handshake, and give up if the response has no token for later calls.
-    /// There is no login: all clients are admitted, and the token `anonymous` is never checked.
+    /// Drivers with a configured user start with a handshake, and give up if the response has no token for later calls:
+    /// where nobody has to log in, they get one that is never checked.
     async fn do_handshake(
         &self,
-        _request: Request<Streaming<HandshakeRequest>>,
+        request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<HandshakeStream>, Status> {
+        let token = match (&self.login, caller(request.extensions())) {
+            (Some(login), Some(caller)) => login.open_session(&caller).await?,
+            _ => "anonymous".to_owned(),
+        };
         let welcome = HandshakeResponse { protocol_version: 0, payload: Bytes::new() };
         let mut response: Response<HandshakeStream> = Response::new(Box::pin(stream::iter([Ok(welcome)])));
-        response.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer anonymous"));
+        response.metadata_mut().insert(AUTHORIZATION, encode(&Credentials::Token(token))?);
         Ok(response)
     }
 
@@ -152,7 +158,7 @@ impl FlightSqlService for FlightSql {
         command: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        let statement = statement(command.query, command.transaction_id, &request)?;
         Ok(self.info(statement, request.into_inner()).await?)
     }
 
@@ -163,9 +169,8 @@ impl FlightSqlService for FlightSql {
     ) -> Result<Response<DoGetStream>, Status> {
         match Ticket::decode(&ticket.statement_handle)? {
             Ticket::Query { sql, schema } => {
-                let tag = headers::decode(request.metadata())?;
                 let announced = wire::decode_schema(schema)?;
-                Ok(self.rows(Statement { sql, tag }, Some(announced)).await?)
+                Ok(self.rows(statement(sql, None, &request)?, Some(announced)).await?)
             }
             Ticket::Updated { rows } => {
                 let counts = Int64Array::from(vec![count(rows)]);
@@ -180,7 +185,7 @@ impl FlightSqlService for FlightSql {
         command: CommandStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        let statement = statement(command.query, command.transaction_id, &request)?;
         Ok(count(self.backend.update(&statement).await?))
     }
 
@@ -191,9 +196,10 @@ impl FlightSqlService for FlightSql {
     ) -> Result<i64, Status> {
         let tag = headers::decode(request.metadata())?;
         let target = ingest::target(command, self.backend.catalog_name(), tag)?;
+        let caller = caller(request.extensions());
         let end = UploadEnd::of(request.extensions())?;
         let input = ingest::input(request.into_inner(), end).await?;
-        Ok(count(self.backend.ingest(&target, input).await?))
+        Ok(count(self.backend.ingest(&target, caller.as_ref(), input).await?))
     }
 
     // Prepared statements
@@ -203,7 +209,7 @@ impl FlightSqlService for FlightSql {
         command: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let statement = statement(command.query, command.transaction_id, request.metadata())?;
+        let statement = statement(command.query, command.transaction_id, &request)?;
         // JDBC treats a statement without a schema as an update, and sends it by DoPut.
         let dataset_schema = match self.backend.prepare(&statement).await? {
             Prepared::Query(schema) => wire::encode_schema(&wire::schema(&schema))?,
@@ -221,7 +227,7 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        let statement = Self::prepared(&command.prepared_statement_handle, &request)?;
         Ok(self.info(statement, request.into_inner()).await?)
     }
 
@@ -230,7 +236,7 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementQuery,
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
-        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        let statement = Self::prepared(&command.prepared_statement_handle, &request)?;
         Ok(self.rows(statement, None).await?)
     }
 
@@ -239,7 +245,7 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        Self::prepared(&command.prepared_statement_handle, &request)?;
         refuse_parameters(request.into_inner()).await?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(command.prepared_statement_handle) })
     }
@@ -249,7 +255,7 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        let statement = Self::prepared(&command.prepared_statement_handle, request.metadata())?;
+        let statement = Self::prepared(&command.prepared_statement_handle, &request)?;
         refuse_parameters(request.into_inner()).await?;
         Ok(count(self.backend.update(&statement).await?))
     }
@@ -293,9 +299,10 @@ impl FlightSqlService for FlightSql {
     async fn do_get_schemas(
         &self,
         command: CommandGetDbSchemas,
-        _request: Request<FlightTicket>,
+        request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
-        Ok(one_batch(catalog_calls::schemas(command, &*self.backend).await?))
+        let caller = caller(request.extensions());
+        Ok(one_batch(catalog_calls::schemas(command, &*self.backend, caller.as_ref()).await?))
     }
 
     async fn get_flight_info_tables(
@@ -309,9 +316,10 @@ impl FlightSqlService for FlightSql {
     async fn do_get_tables(
         &self,
         command: CommandGetTables,
-        _request: Request<FlightTicket>,
+        request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
-        Ok(one_batch(catalog_calls::tables(command, &*self.backend).await?))
+        let caller = caller(request.extensions());
+        Ok(one_batch(catalog_calls::tables(command, &*self.backend, caller.as_ref()).await?))
     }
 
     async fn get_flight_info_table_types(
@@ -531,11 +539,11 @@ impl FlightSqlService for FlightSql {
 static COUNT: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("count", DataType::Int64, false)])));
 
-fn statement(sql: String, transaction: Option<Bytes>, metadata: &MetadataMap) -> Result<Statement> {
+fn statement<T>(sql: String, transaction: Option<Bytes>, request: &Request<T>) -> Result<Statement> {
     if transaction.is_some_and(|id| !id.is_empty()) {
         return Err(no_transactions());
     }
-    Ok(Statement { sql, tag: headers::decode(metadata)? })
+    Ok(Statement { sql, tag: headers::decode(request.metadata())?, caller: caller(request.extensions()) })
 }
 
 /// Parameters follow the command as batches: without a schema, or with one without columns, none are bound.

@@ -11,8 +11,8 @@
 //! use arrow::array::{AsArray, RecordBatch};
 //! use arrow::datatypes::Int64Type;
 //! use async_trait::async_trait;
-//! use bergmill_gateway::{Backend, Client, Prepared, Result, Statement, serve};
-//! # use bergmill_gateway::{Error, ErrorKind, IngestTarget, TableInfo};
+//! use bergmill_gateway::{Backend, Client, Prepared, Result, Security, Statement, serve};
+//! # use bergmill_gateway::{Caller, Error, ErrorKind, IngestTarget, TableInfo};
 //! use datafusion::physical_plan::SendableRecordBatchStream;
 //! use datafusion::prelude::SessionContext;
 //! use futures::TryStreamExt;
@@ -37,13 +37,13 @@
 //! #     async fn update(&self, _: &Statement) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
-//! #     async fn ingest(&self, _: &IngestTarget, _: SendableRecordBatchStream) -> Result<u64> {
+//! #     async fn ingest(&self, _: &IngestTarget, _: Option<&Caller>, _: SendableRecordBatchStream) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
-//! #     async fn namespaces(&self) -> Result<Vec<String>> {
+//! #     async fn namespaces(&self, _: Option<&Caller>) -> Result<Vec<String>> {
 //! #         Ok(Vec::new())
 //! #     }
-//! #     async fn tables(&self) -> Result<Vec<TableInfo>> {
+//! #     async fn tables(&self, _: Option<&Caller>) -> Result<Vec<TableInfo>> {
 //! #         Ok(Vec::new())
 //! #     }
 //! }
@@ -52,7 +52,8 @@
 //! # async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let address = listener.local_addr()?.to_string();
-//! tokio::spawn(serve(listener, Arc::new(Engine(SessionContext::new())), std::future::pending()));
+//! let engine = Arc::new(Engine(SessionContext::new()));
+//! tokio::spawn(serve(listener, engine, Security::default(), std::future::pending()));
 //!
 //! let client = Client::connect(&address).await?;
 //! let batches: Vec<RecordBatch> = client.query("SELECT 6 * 7 AS answer").await?.try_collect().await?;
@@ -64,10 +65,12 @@
 mod backend;
 mod catalog_calls;
 mod client;
+mod connection;
 mod error;
 mod flight_sql;
 pub mod headers;
 mod ingest;
+mod login;
 mod server;
 mod sql_info;
 mod status;
@@ -77,7 +80,8 @@ mod upload;
 mod wire;
 
 pub use backend::{Backend, CommitTag, IngestMode, IngestTarget, Prepared, Statement, TableInfo};
-pub use client::{Answer, Client, Rows};
+pub use client::{Answer, Client, ConnectOptions, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use flight_sql::FlightSql;
-pub use server::{MESSAGE_LIMIT_BYTES, serve};
+pub use login::{Caller, Credentials, Login};
+pub use server::{MESSAGE_LIMIT_BYTES, Security, serve};

@@ -96,6 +96,8 @@ fn code(kind: ErrorKind) -> Code {
         // would be written twice. None retries on UNKNOWN, which claims no more than is known; DATA_LOSS would mean
         // that a table is damaged.
         ErrorKind::OutcomeUnknown => Code::Unknown,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::Forbidden => Code::PermissionDenied,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::Corrupt => Code::DataLoss,
@@ -107,7 +109,8 @@ fn code(kind: ErrorKind) -> Code {
 fn kind(code: Code) -> ErrorKind {
     match code {
         Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::InvalidInput,
-        Code::Unauthenticated | Code::PermissionDenied => ErrorKind::InvalidInput,
+        Code::Unauthenticated => ErrorKind::Unauthenticated,
+        Code::PermissionDenied => ErrorKind::Forbidden,
         Code::NotFound => ErrorKind::NotFound,
         Code::AlreadyExists => ErrorKind::AlreadyExists,
         Code::Aborted => ErrorKind::Conflict,
@@ -200,6 +203,8 @@ mod tests {
             (ErrorKind::Conflict, Code::Aborted),
             (ErrorKind::Unavailable, Code::Unavailable),
             (ErrorKind::OutcomeUnknown, Code::Unknown),
+            (ErrorKind::Unauthenticated, Code::Unauthenticated),
+            (ErrorKind::Forbidden, Code::PermissionDenied),
             (ErrorKind::Cancelled, Code::Cancelled),
             (ErrorKind::Unsupported, Code::Unimplemented),
             (ErrorKind::Corrupt, Code::DataLoss),
@@ -218,7 +223,7 @@ mod tests {
         for (code, kind) in [
             (Code::DeadlineExceeded, ErrorKind::Unavailable),
             (Code::ResourceExhausted, ErrorKind::Unavailable),
-            (Code::PermissionDenied, ErrorKind::InvalidInput),
+            (Code::OutOfRange, ErrorKind::InvalidInput),
         ] {
             assert_eq!(Error::from(Status::new(code, "x")).kind(), kind, "{code:?}");
         }

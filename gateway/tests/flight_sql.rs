@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod protected;
 mod small_engine;
 
 use std::future::Future;
@@ -21,7 +22,7 @@ use arrow_flight::sql::{
     TableNotExistOption, TicketStatementQuery,
 };
 use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
-use bergmill_gateway::{Answer, Client, CommitTag, ErrorKind, IngestMode, IngestTarget, headers, serve};
+use bergmill_gateway::{Answer, Client, CommitTag, ErrorKind, IngestMode, IngestTarget, Security, headers, serve};
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -49,7 +50,7 @@ impl FrontDoor {
         let engine = Arc::new(SmallEngine::new().await);
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        let server = tokio::spawn(serve(listener, engine.clone(), shutdown));
+        let server = tokio::spawn(serve(listener, engine.clone(), Security::default(), shutdown));
         Self { address, engine, stop, server }
     }
 
@@ -684,7 +685,8 @@ async fn a_failed_connection_names_the_address() {
     drop(listener);
     for (address, kind) in [
         (address.as_str(), ErrorKind::Unavailable),
-        ("grpc+tls://localhost:1", ErrorKind::Unsupported),
+        ("grpc+unix://localhost:1", ErrorKind::Unsupported),
+        ("grpc+tls://localhost:1", ErrorKind::Unavailable),
         ("no address at all", ErrorKind::InvalidInput),
     ] {
         let error = Client::connect(address).await.unwrap_err();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bergmill_engine::without_views;
-use bergmill_gateway::{self as gateway, Backend, IngestTarget, Prepared, Statement, TableInfo};
-use bergmill_statement::{CATALOG, ReferenceChange};
+use bergmill_gateway::{self as gateway, Backend, Caller, IngestTarget, Prepared, Statement, TableInfo};
+use bergmill_statement::{CATALOG, ReferenceChange, without_passwords};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::TableType;
@@ -15,11 +15,11 @@ use futures::TryStreamExt;
 
 use crate::client_rows::announced;
 use crate::error::{Error, ErrorKind, Result};
-use crate::explain;
 use crate::process::Scheduler;
 use crate::statement::{Planned, plan};
-use crate::system::Record;
+use crate::system::{Record, Running};
 use crate::write::{branch_or_main, identifier};
+use crate::{describe, explain, users};
 
 #[async_trait]
 impl Backend for Scheduler {
@@ -38,7 +38,7 @@ impl Backend for Scheduler {
     }
 
     async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {
-        let running = self.history.begin(&statement.sql);
+        let running = self.begin(statement);
         match self.run_query(statement, running.record()).await {
             Ok(rows) => Ok(with_errors_for_clients(running.until_read(rows))),
             Err(e) => {
@@ -49,7 +49,7 @@ impl Backend for Scheduler {
     }
 
     async fn update(&self, statement: &Statement) -> gateway::Result<u64> {
-        let running = self.history.begin(&statement.sql);
+        let running = self.begin(statement);
         match self.run_update(statement, running.record()).await {
             Ok(rows) => {
                 running.finish(rows);
@@ -62,15 +62,20 @@ impl Backend for Scheduler {
         }
     }
 
-    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> gateway::Result<u64> {
+    async fn ingest(
+        &self,
+        target: &IngestTarget,
+        _caller: Option<&Caller>,
+        input: SendableRecordBatchStream,
+    ) -> gateway::Result<u64> {
         Ok(self.ingest_stream(target, input).await?)
     }
 
-    async fn namespaces(&self) -> gateway::Result<Vec<String>> {
+    async fn namespaces(&self, _caller: Option<&Caller>) -> gateway::Result<Vec<String>> {
         Ok(self.namespace_names().await?)
     }
 
-    async fn tables(&self) -> gateway::Result<Vec<TableInfo>> {
+    async fn tables(&self, _caller: Option<&Caller>) -> gateway::Result<Vec<TableInfo>> {
         Ok(self.table_infos().await?)
     }
 }
@@ -86,6 +91,12 @@ fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBat
 }
 
 impl Scheduler {
+    /// Begins the record of a statement.
+    fn begin(&self, statement: &Statement) -> Running {
+        let user = statement.caller.as_ref().map(|caller| caller.user.as_str());
+        self.history.begin(&without_passwords(&statement.sql), user)
+    }
+
     async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
         let session = self.session(Record::unkept()).await?;
         Ok(match plan(&statement.sql, &session).await? {
@@ -94,6 +105,14 @@ impl Scheduler {
                 Prepared::Query(announced(&plan))
             }
             Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
+            Planned::Users(statement) => match users::columns(&statement) {
+                // Nothing is done or shown yet.
+                Some(columns) => {
+                    let plan = describe::rows(columns, Vec::new())?;
+                    Prepared::Query(announced(&session.single.create_physical_plan(&plan).await?))
+                }
+                None => Prepared::Update,
+            },
             _ => Prepared::Update,
         })
     }
@@ -103,6 +122,10 @@ impl Scheduler {
         match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => self.run(&plan, &session).await,
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
+            Planned::Users(users) => {
+                let plan = self.list_users(&users, statement.caller.as_ref()).await?;
+                self.run(&plan, &session).await
+            }
             _ => Err(Error::new(ErrorKind::InvalidInput, "this statement returns no rows; send it as an update")),
         }
     }
@@ -124,6 +147,7 @@ impl Scheduler {
             Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,
             Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
             Planned::Define(ddl) => self.define(*ddl, &session).await,
+            Planned::Users(users) => self.change_users(users, statement.caller.as_ref()).await.map(|()| 0),
             Planned::Query(_) | Planned::ExplainAnalyze(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))
             }

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bergmill_access::Access;
+use bergmill_tls::ServerTls;
+
 /// Settings of a scheduler process.
 #[derive(Debug, Clone)]
 pub struct SchedulerConfig {
@@ -13,6 +16,12 @@ pub struct SchedulerConfig {
     pub advertised_host: String,
     /// Address of the front door, for Flight SQL. Port 0 picks a free port.
     pub listen: SocketAddr,
+    /// The certificate of the front door; without it, connections are not encrypted.
+    pub tls: Option<ServerTls>,
+    /// The users; without them, the front door is open to everyone who reaches it.
+    pub access: Option<Access>,
+    /// Whether everyone is admitted while there are no users. Otherwise nobody is.
+    pub open_without_users: bool,
     /// Address of the scheduler's metrics, `GET /metrics` over HTTP. Port 0 picks a free port.
     pub metrics: Option<SocketAddr>,
     /// An executor without a heartbeat for this long is lost; its tasks run elsewhere.
@@ -34,6 +43,9 @@ impl SchedulerConfig {
             cluster_addr: any,
             advertised_host: "127.0.0.1".to_string(),
             listen: any,
+            tls: None,
+            access: None,
+            open_without_users: true,
             metrics: None,
             executor_timeout: Duration::from_secs(20),
             local_query_bytes: 4 * 1024 * 1024,

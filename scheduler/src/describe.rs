@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::session::StatementSession;
 
 /// Rows of nullable text.
-type Rows = Vec<Vec<Option<String>>>;
+pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 /// The plan of a `SHOW` or `DESCRIBE`.
 pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<LogicalPlan> {
@@ -164,7 +164,7 @@ fn text(text: &str) -> Option<String> {
 }
 
 /// A plan that returns these rows.
-fn rows(columns: &[&str], rows: Rows) -> Result<LogicalPlan> {
+pub(crate) fn rows(columns: &[&str], rows: Rows) -> Result<LogicalPlan> {
     let schema =
         Arc::new(Schema::new(columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>()));
     let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use ballista_core::error::BallistaError;
+use bergmill_access as access;
 use bergmill_catalog as catalog;
 use bergmill_engine::{Failure, FailureKind};
 use bergmill_gateway as gateway;
@@ -34,6 +35,10 @@ pub enum ErrorKind {
     Unavailable,
     /// The commit state is unknown: check it before running the statement again.
     OutcomeUnknown,
+    /// The credentials are missing or not valid, or too many were wrong: log in again.
+    Unauthenticated,
+    /// The user may not do that: ask an administrator.
+    Forbidden,
     /// The query was cancelled.
     Cancelled,
     /// A file of a table is missing or damaged: restore it, or roll the table back.
@@ -44,7 +49,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::InvalidInput,
         Self::NotFound,
         Self::AlreadyExists,
@@ -53,6 +58,8 @@ impl ErrorKind {
         Self::Memory,
         Self::Unavailable,
         Self::OutcomeUnknown,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::Cancelled,
         Self::Corrupt,
         Self::Internal,
@@ -69,6 +76,8 @@ impl ErrorKind {
             Self::Memory => "memory",
             Self::Unavailable => "unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::Cancelled => "cancelled",
             Self::Corrupt => "corrupt",
             Self::Internal => "internal",
@@ -185,6 +194,19 @@ impl From<DataFusionError> for Error {
     }
 }
 
+impl From<access::Error> for Error {
+    fn from(e: access::Error) -> Self {
+        let kind = match e.kind() {
+            access::ErrorKind::Unauthenticated | access::ErrorKind::Throttled => ErrorKind::Unauthenticated,
+            access::ErrorKind::Invalid => ErrorKind::InvalidInput,
+            access::ErrorKind::NotFound => ErrorKind::NotFound,
+            access::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+            access::ErrorKind::Store => ErrorKind::Unavailable,
+        };
+        Self::new(kind, e.to_string())
+    }
+}
+
 impl From<gateway::ErrorKind> for ErrorKind {
     fn from(kind: gateway::ErrorKind) -> Self {
         match kind {
@@ -194,6 +216,8 @@ impl From<gateway::ErrorKind> for ErrorKind {
             gateway::ErrorKind::Conflict => Self::Conflict,
             gateway::ErrorKind::Unavailable => Self::Unavailable,
             gateway::ErrorKind::OutcomeUnknown => Self::OutcomeUnknown,
+            gateway::ErrorKind::Unauthenticated => Self::Unauthenticated,
+            gateway::ErrorKind::Forbidden => Self::Forbidden,
             gateway::ErrorKind::Cancelled => Self::Cancelled,
             gateway::ErrorKind::Unsupported => Self::Unsupported,
             gateway::ErrorKind::Corrupt => Self::Corrupt,
@@ -230,6 +254,8 @@ impl From<Error> for gateway::Error {
             ErrorKind::Unsupported => gateway::ErrorKind::Unsupported,
             ErrorKind::Memory | ErrorKind::Unavailable => gateway::ErrorKind::Unavailable,
             ErrorKind::OutcomeUnknown => gateway::ErrorKind::OutcomeUnknown,
+            ErrorKind::Unauthenticated => gateway::ErrorKind::Unauthenticated,
+            ErrorKind::Forbidden => gateway::ErrorKind::Forbidden,
             ErrorKind::Cancelled => gateway::ErrorKind::Cancelled,
             ErrorKind::Corrupt => gateway::ErrorKind::Corrupt,
             ErrorKind::Internal => gateway::ErrorKind::Internal,
@@ -293,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_access_error_maps_to_ours_and_to_the_clients() {
+        use gateway::ErrorKind as Gateway;
+        for (kind, ours, theirs) in [
+            (access::ErrorKind::Unauthenticated, ErrorKind::Unauthenticated, Gateway::Unauthenticated),
+            (access::ErrorKind::Throttled, ErrorKind::Unauthenticated, Gateway::Unauthenticated),
+            (access::ErrorKind::Invalid, ErrorKind::InvalidInput, Gateway::InvalidInput),
+            (access::ErrorKind::NotFound, ErrorKind::NotFound, Gateway::NotFound),
+            (access::ErrorKind::AlreadyExists, ErrorKind::AlreadyExists, Gateway::AlreadyExists),
+            (access::ErrorKind::Store, ErrorKind::Unavailable, Gateway::Unavailable),
+        ] {
+            check(access::Error::new(kind, "x"), ours, theirs, "x");
+        }
+    }
+
+    #[test]
     fn each_kind_of_failure_maps_to_ours_and_to_the_clients() {
         use gateway::ErrorKind as Gateway;
         for (kind, ours, theirs) in [
@@ -320,6 +361,8 @@ mod tests {
             Memory,
             Unavailable,
             OutcomeUnknown,
+            Unauthenticated,
+            Forbidden,
             Cancelled,
             Corrupt,
             Internal,
@@ -341,6 +384,8 @@ mod tests {
             Conflict,
             Unavailable,
             OutcomeUnknown,
+            Unauthenticated,
+            Forbidden,
             Cancelled,
             Unsupported,
             Corrupt,

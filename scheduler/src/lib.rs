@@ -39,6 +39,7 @@ mod draining;
 mod error;
 mod explain;
 mod local;
+mod login;
 mod metrics;
 mod planner;
 mod process;
@@ -48,6 +49,7 @@ mod session;
 mod stages;
 mod statement;
 mod system;
+mod users;
 mod work;
 mod write;
 

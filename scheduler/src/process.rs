@@ -9,11 +9,12 @@ use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
+use bergmill_access::Access;
 use bergmill_catalog::Warehouse;
 use bergmill_engine::{
     MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, serve_metrics,
 };
-use bergmill_gateway::Backend;
+use bergmill_gateway::{Backend, Login, Security};
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
@@ -26,6 +27,7 @@ use crate::config::SchedulerConfig;
 use crate::draining::Draining;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
+use crate::login::UserLogin;
 use crate::metrics::Metrics;
 use crate::planner::session_state;
 use crate::results::ResultClients;
@@ -42,6 +44,7 @@ pub struct Scheduler {
     pub(crate) server: SchedulerServer<LogicalPlanNode, PhysicalPlanNode>,
     pub(crate) jobs: Arc<dyn JobState>,
     pub(crate) warehouse: Warehouse,
+    pub(crate) access: Option<Access>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) local: LocalRuntime,
     pub(crate) results: ResultClients,
@@ -150,6 +153,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         server,
         jobs,
         warehouse,
+        access: config.access.clone(),
         round_trip,
         gate,
         draining,
@@ -162,6 +166,9 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     });
     let backend: Arc<dyn Backend> = scheduler.clone();
     let drained = Arc::clone(&scheduler);
+    let open_without_users = config.open_without_users;
+    let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users }) as Arc<dyn Login>);
+    let security = Security { tls: config.tls, login };
     let mut tasks = vec![
         tokio::spawn(async move { drained.let_drained_go().await }),
         tokio::spawn(async move {
@@ -170,7 +177,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
             }
         }),
         tokio::spawn(async move {
-            if let Err(e) = bergmill_gateway::serve(door, backend, std::future::pending()).await {
+            if let Err(e) = bergmill_gateway::serve(door, backend, security, std::future::pending()).await {
                 tracing::error!("the front door failed: {e}");
             }
         }),

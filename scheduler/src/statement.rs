@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema};
 use bergmill_catalog::{check_views, is_missing_table};
 use bergmill_statement::{
     AliasedDelete, CATALOG, Ddl, Explain, ExplainOptions, PartitionValue, ReferenceChange, Statement, TableClauses,
-    TableName, parse,
+    TableName, UserStatement, parse,
 };
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::format::{ExplainFormat, ExplainStatementOptions};
@@ -52,6 +52,8 @@ pub(crate) enum Planned {
     DropNamespace { name: String, if_exists: bool },
     /// `ALTER TABLE`, views, comments.
     Define(Box<Ddl>),
+    /// Users and their tokens.
+    Users(UserStatement),
 }
 
 /// `CREATE TABLE`.
@@ -95,6 +97,7 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
         }
         Statement::Show(show) => return describe::plan(show, session).await.map(Planned::Query),
         Statement::Ddl(ddl) => return Ok(Planned::Define(ddl)),
+        Statement::Users(statement) => return Ok(Planned::Users(statement)),
         Statement::Explain(explain) => {
             let statement = explained(explain)?;
             return Ok(match logical_plan(statement, session).await? {
@@ -177,7 +180,7 @@ pub(crate) fn parsed(statement: Statement) -> datafusion::error::Result<Option<P
     match statement {
         Statement::Sql(sql) => Ok(Some(ParsedStatement::Statement(Box::new(sql.tree)))),
         Statement::Explain(explain) => explained(explain).map(Some),
-        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) => Ok(None),
+        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) | Statement::Users(_) => Ok(None),
     }
 }
 

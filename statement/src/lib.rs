@@ -38,6 +38,7 @@ mod split;
 mod table_refs;
 mod terms;
 mod token_reader;
+mod users;
 mod versions;
 mod views;
 
@@ -61,5 +62,6 @@ pub use show::Show;
 pub use split::split;
 pub use table_refs::tables_read;
 pub use terms::{NullOrder, SortDirection, SortTerm, Term, Transform};
+pub use users::{Password, UserStatement, without_passwords};
 pub use versions::TABLE_CHANGES;
 pub use views::{CreateView, ViewColumn};

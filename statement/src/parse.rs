@@ -20,6 +20,7 @@ use crate::partitions::{PartitionValue, take_partitions};
 use crate::references::{self, ReferenceStatement};
 use crate::show::{self, Show};
 use crate::token_reader::TokenReader;
+use crate::users::{self, UserStatement};
 use crate::versions::{mark_versions, resolve_versions};
 
 /// A statement.
@@ -35,6 +36,8 @@ pub enum Statement {
     References(ReferenceStatement),
     /// `SHOW` and `DESCRIBE`.
     Show(Show),
+    /// Users and their tokens.
+    Users(UserStatement),
 }
 
 /// A statement that DataFusion plans, with the parts that its syntax tree cannot express.
@@ -101,6 +104,10 @@ fn own(sql: &str, reader: &mut TokenReader) -> Result<Option<Statement>> {
     reader.back_to(start);
     if let Some(ddl) = ddl::parse(sql, reader)? {
         return Ok(Some(Statement::Ddl(Box::new(ddl))));
+    }
+    reader.back_to(start);
+    if let Some(statement) = users::parse(reader)? {
+        return Ok(Some(Statement::Users(statement)));
     }
     reader.back_to(start);
     if let Some(show) = show::parse(reader)? {

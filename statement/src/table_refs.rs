@@ -22,7 +22,9 @@ pub fn tables_read(statement: &Statement) -> Result<BTreeSet<TableName>> {
     let sql = match statement {
         Statement::Sql(sql) => sql,
         Statement::Explain(explain) => &explain.statement,
-        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) => return Ok(BTreeSet::new()),
+        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) | Statement::Users(_) => {
+            return Ok(BTreeSet::new());
+        }
     };
     let mut found = Found::default();
     // The visitor never breaks.

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bergmill_access::{FileStore, Store};
 use bergmill_storage::{CredentialVendor, Secret};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pointers::rest::{RestAuth, RestCatalog, RestConfig, RestVendor};
 use crate::pointers::sql::SqlCatalog;
+use crate::pointers::sql::access::SqlAccess;
 use crate::pointers::store::Catalog;
 
 /// The address of a catalog: `sqlite:PATH`, `postgres://user:password@host:port/database`, or a REST server's
@@ -47,6 +49,16 @@ impl CatalogAddress {
             Self::Rest(uri) => Arc::new(RestCatalog::open(rest.config(uri)).await?),
             Self::Sqlite(path) => Arc::new(SqlCatalog::open(path, name).await?),
             Self::Postgres(address) => Arc::new(SqlCatalog::postgres(address, name).await?),
+        })
+    }
+
+    /// Where users are kept: in the database of a SQL catalog, or for a REST server, which has no room for them, in the
+    /// file `beside`.
+    pub async fn users(&self, beside: PathBuf) -> Result<Arc<dyn Store>> {
+        Ok(match self {
+            Self::Rest(_) => Arc::new(FileStore::new(beside)),
+            Self::Sqlite(path) => Arc::new(SqlAccess::sqlite(path).await?),
+            Self::Postgres(address) => Arc::new(SqlAccess::postgres(address).await?),
         })
     }
 

@@ -5,19 +5,29 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bergmill_gateway::Client;
+use bergmill_gateway::{Client, ErrorKind};
 use futures::TryStreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::login::Login;
 
 /// A process that does not answer within this time is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of `health`.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// Front door of a scheduler, which must answer a query
+    #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
+    login: Login,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Process {
+    /// Front door of a scheduler, which must answer a query, or refuse it because it needs a login
     #[arg(long, value_name = "HOST:PORT")]
     connect: Option<String>,
     /// Address of an executor's --health-listen; the scheduler must answer its heartbeats
@@ -28,10 +38,10 @@ pub struct Arguments {
 /// Succeeds if the process answers and is healthy.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let probe = async {
-        if let Some(address) = &arguments.connect {
-            front_door(address).await?;
+        if let Some(address) = &arguments.process.connect {
+            front_door(address, &arguments.login).await?;
         }
-        if let Some(address) = &arguments.executor {
+        if let Some(address) = &arguments.process.executor {
             executor(address).await?;
         }
         Ok(ExitCode::SUCCESS)
@@ -39,8 +49,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     tokio::time::timeout(TIMEOUT, probe).await.context("no answer within 10 seconds")?
 }
 
-async fn front_door(address: &str) -> Result<()> {
-    let rows = Client::connect(address).await?.query("SELECT 1").await?;
+async fn front_door(address: &str, login: &Login) -> Result<()> {
+    // A check has no user: a server that asks for one answers.
+    let rows = match Client::connect_with(address, &login.without_user()).await?.query("SELECT 1").await {
+        Err(e) if e.kind() == ErrorKind::Unauthenticated => return Ok(()),
+        rows => rows?,
+    };
     let batches: Vec<_> = rows.try_collect().await?;
     match batches.iter().map(|b| b.num_rows()).sum() {
         1 => Ok(()),

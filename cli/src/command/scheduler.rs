@@ -32,7 +32,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let cluster_addr = settings.cluster_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50050)));
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50051)));
     let insecure = settings.insecure_listen.unwrap_or(false);
-    only_loopback(listen, insecure)?;
+    let tls = settings.tls()?;
+    if tls.is_none() {
+        closed(listen, "no --tls-cert and --tls-key", insecure)?;
+    }
     only_loopback(cluster_addr, insecure)?;
     let advertised_host = settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string());
     if advertised_host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
@@ -40,10 +43,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             "executors cannot connect to {advertised_host}; set the host at which they reach this scheduler: --advertise HOST"
         );
     }
-    let config = SchedulerConfig {
+    let mut config = SchedulerConfig {
         cluster_addr,
         advertised_host,
         listen,
+        tls,
+        access: None,
+        open_without_users: insecure || listen.ip().is_loopback(),
         metrics: settings.metrics_listen,
         executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
         local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
@@ -51,7 +57,14 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
     };
     let mut signals = StopSignals::listen()?;
-    let start = async { Ok(bergmill_scheduler::start(config, tables.open().await?).await?) };
+    let start = async {
+        let users = tables.users().await?;
+        if !users.has_users().await? {
+            closed(listen, "no users", insecure)?;
+        }
+        config.access = Some(users);
+        Ok(bergmill_scheduler::start(config, tables.open().await?).await?)
+    };
     let Some(running) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("executors register at {}", running.cluster_addr);
@@ -64,14 +77,38 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to open a port that runs SQL to the network, since there is no login yet, unless `insecure` says that the
-/// network is closed.
-pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
-    if !addr.ip().is_loopback() && !insecure {
+/// Refuses to open the front door to the network if it lacks what protects it. If `insecure` says that the network is
+/// closed, says what that means instead.
+fn closed(listen: SocketAddr, lacks: &str, insecure: bool) -> Result<()> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    if !insecure {
         bail!(
-            "{addr} can be reached from the network, and this release has no login; listen on 127.0.0.1 or [::1], or see \
-             --insecure-listen"
+            "{listen} can be reached from the network, and the front door has {lacks}: make a certificate with `bergmill \
+             certs` and a user with `bergmill user add`, or see --insecure-listen"
         );
     }
+    let meaning = match lacks {
+        "no users" => "anyone who reaches it can read and change all tables",
+        _ => "anyone on the way can read passwords and rows",
+    };
+    eprintln!("warning: --insecure-listen: the front door {listen} has {lacks}, so {meaning}");
+    Ok(())
+}
+
+/// Refuses to open a port for other processes of the cluster to the network, since it has no login yet, unless
+/// `insecure` says that the network is closed.
+pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
+    if addr.ip().is_loopback() {
+        return Ok(());
+    }
+    if !insecure {
+        bail!(
+            "{addr} can be reached from the network, and the ports between processes have no login yet; listen on \
+             127.0.0.1 or [::1], or see --insecure-listen"
+        );
+    }
+    eprintln!("warning: --insecure-listen: anyone who reaches {addr} can run tasks and read their results");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::cluster::Cluster;
 use crate::settings::{Embedded, Tables, with_file};
@@ -27,7 +27,12 @@ pub struct Arguments {
 
 /// Runs the cluster until Ctrl-C.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    super::scheduler::only_loopback(arguments.listen, false)?;
+    if !arguments.listen.ip().is_loopback() {
+        bail!(
+            "{} can be reached from the network; serve listens on 127.0.0.1 or [::1] only, and `bergmill scheduler` has TLS",
+            arguments.listen
+        );
+    }
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut signals = StopSignals::listen()?;

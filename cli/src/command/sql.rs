@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bergmill_gateway::{Answer, Client};
-use bergmill_statement::split;
+use bergmill_statement::{split, without_passwords};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -102,7 +102,8 @@ async fn run_prompt(client: &Client, folder: &Path, format: Format) -> Result<Ex
             continue;
         }
         if !text.trim().is_empty() {
-            let _ = editor.add_history_entry(text.trim());
+            // The history is a file.
+            let _ = editor.add_history_entry(without_passwords(text.trim()));
         }
         text.clear();
         for statement in statements {

@@ -10,7 +10,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use bergmill_gateway::{
-    Backend, CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Statement, TableInfo,
+    Backend, Caller, CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Statement, TableInfo,
 };
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::TableReference;
@@ -75,7 +75,7 @@ impl SmallEngine {
             "CREATE VIEW people_view AS SELECT name FROM people",
             "CREATE TABLE store.people (id BIGINT) AS VALUES (1)",
         ] {
-            engine.update(&Statement { sql: sql.into(), tag: None }).await.unwrap();
+            engine.update(&Statement { sql: sql.into(), ..Statement::default() }).await.unwrap();
         }
         engine.tags.lock().unwrap().clear();
         engine
@@ -129,7 +129,7 @@ impl Backend for SmallEngine {
         Ok(if is_dml { done[0].column(0).as_primitive::<UInt64Type>().value(0) } else { 0 })
     }
 
-    async fn ingest(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
+    async fn ingest(&self, target: &IngestTarget, _: Option<&Caller>, input: SendableRecordBatchStream) -> Result<u64> {
         self.tags.lock().unwrap().push(target.tag.clone());
         self.ingests_started.add(1);
         let namespace = self.namespace(target.namespace.as_deref())?;
@@ -160,15 +160,15 @@ impl Backend for SmallEngine {
         Ok(written)
     }
 
-    async fn namespaces(&self) -> Result<Vec<String>> {
+    async fn namespaces(&self, _: Option<&Caller>) -> Result<Vec<String>> {
         let mut names = self.context.catalog("small").unwrap().schema_names();
         names.sort();
         Ok(names)
     }
 
-    async fn tables(&self) -> Result<Vec<TableInfo>> {
+    async fn tables(&self, caller: Option<&Caller>) -> Result<Vec<TableInfo>> {
         let mut tables = Vec::new();
-        for namespace in self.namespaces().await? {
+        for namespace in self.namespaces(caller).await? {
             let provider = self.namespace(Some(&namespace))?;
             let mut names = provider.table_names();
             names.sort();

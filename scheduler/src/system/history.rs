@@ -75,6 +75,8 @@ impl State {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub id: Uuid,
+    /// Who sent it, if it had to log in.
+    pub user: Option<String>,
     pub statement: String,
     pub submitted: DateTime<Utc>,
     pub ended: Option<DateTime<Utc>>,
@@ -115,10 +117,10 @@ impl History {
         Self { kept: Arc::default(), metrics }
     }
 
-    /// Begins a statement, which ends with the returned guard.
-    pub(crate) fn begin(&self, statement: &str) -> Running {
+    /// Begins a statement of `user`, which ends with the returned guard.
+    pub(crate) fn begin(&self, statement: &str, user: Option<&str>) -> Running {
         self.metrics.begin();
-        let record = Record::new(statement, Some(self.metrics.clone()));
+        let record = Record::new(statement, user, Some(self.metrics.clone()));
         let mut kept = self.lock();
         if kept.len() == KEPT {
             kept.pop_front();
@@ -154,9 +156,10 @@ struct Shared {
 }
 
 impl Record {
-    fn new(statement: &str, metrics: Option<StatementMetrics>) -> Self {
+    fn new(statement: &str, user: Option<&str>, metrics: Option<StatementMetrics>) -> Self {
         let entry = Entry {
             id: Uuid::now_v7(),
+            user: user.map(ToString::to_string),
             statement: statement.to_string(),
             submitted: Utc::now(),
             ended: None,
@@ -174,7 +177,7 @@ impl Record {
 
     /// A record that no history keeps, for what is not a client's statement.
     pub(crate) fn unkept() -> Self {
-        Self::new("", None)
+        Self::new("", None, None)
     }
 
     /// Notes where a query of this statement runs.
@@ -329,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn a_statement_ends_with_its_rows_its_error_or_its_client() {
         let history = empty();
-        let running = history.begin("SELECT n FROM t");
+        let running = history.begin("SELECT n FROM t", Some("ada"));
         running.record().runs(Execution::Whole);
         assert_eq!((last(&history).state, last(&history).ended), (State::Running, None));
 
@@ -339,21 +342,22 @@ mod tests {
         let entry = last(&history);
         assert_eq!((entry.state, entry.rows, entry.execution), (State::Finished, 6, Some(Execution::Whole)));
         assert!(entry.ended.unwrap() >= entry.submitted);
+        assert_eq!(entry.user.as_deref(), Some("ada"));
 
         let failed = rows(Some(Error::new(ErrorKind::Memory, "no memory is left").into()));
-        let mut read = history.begin("SELECT 2").until_read(failed);
+        let mut read = history.begin("SELECT 2", None).until_read(failed);
         while read.next().await.is_some() {}
         drop(read);
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::Memory, "no memory is left")));
 
-        let mut read = history.begin("SELECT 3").until_read(rows(None));
+        let mut read = history.begin("SELECT 3", None).until_read(rows(None));
         read.next().await.unwrap().unwrap();
         drop(read);
         assert_eq!((last(&history).state, last(&history).rows), (State::Cancelled, 0));
 
-        history.begin("INSERT").finish(7);
+        history.begin("INSERT", None).finish(7);
         assert_eq!((last(&history).state, last(&history).rows), (State::Finished, 7));
-        history.begin("DROP").fail(&Error::new(ErrorKind::NotFound, "no such table"));
+        history.begin("DROP", None).fail(&Error::new(ErrorKind::NotFound, "no such table"));
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::NotFound, "no such table")));
     }
 
@@ -361,7 +365,7 @@ mod tests {
     fn the_oldest_statements_are_forgotten() {
         let history = empty();
         for n in 0..=KEPT {
-            history.begin(&n.to_string()).finish(0);
+            history.begin(&n.to_string(), None).finish(0);
         }
         let kept = history.entries();
         assert_eq!((kept.len(), kept[0].statement.as_str()), (KEPT, "1"));

@@ -15,7 +15,7 @@ use ballista_core::serde::scheduler::ExecutorMetadata;
 use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-pub(crate) use self::history::{Execution, History, Record};
+pub(crate) use self::history::{Execution, History, Record, Running};
 
 const SYSTEM: &str = "system";
 const TABLES: [&str; 4] = ["executors", "queries", "stages", "tasks"];

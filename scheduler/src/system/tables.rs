@@ -39,6 +39,7 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
     let scanned = |of: fn(ScanMetrics) -> u64| long(entries.iter().map(|e| e.scans().map(of)));
     batch(vec![
         ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
+        ("user_name", text(entries.iter().map(|e| e.user.clone()))),
         ("statement", text(entries.iter().map(|e| Some(e.statement.clone())))),
         ("state", text(entries.iter().map(|e| Some(state(e).to_string())))),
         ("execution", text(entries.iter().map(|e| Some(e.execution?.name().to_string())))),

@@ -60,7 +60,7 @@ fn a_taken_port_and_an_unreachable_door_are_reported() {
         text(&out.stderr)
     );
     let out = run(&["serve", "--data", folder.path().to_str().unwrap(), "--listen", "0.0.0.0:0"]);
-    assert!(!out.status.success() && text(&out.stderr).contains("no login"), "{}", text(&out.stderr));
+    assert!(!out.status.success() && text(&out.stderr).contains("serve listens on 127.0.0.1"), "{}", text(&out.stderr));
     let out = run(&["sql", "--connect", "127.0.0.1:1", "-e", "SELECT 1"]);
     assert!(
         !out.status.success() && text(&out.stderr).contains("cannot connect to 127.0.0.1:1"),

@@ -21,6 +21,7 @@ mod plans;
 mod process;
 mod prompt;
 mod pruned;
+mod security;
 mod sql;
 mod unknown_outcome;
 mod vended;

@@ -137,9 +137,18 @@ impl Drop for Process {
 fn bergmill(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments);
-    for name in
-        ["BERGMILL_CONFIG", "BERGMILL_WAREHOUSE", "BERGMILL_CATALOG", "BERGMILL_CATALOG_NAME", "BERGMILL_CONNECT"]
-    {
+    for name in [
+        "BERGMILL_CONFIG",
+        "BERGMILL_WAREHOUSE",
+        "BERGMILL_CATALOG",
+        "BERGMILL_CATALOG_NAME",
+        "BERGMILL_CONNECT",
+        "BERGMILL_USER",
+        "BERGMILL_PASSWORD",
+        "BERGMILL_PASSWORD_FILE",
+        "BERGMILL_TOKEN",
+        "BERGMILL_TLS_CA",
+    ] {
         command.env_remove(name);
     }
     command
@@ -147,7 +156,12 @@ fn bergmill(arguments: &[&str]) -> Command {
 
 /// Runs `bergmill` to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    bergmill(arguments).stdin(Stdio::null()).output().expect("bergmill runs")
+    run_with(arguments, &[])
+}
+
+/// Runs `bergmill` with these environment variables to its end.
+pub fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    bergmill(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output().expect("bergmill runs")
 }
 
 /// A cluster in one process, over a warehouse in `folder`: the process and the front door's address.

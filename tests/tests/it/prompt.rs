@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::process::binary;
+use crate::process::{binary, run, serve};
 
 struct Terminal {
     child: Child,
@@ -94,4 +94,37 @@ fn it_answers_goes_on_after_a_mistake_and_remembers() {
     assert!(status.success());
     let history = std::fs::read_to_string(folder.path().join(".sql_history")).unwrap();
     assert!(history.contains("AS answer") && history.contains("'after'"), "{history}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_password_is_asked_for_and_neither_shown_nor_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let created = run(&["sql", "--connect", &door, "-e", "CREATE USER ada PASSWORD 'correct horse'"]);
+    assert!(created.status.success());
+    let command = format!("'{}' sql --data '{data}' --connect {door} --user ada", binary().display());
+    let Some(mut terminal) = Terminal::open(&command) else {
+        eprintln!("SKIPPED: there is no `script` to create a terminal");
+        return;
+    };
+    terminal.wait_for("password of ada: ");
+    // The terminal stops to show what is typed right after it has shown this.
+    std::thread::sleep(Duration::from_millis(500));
+    terminal.type_line("correct horse");
+    let shown = terminal.wait_for(READY);
+    assert!(!shown.contains("correct horse"), "{shown}");
+    terminal.type_line("ALTER USER ada PASSWORD 'battery staple';");
+    assert!(terminal.wait_for(READY).contains("done"));
+    terminal.type_line("\\q");
+    let history = folder.path().join(".sql_history");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !history.exists() {
+        assert!(Instant::now() < deadline, "the prompt does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = terminal.child.wait();
+    let history = std::fs::read_to_string(history).unwrap();
+    assert!(history.contains("ALTER USER ada PASSWORD '***'") && !history.contains("battery"), "{history}");
 }

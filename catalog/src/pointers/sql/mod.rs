@@ -6,6 +6,7 @@
 //!
 //! Every change is one statement, and so atomic without a transaction. The SQL is the same for SQLite and Postgres.
 
+pub(crate) mod access;
 mod database;
 mod entries;
 mod postgres;

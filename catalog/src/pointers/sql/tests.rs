@@ -79,7 +79,7 @@ async fn a_file_that_is_no_database_is_named() {
 }
 
 /// The Postgres database that `tests/services/run` provides.
-fn address() -> Secret {
+pub(super) fn address() -> Secret {
     Secret::new(
         std::env::var("BERGMILL_TEST_POSTGRES").expect("BERGMILL_TEST_POSTGRES is a Postgres database's address"),
     )

@@ -1,0 +1,48 @@
+//! The users of the installation as the front door's [`Login`].
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use bergmill_access::{self as access, Access};
+use bergmill_gateway::{self as gateway, Caller, Credentials, Login};
+
+use crate::error::Error;
+
+/// Admits the installation's users.
+#[derive(Debug)]
+pub(crate) struct UserLogin {
+    pub access: Access,
+    /// Whether everyone is admitted while there is no user.
+    pub open_without_users: bool,
+}
+
+#[async_trait]
+impl Login for UserLogin {
+    async fn admit(&self, credentials: Option<&Credentials>, from: Option<IpAddr>) -> gateway::Result<Option<Caller>> {
+        if self.open_without_users && !self.access.has_users().await.map_err(Error::from)? {
+            return Ok(None);
+        }
+        let user = match credentials {
+            Some(Credentials::Token(token)) => self.access.user_of_token(token).await,
+            Some(Credentials::Password { user, password }) => {
+                let admitted = self.access.log_in(user, password, from).await;
+                if let Err(e) = &admitted {
+                    let from = from.map_or_else(|| "an unknown address".to_string(), |from| from.to_string());
+                    tracing::warn!("refused a login of {user:?} from {from}: {e}");
+                }
+                admitted
+            }
+            None => Err(access::Error::new(
+                access::ErrorKind::Unauthenticated,
+                "this server requires a login: a user and a password, or a token",
+            )),
+        };
+        let user = user.map_err(Error::from)?;
+        Ok(Some(Caller { user: user.name, is_admin: user.is_admin }))
+    }
+
+    async fn open_session(&self, caller: &Caller) -> gateway::Result<String> {
+        let user = self.access.user(&caller.user).await.map_err(Error::from)?;
+        Ok(self.access.open_session(&user).await.map_err(Error::from)?)
+    }
+}
