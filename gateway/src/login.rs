@@ -2,7 +2,8 @@
 //!
 //! A call is admitted here or nowhere: the service stands before the dispatch of calls, so that no call of the
 //! protocol, now or later, can be reached without it. Credentials come in the header `authorization`: `Bearer TOKEN`,
-//! or `Basic` with user and password, on a handshake (which returns a token for the calls after it) or on any other call.
+//! or `Basic` with user and password, on a handshake (which returns a token for the calls after it) or on any other
+//! call.
 
 use std::convert::Infallible;
 use std::fmt;
