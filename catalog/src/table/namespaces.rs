@@ -1,5 +1,6 @@
 //! Creates and drops the namespaces of a warehouse, and opens the warehouse of a single machine.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,5 +43,18 @@ impl Warehouse {
             }
             other => other,
         }
+    }
+
+    /// The tables of a namespace that have a snapshot, with the locations of their current metadata files.
+    pub async fn metadata_files(&self, namespace: &str) -> Result<BTreeMap<String, String>> {
+        let mut files = BTreeMap::new();
+        for table in self.catalog().tables(&NamespaceIdent::new(namespace.to_string())).await? {
+            if let Some(entry) = self.catalog().find(&table).await?
+                && self.load(&table).await?.metadata().current_snapshot().is_some()
+            {
+                files.insert(table.name().to_string(), entry.location);
+            }
+        }
+        Ok(files)
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use bergmill_catalog::NamespaceIdent;
 use bergmill_experiments::{PeerEngine, PeersSettings, Suite, run_peers};
 use chrono::NaiveDate;
 
@@ -64,15 +63,7 @@ pub(super) async fn run(settings: PeersOptions, shop: ShopFolder) -> Result<()> 
 /// refuse tables without a snapshot.
 async fn tables(data: &Path, config: Option<&Path>) -> Result<BTreeMap<String, String>> {
     let warehouse = Tables::in_folder(data.to_path_buf()).with_file(config)?.open().await?;
-    let mut tables = BTreeMap::new();
-    for table in warehouse.catalog().tables(&NamespaceIdent::new(NAMESPACE.to_string())).await? {
-        let entry = warehouse.catalog().find(&table).await?;
-        if let Some(entry) = entry
-            && warehouse.describe_table(&table).await?.snapshot_id.is_some()
-        {
-            tables.insert(table.name().to_string(), entry.location);
-        }
-    }
+    let tables = warehouse.metadata_files(NAMESPACE).await?;
     if tables.is_empty() {
         bail!("namespace {NAMESPACE} in {} has no tables with rows", data.display());
     }
