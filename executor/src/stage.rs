@@ -1,7 +1,7 @@
 //! Runs tasks as Ballista does, remembers which have ended, and encodes their failures for the scheduler.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use ballista_core::JobId;
@@ -116,10 +116,32 @@ impl QueryStageExecutor for Stage {
 
 /// The error to report. Errors that decide what Ballista retries stay unchanged: its own, and those of the system.
 fn reported(error: DataFusionError) -> DataFusionError {
+    if is_broken_stream(&error) {
+        return DataFusionError::IoError(io::Error::new(io::ErrorKind::ConnectionReset, error.to_string()));
+    }
     match failure(&error) {
         Some(failure) => DataFusionError::External(Box::new(failure)),
         None => error,
     }
+}
+
+/// Whether another executor was lost while its rows were read. Ballista 55 recognizes only failures before the first row
+/// as lost rows. The task is repeated, and then cannot reach that executor.
+fn is_broken_stream(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if current.is::<tonic::Status>() {
+            return true;
+        }
+        cause = match current.downcast_ref::<BallistaError>() {
+            // Ballista's operators wrap the errors of DataFusion's.
+            Some(BallistaError::DataFusionError(inner)) => Some(inner.as_ref()),
+            Some(BallistaError::ArrowError(inner)) => Some(inner.as_ref()),
+            Some(_) => None,
+            None => current.source(),
+        };
+    }
+    false
 }
 
 /// Classifies an error if the plan failed; `None` if something the plan needs was lost.
@@ -136,4 +158,29 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
         }
     }
     error.downcast_ref::<DataFusionError>().map(Failure::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn a_task_is_repeated_if_another_executor_is_lost_while_its_rows_are_read() {
+        let broken = || ArrowError::ExternalError(Box::new(tonic::Status::unknown("stream closed")));
+        for lost in [
+            DataFusionError::from(broken()),
+            DataFusionError::External(Box::new(BallistaError::ArrowError(Box::new(broken())))),
+            DataFusionError::External(Box::new(BallistaError::DataFusionError(Box::new(broken().into())))),
+        ] {
+            let reported = reported(lost.context("a join"));
+            assert!(
+                matches!(&reported, DataFusionError::IoError(e) if e.to_string().contains("stream closed")),
+                "{reported}"
+            );
+        }
+        let failed = reported(DataFusionError::from(ArrowError::DivideByZero));
+        assert!(matches!(failed, DataFusionError::External(e) if e.is::<Failure>()));
+    }
 }
