@@ -125,8 +125,8 @@ fn reported(error: DataFusionError) -> DataFusionError {
     }
 }
 
-/// Whether another executor was lost while its rows were read. Ballista 55 recognizes only failures before the first row
-/// as lost rows. The task is repeated, and then cannot reach that executor.
+/// Whether another executor was lost while its rows were read. Ballista 55 recognizes only failures before the first
+/// row as lost rows. The task is repeated, and then cannot reach that executor.
 fn is_broken_stream(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {
