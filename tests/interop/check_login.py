@@ -3,14 +3,10 @@
     check_login.py FOLDER     a new folder
 """
 
-import os
-import subprocess
-from contextlib import contextmanager
-
 import adbc_driver_flightsql.dbapi as flight_sql
 from adbc_driver_flightsql import DatabaseOptions
 
-from harness import bergmill, contains, equal, main
+from harness import bergmill, contains, equal, main, running
 
 # Of a length whose base64 would be padded; the driver, which is written in Go, leaves the padding out.
 PASSWORD = "correct horse"
@@ -67,26 +63,11 @@ def one(connection, statement="SELECT 1"):
     return value
 
 
-@contextmanager
 def scheduler(folder):
     """A scheduler with TLS that runs during the block; yields the address of its front door."""
-    command = [os.environ["BERGMILL_BIN"], "scheduler", "--data", folder, "--listen", "127.0.0.1:0", "--cluster-listen",
-               "127.0.0.1:0", "--tls-cert", folder / "certs" / "server.pem", "--tls-key", folder / "certs" / "server.key"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    try:
-        for line in process.stdout:
-            if line.startswith("front door "):
-                yield line.split()[-1]
-                break
-        else:
-            raise AssertionError(f"the scheduler ended with {process.wait()}")
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    certs = folder / "certs"
+    return running(folder, "scheduler", "--data", folder, "--listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0",
+                   "--tls-cert", certs / "server.pem", "--tls-key", certs / "server.key")
 
 
 if __name__ == "__main__":

@@ -110,8 +110,15 @@ def sql(where, statement):
 @contextmanager
 def serving(folder):
     """A cluster over `folder` that runs during the block; yields the address of its front door."""
-    command = [os.environ["BERGMILL_BIN"], "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
-    with open(folder / "serve.log", "w") as log:
+    with running(folder, "serve", "--data", folder, "--listen", "127.0.0.1:0") as door:
+        yield door
+
+
+@contextmanager
+def running(folder, *arguments):
+    """A server that runs during the block, and logs to `folder`; yields the address of its front door."""
+    command, log_file = [os.environ["BERGMILL_BIN"], *map(str, arguments)], folder / "serve.log"
+    with open(log_file, "w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True)
     try:
         for line in process.stdout:
@@ -119,7 +126,7 @@ def serving(folder):
                 yield line.split()[-1]
                 break
         else:
-            raise AssertionError(f"serve ended with {process.wait()}: {(folder / 'serve.log').read_text()}")
+            raise AssertionError(f"{arguments[0]} ended with {process.wait()}: {log_file.read_text()}")
     finally:
         process.terminate()
         try:
