@@ -74,7 +74,7 @@ impl Target {
         }
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let cluster = Cluster::start(&tables, &embedded, listen).await?;
+        let cluster = Cluster::start(&tables, &embedded, listen, None).await?;
         let client = cluster.client().await?;
         Ok(Connected { client, folder, tables: described, _cluster: Some(cluster) })
     }
@@ -89,8 +89,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster over the warehouse, which is created if missing.
-    pub async fn start(tables: &Tables, settings: &Embedded, listen: SocketAddr) -> Result<Self> {
+    /// Starts a cluster over the warehouse, which is created if missing. It listens for Flight SQL and, if there is an
+    /// address for it, HTTP.
+    pub async fn start(
+        tables: &Tables,
+        settings: &Embedded,
+        listen: SocketAddr,
+        http: Option<SocketAddr>,
+    ) -> Result<Self> {
         let (warehouse, users) = (tables.open().await?, tables.users().await?);
         let stores = Arc::clone(warehouse.stores());
         let work = TempDir::with_prefix("bergmill-").context("temporary folder for shuffled and spilled data")?;
@@ -101,6 +107,7 @@ impl Cluster {
 
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;
+        config.http = http;
         config.access = Some(users.clone());
         // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
         config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
@@ -154,6 +161,11 @@ impl Cluster {
     /// Where the front door listens.
     pub fn listen(&self) -> SocketAddr {
         self.scheduler.listen
+    }
+
+    /// Where the front door listens for HTTP.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.scheduler.http
     }
 
     /// A client of this process, which needs no login: its user can read the tables without this cluster.

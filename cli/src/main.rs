@@ -8,6 +8,7 @@ mod login;
 mod memory;
 mod output;
 mod progress;
+mod prompt;
 mod query;
 mod settings;
 mod signals;

@@ -154,6 +154,9 @@ settings! {
         /// Address of the front door for Flight SQL clients [default: 127.0.0.1:50051]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
+        /// Address of the front door over HTTP [default: none]
+        #[arg(long, env = "BERGMILL_HTTP_LISTEN", value_name = "ADDR")]
+        http_listen: SocketAddr,
         /// Address where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,

@@ -25,15 +25,22 @@ where
     let metrics = move || {
         let gather = Arc::clone(&gather);
         async move {
-            let mut families = gather().await;
-            families.extend(of_process());
-            match TextEncoder::new().encode_to_string(&families) {
+            match metrics_text(gather().await) {
                 Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
                 Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
             }
         }
     };
     axum::serve(listener, Router::new().route("/metrics", get(metrics))).await
+}
+
+/// These metrics and those of the process, in Prometheus' text format.
+///
+/// # Errors
+/// If a metric is not valid.
+pub fn metrics_text(mut families: Vec<MetricFamily>) -> prometheus::Result<String> {
+    families.extend(of_process());
+    TextEncoder::new().encode_to_string(&families)
 }
 
 /// A registry with the version of this build.

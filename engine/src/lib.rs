@@ -56,7 +56,7 @@ mod zorder;
 pub use codec::PlanCodec;
 pub use dynamic_filters::{push_dynamic_filters, with_dynamic_filters};
 pub use ended_tasks::{decode_ended_tasks, encode_ended_tasks};
-pub use exposition::{new_registry, register, serve_metrics};
+pub use exposition::{metrics_text, new_registry, register, serve_metrics};
 pub use failure::{Failure, FailureKind};
 pub use first_row::FirstRowExec;
 pub use functions::{aggregate_functions, function_registry, scalar_functions, window_functions};

@@ -101,6 +101,15 @@ pub trait Backend: Send + Sync + 'static {
         input: SendableRecordBatchStream,
     ) -> Result<u64>;
 
+    /// Whether statements can run now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with what is missing.
+    async fn ready(&self) -> Result<()>;
+
+    /// The metrics of the process, in Prometheus' text format.
+    async fn metrics(&self) -> Result<String>;
+
     /// All namespaces that the caller may see, sorted.
     async fn namespaces(&self, caller: Option<&Caller>) -> Result<Vec<String>>;
 

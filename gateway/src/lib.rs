@@ -1,6 +1,7 @@
-//! The front door: Arrow Flight SQL over a [`Backend`].
+//! The front door: Arrow Flight SQL, and SQL over HTTP, in front of a [`Backend`].
 //!
-//! It implements the protocol and nothing else. [`serve`] runs it on a listener, [`FlightSql`] is the service itself
+//! It implements the protocol and nothing else. [`serve`] runs Flight SQL on a listener, [`serve_http`] the
+//! interface for programs without a Flight client, [`FlightSql`] is the service itself
 //! for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and experiments. The
 //! server keeps no state between calls: tickets and handles of prepared statements are self-contained, so a client that
 //! does not close them costs nothing, and a restarted server accepts handles from before.
@@ -40,6 +41,12 @@
 //! #     async fn ingest(&self, _: &IngestTarget, _: Option<&Caller>, _: SendableRecordBatchStream) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
+//! #     async fn ready(&self) -> Result<()> {
+//! #         Ok(())
+//! #     }
+//! #     async fn metrics(&self) -> Result<String> {
+//! #         Ok(String::new())
+//! #     }
 //! #     async fn namespaces(&self, _: Option<&Caller>) -> Result<Vec<String>> {
 //! #         Ok(Vec::new())
 //! #     }
@@ -69,8 +76,10 @@ mod connection;
 mod error;
 mod flight_sql;
 pub mod headers;
+mod http;
 mod ingest;
 mod login;
+mod nested;
 mod server;
 mod sql_info;
 mod status;
@@ -83,5 +92,7 @@ pub use backend::{Backend, CommitTag, IngestMode, IngestTarget, Prepared, Statem
 pub use client::{Answer, Client, ConnectOptions, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use flight_sql::FlightSql;
+pub use http::serve_http;
 pub use login::{Caller, Credentials, Login};
+pub use nested::nested_as_json;
 pub use server::{MESSAGE_LIMIT_BYTES, Security, serve};

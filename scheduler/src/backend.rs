@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bergmill_engine::without_views;
+use bergmill_engine::{metrics_text, without_views};
 use bergmill_gateway::{self as gateway, Backend, Caller, IngestTarget, Prepared, Statement, TableInfo};
 use bergmill_statement::{CATALOG, ReferenceChange, without_passwords};
 use datafusion::catalog::{CatalogProvider, TableProvider};
@@ -69,6 +69,19 @@ impl Backend for Scheduler {
         input: SendableRecordBatchStream,
     ) -> gateway::Result<u64> {
         Ok(self.ingest_stream(target, input).await?)
+    }
+
+    async fn ready(&self) -> gateway::Result<()> {
+        self.namespace_names().await?;
+        if self.executors().await?.is_empty() {
+            return Err(Error::new(ErrorKind::Unavailable, "no executor has registered").into());
+        }
+        Ok(())
+    }
+
+    async fn metrics(&self) -> gateway::Result<String> {
+        let text = metrics_text(self.metrics.gather(self).await);
+        text.map_err(|e| gateway::Error::new(gateway::ErrorKind::Internal, format!("metrics: {e}")))
     }
 
     async fn namespaces(&self, _caller: Option<&Caller>) -> gateway::Result<Vec<String>> {

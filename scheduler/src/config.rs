@@ -16,6 +16,8 @@ pub struct SchedulerConfig {
     pub advertised_host: String,
     /// Address of the front door, for Flight SQL. Port 0 picks a free port.
     pub listen: SocketAddr,
+    /// Address of the front door over HTTP. Port 0 picks a free port.
+    pub http: Option<SocketAddr>,
     /// The certificate of the front door; without it, connections are not encrypted.
     pub tls: Option<ServerTls>,
     /// The users; without them, the front door is open to everyone who reaches it.
@@ -43,6 +45,7 @@ impl SchedulerConfig {
             cluster_addr: any,
             advertised_host: "127.0.0.1".to_string(),
             listen: any,
+            http: None,
             tls: None,
             access: None,
             open_without_users: true,

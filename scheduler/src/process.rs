@@ -49,6 +49,7 @@ pub struct Scheduler {
     pub(crate) local: LocalRuntime,
     pub(crate) results: ResultClients,
     pub(crate) history: History,
+    pub(crate) metrics: Metrics,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
     pub(crate) draining: Arc<Draining>,
@@ -106,6 +107,8 @@ pub struct Running {
     pub cluster_addr: SocketAddr,
     /// Address of the front door.
     pub listen: SocketAddr,
+    /// Address of the front door over HTTP, if it is configured.
+    pub http: Option<SocketAddr>,
     /// Address of the metrics, if they are configured.
     pub metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
@@ -130,6 +133,10 @@ impl Drop for Running {
 pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Running> {
     let cluster = bind(config.cluster_addr, "executors").await?;
     let door = bind(config.listen, "the front door").await?;
+    let http = match config.http {
+        Some(addr) => Some(bind(addr, "HTTP").await?),
+        None => None,
+    };
     let cluster_addr = cluster.local_addr().map_err(|e| cannot_listen(config.cluster_addr, "executors", &e))?;
     let listen = door.local_addr().map_err(|e| cannot_listen(config.listen, "the front door", &e))?;
     let scrapes = match config.metrics {
@@ -162,6 +169,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         local: LocalRuntime::start()?,
         results: ResultClients::default(),
         history: History::new(metrics.statements.clone()),
+        metrics,
         local_query_bytes: config.local_query_bytes,
     });
     let backend: Arc<dyn Backend> = scheduler.clone();
@@ -169,7 +177,17 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let open_without_users = config.open_without_users;
     let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users }) as Arc<dyn Login>);
     let security = Security { tls: config.tls, login };
-    let mut tasks = vec![
+    let http_addr = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let mut tasks = Vec::new();
+    if let Some(listener) = http {
+        let (backend, security) = (Arc::clone(&backend), security.clone());
+        tasks.push(tokio::spawn(async move {
+            if let Err(e) = bergmill_gateway::serve_http(listener, backend, security, std::future::pending()).await {
+                tracing::error!("the port for HTTP failed: {e}");
+            }
+        }));
+    }
+    tasks.extend([
         tokio::spawn(async move { drained.let_drained_go().await }),
         tokio::spawn(async move {
             if let Err(e) = start_grpc_service_with_listener(cluster, grpc).await {
@@ -181,14 +199,14 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
                 tracing::error!("the front door failed: {e}");
             }
         }),
-    ];
+    ]);
     let mut metrics_addr = None;
     if let Some(listener) = scrapes {
         metrics_addr = listener.local_addr().ok();
         let scraped = Arc::clone(&scheduler);
         let gather = move || {
-            let (metrics, scheduler) = (metrics.clone(), Arc::clone(&scraped));
-            async move { metrics.gather(&scheduler).await }
+            let scheduler = Arc::clone(&scraped);
+            async move { scheduler.metrics.gather(&scheduler).await }
         };
         tasks.push(tokio::spawn(async move {
             if let Err(e) = serve_metrics(listener, gather).await {
@@ -196,7 +214,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
             }
         }));
     }
-    Ok(Running { scheduler, cluster_addr, listen, metrics: metrics_addr, tasks })
+    Ok(Running { scheduler, cluster_addr, listen, http: http_addr, metrics: metrics_addr, tasks })
 }
 
 async fn bind(addr: SocketAddr, purpose: &str) -> Result<TcpListener> {

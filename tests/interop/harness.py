@@ -103,7 +103,7 @@ def bergmill(*arguments, succeeds=True):
 def sql(where, statement):
     """Rows of a statement as dictionaries. `where` is a data folder or the address of a front door."""
     target = ["--data", where] if isinstance(where, Path) else ["--connect", where]
-    done = bergmill("sql", "--format", "json", "-e", statement, *target)
+    done = bergmill("sql", "--format", "ndjson", "-e", statement, *target)
     return [json.loads(line, parse_float=Decimal) for line in done.stdout.splitlines()]
 
 

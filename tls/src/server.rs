@@ -19,6 +19,8 @@ use crate::provider::provider;
 /// A connection that a server accepted.
 pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
 
+/// HTTP/1.1, as TLS names it.
+const HTTP1: &[u8] = b"http/1.1";
 /// How long a client may take to set up a connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the files are checked, at most. Connections in between use the certificate that is known.
@@ -49,6 +51,13 @@ impl ServerTls {
         let mut config = config.with_cert_resolver(Arc::new(current));
         config.alpn_protocols = vec![HTTP2.to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// The same certificate for clients that speak HTTP/1.1 or HTTP/2.
+    pub fn for_http(&self) -> Self {
+        let mut config = ServerConfig::clone(self.0.config());
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        Self(TlsAcceptor::from(Arc::new(config)))
     }
 
     /// Sets up TLS on a connection that a client opened.

@@ -33,8 +33,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50051)));
     let insecure = settings.insecure_listen.unwrap_or(false);
     let tls = settings.tls()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let doors: Vec<SocketAddr> = [Some(listen), settings.http_listen].into_iter().flatten().collect();
     if tls.is_none() {
-        closed(listen, "no --tls-cert and --tls-key", insecure)?;
+        for door in &doors {
+            closed(*door, "no --tls-cert and --tls-key", insecure)?;
+        }
     }
     only_loopback(cluster_addr, insecure)?;
     let advertised_host = settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string());
@@ -47,9 +51,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         cluster_addr,
         advertised_host,
         listen,
+        http: settings.http_listen,
         tls,
         access: None,
-        open_without_users: insecure || listen.ip().is_loopback(),
+        open_without_users: insecure || doors.iter().all(|door| door.ip().is_loopback()),
         metrics: settings.metrics_listen,
         executor_timeout: Duration::from_secs(settings.executor_timeout.unwrap_or(20).max(2)),
         local_query_bytes: settings.local_query_bytes.unwrap_or(4 * 1024 * 1024),
@@ -60,7 +65,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let start = async {
         let users = tables.users().await?;
         if !users.has_users().await? {
-            closed(listen, "no users", insecure)?;
+            for door in doors {
+                closed(door, "no users", insecure)?;
+            }
         }
         config.access = Some(users);
         Ok(bergmill_scheduler::start(config, tables.open().await?).await?)
@@ -72,6 +79,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         println!("metrics http://{metrics}/metrics");
     }
     println!("front door {}", running.listen);
+    if let Some(http) = running.http {
+        println!("front door {scheme}://{http}");
+    }
     signals.received().await;
     println!("stopped");
     Ok(ExitCode::SUCCESS)

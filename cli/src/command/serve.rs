@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Address of the front door for Flight SQL clients
     #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
+    /// Address of the front door over HTTP [default: none]
+    #[arg(long, env = "BERGMILL_HTTP_LISTEN", value_name = "ADDR")]
+    http_listen: Option<SocketAddr>,
     /// Configuration file (TOML); flags and environment variables override it
     #[arg(long, env = "BERGMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -27,19 +30,23 @@ pub struct Arguments {
 
 /// Runs the cluster until Ctrl-C.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
-    if !arguments.listen.ip().is_loopback() {
+    let doors = [Some(arguments.listen), arguments.http_listen];
+    if let Some(door) = doors.into_iter().flatten().find(|door| !door.ip().is_loopback()) {
         bail!(
-            "{} can be reached from the network; serve listens on 127.0.0.1 or [::1] only, and `bergmill scheduler` has TLS",
-            arguments.listen
+            "{door} can be reached from the network; serve listens on 127.0.0.1 or [::1] only, and `bergmill scheduler` \
+             has TLS"
         );
     }
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut signals = StopSignals::listen()?;
-    let start = Cluster::start(&tables, &embedded, arguments.listen);
+    let start = Cluster::start(&tables, &embedded, arguments.listen, arguments.http_listen);
     let Some(mut cluster) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());
+    if let Some(http) = cluster.http() {
+        println!("front door http://{http}");
+    }
     println!("try: bergmill sql --connect {}", cluster.listen());
     tokio::select! {
         stopped = cluster.stopped() => stopped?,

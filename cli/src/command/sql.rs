@@ -1,19 +1,18 @@
 //! `bergmill sql`: runs statements from the command line, a file or a pipe, or opens a prompt.
 
 use std::io::{IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bergmill_gateway::{Answer, Client};
-use bergmill_statement::{split, without_passwords};
-use rustyline::DefaultEditor;
-use rustyline::error::ReadlineError;
+use bergmill_statement::split;
 
 use crate::cluster::Target;
 use crate::output::{self, Format};
 use crate::progress::seconds;
+use crate::prompt::{Prompt, caret};
 
 /// Arguments of `sql`.
 #[derive(Debug, clap::Args)]
@@ -43,12 +42,20 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         std::io::stdin().read_to_string(&mut script).context("standard input")?;
         scripts.push(script);
     }
+    if arguments.format.is_binary() && std::io::stdout().is_terminal() {
+        bail!("this format is not text: redirect the output to a file");
+    }
     let connected = arguments.target.open().await?;
     if prompt {
-        return run_prompt(&connected.client, &connected.folder, arguments.format).await;
+        return Prompt::new(connected.client.clone(), arguments.format).run(&connected.folder).await;
     }
     for statement in scripts.iter().flat_map(|s| split(s).0) {
-        execute(&connected.client, &statement, arguments.format).await?;
+        if let Err(e) = execute(&connected.client, &statement, arguments.format).await {
+            if let Some(place) = caret(&statement, &format!("{e:#}")) {
+                eprintln!("{place}");
+            }
+            return Err(e);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,7 +65,7 @@ async fn execute(client: &Client, statement: &str, format: Format) -> Result<()>
     let on_terminal = std::io::stdout().is_terminal();
     match client.execute(statement, None).await? {
         Answer::Rows(rows) => {
-            let n = output::print(rows, format, &mut output::stdout()).await?;
+            let n = output::print(rows, format, output::terminal_width(), &mut output::stdout()).await?;
             if on_terminal {
                 eprintln!("{n} row{} in {}", if n == 1 { "" } else { "s" }, seconds(started.elapsed()));
             }
@@ -70,54 +77,3 @@ async fn execute(client: &Client, statement: &str, format: Format) -> Result<()>
     }
     Ok(())
 }
-
-/// Runs the prompt. A statement ends with a semicolon and may span several lines; an error does not end the session.
-async fn run_prompt(client: &Client, folder: &Path, format: Format) -> Result<ExitCode> {
-    let mut editor = DefaultEditor::new().context("cannot open a prompt on this terminal")?;
-    let history = folder.join(".sql_history");
-    // A missing history is not an error.
-    let _ = editor.load_history(&history);
-    eprintln!("bergmill {}. End a statement with ;  \\d lists tables, \\q quits.", env!("CARGO_PKG_VERSION"));
-    let mut text = String::new();
-    loop {
-        let line = match editor.readline(if text.is_empty() { "bergmill> " } else { "     ...> " }) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => {
-                text.clear();
-                continue;
-            }
-            Err(ReadlineError::Eof) => break,
-            Err(e) => return Err(e).context("prompt"),
-        };
-        match line.trim() {
-            "\\q" | "quit" | "exit" if text.is_empty() => break,
-            "\\d" if text.is_empty() => text.push_str(LIST_TABLES),
-            _ => {
-                text.push_str(&line);
-                text.push('\n');
-            }
-        }
-        let (statements, complete) = split(&text);
-        if !complete {
-            continue;
-        }
-        if !text.trim().is_empty() {
-            // The history is a file.
-            let _ = editor.add_history_entry(without_passwords(text.trim()));
-        }
-        text.clear();
-        for statement in statements {
-            if let Err(e) = execute(client, &statement, format).await {
-                eprintln!("error: {e:#}");
-                break;
-            }
-        }
-    }
-    if let Err(e) = editor.save_history(&history) {
-        eprintln!("cannot save the history to {}: {e}", history.display());
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-const LIST_TABLES: &str = "SELECT table_schema AS namespace, table_name AS \"table\" FROM information_schema.tables \
-                           WHERE table_schema <> 'information_schema' ORDER BY 1, 2;";

@@ -160,6 +160,17 @@ impl Backend for SmallEngine {
         Ok(written)
     }
 
+    async fn ready(&self) -> Result<()> {
+        if self.context.table_exist("unready")? {
+            return Err(Error::new(ErrorKind::Unavailable, "the table unready exists"));
+        }
+        Ok(())
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        Ok(format!("rows_produced {}\n", self.rows_produced.get()))
+    }
+
     async fn namespaces(&self, _: Option<&Caller>) -> Result<Vec<String>> {
         let mut names = self.context.catalog("small").unwrap().schema_names();
         names.sort();

@@ -25,7 +25,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
-use crate::planner::rules::{FirstRow, has_physical_optimizer_rules, optimizer_rules, physical_optimizer_rules};
+use crate::planner::rules::{
+    FirstRow, has_physical_optimizer_rules, optimizer_rules, physical_optimizer_rules, stage_optimizer_rules,
+};
 pub(crate) use write_node::WriteNode;
 
 /// A session with these settings, our functions, our plan nodes and the given catalogs.
@@ -68,7 +70,7 @@ impl QueryPlanner for NodePlanner {
         let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
             return internal_err!("the session is not a SessionState");
         };
-        let rules = physical_optimizer_rules(rules);
+        let rules = stage_optimizer_rules(rules);
         let state = SessionStateBuilder::from(state.clone()).with_physical_optimizer_rules(rules).build();
         planner.create_physical_plan(plan, &state).await
     }

@@ -15,7 +15,8 @@ use bergmill_engine::{Encoding, RoundTrip};
 use datafusion::error::Result;
 use tokio::sync::Notify;
 
-use crate::stages::{divisible, leaves, order};
+use crate::planner::rules::with_sorts;
+use crate::stages::{divisible, leaves, order, readers};
 
 /// A query with more stages is being planned endlessly: the largest queries of TPC-DS have about fifty.
 const MAX_STAGES: usize = 512;
@@ -100,7 +101,10 @@ impl Gate {
             let checked = match self.check(stage) {
                 Ok(None) => {
                     let plan = Arc::clone(&stage.plan);
-                    order::unsorted_input(&plan, graph.stages()).map(|input| input.map(unsorted))
+                    match readers::mismatch(&plan, graph.stages()) {
+                        Ok(None) => order::unsorted_input(&plan, graph.stages()).map(|input| input.map(unsorted)),
+                        refused => refused,
+                    }
                 }
                 refused => refused,
             };
@@ -121,7 +125,8 @@ impl Gate {
         if let Err(reason) = divisible::check_exchange(&stage.plan) {
             return Ok(Some(reason.to_string()));
         }
-        stage.plan = leaves::in_memory(Arc::clone(&stage.plan))?;
+        // What is constant, and so in any order, is not known any more once rows were exchanged.
+        stage.plan = with_sorts(leaves::in_memory(Arc::clone(&stage.plan))?)?;
         // Checks the plan as an executor decodes it.
         let arrived = self.round_trip.arrived(&stage.plan, Encoding::Task)?;
         Ok(divisible::check(&arrived).err().map(|reason| reason.to_string()))

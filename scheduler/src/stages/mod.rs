@@ -28,6 +28,8 @@
 //!   `PlaceholderRowExec`: `union_task_metrics`. Then remove the file.
 //! - [`order`]: An order is lost when a sort is pushed below a join that is exchanged later: `order_lost`. Then remove
 //!   the file, its check in [`gate`], and `is_ordered` in [`attempts`] and [`recovery`].
+//! - [`readers`]: Partitions are not read, or taken for others, when the plan of a stage that has ended changes:
+//!   `replanned_stage`. Then remove the file, and its check in [`gate`].
 //! - [`failed_task`]: Failures of tasks are reported as text (no report). Then remove the file, and the text form of
 //!   `bergmill_engine::Failure`.
 //! - [`unreported`]: A report of a task is sent once, and cannot be repeated: `repeated_report`. Then remove the file,
@@ -48,6 +50,7 @@ mod leaves;
 mod made_up;
 pub(crate) mod order;
 mod partitions;
+mod readers;
 mod recovery;
 mod unreported;
 mod vcores;

@@ -15,14 +15,50 @@ fn sql(door: &str, arguments: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn rows_come_as_table_csv_and_json() {
+fn rows_come_in_each_format() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, door) = serve(folder.path(), &[]);
     let ask = |format: &str| sql(&door, &["--format", format, "-e", "SELECT 1 AS n, '배송' AS word, NULL AS nothing"]);
     assert_eq!(ask("csv"), (true, "n,word,nothing\n1,배송,\n".into(), String::new()));
-    assert_eq!(ask("json"), (true, "{\"n\":1,\"word\":\"배송\",\"nothing\":null}\n".into(), String::new()));
+    assert_eq!(ask("json"), (true, "[{\"n\":1,\"word\":\"배송\",\"nothing\":null}]\n".into(), String::new()));
+    assert_eq!(ask("ndjson"), (true, "{\"n\":1,\"word\":\"배송\",\"nothing\":null}\n".into(), String::new()));
+    let markdown = "| n | word | nothing |\n| ---: | --- | --- |\n| 1 | 배송 | NULL |\n";
+    assert_eq!(ask("markdown"), (true, markdown.into(), String::new()));
+    assert_eq!(
+        ask("vertical"),
+        (true, "-[ 1 ]---\nn       | 1\nword    | 배송\nnothing | NULL\n".into(), String::new())
+    );
     let (ok, table, _) = ask("table");
     assert!(ok && table.contains("| n | word") && table.contains("NULL"), "{table}");
+}
+
+#[test]
+fn rows_come_as_files_that_arrow_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let statement = "SELECT value AS n, 'x' AS word FROM generate_series(1, 20000)";
+    let ask = |format: &str| {
+        let out = run(&["sql", "--connect", &door, "--format", format, "-e", statement]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        out.stdout
+    };
+    let stream = ask("arrow");
+    let read = arrow::ipc::reader::StreamReader::try_new(&stream[..], None).unwrap();
+    assert_eq!(read.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 20_000);
+    let parquet = folder.path().join("rows.parquet");
+    std::fs::write(&parquet, ask("parquet")).unwrap();
+    let loaded = run(&["load", parquet.to_str().unwrap(), "raw.rows", "--connect", &door]);
+    assert!(loaded.status.success(), "{}", text(&loaded.stderr));
+    let (_, sum, _) = sql(&door, &["--format", "csv", "-e", "SELECT sum(n) AS s, count(*) AS c FROM raw.rows"]);
+    assert_eq!(sum, "s,c\n200010000,20000\n");
+}
+
+#[test]
+fn a_mistake_is_shown_in_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, door) = serve(folder.path(), &[]);
+    let (ok, _, err) = sql(&door, &["-e", "SELECT 1 AS a\nFROM (VALUES (1)) AS t WHER a > 1"]);
+    assert!(!ok && err.contains("FROM (VALUES (1)) AS t WHER a > 1\n                            ^\n"), "{err}");
 }
 
 #[test]

@@ -61,27 +61,53 @@ impl Drop for Terminal {
 
 /// Shown when the prompt waits for a line, after the complete last result.
 const READY: &str = "bergmill> \r\u{1b}[10C\u{1b}[?2026l";
-const GO_ON: &str = "...> \r\u{1b}[10C\u{1b}[?2026l";
 
 #[cfg(target_os = "linux")]
 #[test]
 fn it_answers_goes_on_after_a_mistake_and_remembers() {
     let folder = tempfile::tempdir().unwrap();
-    let command = format!("'{}' sql --data '{}'", binary().display(), folder.path().display());
+    let command = format!("NO_COLOR=1 '{}' sql --data '{}'", binary().display(), folder.path().display());
     let Some(mut terminal) = Terminal::open(&command) else {
         eprintln!("SKIPPED: there is no `script` to create a terminal");
         return;
     };
     terminal.wait_for(READY);
     terminal.type_line("SELECT 40 +");
-    terminal.wait_for(GO_ON);
     terminal.type_line("2 AS answer;");
     let answer = terminal.wait_for(READY);
-    assert!(answer.contains("| answer |") && answer.contains("| 42     |") && answer.contains("1 row in"), "{answer}");
+    for shown in ["│ answer │", "│ bigint │", "│     42 │", "1 row in"] {
+        assert!(answer.contains(shown), "{answer}");
+    }
     terminal.type_line("SELECT nonsense;");
     assert!(terminal.wait_for(READY).contains("error: "));
     terminal.type_line("SELECT 'after' AS word;");
-    assert!(terminal.wait_for(READY).contains("| after |"));
+    assert!(terminal.wait_for(READY).contains("│ after   │"));
+    for (line, shown) in [
+        ("CREATE TABLE raw.prompted (id BIGINT);", "done"),
+        ("\\dt raw.promp*", "│ raw       │ prompted │ table   │"),
+        ("\\d raw.prompted", "│ id "),
+        ("\\x", "below each other"),
+        ("SELECT 7 AS seven;", "seven | 7"),
+        ("\\x off", "in a table"),
+        ("\\df regexp_l*", "│ regexp_like │"),
+        ("\\nonsense", "there is no command \\nonsense"),
+        ("SELECT 1 FROM WHERE;", "^"),
+    ] {
+        terminal.type_line(line);
+        let answer = terminal.wait_for(READY);
+        assert!(answer.contains(shown), "{line}: {answer}");
+    }
+    let file = folder.path().join("rows.csv");
+    terminal.type_line(&format!("\\o {}", file.display()));
+    terminal.wait_for(READY);
+    terminal.type_line("SELECT 8 AS eight;");
+    assert!(terminal.wait_for(READY).contains("1 row in"));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "eight\n8\n");
+    // Tab completes the name of the new table.
+    terminal.type_line("\\o");
+    terminal.wait_for(READY);
+    terminal.type_line("SELECT count(*) AS n FROM raw.prom\t;");
+    assert!(terminal.wait_for(READY).contains("│      0 │"));
     terminal.type_line("\\q");
     let deadline = Instant::now() + Duration::from_secs(60);
     let status = loop {

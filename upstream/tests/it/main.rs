@@ -31,6 +31,7 @@ mod partition_nanoseconds;
 mod partition_uuid;
 mod partitioned;
 mod repeated_report;
+mod replanned_stage;
 mod scalar_subquery;
 mod single_distinct_decimal;
 mod spill_two_files;
@@ -43,6 +44,7 @@ mod union_inputs;
 mod union_task_metrics;
 mod window_clauses;
 mod window_constant_partition;
+mod window_order;
 
 use std::sync::Arc;
 

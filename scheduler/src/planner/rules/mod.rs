@@ -16,6 +16,7 @@ mod property_barriers;
 mod requirements;
 #[cfg(test)]
 mod same_result;
+mod stage_orders;
 mod top_rows;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 pub(crate) use first_row::FirstRow;
+pub(crate) use requirements::with_sorts;
 pub(crate) use top_rows::may_drop_first_rows;
 
 /// All rules over logical plans, in order of application.
@@ -66,6 +68,16 @@ pub(crate) fn physical_optimizer_rules(
         vec![Arc::new(property_barriers::PropertyBarriers), Arc::new(join_order::JoinOrder)];
     all.extend(rules.iter().map(|rule| ours.iter().find(|own| own.name() == rule.name()).unwrap_or(rule)).cloned());
     all.push(Arc::new(top_rows::TopRows));
+    all
+}
+
+/// The same for a plan that is cut into stages.
+pub(crate) fn stage_optimizer_rules(
+    rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut all = physical_optimizer_rules(rules);
+    let enforced = all.iter().position(|rule| rule.name() == join_order::JoinOrder.name()).map_or(0, |at| at + 1);
+    all.insert(enforced, Arc::new(stage_orders::StageOrders));
     all
 }
 

@@ -4,6 +4,9 @@
 //! the ordering of rows. That is wrong if the operator replaces values by NULL, as grouping sets do for the columns
 //! that a set excludes, and outer joins for rows without a match. A sort is then omitted, or a group ends before its
 //! last row. So a barrier without any properties is put above such inputs.
+//!
+//! It also assumes that a `count`, `max` or `min` over a frame that moves with its row never decreases, or never
+//! increases, even where another partition begins. There is a barrier above such a window.
 
 use std::sync::Arc;
 
@@ -11,11 +14,14 @@ use bergmill_engine::PropertyBarrierExec;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, Result};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::SetMonotonicity;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::window::{SlidingAggregateWindowExpr, WindowExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// Adds barriers where they are needed. Must run before the rules that use properties.
@@ -52,6 +58,10 @@ fn with_barriers(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Exe
 /// For each input of `node`, whether its properties do not hold for the output.
 fn needs_barriers(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let inputs = node.children();
+    let misordered: Vec<bool> = inputs.iter().map(|input| claims_ordered_results(input)).collect();
+    if misordered.contains(&true) {
+        return misordered;
+    }
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         // Later rules may still sort the input.
         let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
@@ -63,12 +73,25 @@ fn needs_barriers(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     inputs.into_iter().zip(gets_nulls).map(|(input, nulls)| nulls && has_values(input)).collect()
 }
 
-fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
+pub(super) fn join_type(node: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
     let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
     let sorted = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
     let piecewise = || node.downcast_ref::<PiecewiseMergeJoinExec>().map(PiecewiseMergeJoinExec::join_type);
     hash.or_else(nested).or_else(sorted).or_else(piecewise)
+}
+
+/// Whether DataFusion takes rows to be ordered by the result of a window function that is not.
+fn claims_ordered_results(input: &Arc<dyn ExecutionPlan>) -> bool {
+    let bounded = input.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr);
+    let functions = bounded.or_else(|| input.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr));
+    functions.unwrap_or_default().iter().any(|function| {
+        function.as_any().downcast_ref::<SlidingAggregateWindowExpr>().is_some_and(|sliding| {
+            let monotonicity = sliding.get_aggregate_expr().set_monotonicity();
+            let frame = sliding.get_window_frame();
+            monotonicity != SetMonotonicity::NotMonotonic && frame.is_causal() && !frame.end_bound.is_unbounded()
+        })
+    })
 }
 
 /// Whether columns are known to be constant, or equal to an expression that is not a column. Columns that equal each
@@ -134,12 +157,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn results_over_moving_frames_are_not_in_order() {
+        for (function, right) in [
+            ("count(*) OVER (PARTITION BY c, x ROWS 1 PRECEDING)", ["1", "1", "1", "2", "2", "2"]),
+            (
+                "max(x) OVER (ORDER BY x NULLS FIRST, k ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)",
+                ["1", "1", "2", "2", "2", " "],
+            ),
+        ] {
+            let sql = format!("SELECT {function} AS n FROM (SELECT k, x, 5 AS c FROM t) ORDER BY n NULLS LAST");
+            let (rows, plan) = answer(&sql).await;
+            let right = right.map(|n| format!("| {n} |")).join("\n");
+            assert_eq!(rows, format!("+---+\n| n |\n+---+\n{right}\n+---+"), "{plan}");
+            assert!(plan.contains("PropertyBarrierExec"), "{plan}");
+        }
+    }
+
+    #[tokio::test]
     async fn where_properties_hold_there_is_no_barrier() {
         for sql in [
             "SELECT k, count(*) FROM t GROUP BY k",
             "SELECT * FROM t AS a LEFT JOIN t AS b ON a.k = b.k",
             "SELECT * FROM (SELECT k, 5 AS c FROM t) AS a JOIN t AS b ON a.k = b.k",
             "SELECT * FROM (SELECT k, 5 AS c FROM t) AS a LEFT JOIN t AS b ON a.k = b.k",
+            "SELECT * FROM (SELECT avg(x) OVER (ORDER BY k ROWS 2 PRECEDING) AS m FROM t) ORDER BY m",
+            "SELECT * FROM (SELECT count(*) OVER (ORDER BY k) AS n FROM t) ORDER BY n",
         ] {
             let (_, plan) = answer(sql).await;
             assert!(!plan.contains("PropertyBarrierExec"), "{sql}\n{plan}");

@@ -39,6 +39,11 @@ impl PhysicalOptimizerRule for OrderedInputs {
     }
 }
 
+/// Adds the sorts that operators of a plan require and do not have.
+pub(crate) fn with_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(with_ordered_inputs).data()
+}
+
 fn with_ordered_inputs(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let mut sorted = false;
     let inputs = node.children().into_iter().zip(node.required_input_ordering()).map(|(input, required)| {
