@@ -10,6 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
+use crate::compact::CompactExec;
 use crate::first_row::FirstRowExec;
 use crate::property_barrier::PropertyBarrierExec;
 use crate::whole_query::WholeQueryExec;
@@ -22,6 +23,7 @@ const WHOLE_TAG: &[u8] = b"BERGMILL/whole/2:";
 const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
 const POSITION_TAG: &[u8] = b"BERGMILL/position/1:";
 const BARRIER_TAG: &[u8] = b"BERGMILL/barrier/1:";
+const COMPACT_TAG: &[u8] = b"BERGMILL/compact/1:";
 
 /// Ballista's codec plus our nodes.
 #[derive(Debug, Default)]
@@ -48,6 +50,9 @@ impl PhysicalExtensionCodec for PlanCodec {
         }
         if buf == BARRIER_TAG {
             return Ok(Arc::new(PropertyBarrierExec::new(only(inputs)?)));
+        }
+        if buf == COMPACT_TAG {
+            return Ok(Arc::new(CompactExec::new(only(inputs)?)));
         }
         match buf.strip_prefix(WRITE_TAG) {
             Some(node) => Ok(write::decode(node, only(inputs)?)?),
@@ -77,6 +82,10 @@ impl PhysicalExtensionCodec for PlanCodec {
         }
         if node.is::<PropertyBarrierExec>() {
             buf.extend_from_slice(BARRIER_TAG);
+            return Ok(());
+        }
+        if node.is::<CompactExec>() {
+            buf.extend_from_slice(COMPACT_TAG);
             return Ok(());
         }
         match node.downcast_ref::<write::IcebergWriteExec>() {
@@ -197,6 +206,7 @@ mod tests {
         check(Arc::new(first), br#"BERGMILL/first/1:{"keys":[1],"order":[[0,true,false]],"number":"n"}"#);
 
         check(Arc::new(PropertyBarrierExec::new(rows())), b"BERGMILL/barrier/1:");
+        check(Arc::new(CompactExec::new(rows())), b"BERGMILL/compact/1:");
 
         let source = Arc::new(ParquetSource::new(columns()));
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source).build();

@@ -31,6 +31,7 @@
 //! # }
 //! ```
 mod codec;
+mod compact;
 mod dynamic_filters;
 mod ended_tasks;
 mod exposition;
@@ -47,13 +48,13 @@ mod runtime;
 mod session;
 mod sort_memory;
 mod string_view;
-mod string_view_gc;
 mod task_context;
 mod whole_query;
 mod zoned_timestamps;
 mod zorder;
 
 pub use codec::PlanCodec;
+pub use compact::CompactExec;
 pub use dynamic_filters::{push_dynamic_filters, with_dynamic_filters};
 pub use ended_tasks::{decode_ended_tasks, encode_ended_tasks};
 pub use exposition::{metrics_text, new_registry, register, serve_metrics};

@@ -33,10 +33,10 @@ use datafusion_proto::bytes::{
 use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
 use futures::{StreamExt, TryStreamExt};
 
+use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
 use crate::sort_memory::{count_sorts, with_runtime};
 use crate::string_view::{plain_text, without_views};
-use crate::string_view_gc::gc_string_views_before_sorts;
 
 /// A whole plan as one operator. Its first partition has all rows; the others are empty. There is one partition per
 /// vcore of the plan, because Ballista gives a task the memory and the slots of its partitions.
@@ -91,7 +91,7 @@ impl WholeQueryExec {
     ) -> Result<Self> {
         let converter = DeduplicatingProtoConverter {};
         let plan = physical_plan_from_bytes_with_proto_converter(bytes, context, codec, &converter)?;
-        let plan = gc_string_views_before_sorts(with_footer_cache(plan, context)?)?;
+        let plan = compact_before_sorts(with_footer_cache(plan, context)?)?;
         Ok(Self::over(plan, slots))
     }
 }

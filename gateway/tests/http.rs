@@ -173,7 +173,7 @@ async fn a_submitted_update_and_a_failure_are_remembered() {
 #[tokio::test]
 async fn a_submitted_query_is_cancelled_in_each_state() {
     let door = Door::open(Security::default()).await;
-    let never = "SELECT count(*) FROM generate_series(1, 1000000) AS a, generate_series(1, 1000000) AS b";
+    let never = "SELECT count(*) FROM generate_series(1, 1000000000000)";
     let cancel = async |path: &str| parts(door.request(Method::DELETE, path).send().await.unwrap()).await;
     // While it runs, while it waits to be read, and while it is read.
     let mut ended = 0;

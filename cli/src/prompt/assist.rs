@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use bergmill_gateway::Client;
-use bergmill_statement::{Syntax, quoted, split, syntax};
+use bergmill_statement::{Syntax, identifier, split, syntax};
 use futures::TryStreamExt;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
@@ -17,85 +17,15 @@ use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
-/// Words of the language that are completed.
-const KEYWORDS: [&str; 76] = [
-    "ALL",
-    "ALTER TABLE",
-    "AND",
-    "ANTI JOIN",
-    "AS",
-    "ASC",
-    "BETWEEN",
-    "BY",
-    "CALL",
-    "CASE",
-    "CAST",
-    "CREATE NAMESPACE",
-    "CREATE OR REPLACE",
-    "CREATE TABLE",
-    "CREATE USER",
-    "CREATE VIEW",
-    "CROSS JOIN",
-    "CURRENT ROW",
-    "DELETE FROM",
-    "DESC",
-    "DESCRIBE",
-    "DISTINCT",
-    "DROP NAMESPACE",
-    "DROP TABLE",
-    "DROP VIEW",
-    "ELSE",
-    "END",
-    "EXCEPT",
-    "EXISTS",
-    "EXPLAIN",
-    "EXPLAIN ANALYZE",
-    "FILTER",
-    "FOLLOWING",
-    "FOR VERSION AS OF",
-    "FROM",
-    "FULL JOIN",
-    "GROUP BY",
-    "GROUPING SETS",
-    "HAVING",
-    "IF EXISTS",
-    "IF NOT EXISTS",
-    "IN",
-    "INNER JOIN",
-    "INSERT INTO",
-    "INTERSECT",
-    "INTERVAL",
-    "IS NOT NULL",
-    "IS NULL",
-    "JOIN",
-    "LEFT JOIN",
-    "LIKE",
-    "LIMIT",
-    "MERGE INTO",
-    "NOT",
-    "NULL",
-    "NULLS FIRST",
-    "NULLS LAST",
-    "OFFSET",
-    "ON",
-    "OR",
-    "ORDER BY",
-    "OVER",
-    "PARTITION BY",
-    "PARTITIONED BY",
-    "PRECEDING",
-    "RANGE",
-    "ROWS",
-    "SELECT",
-    "SET",
-    "SHOW TABLES",
-    "THEN",
-    "UNION ALL",
-    "UPDATE",
-    "USING",
-    "VALUES",
-    "WHEN MATCHED THEN",
-];
+/// Words of the language that are completed, separated by commas.
+const KEYWORDS: &str = "ALL, ALTER TABLE, AND, ANTI JOIN, AS, ASC, BETWEEN, BY, CALL, CASE, CAST, CREATE NAMESPACE, \
+    CREATE OR REPLACE, CREATE TABLE, CREATE USER, CREATE VIEW, CROSS JOIN, CURRENT ROW, DELETE FROM, DESC, \
+    DESCRIBE, DISTINCT, DROP NAMESPACE, DROP TABLE, DROP VIEW, ELSE, END, EXCEPT, EXISTS, EXPLAIN, \
+    EXPLAIN ANALYZE, FILTER, FOLLOWING, FOR VERSION AS OF, FROM, FULL JOIN, GROUP BY, GROUPING SETS, HAVING, \
+    IF EXISTS, IF NOT EXISTS, IN, INNER JOIN, INSERT INTO, INTERSECT, INTERVAL, IS NOT NULL, IS NULL, JOIN, \
+    LEFT JOIN, LIKE, LIMIT, MERGE INTO, NOT, NULL, NULLS FIRST, NULLS LAST, OFFSET, ON, OR, ORDER BY, OVER, \
+    PARTITION BY, PARTITIONED BY, PRECEDING, RANGE, ROWS, SELECT, SEMI JOIN, SET, SHOW TABLES, THEN, UNION ALL, \
+    UPDATE, USING, VALUES, WHEN MATCHED THEN, WHERE, WINDOW, WITH";
 
 /// The names that a server knows.
 #[derive(Debug, Default)]
@@ -154,13 +84,13 @@ impl Assistant {
             let tables = names.tables.iter().filter(|(of, _)| of == namespace).map(|(_, table)| table);
             let found: Vec<&String> =
                 if names.namespaces.contains(namespace) { tables.collect() } else { names.columns.iter().collect() };
-            return (start + prefix.len() + 1, starting_with(rest, found.into_iter().map(|name| quoted(name))));
+            return (start + prefix.len() + 1, starting_with(rest, found.into_iter().map(|name| identifier(name))));
         }
-        let of_server = names.tables.iter().map(|(_, table)| quoted(table));
-        let of_server = of_server.chain(names.namespaces.iter().chain(&names.columns).map(|name| quoted(name)));
+        let of_server = names.tables.iter().map(|(_, table)| identifier(table));
+        let of_server = of_server.chain(names.namespaces.iter().chain(&names.columns).map(|name| identifier(name)));
         let of_server = of_server.chain(names.functions.iter().map(|name| format!("{name}(")));
         let small = word.chars().any(char::is_lowercase);
-        let keywords = KEYWORDS.iter().map(|word| if small { word.to_lowercase() } else { (*word).to_owned() });
+        let keywords = KEYWORDS.split(", ").map(|word| if small { word.to_lowercase() } else { word.to_owned() });
         (start, starting_with(word, of_server.chain(keywords)))
     }
 }

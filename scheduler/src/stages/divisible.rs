@@ -302,11 +302,12 @@ fn is_exchange(node: &Arc<dyn ExecutionPlan>) -> bool {
 /// Operators that conform to the module's rules: their distribution requirements say what they need of each input, and
 /// their partitions share no state except in the joins of [`check_join`].
 fn is_known(node: &Arc<dyn ExecutionPlan>) -> bool {
-    const KNOWN: [&str; 28] = [
+    const KNOWN: [&str; 29] = [
         "AggregateExec",
         "BoundedWindowAggExec",
         "CoalesceBatchesExec",
         "CoalescePartitionsExec",
+        "CompactExec",
         "CooperativeExec",
         "CrossJoinExec",
         "EmptyExec",

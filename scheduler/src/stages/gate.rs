@@ -8,14 +8,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ballista_core::JobId;
+use ballista_core::execution_plans::SortShuffleWriterExec;
 use ballista_scheduler::state::execution_graph::ExecutionGraph;
 use ballista_scheduler::state::execution_stage::RunningStage;
 use ballista_scheduler::state::task_manager::JobInfoCache;
-use bergmill_engine::{Encoding, RoundTrip};
+use bergmill_engine::{CompactExec, Encoding, RoundTrip};
 use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use tokio::sync::Notify;
 
-use crate::planner::rules::with_sorts;
+use crate::planner::rules::{with_sorts, without_estimates};
 use crate::stages::{divisible, leaves, order, readers};
 
 /// A query with more stages is being planned endlessly: the largest queries of TPC-DS have about fifty.
@@ -126,7 +129,8 @@ impl Gate {
             return Ok(Some(reason.to_string()));
         }
         // What is constant, and so in any order, is not known any more once rows were exchanged.
-        stage.plan = with_sorts(leaves::in_memory(Arc::clone(&stage.plan))?)?;
+        let plan = without_estimates(Arc::clone(&stage.plan))?;
+        stage.plan = compacted(with_sorts(leaves::in_memory(plan)?)?)?;
         // Checks the plan as an executor decodes it.
         let arrived = self.round_trip.arrived(&stage.plan, Encoding::Task)?;
         Ok(divisible::check(&arrived).err().map(|reason| reason.to_string()))
@@ -134,6 +138,17 @@ impl Gate {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Verdict>> {
         self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A shuffle keeps its rows until it writes them, and is charged for what they hold.
+fn compacted(stage: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    match stage.children().as_slice() {
+        [rows] if stage.is::<SortShuffleWriterExec>() => {
+            let rows: Arc<dyn ExecutionPlan> = Arc::new(CompactExec::new(Arc::clone(rows)));
+            replace_children_if_necessary(stage, vec![rows])
+        }
+        _ => Ok(stage),
     }
 }
 

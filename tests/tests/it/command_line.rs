@@ -47,7 +47,7 @@ fn rows_come_as_files_that_arrow_reads() {
     assert_eq!(read.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 20_000);
     let parquet = folder.path().join("rows.parquet");
     std::fs::write(&parquet, ask("parquet")).unwrap();
-    let loaded = run(&["load", parquet.to_str().unwrap(), "raw.rows", "--connect", &door]);
+    let loaded = run(&["load", "--into", "raw.rows", "--connect", &door, parquet.to_str().unwrap()]);
     assert!(loaded.status.success(), "{}", text(&loaded.stderr));
     let (_, sum, _) = sql(&door, &["--format", "csv", "-e", "SELECT sum(n) AS s, count(*) AS c FROM raw.rows"]);
     assert_eq!(sum, "s,c\n200010000,20000\n");
@@ -58,7 +58,7 @@ fn a_mistake_is_shown_in_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, door) = serve(folder.path(), &[]);
     let (ok, _, err) = sql(&door, &["-e", "SELECT 1 AS a\nFROM (VALUES (1)) AS t WHER a > 1"]);
-    assert!(!ok && err.contains("FROM (VALUES (1)) AS t WHER a > 1\n                            ^\n"), "{err}");
+    assert!(!ok && err.contains("FROM (VALUES (1)) AS t WHER a > 1\n                       ^\n"), "{err}");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn it_answers_goes_on_after_a_mistake_and_remembers() {
         ("\\x off", "in a table"),
         ("\\df regexp_l*", "│ regexp_like │"),
         ("\\nonsense", "there is no command \\nonsense"),
-        ("SELECT 1 FROM WHERE;", "^"),
+        ("SELECT (1 + ;", "^"),
     ] {
         terminal.type_line(line);
         let answer = terminal.wait_for(READY);

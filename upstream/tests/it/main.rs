@@ -6,6 +6,7 @@
 mod aggregate_statistics;
 mod avro_field_names;
 mod bucket_nanoseconds;
+mod cast_selectivity;
 mod cluster;
 mod constant_filter;
 mod cross_join_keys;

@@ -24,7 +24,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, StatisticsArgs, StatisticsContext};
 
 pub(crate) use equijoin::{Equijoin, joined, joined_rows, rows_of_type};
-pub(crate) use provider::registry;
+pub(crate) use provider::{registry, statistics};
 pub(crate) use selectivity::filtered;
 
 /// The rows of an operator, and what is known of their columns.

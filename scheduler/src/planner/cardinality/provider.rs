@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics};
 use datafusion::physical_plan::ExecutionPlan;
@@ -19,6 +20,17 @@ pub(crate) fn registry() -> StatisticsRegistry {
     StatisticsRegistry::with_providers(vec![Arc::new(Estimates), Arc::new(DefaultStatisticsProvider)])
 }
 
+/// An estimate of rows with these columns as statistics.
+pub(crate) fn statistics(estimate: &Estimate, schema: &Schema) -> Statistics {
+    let width = |ty: &DataType| ty.primitive_width().unwrap_or(VARIABLE_BYTES);
+    let bytes: usize = schema.fields().iter().map(|field| width(field.data_type())).sum();
+    Statistics {
+        num_rows: Precision::Inexact(estimate.rows as usize),
+        total_byte_size: Precision::Inexact((estimate.rows * bytes as f64) as usize),
+        column_statistics: Statistics::unknown_column(schema),
+    }
+}
+
 #[derive(Debug)]
 struct Estimates;
 
@@ -26,14 +38,7 @@ impl StatisticsProvider for Estimates {
     fn compute_statistics(&self, plan: &dyn ExecutionPlan, inputs: &[ExtendedStatistics]) -> Result<StatisticsResult> {
         let inputs: Option<Vec<&Estimate>> = inputs.iter().map(ExtendedStatistics::get_extension).collect();
         let Some(estimate) = of_inputs(plan, inputs.as_deref()) else { return Ok(StatisticsResult::Delegate) };
-        let schema = plan.schema();
-        let width = |ty: &arrow::datatypes::DataType| ty.primitive_width().unwrap_or(VARIABLE_BYTES);
-        let bytes: usize = schema.fields().iter().map(|field| width(field.data_type())).sum();
-        let mut statistics = ExtendedStatistics::new(Statistics {
-            num_rows: Precision::Inexact(estimate.rows as usize),
-            total_byte_size: Precision::Inexact((estimate.rows * bytes as f64) as usize),
-            column_statistics: Statistics::unknown_column(&schema),
-        });
+        let mut statistics = ExtendedStatistics::new(statistics(&estimate, &plan.schema()));
         statistics.set_extension(estimate);
         Ok(StatisticsResult::Computed(statistics))
     }

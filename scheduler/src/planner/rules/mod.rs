@@ -9,7 +9,9 @@ mod empty_relations;
 mod empty_tables;
 mod equijoin_keys;
 mod first_row;
+mod join_inputs;
 mod join_order;
+mod lossy_casts;
 mod not_in;
 mod offsets;
 mod property_barriers;
@@ -28,6 +30,7 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 pub(crate) use first_row::FirstRow;
+pub(crate) use join_inputs::without_estimates;
 pub(crate) use requirements::with_sorts;
 pub(crate) use top_rows::may_drop_first_rows;
 
@@ -50,6 +53,7 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules.push(Arc::new(first_row::KeepFirstRow));
     rules.push(Arc::new(distinct_groups::DistinctAsGroups));
     rules.push(Arc::new(distinct_sets::DistinctAsSets));
+    rules.push(Arc::new(lossy_casts::LossyCasts));
     rules
 }
 
@@ -76,8 +80,10 @@ pub(crate) fn stage_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut all = physical_optimizer_rules(rules);
-    let enforced = all.iter().position(|rule| rule.name() == join_order::JoinOrder.name()).map_or(0, |at| at + 1);
-    all.insert(enforced, Arc::new(stage_orders::StageOrders));
+    let ordered = all.iter().position(|rule| rule.name() == join_order::JoinOrder.name()).map_or(0, |at| at + 1);
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(stage_orders::StageOrders), Arc::new(join_inputs::JoinInputs)];
+    all.splice(ordered..ordered, ours);
     all
 }
 
