@@ -15,6 +15,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, replace_children_if_necessary};
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
@@ -25,7 +26,10 @@ use datafusion::physical_plan::{
 };
 
 use super::property_barriers::join_type;
-use crate::planner::cardinality::{estimate, statistics};
+use crate::planner::cardinality::{Estimate, estimate, statistics};
+
+/// Rows of a table that should not be read by every task.
+const LARGE_TABLE_ROWS: f64 = 500_000.0;
 
 /// Puts an [`EstimatedExec`] above the inputs of joins whose statistics DataFusion does not know well.
 #[derive(Debug)]
@@ -54,10 +58,13 @@ fn with_estimates(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Ex
     Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
 }
 
-/// The input with our estimate, if it has a join or groups.
+/// The input with our estimate, if it has a join or groups, or filters a large table. A small table is better read by
+/// every task, which Ballista only does if it sees that the input is a scan.
 fn estimated(input: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let is_derived = input.exists(|node| Ok(join_type(node).is_some() || node.is::<AggregateExec>())).ok()?;
-    let estimate = estimate(input.as_ref()).filter(|_| is_derived)?;
+    let is_filtered = input.exists(|node| Ok(node.is::<FilterExec>())).ok()?;
+    let is_large = |estimate: &Estimate| estimate.columns.iter().any(|column| column.source_rows >= LARGE_TABLE_ROWS);
+    let estimate = estimate(input.as_ref()).filter(|found| is_derived || is_filtered && is_large(found))?;
     let statistics = Arc::new(statistics(&estimate, &input.schema()));
     Some(Arc::new(EstimatedExec { input: Arc::clone(input), statistics }))
 }
