@@ -1,5 +1,8 @@
 //! Users and tokens over a [`Store`].
 
+mod grants;
+mod owners;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -11,9 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::password::Hasher;
+use crate::rights::{Granted, Rights};
 use crate::store::{Kind, Store};
 use crate::throttle::Throttle;
 use crate::token::{self, Token};
+
+pub use self::grants::{Held, HeldRight, Holder};
 
 /// How long a login lasts.
 const SESSION: TimeDelta = TimeDelta::hours(24);
@@ -33,7 +39,7 @@ const LONGEST_NAME: usize = 64;
 pub struct User {
     /// Its name.
     pub name: String,
-    /// Whether it may change users.
+    /// Whether it may do everything, such as changing users.
     pub is_admin: bool,
     generation: String,
 }
@@ -56,10 +62,16 @@ pub struct TokenInfo {
 struct Record {
     password: String,
     admin: bool,
+    /// Differs from that of a dropped user of the same name. Releases that had no grants did not write it.
+    #[serde(default)]
+    id: String,
     /// Changes with the password, and differs from that of a dropped user of the same name: tokens are valid for one
     /// generation.
     generation: String,
     created: DateTime<Utc>,
+    /// What it may do, unless it may do everything.
+    #[serde(default)]
+    granted: Granted,
 }
 
 /// The users of an installation. Clones share it.
@@ -82,6 +94,10 @@ struct Cache {
     tokens: HashMap<String, (User, Option<DateTime<Utc>>, Instant)>,
     /// By salted hash of user and password: the password hash that was verified.
     passwords: HashMap<String, (String, Instant)>,
+    /// By user.
+    rights: HashMap<String, (Arc<Rights>, Instant)>,
+    /// Number of changes by this process.
+    changes: u64,
     cleaned: Option<Instant>,
     /// The secret of this process's own session, if it has one.
     own: Option<String>,
@@ -137,8 +153,10 @@ impl Access {
         let record = Record {
             password: self.0.hasher.hash(password).await?,
             admin: is_admin || is_first,
+            id: token::new_generation()?,
             generation: token::new_generation()?,
             created: Utc::now(),
+            granted: Granted::default(),
         };
         if !self.0.store.insert(Kind::User, name, &record.text()?).await? {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("user {name} already exists")));
@@ -370,6 +388,8 @@ impl Access {
             cache.has_users = None;
             cache.tokens.clear();
             cache.passwords.clear();
+            cache.rights.clear();
+            cache.changes += 1;
         });
     }
 

@@ -14,9 +14,9 @@ pub enum ErrorKind {
     Throttled,
     /// A name or a password cannot be used: choose another.
     Invalid,
-    /// There is no such user or token.
+    /// There is no such user, role, token or grant.
     NotFound,
-    /// There is such a user or token already.
+    /// There is such a user, role or token already.
     AlreadyExists,
     /// The store does not work.
     Store,

@@ -17,7 +17,7 @@ use crate::store::{Kind, Store};
 /// The entries by kind and name.
 type Entries = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Users and tokens in a JSON file that only its owner can read.
+/// Users, roles and tokens in a JSON file that only its owner can read.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     path: PathBuf,
@@ -142,6 +142,7 @@ fn failed(path: &Path, e: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
 
     use super::*;
     use crate::conformance;
@@ -150,6 +151,7 @@ mod tests {
     async fn it_is_a_store() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state").join("access.json");
+        conformance::check_grants(Arc::new(FileStore::new(path.clone()))).await;
         conformance::check(&FileStore::new(path.clone())).await;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }

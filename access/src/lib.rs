@@ -1,14 +1,16 @@
-//! Access: users, how they prove who they are, and the tokens that stand for them.
+//! Access: users, how they prove who they are, the tokens that stand for them, and what they may do.
 //!
 //! [`Access`] knows the users of one installation. Passwords are kept as Argon2id hashes and tokens as SHA-256 hashes,
 //! so that nobody who reads the store can log in with what is there. Where they are kept is a [`Store`]'s decision:
 //! [`FileStore`] is a file, and the catalog implements another in its database. [`conformance`] is the test suite of
-//! stores. Nothing here knows of a protocol or of tables.
+//! stores. What a user may do is its [`Rights`], made of grants to it and to its roles. Nothing here knows of a protocol,
+//! and of a table only its name and its identity.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use bergmill_access::{Access, ErrorKind, FileStore};
+//! use bergmill_access::{Access, ErrorKind, FileStore, Object};
+//! use bergmill_statement::{Grantee, Privilege};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), bergmill_access::Error> {
@@ -23,6 +25,12 @@
 //!
 //! let refused = access.log_in("ada", "a guess", from).await.unwrap_err();
 //! assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+//!
+//! access.add_user("grace", "battery staple horse", false).await?;
+//! assert!(!access.rights("grace").await?.sees_namespace("raw"));
+//! let grace = access.holder(&Grantee { name: "grace".to_string(), kind: None }).await?;
+//! access.grant(&grace, &Object::Namespace("raw".to_string()), Privilege::Select.into()).await?;
+//! assert!(access.rights("grace").await?.on_table("raw", "events", "its identity").contains(Privilege::Select));
 //! # Ok(())
 //! # }
 //! ```
@@ -32,11 +40,13 @@ pub mod conformance;
 mod error;
 mod file_store;
 mod password;
+mod rights;
 mod store;
 mod throttle;
 mod token;
 
-pub use access::{Access, TokenInfo, User};
+pub use access::{Access, Held, HeldRight, Holder, TokenInfo, User};
 pub use error::{Error, ErrorKind, Result};
 pub use file_store::FileStore;
+pub use rights::{Grant, Object, Privileges, Rights};
 pub use store::{Kind, Store};

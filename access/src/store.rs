@@ -1,4 +1,4 @@
-//! Where users and tokens are kept: named texts of a few kinds, changed one at a time.
+//! Where users, roles and tokens are kept: named texts of a few kinds, changed one at a time.
 
 use std::fmt::Debug;
 
@@ -11,8 +11,12 @@ use crate::error::Result;
 pub enum Kind {
     /// A user, by name.
     User,
+    /// A role, by name.
+    Role,
     /// A token, by the hash of its secret.
     Token,
+    /// A view, by its identity.
+    View,
 }
 
 impl Kind {
@@ -20,7 +24,9 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::Role => "role",
             Self::Token => "token",
+            Self::View => "view",
         }
     }
 }

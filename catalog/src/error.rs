@@ -17,6 +17,8 @@ pub enum ErrorKind {
     NotFound,
     /// Something of that name exists already.
     AlreadyExists,
+    /// The user may not do that: ask an administrator.
+    Forbidden,
     /// Another writer changed what this write relied on: run the statement again.
     Conflict,
     /// The table uses a feature of Iceberg that this release does not read or write.
@@ -143,7 +145,7 @@ impl From<storage::Error> for Error {
 impl From<Error> for storage::Error {
     fn from(e: Error) -> Self {
         let kind = match e.kind {
-            ErrorKind::Invalid => storage::ErrorKind::Invalid,
+            ErrorKind::Invalid | ErrorKind::Forbidden => storage::ErrorKind::Invalid,
             ErrorKind::NotFound => storage::ErrorKind::NotFound,
             ErrorKind::AlreadyExists | ErrorKind::Conflict => storage::ErrorKind::Conflict,
             ErrorKind::Unsupported => storage::ErrorKind::Unsupported,

@@ -59,14 +59,15 @@ mod row_level;
 mod statement_types;
 mod table;
 mod time_travel;
+mod unreadable;
 pub mod write;
 
 pub use description::TableDescription;
 pub use error::{Error, ErrorKind, Result};
 // For implementations of `Catalog` elsewhere.
 pub use iceberg::{NamespaceIdent, TableIdent};
-pub use namespaces::views::{check_views, is_missing_table};
-pub use namespaces::{Names, NamespaceCatalog, ViewPlanner};
+pub use namespaces::views::is_missing_table;
+pub use namespaces::{Guard, Names, NamespaceCatalog, ViewPlanner};
 pub use pointers::address::{CatalogAddress, RestOptions};
 pub use pointers::rest::{RestAuth, RestCatalog, RestConfig};
 pub use pointers::sql::SqlCatalog;
@@ -86,3 +87,4 @@ pub use table::version::Version;
 pub use table::views::{NewView, View};
 pub use table::{Warehouse, vended_address};
 pub use time_travel::VersionedTables;
+pub use unreadable::check_readable;

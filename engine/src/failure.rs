@@ -115,7 +115,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Kinds and their encoded names.
-const KINDS: [(FailureKind, &str); 16] = [
+const KINDS: [(FailureKind, &str); 17] = [
     (FailureKind::Invalid, "invalid"),
     (FailureKind::NotFound, "not-found"),
     (FailureKind::Unsupported, "unsupported"),
@@ -126,6 +126,7 @@ const KINDS: [(FailureKind, &str); 16] = [
     (FailureKind::Catalog(CatalogErrorKind::Invalid), "catalog-invalid"),
     (FailureKind::Catalog(CatalogErrorKind::NotFound), "catalog-not-found"),
     (FailureKind::Catalog(CatalogErrorKind::AlreadyExists), "catalog-already-exists"),
+    (FailureKind::Catalog(CatalogErrorKind::Forbidden), "catalog-forbidden"),
     (FailureKind::Catalog(CatalogErrorKind::Conflict), "catalog-conflict"),
     (FailureKind::Catalog(CatalogErrorKind::Unsupported), "catalog-unsupported"),
     (FailureKind::Catalog(CatalogErrorKind::Storage), "catalog-storage"),

@@ -65,14 +65,14 @@ impl Backend for Scheduler {
     async fn ingest(
         &self,
         target: &IngestTarget,
-        _caller: Option<&Caller>,
+        caller: Option<&Caller>,
         input: SendableRecordBatchStream,
     ) -> gateway::Result<u64> {
-        Ok(self.ingest_stream(target, input).await?)
+        Ok(self.ingest_stream(target, caller, input).await?)
     }
 
     async fn ready(&self) -> gateway::Result<()> {
-        self.namespace_names().await?;
+        self.namespace_names(None).await?;
         if self.executors().await?.is_empty() {
             return Err(Error::new(ErrorKind::Unavailable, "no executor has registered").into());
         }
@@ -84,12 +84,12 @@ impl Backend for Scheduler {
         text.map_err(|e| gateway::Error::new(gateway::ErrorKind::Internal, format!("metrics: {e}")))
     }
 
-    async fn namespaces(&self, _caller: Option<&Caller>) -> gateway::Result<Vec<String>> {
-        Ok(self.namespace_names().await?)
+    async fn namespaces(&self, caller: Option<&Caller>) -> gateway::Result<Vec<String>> {
+        Ok(self.namespace_names(caller).await?)
     }
 
-    async fn tables(&self, _caller: Option<&Caller>) -> gateway::Result<Vec<TableInfo>> {
-        Ok(self.table_infos().await?)
+    async fn tables(&self, caller: Option<&Caller>) -> gateway::Result<Vec<TableInfo>> {
+        Ok(self.table_infos(caller).await?)
     }
 }
 
@@ -111,7 +111,7 @@ impl Scheduler {
     }
 
     async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
-        let session = self.session(Record::unkept()).await?;
+        let session = self.session(Record::unkept(), statement.caller.as_ref()).await?;
         Ok(match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => {
                 let plan = session.single.create_physical_plan(&plan).await?;
@@ -131,7 +131,7 @@ impl Scheduler {
     }
 
     async fn run_query(&self, statement: &Statement, record: Record) -> Result<SendableRecordBatchStream> {
-        let session = self.session(record).await?;
+        let session = self.session(record, statement.caller.as_ref()).await?;
         match plan(&statement.sql, &session).await? {
             Planned::Query(plan) => self.run(&plan, &session).await,
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
@@ -144,7 +144,7 @@ impl Scheduler {
     }
 
     async fn run_update(&self, statement: &Statement, record: Record) -> Result<u64> {
-        let session = self.session(record).await?;
+        let session = self.session(record, statement.caller.as_ref()).await?;
         let tag = statement.tag.as_ref();
         match plan(&statement.sql, &session).await? {
             Planned::Insert(insert) => self.insert(*insert, tag, &session).await,
@@ -157,23 +157,25 @@ impl Scheduler {
             Planned::CreateNamespace { name, location, if_not_exists } => {
                 self.create_namespace(&name, location.as_deref(), if_not_exists).await
             }
-            Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists).await,
+            Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists, &session).await,
             Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
             Planned::Define(ddl) => self.define(*ddl, &session).await,
-            Planned::Users(users) => self.change_users(users, statement.caller.as_ref()).await.map(|()| 0),
+            Planned::Users(users) => self.change_users(users, &session).await.map(|()| 0),
+            Planned::NoEffect => Ok(0),
             Planned::Query(_) | Planned::ExplainAnalyze(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))
             }
         }
     }
 
-    async fn namespace_names(&self) -> Result<Vec<String>> {
-        let known = self.warehouse.catalog().namespaces().await?;
+    async fn namespace_names(&self, caller: Option<&Caller>) -> Result<Vec<String>> {
+        let session = self.session(Record::unkept(), caller).await?;
+        let known = session.tables.namespaces().await?;
         Ok(known.iter().map(ToString::to_string).collect())
     }
 
-    async fn table_infos(&self) -> Result<Vec<TableInfo>> {
-        let session = self.session(Record::unkept()).await?;
+    async fn table_infos(&self, caller: Option<&Caller>) -> Result<Vec<TableInfo>> {
+        let session = self.session(Record::unkept(), caller).await?;
         let mut all = Vec::new();
         let listed = session.tables.list().await?;
         for (namespace, names) in listed {
@@ -205,15 +207,17 @@ impl Scheduler {
 
     async fn create_namespace(&self, name: &str, location: Option<&str>, if_not_exists: bool) -> Result<u64> {
         match self.warehouse.create_namespace(name, location).await {
+            Ok(()) => self.forget_namespace(name).await.map(|()| 0),
             Err(e) if if_not_exists && e.kind() == bergmill_catalog::ErrorKind::AlreadyExists => Ok(0),
-            other => Ok(other.map(|()| 0)?),
+            Err(e) => Err(e.into()),
         }
     }
 
     async fn drop_namespace(&self, name: &str, if_exists: bool) -> Result<u64> {
         match self.warehouse.drop_namespace(name).await {
+            Ok(()) => self.forget_namespace(name).await.map(|()| 0),
             Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
-            other => Ok(other.map(|()| 0)?),
+            Err(e) => Err(e.into()),
         }
     }
 }

@@ -37,7 +37,11 @@ impl Scheduler {
                     Some(_) => qualified(&to)?,
                     None => from.beside(&to.table),
                 };
+                let granted = self.granted_on(&from, session).await;
                 let renamed = self.in_namespace(&to, || warehouse.rename_table(&from, &to)).await;
+                if renamed.is_ok() {
+                    self.renamed(granted.as_ref(), &to).await?;
+                }
                 or_missing(renamed, if_exists, || self.exists(&table)).await
             }
             Ddl::Comment { table, is_view: true, text } => {
@@ -55,7 +59,12 @@ impl Scheduler {
             Ddl::CreateView(view) => return self.create_view(*view, session).await,
             Ddl::DropView { view, if_exists } => {
                 let name = qualified(&view)?;
-                match warehouse.drop_view(&name).await {
+                let granted = self.granted_on(&name, session).await;
+                let dropped = warehouse.drop_view(&name).await;
+                if dropped.is_ok() {
+                    self.dropped(granted.as_ref()).await;
+                }
+                match dropped {
                     Err(e) if if_exists && e.kind() == CatalogErrorKind::NotFound => Ok(()),
                     other => other,
                 }
@@ -111,7 +120,8 @@ impl Scheduler {
         let create = || self.warehouse.create_view(&name, new.clone(), view.or_replace);
         match self.in_namespace(&name, create).await {
             Err(e) if view.if_not_exists && e.kind() == CatalogErrorKind::AlreadyExists => Ok(0),
-            other => Ok(other.map(|()| 0)?),
+            Err(e) => Err(e.into()),
+            Ok(()) => self.own_view(&name, &new, !exists, session).await.map(|()| 0),
         }
     }
 }

@@ -25,28 +25,35 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
     let warehouse = &session.warehouse;
     match show {
         Show::Namespaces => {
-            let known = warehouse.catalog().namespaces().await?;
+            let known = session.tables.namespaces().await?;
             rows(&["namespace"], known.into_iter().map(|name| vec![Some(name.to_string())]).collect())
         }
         Show::Tables(namespace) => names(session, namespace.as_deref(), "table_name", TableType::Base).await,
         Show::Views(namespace) => names(session, namespace.as_deref(), "view_name", TableType::View).await,
         Show::CreateTable(table) => {
-            let name = qualified(&table)?;
+            let name = seen(&table, session).await?;
             let sql = warehouse.create_table_statement(&name).await?;
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::CreateView(view) => {
-            let name = qualified(&view)?;
+            let name = seen(&view, session).await?;
             let sql = create_view_statement(&warehouse.load_view(&name).await?)?;
             rows(&["create_statement"], vec![vec![Some(sql)]])
         }
         Show::Properties(table) => {
-            let name = qualified(&table)?;
+            let name = seen(&table, session).await?;
             let properties = warehouse.describe_table(&name).await?.properties;
             rows(&["key", "value"], lines(properties).into_iter().map(|(key, value)| vec![Some(key), value]).collect())
         }
         Show::Describe { table, extended } => describe(session, &table, extended).await,
     }
+}
+
+/// The table or view to which a name in a statement refers, of which the statement's user may know.
+async fn seen(name: &TableName, session: &StatementSession) -> Result<QualifiedName> {
+    let name = qualified(name)?;
+    session.tables.check_seen(&name).await?;
+    Ok(name)
 }
 
 /// Tables or views of one namespace, or of all.
@@ -80,6 +87,8 @@ enum Described {
 /// One row per column; `extended` adds Iceberg's other metadata.
 async fn describe(session: &StatementSession, table: &TableName, extended: bool) -> Result<LogicalPlan> {
     let name = qualified(table)?;
+    let of = name.name().split('$').next().unwrap_or_default();
+    session.tables.check_seen(&name.beside(of)).await?;
     let warehouse = &session.warehouse;
     let described = match table.table.contains('$') {
         true => Described::MetadataTable,

@@ -141,6 +141,7 @@ impl From<catalog::ErrorKind> for ErrorKind {
             catalog::ErrorKind::Invalid => Self::InvalidInput,
             catalog::ErrorKind::NotFound => Self::NotFound,
             catalog::ErrorKind::AlreadyExists => Self::AlreadyExists,
+            catalog::ErrorKind::Forbidden => Self::Forbidden,
             catalog::ErrorKind::Conflict => Self::Conflict,
             catalog::ErrorKind::Unsupported => Self::Unsupported,
             catalog::ErrorKind::Storage => Self::Unavailable,

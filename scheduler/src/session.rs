@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType, Warehouse};
 use bergmill_engine::{cluster_config, local_config, whole_config};
+use bergmill_gateway::Caller;
 use bergmill_statement::CATALOG;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
@@ -34,6 +35,8 @@ pub(crate) struct StatementSession {
     pub warehouse: Warehouse,
     /// What the statement does.
     pub record: Record,
+    /// Who sends the statement; `None` where nobody has to log in.
+    pub caller: Option<Caller>,
     system: System,
 }
 
@@ -58,15 +61,18 @@ impl StatementSession {
 }
 
 impl Scheduler {
-    /// A session for the statement that `record` is about.
-    pub(crate) async fn session(&self, record: Record) -> Result<StatementSession> {
+    /// A session for the statement of `caller` that `record` is about.
+    pub(crate) async fn session(&self, record: Record, caller: Option<&Caller>) -> Result<StatementSession> {
         let (began, now) = (Instant::now(), chrono::Utc::now());
-        let system = System { history: self.history.clone(), executors: Arc::new(self.registered().await?) };
+        let guard = self.guard(caller).await?;
+        let only_of = caller.filter(|caller| !caller.is_admin).map(|caller| caller.user.clone());
+        let executors = Arc::new(self.registered().await?);
+        let system = System { history: self.history.clone(), only_of, executors };
         let executors = system.executors.iter().filter(|executor| !executor.drains);
         let executors: Vec<usize> = executors.map(|e| e.metadata.specification.vcores as usize).collect();
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
         let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
-        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views));
+        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views, guard));
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         let with_system = SystemCatalog::new(Arc::clone(&tables) as _, system.clone());
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(with_system) as _);
@@ -86,6 +92,7 @@ impl Scheduler {
         tracing::debug!(elapsed = ?began.elapsed(), "made a session");
         let warehouse = self.warehouse.clone();
         let (one_executor, vcores) = (executors.len() == 1, executors.iter().max().copied().unwrap_or(1));
-        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse, record, system })
+        let caller = caller.cloned();
+        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse, record, caller, system })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
-use bergmill_catalog::{check_views, is_missing_table};
+use bergmill_catalog::{check_readable, is_missing_table};
 use bergmill_statement::{
     AliasedDelete, CATALOG, Ddl, Explain, ExplainOptions, PartitionValue, ReferenceChange, Statement, TableClauses,
     TableName, UserStatement, parse,
@@ -52,8 +52,10 @@ pub(crate) enum Planned {
     DropNamespace { name: String, if_exists: bool },
     /// `ALTER TABLE`, views, comments.
     Define(Box<Ddl>),
-    /// Users and their tokens.
+    /// Users and their tokens, roles and grants.
     Users(UserStatement),
+    /// A statement that has no effect, and is no error.
+    NoEffect,
 }
 
 /// `CREATE TABLE`.
@@ -88,8 +90,12 @@ pub(crate) enum InsertMode {
     OverwritePartitions(Vec<(String, ScalarValue)>),
 }
 
-/// Plans one statement over the tables of the session.
+/// Plans one statement over the tables of the session, if the session's user may run it.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
+    session.admit(planned(sql, session).await?).await
+}
+
+async fn planned(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
     let sql = match parse(sql)? {
         Statement::References(statement) => {
@@ -150,7 +156,7 @@ async fn logical_plan(statement: ParsedStatement, session: &StatementSession) ->
         Ok(plan) => plan,
         Err(e) => return Err(planning_error(e, session).await),
     };
-    check_views(&plan)?;
+    check_readable(&plan)?;
     // Coerces types here: otherwise a `CASE` may return a wider decimal than was announced.
     Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }

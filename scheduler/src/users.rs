@@ -9,11 +9,13 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::describe::rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Scheduler;
+use crate::session::StatementSession;
+use crate::{grants, rights};
 
 impl Scheduler {
     /// Runs a statement that returns no rows.
-    pub(crate) async fn change_users(&self, statement: UserStatement, caller: Option<&Caller>) -> Result<()> {
-        let access = self.users()?;
+    pub(crate) async fn change_users(&self, statement: UserStatement, session: &StatementSession) -> Result<()> {
+        let (access, caller) = (self.users()?, session.caller.as_ref());
         match statement {
             UserStatement::Create { name, password, is_admin } => {
                 only_admin(caller, "create users")?;
@@ -36,6 +38,7 @@ impl Scheduler {
                 let user = access.user(&logged_in(caller)?.user).await?;
                 access.revoke_token(&user, &name).await?;
             }
+            UserStatement::Grants(statement) => self.change_grants(statement, session).await?,
             UserStatement::Show | UserStatement::ShowTokens | UserStatement::CreateToken { .. } => {
                 return Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"));
             }
@@ -67,7 +70,11 @@ impl Scheduler {
                 let lifetime = days.map(|days| TimeDelta::days(days.into()));
                 vec![vec![Some(access.create_token(&user, name, lifetime).await?)]]
             }
-            _ => {
+            UserStatement::Grants(statement) => self.list_grants(statement, caller).await?,
+            UserStatement::Create { .. }
+            | UserStatement::SetPassword { .. }
+            | UserStatement::Drop { .. }
+            | UserStatement::DropToken { .. } => {
                 let what = "this statement returns no rows; send it as an update";
                 return Err(Error::new(ErrorKind::InvalidInput, what));
             }
@@ -75,7 +82,7 @@ impl Scheduler {
         rows(columns(statement).unwrap_or_default(), found)
     }
 
-    fn users(&self) -> Result<&Access> {
+    pub(crate) fn users(&self) -> Result<&Access> {
         let without = || Error::new(ErrorKind::Unsupported, "this server was started without a place for users");
         self.access.as_ref().ok_or_else(without)
     }
@@ -87,17 +94,15 @@ pub(crate) fn columns(statement: &UserStatement) -> Option<&'static [&'static st
         UserStatement::Show => Some(&["user_name", "role"]),
         UserStatement::ShowTokens => Some(&["user_name", "token", "created_at", "expires_at"]),
         UserStatement::CreateToken { .. } => Some(&["token"]),
+        UserStatement::Grants(statement) => grants::columns(statement),
         _ => None,
     }
 }
 
 /// Where nobody has to log in, everyone may do everything.
-fn only_admin(caller: Option<&Caller>, what: &str) -> Result<()> {
+pub(crate) fn only_admin(caller: Option<&Caller>, what: &str) -> Result<()> {
     match caller {
-        Some(caller) if !caller.is_admin => {
-            let what = format!("user {} may not {what}: only administrators may", caller.user);
-            Err(Error::new(ErrorKind::Forbidden, what))
-        }
+        Some(caller) if !caller.is_admin => Err(rights::only_admin(&caller.user, what)),
         _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use bergmill_catalog::{
     bridge, vended_address,
 };
 use bergmill_engine::{DEFAULT_NAMESPACE, once_stream};
-use bergmill_gateway::{CommitTag, IngestMode, IngestTarget};
+use bergmill_gateway::{Caller, CommitTag, IngestMode, IngestTarget};
 use bergmill_statement::{CATALOG, TableClauses};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
@@ -122,18 +122,27 @@ impl Scheduler {
         let new = NewTable::define(&columns, &create.clauses)?;
         let created = match (create.has_rows, exists) {
             (true, _) => match self.destination(&name, new, exists).await {
-                Ok((table, to)) => self.fill(WriteJob::first_rows(table, to, tag, session), create.input).await,
+                Ok((table, to)) => {
+                    let id = table.id();
+                    let filled = self.fill(WriteJob::first_rows(table, to, tag, session), create.input).await;
+                    filled.map(|rows| (rows, id))
+                }
                 Err(e) => Err(e),
             },
-            (false, true) => self.warehouse.replace(&name, &new).await.map(|_| 0).map_err(Error::from),
+            (false, true) => {
+                let replaced = self.warehouse.replace(&name, &new).await.and_then(IcebergTable::current);
+                replaced.map(|table| (0, table.id())).map_err(Error::from)
+            }
             (false, false) => {
                 let create = || self.warehouse.create(&name, new.clone());
-                self.in_namespace(&name, create).await.map(|_| 0).map_err(Error::from)
+                let created = self.in_namespace(&name, create).await.and_then(IcebergTable::current);
+                created.map(|table| (0, table.id())).map_err(Error::from)
             }
         };
         match created {
             Err(e) if create.if_not_exists && e.kind() == ErrorKind::AlreadyExists => Ok(0),
-            other => other,
+            Ok((rows, id)) if !exists => self.own(&name, id, session).await.map(|()| rows),
+            other => other.map(|(rows, _)| rows),
         }
     }
 
@@ -229,19 +238,36 @@ impl Scheduler {
         Ok(if done.already { 0 } else { done.removed.rows })
     }
 
-    pub(crate) async fn drop_table(&self, name: &TableReference, if_exists: bool) -> Result<u64> {
+    pub(crate) async fn drop_table(
+        &self,
+        name: &TableReference,
+        if_exists: bool,
+        session: &StatementSession,
+    ) -> Result<u64> {
         let name = identifier(name)?;
+        let granted = self.granted_on(&name, session).await;
         match self.warehouse.drop_table(&name).await {
+            Ok(()) => {
+                self.dropped(granted.as_ref()).await;
+                Ok(0)
+            }
             Err(e) if if_exists && e.kind() == bergmill_catalog::ErrorKind::NotFound => Ok(0),
-            other => Ok(other.map(|()| 0)?),
+            Err(e) => Err(e.into()),
         }
     }
 
     /// Writes a stream of batches, in this process and on all its cores, and commits it.
-    pub(crate) async fn ingest_stream(&self, target: &IngestTarget, input: SendableRecordBatchStream) -> Result<u64> {
+    pub(crate) async fn ingest_stream(
+        &self,
+        target: &IngestTarget,
+        caller: Option<&Caller>,
+        input: SendableRecordBatchStream,
+    ) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let name = QualifiedName::new(namespace, &target.table);
-        let table = match (self.warehouse.find(&name).await?, target.mode) {
+        let session = self.session(Record::unkept(), caller).await?;
+        let mode = session.admit_ingest(&name, target.mode).await?;
+        let table = match (self.warehouse.find(&name).await?, mode) {
             (Some(_), IngestMode::Create) => {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("table {name} already exists")));
             }
@@ -256,9 +282,9 @@ impl Scheduler {
                 self.destination(&name, new, false).await?
             }
         };
-        let session = self.session(Record::unkept()).await?;
-        let tag = target.tag.as_ref();
-        let job = match (destination, target.mode) {
+        let is_new = matches!(destination, Destination::Draft(_));
+        let (tag, id) = (target.tag.as_ref(), table.id());
+        let job = match (destination, mode) {
             (Destination::Branch, IngestMode::Replace) => {
                 WriteJob::in_branch(table, MAIN_BRANCH, Operation::Replace(Replaced::All), tag, &session)
             }
@@ -266,7 +292,11 @@ impl Scheduler {
         };
         let spec = WriteSpec::of(job.table.table())?;
         let written = write_here(&spec, input, cores(), &session, &self.local).await;
-        Ok(self.land(job, Some(spec), written).await?.unwrap_or(0))
+        let rows = self.land(job, Some(spec), written).await?.unwrap_or(0);
+        if is_new {
+            self.own(&name, id, &session).await?;
+        }
+        Ok(rows)
     }
 
     /// Commits the files of a write, and removes those that did not become part of the table; `spec` has their

@@ -25,6 +25,7 @@ mod delete_alias;
 mod distinct_from;
 mod error;
 mod explain;
+mod grants;
 mod metadata_columns;
 mod names;
 mod nearest;
@@ -49,6 +50,7 @@ pub use ddl::Ddl;
 pub use delete_alias::AliasedDelete;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{Explain, ExplainOptions};
+pub use grants::{GrantStatement, Granted, Grantee, GranteeKind, Privilege, Securable};
 pub use metadata_columns::{
     FILE_COLUMN, METADATA_COLUMNS, MODIFIED_COLUMN, PARTITION_COLUMN, PATH_COLUMN, POSITION_COLUMN, SNAPSHOT_COLUMN,
     wants_metadata_columns,

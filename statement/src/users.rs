@@ -9,6 +9,8 @@
 //! DROP TOKEN name
 //! SHOW TOKENS
 //! ```
+//!
+//! What users may do is in `grants`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +18,7 @@ use std::fmt;
 use sqlparser::parser::Parser;
 
 use crate::error::{Error, Result};
+use crate::grants::{self, GrantStatement};
 use crate::token_reader::TokenReader;
 
 /// A statement about users.
@@ -60,6 +63,8 @@ pub enum UserStatement {
     },
     /// `SHOW TOKENS`.
     ShowTokens,
+    /// Roles and grants.
+    Grants(GrantStatement),
 }
 
 /// A password, which is not shown.
@@ -91,7 +96,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Result<Option<UserStatement>> {
     } else if reader.take(&["show", "tokens"]) {
         UserStatement::ShowTokens
     } else {
-        return Ok(None);
+        return Ok(grants::parse(reader)?.map(UserStatement::Grants));
     }))
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A table is looked up and loaded, and so pinned to a snapshot, when the statement names it, and the same table named
 //! twice is the same snapshot. Names are listed only for a statement that lists them, and for the hint of a name that
-//! is not found.
+//! is not found. What the statement's user may not know of is not there, see [`Guard`].
 
+mod guard;
 #[cfg(test)]
 mod tests;
 mod unresolved;
@@ -14,6 +15,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bergmill_statement::Privilege;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableType};
@@ -21,6 +23,7 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{Mutex, OnceCell};
 
+pub use self::guard::Guard;
 use self::unresolved::UnresolvedNames;
 use self::views::OpenViews;
 use crate::deferred::DeferredTable;
@@ -30,6 +33,7 @@ use crate::pointers::store::{check_name, check_namespace};
 use crate::read::{IcebergTable, TextType};
 use crate::table::views::View;
 use crate::table::{LISTINGS_IN_FLIGHT, Warehouse};
+use crate::unreadable::Unreadable;
 
 /// The tables and views of a namespace.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +64,7 @@ pub trait ViewPlanner: Debug + Send + Sync {
 pub struct NamespaceCatalog {
     warehouse: Warehouse,
     text: TextType,
+    guard: Guard,
     unresolved: UnresolvedNames,
     planner: Arc<dyn ViewPlanner>,
     views: Arc<OpenViews>,
@@ -68,12 +73,12 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    /// Tables whose text is read as `text`, and views that `planner` plans. No request is made to the warehouse's
-    /// catalog.
-    pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>) -> Self {
-        let unresolved = UnresolvedNames::new(warehouse.clone());
-        let (views, listing, pinned) = (Arc::default(), Listing::default(), Arc::default());
-        Self { warehouse, text, unresolved, planner, views, listing, pinned }
+    /// Tables whose text is read as `text`, and views that `planner` plans, as far as `guard` lets them be seen. No
+    /// request is made to the warehouse's catalog.
+    pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>, guard: Guard) -> Self {
+        let (unresolved, views, listing, pinned) =
+            (UnresolvedNames::default(), Arc::default(), Listing::default(), Arc::default());
+        Self { warehouse, text, guard, unresolved, planner, views, listing, pinned }
     }
 
     /// The same names, of tables whose text is read as `text`.
@@ -87,11 +92,12 @@ impl NamespaceCatalog {
     /// # Errors
     /// `Invalid` if the query reads `view` itself, directly or through other views.
     pub async fn plan_view(&self, view: &TableIdent, sql: &str, default_namespace: &str) -> Result<LogicalPlan> {
-        self.views.plan(view, self.planner.plan(self, sql, default_namespace), &self.unresolved).await
+        self.views.plan(view, self.planner.plan(self, sql, default_namespace), self).await
     }
 
     async fn view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
-        let planned = async { self.plan_view(view.ident(), view.sql()?, &view.default_namespace().to_string()).await };
+        let tables = self.below(view).await?;
+        let planned = async { tables.plan_view(view.ident(), view.sql()?, &view.default_namespace().to_string()).await };
         views::provider(view, planned).await
     }
 
@@ -99,7 +105,7 @@ impl NamespaceCatalog {
     /// until this has been called.
     pub async fn list(&self) -> Result<&BTreeMap<String, Names>> {
         let list = async || {
-            let namespaces = self.warehouse.catalog().namespaces().await?;
+            let namespaces = self.namespaces().await?;
             let listings = namespaces.into_iter().map(|namespace| async move {
                 let names = self.list_in(&namespace).await?;
                 Ok((namespace.to_string(), names))
@@ -107,6 +113,13 @@ impl NamespaceCatalog {
             futures::stream::iter(listings).buffered(LISTINGS_IN_FLIGHT).try_collect().await
         };
         self.listing.get_or_try_init(list).await
+    }
+
+    /// All namespaces.
+    pub async fn namespaces(&self) -> Result<Vec<NamespaceIdent>> {
+        let mut all = self.warehouse.catalog().namespaces().await?;
+        all.retain(|namespace| self.guard.rights().sees_namespace(&namespace.to_string()));
+        Ok(all)
     }
 
     /// The tables and views of one namespace; none if there is no such namespace.
@@ -117,29 +130,33 @@ impl NamespaceCatalog {
         let mut all: Vec<String> = tables.into_iter().map(|t| t.name).collect();
         all.extend(views.iter().cloned());
         all.sort();
-        Ok(Names { all, views })
+        Ok(self.seen(namespace, Names { all, views }).await)
     }
 
     /// The tables and views of a namespace, whose levels are separated by dots. `NotFound` if there is no such
     /// namespace.
     pub async fn list_namespace(&self, namespace: &str) -> Result<Names> {
         let namespace = NamespaceIdent::from_strs(namespace.split('.'))?;
-        match self.warehouse.catalog().namespace_exists(&namespace).await? {
+        let is_seen = self.guard.rights().sees_namespace(&namespace.to_string());
+        match is_seen && self.warehouse.catalog().namespace_exists(&namespace).await? {
             true => self.list_in(&namespace).await,
-            false => Err(self.warehouse.namespace_not_found(&namespace).await),
+            false => Err(self.namespace_not_found(&namespace).await),
         }
     }
 
     /// The error of a name that planning did not find, with the nearest name that exists.
     pub async fn take_miss(&self) -> Option<Error> {
-        self.unresolved.take().await
+        match self.unresolved.take() {
+            Some(name) => Some(self.not_found(&name).await),
+            None => None,
+        }
     }
 
     /// The table at the snapshot that this statement reads, and will be checked against when it writes.
     pub async fn pinned(&self, table: &TableIdent) -> Result<Arc<IcebergTable>> {
         match self.namespace(&table.namespace().to_string()).pin(table.name()).await? {
             Some(table) => Ok(table),
-            None => Err(self.warehouse.not_found(table).await),
+            None => Err(self.not_found(table).await),
         }
     }
 
@@ -192,6 +209,47 @@ impl Namespace {
         }
     }
 
+    /// A table, its metadata table `kind`, or a view, as far as the statement may see it.
+    async fn find(&self, ident: &TableIdent, kind: Option<&str>) -> Result<Option<Arc<dyn TableProvider>>> {
+        let (guard, base) = (&self.tables.guard, ident.name());
+        let allowed = |id: &str| guard.rights().on_table(&self.name, base, id);
+        if let Some(table) = self.tables.pin(ident).await? {
+            let allowed = allowed(&table.id());
+            let may_read = allowed.contains(Privilege::Select);
+            return Ok(match kind {
+                _ if allowed.is_empty() => None,
+                None if may_read => Some(table),
+                None => Some(Arc::new(Unreadable::new(table.schema(), TableType::Base, &guard.unread(ident)))),
+                Some(kind) if may_read => Some(self.metadata_table(table, base, kind)?),
+                Some(_) => return Err(guard.unread(ident)),
+            });
+        }
+        if kind.is_some() {
+            return Ok(None);
+        }
+        let Some(view) = self.tables.warehouse.find_view(ident).await? else { return Ok(None) };
+        let allowed = allowed(&view.id());
+        Ok(match allowed.contains(Privilege::Select) {
+            _ if allowed.is_empty() => None,
+            true => Some(self.tables.view(&view).await?),
+            false => {
+                let columns = Arc::new(view.columns()?);
+                Some(Arc::new(Unreadable::new(columns, TableType::View, &guard.unread(ident))))
+            }
+        })
+    }
+
+    fn metadata_table(&self, table: Arc<IcebergTable>, base: &str, kind: &str) -> Result<Arc<dyn TableProvider>> {
+        match MetadataTable::new(table, kind)? {
+            Some(found) => Ok(Arc::new(DeferredTable(found))),
+            None => {
+                let kinds = METADATA_TABLES.map(|k| format!("{base}${k}")).join(", ");
+                let what = format!("metadata table {}.{base}${kind} not found; there are {kinds}", self.name);
+                Err(Error::new(ErrorKind::NotFound, what))
+            }
+        }
+    }
+
     fn listed(&self) -> Option<&Names> {
         self.tables.listing.get()?.get(&self.name)
     }
@@ -205,22 +263,14 @@ impl SchemaProvider for Namespace {
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
-        if let Some(table) = self.pin(base).await? {
-            let Some(kind) = kind else { return Ok(Some(table)) };
-            let Some(found) = MetadataTable::new(table, kind)? else {
-                let kinds = METADATA_TABLES.map(|k| format!("{base}${k}")).join(", ");
-                let what = format!("metadata table {}.{name} not found; there are {kinds}", self.name);
-                return Err(Error::new(ErrorKind::NotFound, what).into());
-            };
-            return Ok(Some(Arc::new(DeferredTable(found))));
+        let found = match self.ident(base) {
+            Some(ident) if self.tables.guard.rights().may_see_table(&self.name, base) => self.find(&ident, kind).await?,
+            _ => None,
+        };
+        if found.is_none() {
+            self.tables.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
         }
-        if let (None, Some(ident)) = (kind, self.ident(name))
-            && let Some(view) = self.tables.warehouse.find_view(&ident).await?
-        {
-            return Ok(Some(self.tables.view(&view).await?));
-        }
-        self.tables.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
-        Ok(None)
+        Ok(found)
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {

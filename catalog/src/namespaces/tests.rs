@@ -8,12 +8,12 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use tempfile::TempDir;
 
-use super::views::check_views;
 use super::*;
 use crate::pointers::sql::SqlCatalog;
 use crate::table::NewTable;
 use crate::table::commit::{Commit, CommitKey, Operation, Replaced};
 use crate::table::views::NewView;
+use crate::unreadable::check_readable;
 
 /// Plans the query of a view as the scheduler does: in a session over the statement's own tables.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ fn session(tables: &NamespaceCatalog, namespace: &str) -> SessionContext {
 }
 
 /// `raw.events` and `raw.reviews`, without rows, of one column `id`.
-struct Shop {
-    _folder: TempDir,
-    warehouse: Warehouse,
+pub(super) struct Shop {
+    pub(super) folder: TempDir,
+    pub(super) warehouse: Warehouse,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog = SqlCatalog::open(folder.path().join("catalog.db"), "test").await.unwrap();
         let location = format!("file://{}/wh", folder.path().display());
@@ -48,20 +48,20 @@ impl Shop {
         for namespace in ["raw", "empty"] {
             warehouse.create_namespace(namespace, None).await.unwrap();
         }
-        let shop = Self { _folder: folder, warehouse };
+        let shop = Self { folder, warehouse };
         for name in ["raw.events", "raw.reviews"] {
             shop.create(name).await;
         }
         shop
     }
 
-    async fn create(&self, name: &str) {
+    pub(super) async fn create(&self, name: &str) {
         let id = NestedField::optional(1, "id", Type::Primitive(PrimitiveType::Long));
         let schema = Schema::builder().with_fields([Arc::new(id)]).build().unwrap();
         self.warehouse.create(&ident(name), NewTable::new(schema)).await.unwrap();
     }
 
-    async fn view(&self, name: &str, sql: &str) {
+    pub(super) async fn view(&self, name: &str, sql: &str) {
         let new = NewView {
             columns: ArrowSchema::new(vec![Field::new("id", DataType::Int64, true)]),
             docs: HashMap::new(),
@@ -74,18 +74,22 @@ impl Shop {
 
     /// What one statement sees.
     fn statement(&self) -> NamespaceCatalog {
-        NamespaceCatalog::new(self.warehouse.clone(), TextType::Utf8, Arc::new(Planner))
+        self.statement_of(Guard::open())
+    }
+
+    pub(super) fn statement_of(&self, guard: Guard) -> NamespaceCatalog {
+        NamespaceCatalog::new(self.warehouse.clone(), TextType::Utf8, Arc::new(Planner), guard)
     }
 }
 
-fn ident(name: &str) -> TableIdent {
+pub(super) fn ident(name: &str) -> TableIdent {
     TableIdent::from_strs(name.split('.')).unwrap()
 }
 
 /// Plans a query in `raw`; the error is the catalog's own, or why a name was not found.
-async fn planned(tables: &NamespaceCatalog, sql: &str) -> std::result::Result<LogicalPlan, String> {
+pub(super) async fn planned(tables: &NamespaceCatalog, sql: &str) -> std::result::Result<LogicalPlan, String> {
     match session(tables, "raw").state().create_logical_plan(sql).await {
-        Ok(plan) => check_views(&plan).map(|()| plan).map_err(|e| e.to_string()),
+        Ok(plan) => check_readable(&plan).map(|()| plan).map_err(|e| e.to_string()),
         Err(e) => Err(match Error::find(&e) {
             Some(ours) => ours.to_string(),
             None => tables.take_miss().await.map_or_else(|| e.to_string(), |miss| miss.to_string()),

@@ -1,22 +1,18 @@
 //! Views in a statement: the query of a view is planned where the statement names it, over the same pinned tables.
 
-use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, col, ident};
 use iceberg::TableIdent;
 
-use super::unresolved::UnresolvedNames;
-use crate::deferred::{Deferred, DeferredTable};
+use super::NamespaceCatalog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::views::View;
+use crate::unreadable::{Unreadable, check_readable};
 
 /// The view as a table. One that cannot be planned is still a table with columns, so that lists of tables are complete;
 /// reading it is an error.
@@ -29,7 +25,7 @@ pub(super) async fn provider(
         Ok(plan) => Arc::new(ViewTable::new(plan, view.sql().ok().map(ToString::to_string))),
         Err(e) => {
             let e = e.context(format_args!("view {}", view.ident()));
-            Arc::new(DeferredTable(BrokenView { columns, kind: e.kind(), why: e.to_string() }))
+            Arc::new(Unreadable::new(columns, TableType::View, &e))
         }
     })
 }
@@ -39,7 +35,7 @@ pub(super) async fn provider(
 pub(super) struct OpenViews(Mutex<Vec<TableIdent>>);
 
 impl OpenViews {
-    /// The plan of the query of `view`, which `planned` makes; names that planning did not find are in `unresolved`.
+    /// The plan of the query of `view`, which `planned` makes over `tables`.
     ///
     /// # Errors
     /// `Invalid` if the query reads `view` itself, directly or through other views.
@@ -47,7 +43,7 @@ impl OpenViews {
         &self,
         view: &TableIdent,
         planned: impl Future<Output = DataFusionResult<LogicalPlan>>,
-        unresolved: &UnresolvedNames,
+        tables: &NamespaceCatalog,
     ) -> Result<LogicalPlan> {
         {
             let mut open = self.lock();
@@ -61,9 +57,9 @@ impl OpenViews {
         self.lock().pop();
         let plan = match planned {
             Ok(plan) => plan,
-            Err(e) => return Err(why(&e, unresolved).await),
+            Err(e) => return Err(why(&e, tables).await),
         };
-        check_views(&plan)?;
+        check_readable(&plan)?;
         Ok(plan)
     }
 
@@ -73,12 +69,12 @@ impl OpenViews {
 }
 
 /// Why a view's query cannot be planned.
-async fn why(e: &DataFusionError, unresolved: &UnresolvedNames) -> Error {
+async fn why(e: &DataFusionError, tables: &NamespaceCatalog) -> Error {
     if let Some(ours) = Error::find(e) {
         return ours;
     }
     if is_missing_table(e)
-        && let Some(missing) = unresolved.take().await
+        && let Some(missing) = tables.take_miss().await
     {
         // This error names the missing table and the nearest one that exists.
         return missing;
@@ -89,26 +85,6 @@ async fn why(e: &DataFusionError, unresolved: &UnresolvedNames) -> Error {
 /// Whether planning failed because a table is missing: DataFusion has no error kind for that, only the message.
 pub fn is_missing_table(e: &DataFusionError) -> bool {
     matches!(e.find_root(), DataFusionError::Plan(text) if text.starts_with("table '") && text.ends_with("not found"))
-}
-
-/// Refuses a plan that reads a view whose query cannot be planned.
-pub fn check_views(plan: &LogicalPlan) -> Result<()> {
-    let mut broken = None;
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(view) = (provider.as_ref() as &dyn Any).downcast_ref::<DeferredTable<BrokenView>>()
-        {
-            broken = Some(view.0.error());
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    match (walked, broken) {
-        (_, Some(e)) => Err(e),
-        (Err(e), None) => Err(Error::new(ErrorKind::Internal, "looking for views in a plan").with_source(e)),
-        (Ok(_), None) => Ok(()),
-    }
 }
 
 /// Projects the plan of a view's query to the view's columns: a `SELECT *` may return more than when it was created.
@@ -132,31 +108,4 @@ fn with_columns(plan: LogicalPlan, columns: &SchemaRef) -> Result<LogicalPlan> {
     }
     let plan = LogicalPlanBuilder::from(plan).project(chosen).and_then(LogicalPlanBuilder::build);
     plan.map_err(|e| Error::new(ErrorKind::Internal, "choosing the columns of a view").with_source(e))
-}
-
-/// A view whose query cannot be planned now, for instance because one of its tables is gone.
-#[derive(Debug)]
-struct BrokenView {
-    columns: SchemaRef,
-    kind: ErrorKind,
-    why: String,
-}
-
-impl BrokenView {
-    fn error(&self) -> Error {
-        Error::new(self.kind, self.why.clone())
-    }
-}
-
-#[async_trait]
-impl Deferred for BrokenView {
-    const TYPE: TableType = TableType::View;
-
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.columns)
-    }
-
-    async fn resolve(&self) -> Result<Arc<dyn TableProvider>> {
-        Err(self.error())
-    }
 }

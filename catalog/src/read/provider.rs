@@ -175,6 +175,11 @@ impl IcebergTable {
         &self.table
     }
 
+    /// The table's identity, which it keeps when it is renamed, and which no other table ever has.
+    pub fn id(&self) -> String {
+        self.table.metadata().uuid().to_string()
+    }
+
     /// Whether new files are divided by partition.
     pub fn is_partitioned(&self) -> bool {
         !self.table().metadata().default_partition_spec().is_unpartitioned()

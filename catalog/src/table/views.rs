@@ -47,10 +47,35 @@ pub struct NewView {
     pub properties: HashMap<String, String>,
 }
 
+impl NewView {
+    /// What determines its rows, apart from its tables: two views with the same definition are the same query.
+    pub fn definition(&self) -> String {
+        definition(&self.default_namespace, &self.sql)
+    }
+}
+
+fn definition(default_namespace: &str, sql: &str) -> String {
+    // No name has a NUL.
+    format!("{default_namespace}\0{sql}")
+}
+
 impl View {
     /// `namespace.view`.
     pub fn ident(&self) -> &TableIdent {
         &self.ident
+    }
+
+    /// Its identity, which no other view ever has.
+    pub fn id(&self) -> String {
+        self.metadata.uuid().to_string()
+    }
+
+    /// What determines its rows, apart from its tables; see [`NewView::definition`].
+    ///
+    /// # Errors
+    /// `Unsupported` if it only has representations in other dialects.
+    pub fn definition(&self) -> Result<String> {
+        Ok(definition(&self.default_namespace().to_string(), self.sql()?))
     }
 
     /// Its query.

@@ -281,12 +281,6 @@ impl Warehouse {
         Ok(self.free_location(ident, namespace.get(LOCATION)).await)
     }
 
-    /// The error for a missing namespace, with the nearest name.
-    pub(crate) async fn namespace_not_found(&self, namespace: &NamespaceIdent) -> Error {
-        // An error while finding a hint is ignored.
-        missing::namespace(namespace, &self.catalog.namespaces().await.unwrap_or_default())
-    }
-
     /// The error for a missing table, with the nearest name; it says so if there is a view of the name.
     pub(crate) async fn not_found(&self, table: &TableIdent) -> Error {
         if let Ok(Some(_)) = self.catalog.view_pointer(table).await {

@@ -29,6 +29,7 @@ use crate::table::files::{SnapshotFiles, load_manifests, manifest_list};
 use crate::table::history::{ancestors_of, no_snapshot};
 use crate::table::live_file::{LiveFile, live_files};
 use crate::table::version::{State, Version};
+use crate::unreadable::Unreadable;
 
 /// The states of a table between which rows were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +125,8 @@ impl ChangesTable {
     /// that removed rows is found when the table is scanned.
     pub(crate) fn try_new(table: &TableReference, current: &dyn TableProvider, range: &Range) -> Result<Self> {
         let Some(current) = current.downcast_ref::<IcebergTable>() else {
-            let what = format!("{TABLE_CHANGES}: {table} is not a table");
-            return Err(Error::new(ErrorKind::Invalid, what));
+            let what = || Error::new(ErrorKind::Invalid, format!("{TABLE_CHANGES}: {table} is not a table"));
+            return Err(Unreadable::reason(current).unwrap_or_else(what));
         };
         let snapshots = range.snapshots(current.table().metadata());
         let snapshots = snapshots.map_err(|e| e.context(format_args!("{TABLE_CHANGES} of {table}")))?;

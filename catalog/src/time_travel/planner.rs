@@ -19,6 +19,7 @@ use crate::deferred::{Deferred, DeferredTable};
 use crate::error::{Error, ErrorKind};
 use crate::metadata_tables::MetadataTable;
 use crate::read::{IcebergTable, named};
+use crate::unreadable::Unreadable;
 
 /// Plans tables with a version or with metadata columns, and calls of `table_changes`; for
 /// [`SessionState::register_relation_planner`](datafusion::execution::SessionState::register_relation_planner).
@@ -47,7 +48,10 @@ impl RelationPlanner for VersionedTables {
         let plan = match version {
             None => match current.downcast_ref::<IcebergTable>() {
                 Some(current) => scan(table.clone(), Arc::new(current.with_metadata_columns()))?.build()?,
-                None => return Ok(RelationPlanning::Original(Box::new(relation))),
+                None => match Unreadable::reason(current.as_ref()) {
+                    Some(reason) => return Err(reason.into()),
+                    None => return Ok(RelationPlanning::Original(Box::new(relation))),
+                },
             },
             Some(TableVersion::VersionAsOf(expr)) => {
                 let version = Version::of_constant(&constant(expr, context)?)?;
@@ -91,7 +95,8 @@ fn at(
             Arc::new(DeferredTable(MetadataTable::at(current, version).map_err(with_context)?))
         }
         _ => {
-            return Err(Error::new(ErrorKind::Invalid, format!("{table} is not a table, so it has no versions")).into());
+            let what = || Error::new(ErrorKind::Invalid, format!("{table} is not a table, so it has no versions"));
+            return Err(Unreadable::reason(current).unwrap_or_else(what).into());
         }
     };
     scan(named(table, version), provider)?.alias(table.clone())?.build()

@@ -1,5 +1,5 @@
-//! `bergmill user`: the users of an installation, changed where they are kept. It needs no server, so it makes the
-//! first user, and lets the owner of the data in again who has forgotten a password.
+//! `bergmill user`: the users of an installation, changed where they are kept. What they may do is granted by SQL. It
+//! needs no server, so it makes the first user, and lets the owner of the data in again who has forgotten a password.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ enum Verb {
     Add {
         /// Name of the user
         name: String,
-        /// Let the user change users; the first user may in any case
+        /// Let the user do everything, such as changing users; the first user may in any case
         #[arg(long)]
         admin: bool,
         #[command(flatten)]

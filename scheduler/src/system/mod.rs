@@ -1,6 +1,6 @@
 //! The namespace `system`: what this scheduler runs and has run, and its executors, as tables.
 //!
-//! A table holds what is known when a statement names it. Other names are looked up in the warehouse, which may have a
+//! A table holds what is known when a statement names it; of statements, those that its user may see. Other names are looked up in the warehouse, which may have a
 //! namespace `system` of its own.
 
 mod history;
@@ -15,6 +15,7 @@ use ballista_core::serde::scheduler::ExecutorMetadata;
 use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
+use self::history::Entry;
 pub(crate) use self::history::{Execution, History, Record, Running};
 
 const SYSTEM: &str = "system";
@@ -31,6 +32,8 @@ pub(crate) struct SystemCatalog {
 #[derive(Debug, Clone)]
 pub(crate) struct System {
     pub history: History,
+    /// The user whose statements are shown; `None` for those of all.
+    pub only_of: Option<String>,
     /// The registered executors.
     pub executors: Arc<Vec<Executor>>,
 }
@@ -73,7 +76,8 @@ impl SchemaProvider for SystemTables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let entries = || self.system.history.entries();
+        let is_shown = |entry: &Entry| self.system.only_of.is_none() || self.system.only_of == entry.user;
+        let entries = || self.system.history.entries().into_iter().filter(is_shown).collect::<Vec<_>>();
         let batch = match name {
             "executors" => tables::executors(&self.system.executors),
             "queries" => tables::queries(&entries()),

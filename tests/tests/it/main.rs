@@ -13,6 +13,7 @@ mod draining;
 mod experiments;
 mod failures;
 mod first_use;
+mod grants;
 mod lookups;
 mod lost_reports;
 mod metrics;
