@@ -72,7 +72,9 @@ pub fn check_readable(plan: &LogicalPlan) -> Result<()> {
     });
     match (walked, reason) {
         (_, Some(e)) => Err(e),
-        (Err(e), None) => Err(Error::new(ErrorKind::Internal, "looking for unreadable tables in a plan").with_source(e)),
+        (Err(e), None) => {
+            Err(Error::new(ErrorKind::Internal, "looking for unreadable tables in a plan").with_source(e))
+        }
         (Ok(_), None) => Ok(()),
     }
 }

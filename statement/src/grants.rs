@@ -42,8 +42,7 @@ impl Privilege {
         [Self::Select, Self::Insert, Self::Update, Self::Delete, Self::Alter, Self::Drop, Self::Create];
 
     /// Those of a table, which is what `ALL` on a table stands for.
-    pub const OF_TABLES: [Self; 6] =
-        [Self::Select, Self::Insert, Self::Update, Self::Delete, Self::Alter, Self::Drop];
+    pub const OF_TABLES: [Self; 6] = [Self::Select, Self::Insert, Self::Update, Self::Delete, Self::Alter, Self::Drop];
 
     /// Its name in SQL.
     pub fn name(self) -> &'static str {

@@ -104,8 +104,12 @@ impl Access {
         let name = &named.name;
         let exists = async |kind| Ok::<_, Error>(self.0.store.get(kind, name).await?.is_some());
         let kind = match named.kind {
-            Some(GranteeKind::User) => exists(Kind::User).await?.then_some(GranteeKind::User).ok_or_else(|| no_user(name)),
-            Some(GranteeKind::Role) => exists(Kind::Role).await?.then_some(GranteeKind::Role).ok_or_else(|| no_role(name)),
+            Some(GranteeKind::User) => {
+                exists(Kind::User).await?.then_some(GranteeKind::User).ok_or_else(|| no_user(name))
+            }
+            Some(GranteeKind::Role) => {
+                exists(Kind::Role).await?.then_some(GranteeKind::Role).ok_or_else(|| no_role(name))
+            }
             None => match (exists(Kind::User).await?, exists(Kind::Role).await?) {
                 (true, false) => Ok(GranteeKind::User),
                 (false, true) => Ok(GranteeKind::Role),
@@ -198,9 +202,8 @@ impl Access {
     pub async fn grants_of(&self, holder: &Holder) -> Result<Vec<Held>> {
         let granted = self.granted(holder).await?;
         let roles = self.roles_within(&granted).await?;
-        let of_roles = roles.into_iter().flat_map(|(name, role)| {
-            held(&Holder { kind: GranteeKind::Role, name }, role.granted)
-        });
+        let of_roles =
+            roles.into_iter().flat_map(|(name, role)| held(&Holder { kind: GranteeKind::Role, name }, role.granted));
         Ok(held(holder, granted).into_iter().chain(of_roles).collect())
     }
 

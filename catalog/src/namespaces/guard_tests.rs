@@ -57,7 +57,9 @@ async fn what_was_not_granted_is_not_there() {
     let users = Users::open().await;
     let missing = users.tried("SELECT * FROM nothing").await;
     assert_eq!(missing, "namespace raw not found");
-    for sql in ["SELECT * FROM events", "SELECT * FROM \"events$files\"", "WITH e AS (SELECT * FROM events) SELECT * FROM e"] {
+    for sql in
+        ["SELECT * FROM events", "SELECT * FROM \"events$files\"", "WITH e AS (SELECT * FROM events) SELECT * FROM e"]
+    {
         assert_eq!(users.tried(sql).await, missing, "{sql}");
     }
     assert_eq!(users.tried("WITH events AS (SELECT 1 AS id) SELECT id FROM events").await, "it is admitted");

@@ -97,7 +97,8 @@ impl NamespaceCatalog {
 
     async fn view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
         let tables = self.below(view).await?;
-        let planned = async { tables.plan_view(view.ident(), view.sql()?, &view.default_namespace().to_string()).await };
+        let planned =
+            async { tables.plan_view(view.ident(), view.sql()?, &view.default_namespace().to_string()).await };
         views::provider(view, planned).await
     }
 
@@ -264,7 +265,9 @@ impl SchemaProvider for Namespace {
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
         let (base, kind) = name.split_once('$').map_or((name, None), |(table, kind)| (table, Some(kind)));
         let found = match self.ident(base) {
-            Some(ident) if self.tables.guard.rights().may_see_table(&self.name, base) => self.find(&ident, kind).await?,
+            Some(ident) if self.tables.guard.rights().may_see_table(&self.name, base) => {
+                self.find(&ident, kind).await?
+            }
             _ => None,
         };
         if found.is_none() {

@@ -9,11 +9,15 @@ use arrow_flight::Ticket;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
-use bergmill_gateway::{Client, ConnectOptions, Credentials, ErrorKind, IngestMode, IngestTarget, Result as DoorResult};
+use bergmill_gateway::{
+    Client, ConnectOptions, Credentials, ErrorKind, IngestMode, IngestTarget, Result as DoorResult,
+};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{TryStreamExt, stream};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::process::{Process, run_with, serve};
@@ -23,6 +27,7 @@ const PASSWORD: &str = "correct horse";
 /// A server with users: the administrator `ada`, and `eve`, who has the grants of [`Server::start`].
 struct Server {
     door: String,
+    http: String,
     _process: Process,
     folder: TempDir,
 }
@@ -32,8 +37,9 @@ impl Server {
     /// create tables in `lab`. She may not know of `raw.secrets` and of the namespace `vault`.
     async fn start() -> (Self, Client, Client) {
         let folder = tempfile::tempdir().unwrap();
-        let (process, door) = serve(folder.path(), &[]);
-        let server = Self { door, _process: process, folder };
+        let (process, door) = serve(folder.path(), &["--http-listen", "127.0.0.1:0"]);
+        let http = process.wait_for("front door http://");
+        let server = Self { door, http, _process: process, folder };
         let first = Client::connect(&server.door).await.unwrap();
         first.update("CREATE USER ada PASSWORD 'correct horse'", None).await.unwrap();
         let admin = server.login("ada").await;
@@ -62,6 +68,22 @@ impl Server {
         let credentials = Credentials::Password { user: user.to_string(), password: PASSWORD.to_string() };
         let options = ConnectOptions { ca: None, credentials: Some(credentials) };
         Client::connect_with(&self.door, &options).await.unwrap()
+    }
+
+    /// The answer to a request of `eve` over HTTP.
+    async fn http(&self, request: &str, body: &str) -> String {
+        let mut connection = TcpStream::connect(&self.http).await.unwrap();
+        // "eve:correct horse" in base64.
+        let text = format!(
+            "{request} HTTP/1.1\r\nhost: {}\r\nauthorization: Basic ZXZlOmNvcnJlY3QgaG9yc2U=\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.http,
+            body.len()
+        );
+        connection.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     /// A client of the protocol itself.
@@ -184,8 +206,7 @@ const ABOUT_A_NAMESPACE: &[&str] = &[
 async fn what_a_user_may_not_know_of_is_not_there() {
     let (_server, admin, eve) = Server::start().await;
     // Each error is that of a table or namespace that does not exist.
-    for (statements, hidden, missing) in
-        [(ABOUT_A_TABLE, "secrets", "absents"), (ABOUT_A_NAMESPACE, "vault", "other")]
+    for (statements, hidden, missing) in [(ABOUT_A_TABLE, "secrets", "absents"), (ABOUT_A_NAMESPACE, "vault", "other")]
     {
         for template in statements {
             let with = |name: &str| template.replace("{n}", name);
@@ -206,7 +227,7 @@ async fn what_a_user_may_not_know_of_is_not_there() {
         works(&eve, sql).await;
         println!("without an effect: {sql}");
     }
-    assert!(works(&admin, "SELECT count(*), sum(a) FROM raw.secrets").await.contains("| 2        | 3      |"));
+    assert!(works(&admin, "SELECT count(*) AS n, sum(a) AS s FROM raw.secrets").await.contains("| 2 | 3 |"));
     assert!(works(&admin, "SHOW TABLES IN vault").await.contains("keys"));
 }
 
@@ -397,6 +418,22 @@ async fn catalog_calls_and_other_doors_list_and_take_only_what_is_allowed() {
     println!("refused: a prepared statement after the privilege was revoked: {error}");
     assert!(error.contains("table raw.entry not found"), "{error}");
 
+    // The same over HTTP.
+    let listed = server.http("GET /v1/tables", "").await;
+    assert!(listed.contains("inbox") && !hidden.iter().any(|name| listed.contains(name)), "{listed}");
+    for sql in
+        ["SELECT * FROM raw.secrets", "DROP TABLE raw.secrets", "INSERT INTO raw.inbox SELECT * FROM raw.secrets"]
+    {
+        let answer = server.http("POST /v1/sql", &format!("{{\"sql\": \"{sql}\"}}")).await;
+        println!("refused over HTTP: {sql}: {}", answer.lines().last().unwrap_or_default());
+        assert!(
+            answer.starts_with("HTTP/1.1 404") && answer.contains("table raw.secrets not found"),
+            "{sql}: {answer}"
+        );
+    }
+    let answer = server.http("POST /v1/sql", "{\"sql\": \"SELECT * FROM raw.inbox\"}").await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("no SELECT on table raw.inbox"), "{answer}");
+
     // Bulk ingest.
     let target = |namespace: &str, table: &str, mode| IngestTarget {
         namespace: Some(namespace.to_string()),
@@ -526,9 +563,13 @@ async fn a_view_reads_with_the_rights_of_its_owner() {
 
     // The owner loses what the view needs: so does everyone who reads the view.
     works(&admin, "REVOKE SELECT ON TABLE raw.secrets FROM USER grace").await;
-    for client in [&grace, &eve, &admin] {
+    for (client, reason) in [
+        (&grace, "namespace raw not found"),
+        (&eve, "table raw.secrets not found with the rights of user grace, who owns the view"),
+        (&admin, "table raw.secrets not found with the rights of user grace, who owns the view"),
+    ] {
         let error = refused(client, "SELECT * FROM lab.some").await;
-        assert!(error.to_string().contains("view lab.some: table raw.secrets not found"), "{error}");
+        assert!(error.to_string().contains(&format!("view lab.some: {reason}")), "{error}");
     }
     works(&admin, "GRANT SELECT ON TABLE raw.secrets TO USER grace").await;
     assert!(works(&eve, "SELECT * FROM lab.some").await.contains("| 1 |"));
