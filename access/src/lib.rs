@@ -3,8 +3,8 @@
 //! [`Access`] knows the users of one installation. Passwords are kept as Argon2id hashes and tokens as SHA-256 hashes,
 //! so that nobody who reads the store can log in with what is there. Where they are kept is a [`Store`]'s decision:
 //! [`FileStore`] is a file, and the catalog implements another in its database. [`conformance`] is the test suite of
-//! stores. What a user may do is its [`Rights`], made of grants to it and to its roles. Nothing here knows of a protocol,
-//! and of a table only its name and its identity.
+//! stores. What a user may do is its [`Rights`], made of grants to it and to its roles. Nothing here knows of a
+//! protocol, and of a table only its name and its identity.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What a user may do, as plain data: privileges on namespaces and tables, its own and those of its roles.
 //!
-//! Nothing is allowed that was not granted. A grant on a table is for the table of that name and that identity: one that
-//! is dropped and created again is another table, of which nobody has a grant.
+//! Nothing is allowed that was not granted. A grant on a table is for the table of that name and that identity: one
+//! that is dropped and created again is another table, of which nobody has a grant.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

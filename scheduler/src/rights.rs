@@ -162,11 +162,16 @@ impl StatementSession {
                 }
                 self.needs_if_exists(&qualified(table)?, &[Privilege::Alter], *if_exists).await
             }
-            // What `DROP` and `CREATE` do.
+            // What `DROP` and `CREATE` do. In another namespace, its grants are for the table too, so the user must have
+            // what these could give.
             Ddl::RenameTable { table, if_exists, to } => {
                 let from = qualified(table)?;
                 let to = if to.namespace.is_some() { qualified(to)? } else { from.beside(&to.table) };
-                match self.needs_if_exists(&from, &[Privilege::Alter, Privilege::Drop], *if_exists).await? {
+                let needed: &[Privilege] = match to.namespace() == from.namespace() {
+                    true => &[Privilege::Alter, Privilege::Drop],
+                    false => &Privilege::OF_TABLES,
+                };
+                match self.needs_if_exists(&from, needed, *if_exists).await? {
                     Decision::NoEffect => Ok(Decision::NoEffect),
                     Decision::Run => {
                         self.tables.check_namespace(&to.namespace(), Privilege::Create).await?;

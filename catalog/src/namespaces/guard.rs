@@ -1,9 +1,9 @@
 //! What a statement may see and do: the rights of its user, or below a view those of the view's owner.
 //!
-//! DataFusion finds tables through [`NamespaceCatalog`], so the guard is there: a table that the user may not know of is
-//! not found, whatever the statement, and one that it may not read has columns only. What changes a table by its name is
-//! checked by [`NamespaceCatalog::check`]. A view reads its tables with the rights of its owner, or with those of the
-//! statement's user if it has none, however many views are in between.
+//! DataFusion finds tables through [`NamespaceCatalog`], so the guard is there: a table that the user may not know of
+//! is not found, whatever the statement, and one that it may not read has columns only. What changes a table by its
+//! name is checked by [`NamespaceCatalog::check`]. A view reads its tables with the rights of its owner, or with those
+//! of the statement's user if it has none, however many views are in between.
 
 use std::sync::Arc;
 

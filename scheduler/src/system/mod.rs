@@ -1,7 +1,7 @@
 //! The namespace `system`: what this scheduler runs and has run, and its executors, as tables.
 //!
-//! A table holds what is known when a statement names it; of statements, those that its user may see. Other names are looked up in the warehouse, which may have a
-//! namespace `system` of its own.
+//! A table holds what is known when a statement names it; of statements, those that its user may see. Other names are
+//! looked up in the warehouse, which may have a namespace `system` of its own.
 
 mod history;
 mod scans;
