@@ -19,6 +19,7 @@ mod equijoin_nulls;
 mod filter_names;
 mod grouping_sets_order;
 mod join_constants;
+mod join_never_yields;
 mod lead_ignore_nulls;
 mod lost_executor;
 mod not_in_correlated;
