@@ -30,6 +30,7 @@
 //! # })
 //! # }
 //! ```
+mod cancel;
 mod codec;
 mod compact;
 mod dynamic_filters;
@@ -43,6 +44,7 @@ mod named_filters;
 mod once_stream;
 mod operator_metrics;
 mod property_barrier;
+mod query_threads;
 mod round_trip;
 mod runtime;
 mod session;
@@ -53,6 +55,7 @@ mod whole_query;
 mod zoned_timestamps;
 mod zorder;
 
+pub use cancel::{CancelOnDrop, Cancelled, heeding, with_cancelled};
 pub use codec::PlanCodec;
 pub use compact::CompactExec;
 pub use dynamic_filters::{push_dynamic_filters, with_dynamic_filters};
@@ -65,6 +68,7 @@ pub use named_filters::NamedFilters;
 pub use once_stream::once_stream;
 pub use operator_metrics::OperatorMetrics;
 pub use property_barrier::PropertyBarrierExec;
+pub use query_threads::QueryThreads;
 pub use round_trip::{Encoding, RoundTrip};
 pub use runtime::{MemoryLimit, runtime_env};
 pub use session::{DEFAULT_NAMESPACE, MAX_MESSAGE_BYTES, cluster_config, local_config, whole_config};

@@ -32,6 +32,11 @@ impl OperatorMetrics<'_> {
         self.sum(&["spilled_bytes", "spill_bytes"])
     }
 
+    /// Nanoseconds that operators computed.
+    pub fn compute_nanoseconds(self) -> Option<u64> {
+        self.sum(&["elapsed_compute"])
+    }
+
     fn sum(self, names: &[&str]) -> Option<u64> {
         let values = self.0.iter().flat_map(|metrics| names.iter().filter_map(|name| metrics.sum_by_name(name)));
         values.map(|value| value.as_usize() as u64).reduce(u64::saturating_add)

@@ -6,7 +6,7 @@
 //! scan at run time. To the planner the query is one opaque operator.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -33,6 +33,7 @@ use datafusion_proto::bytes::{
 use datafusion_proto::physical_plan::{DeduplicatingProtoConverter, PhysicalExtensionCodec};
 use futures::{StreamExt, TryStreamExt};
 
+use crate::cancel::{Cancelled, heeding};
 use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
 use crate::sort_memory::{count_sorts, with_runtime};
@@ -47,6 +48,8 @@ use crate::string_view::{plain_text, without_views};
 #[derive(Debug)]
 pub struct WholeQueryExec {
     plan: Arc<dyn ExecutionPlan>,
+    /// The plan as it is executed, which has the metrics.
+    executed: Arc<OnceLock<Arc<dyn ExecutionPlan>>>,
     slots: Arc<dyn ExecutionPlan>,
     /// The plan's schema without views.
     schema: SchemaRef,
@@ -74,7 +77,7 @@ impl WholeQueryExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { plan, slots, schema, properties: Arc::new(properties) }
+        Self { plan, executed: Arc::default(), slots, schema, properties: Arc::new(properties) }
     }
 
     pub(crate) fn encode(&self, codec: &dyn PhysicalExtensionCodec) -> Result<Vec<u8>> {
@@ -154,13 +157,18 @@ impl ExecutionPlan for WholeQueryExec {
         let schema = self.schema();
         let mut slot = self.slots.execute(partition, Arc::clone(&context))?;
         let (plan, fields) = (Arc::clone(&self.plan), Arc::clone(&schema));
+        let executed = Arc::clone(&self.executed);
         let rows = async move {
             if slot.try_next().await?.is_none_or(|batch| batch.num_rows() == 0) {
                 let empty: SendableRecordBatchStream = Box::pin(EmptyRecordBatchStream::new(fields));
                 return Ok::<_, DataFusionError>(empty);
             }
             let context = with_shared_memory(&context, count_sorts(&plan))?;
-            let rows = execute_stream(plan, Arc::new(context))?;
+            let plan = match context.session_config().get_extension::<Cancelled>() {
+                Some(cancelled) => heeding(plan, &cancelled)?,
+                None => plan,
+            };
+            let rows = execute_stream(Arc::clone(executed.get_or_init(|| plan)), Arc::new(context))?;
             let schema = Arc::clone(&fields);
             let rows = rows.map(move |batch| plain_text(&schema, &batch?));
             Ok(Box::pin(RecordBatchStreamAdapter::new(fields, rows)))
@@ -168,14 +176,16 @@ impl ExecutionPlan for WholeQueryExec {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(rows).try_flatten())))
     }
 
-    /// What the scans of the plan read and skipped, and what its operators spilled. Other metrics would be mistaken for
-    /// those of a stage's operators.
+    /// What the scans of the plan read and skipped, what its operators spilled, and how long they computed. Other
+    /// metrics would be mistaken for those of a stage's operators.
     fn metrics(&self) -> Option<MetricsSet> {
         let mut metrics = MetricsSet::new();
-        let visited = self.plan.apply(|node| {
+        let visited = self.executed.get().unwrap_or(&self.plan).apply(|node| {
             let is_scan = node.is::<DataSourceExec>();
             let of_node = node.metrics().unwrap_or_default();
-            let reported = |metric: &&Arc<Metric>| is_scan || matches!(metric.value(), MetricValue::SpilledBytes(_));
+            let reported = |metric: &&Arc<Metric>| {
+                is_scan || matches!(metric.value(), MetricValue::SpilledBytes(_) | MetricValue::ElapsedCompute(_))
+            };
             of_node.iter().filter(reported).for_each(|metric| metrics.push(Arc::clone(metric)));
             Ok(TreeNodeRecursion::Continue)
         });

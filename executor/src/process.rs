@@ -101,7 +101,7 @@ impl Registered {
         let flight = listen(config)?;
         let addr = flight.local_addr().map_err(|source| cannot_listen(config, config.flight_port, source))?;
         let settings = Arc::new(settings(config, addr.port())?);
-        let executor = Arc::new(executor(config, &settings, Engine::new(metrics, ended.clone())));
+        let executor = Arc::new(executor(config, &settings, Engine::new(metrics, ended.clone(), config.vcores)));
         let scheduler = tokio::select! {
             connected = connect(config) => connected?,
             () = requested(requests, Stop::Drain) => return Ok(None),

@@ -1,6 +1,10 @@
-//! Runs tasks as Ballista does, remembers which have ended, and encodes their failures for the scheduler.
+//! Runs tasks as Ballista does, but on threads of their own, remembers which have ended, and encodes their failures for
+//! the scheduler.
+//!
+//! Ballista cancels a task where it yields its thread, and polls it on the threads of all tasks. If these compute, they
+//! are never cancelled. So on Ballista's threads a task only waits for its plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use async_trait::async_trait;
@@ -9,12 +13,16 @@ use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport};
 use ballista_core::serde::scheduler::TaskKey;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use bergmill_engine::{Failure, count_sorts, push_dynamic_filters, with_dynamic_filters, with_room_to_merge};
+use bergmill_engine::{
+    Cancelled, Failure, QueryThreads, count_sorts, heeding, push_dynamic_filters, with_cancelled, with_dynamic_filters,
+    with_room_to_merge,
+};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
+use tokio::task::JoinHandle;
 
 use crate::ended::{EndedTasks, Unended};
 use crate::metrics::Metrics;
@@ -25,11 +33,32 @@ pub(crate) struct Engine {
     inner: DefaultExecutionEngine,
     metrics: Metrics,
     ended: EndedTasks,
+    threads: Threads,
 }
 
 impl Engine {
-    pub(crate) fn new(metrics: Metrics, ended: EndedTasks) -> Self {
-        Self { inner: DefaultExecutionEngine::new(), metrics, ended }
+    /// An engine with a thread for each of `vcores`.
+    pub(crate) fn new(metrics: Metrics, ended: EndedTasks, vcores: usize) -> Self {
+        let threads = Threads { vcores, started: Arc::default() };
+        Self { inner: DefaultExecutionEngine::new(), metrics, ended, threads }
+    }
+}
+
+/// The threads of plans, started by the first task: they inherit the low priority of Ballista's threads for tasks, so
+/// that heartbeats go on while plans compute.
+#[derive(Debug, Clone)]
+struct Threads {
+    vcores: usize,
+    started: Arc<OnceLock<QueryThreads>>,
+}
+
+impl Threads {
+    fn get(&self) -> io::Result<&QueryThreads> {
+        if let Some(started) = self.started.get() {
+            return Ok(started);
+        }
+        let threads = QueryThreads::start(Some(self.vcores))?;
+        Ok(self.started.get_or_init(|| threads))
     }
 }
 
@@ -47,7 +76,8 @@ impl ExecutionEngine for Engine {
         // A task that cannot be made has ended too.
         let unended = self.ended.begin(TaskKey { job_id: job_id.clone(), stage_id, task_id });
         let sorts = count_sorts(&plan);
-        let plan = push_dynamic_filters(plan, config)?;
+        let cancelled = Cancelled::default();
+        let plan = heeding(push_dynamic_filters(plan, config)?, &cancelled)?;
         let stage = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
@@ -57,7 +87,8 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Stage { stage, sorts, metrics: self.metrics.clone(), _unended: unended }))
+        let (metrics, threads) = (self.metrics.clone(), self.threads.clone());
+        Ok(Arc::new(Stage { stage, sorts, metrics, threads, cancelled, _unended: unended }))
     }
 }
 
@@ -66,6 +97,8 @@ struct Stage {
     stage: Arc<dyn QueryStageExecutor>,
     sorts: usize,
     metrics: Metrics,
+    threads: Threads,
+    cancelled: Cancelled,
     /// Ballista drops the stage when it has made the report of its task.
     _unended: Unended,
 }
@@ -83,9 +116,20 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let context = Arc::new(with_dynamic_filters(&with_room_to_merge(&context, self.sorts)));
+        let context = with_dynamic_filters(&with_room_to_merge(&context, self.sorts));
+        let context = Arc::new(with_cancelled(&context, &self.cancelled));
         let task = self.metrics.begin(self.stage.as_ref(), &context);
-        match self.stage.execute_query_stage(task_id, context).await {
+        // If Ballista cancels the task, it drops this future.
+        let _guard = self.cancelled.on_drop();
+        let stage = Arc::clone(&self.stage);
+        let mut running =
+            AbortOnDrop(self.threads.get()?.spawn(async move { stage.execute_query_stage(task_id, context).await }));
+        let done = match (&mut running.0).await {
+            Ok(done) => done,
+            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+            Err(e) => Err(DataFusionError::ExecutionJoin(Box::new(e))),
+        };
+        match done {
             Ok(written) => {
                 task.finish(&written);
                 Ok(written)
@@ -111,6 +155,14 @@ impl QueryStageExecutor for Stage {
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
         self.stage.collect_column_stats()
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
