@@ -162,8 +162,8 @@ impl StatementSession {
                 }
                 self.needs_if_exists(&qualified(table)?, &[Privilege::Alter], *if_exists).await
             }
-            // What `DROP` and `CREATE` do. In another namespace, its grants are for the table too, so the user must have
-            // what these could give.
+            // What `DROP` and `CREATE` do. In another namespace, its grants are for the table too, so the user must
+            // have what these could give.
             Ddl::RenameTable { table, if_exists, to } => {
                 let from = qualified(table)?;
                 let to = if to.namespace.is_some() { qualified(to)? } else { from.beside(&to.table) };
