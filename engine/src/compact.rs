@@ -2,8 +2,8 @@
 //!
 //! An aggregation returns its groups as slices of one large batch, and an exchange collects strings in buffers of a
 //! megabyte that several batches share. An operator that keeps such batches is charged for the whole buffers once per
-//! batch, many times the size of its rows: a sort then spills much earlier, and so does a shuffle, which writes all rows
-//! twice.
+//! batch, many times the size of its rows: a sort then spills much earlier, and so does a shuffle, which writes all
+//! rows twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -127,8 +127,11 @@ fn compact_column(column: &ArrayRef) -> ArrayRef {
     match data.get_slice_memory_size() {
         Ok(used) if column.get_array_memory_size().saturating_sub(of_views) > TOLERATED * used + SMALL => {
             let mut copy = MutableArrayData::new(vec![&data], false, data.len());
-            copy.extend(0, 0, data.len());
-            make_array(copy.freeze())
+            match copy.try_extend(0, 0, data.len()) {
+                Ok(()) => make_array(copy.freeze()),
+                // No part of an array is too large for its offsets.
+                Err(_) => Arc::clone(column),
+            }
         }
         // Of nested values, or of a type whose size is not known: they are passed on.
         _ => Arc::clone(column),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[expect(dead_code, reason = "the tests of Flight SQL use all of it")]
+#[allow(dead_code, reason = "the tests of Flight SQL use all of it")]
 mod small_engine;
 
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! Our estimates for the inputs of joins, in plans that are cut into stages.
 //!
-//! Ballista decides which input of a join is hashed, and whether it is sent to every task instead of exchanging both, by
-//! the statistics of the inputs. Those that DataFusion derives for joins and groups are often absent, or smaller by
+//! Ballista decides which input of a join is hashed, and whether it is sent to every task instead of exchanging both,
+//! by the statistics of the inputs. Those that DataFusion derives for joins and groups are often absent, or smaller by
 //! orders of magnitude: then a large input is exchanged though the other is small. So such inputs get our estimates.
 
 use std::fmt;
@@ -94,7 +94,7 @@ impl DisplayAs for EstimatedExec {
 }
 
 impl ExecutionPlan for EstimatedExec {
-    bergmill_catalog::one_input!(input, |this, input| { Ok(Self { input, statistics: Arc::clone(&this.statistics) }) });
+    bergmill_catalog::one_input!(input, |this, input| Ok(Self { input, statistics: Arc::clone(&this.statistics) }));
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.input.properties()

@@ -90,7 +90,6 @@ fn scale(data_type: &DataType) -> Option<i8> {
 mod tests {
     use datafusion::prelude::SessionContext;
 
-    use super::*;
     use crate::planner::rules::optimizer_rules;
 
     /// The optimized plan of a query over `t`.
