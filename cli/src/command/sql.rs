@@ -12,7 +12,7 @@ use bergmill_statement::split;
 use crate::cluster::Target;
 use crate::output::{self, Format};
 use crate::progress::seconds;
-use crate::prompt::{Prompt, caret};
+use crate::prompt::{Prompt, show_place};
 
 /// Arguments of `sql`.
 #[derive(Debug, clap::Args)]
@@ -50,12 +50,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         return Prompt::new(connected.client.clone(), arguments.format).run(&connected.folder).await;
     }
     for statement in scripts.iter().flat_map(|s| split(s).0) {
-        if let Err(e) = execute(&connected.client, &statement, arguments.format).await {
-            if let Some(place) = caret(&statement, &format!("{e:#}")) {
-                eprintln!("{place}");
-            }
-            return Err(e);
-        }
+        execute(&connected.client, &statement, arguments.format).await.inspect_err(|e| show_place(&statement, e))?;
     }
     Ok(ExitCode::SUCCESS)
 }

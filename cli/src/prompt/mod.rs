@@ -129,12 +129,7 @@ impl Prompt {
 
     async fn statements(&self, text: &str) -> Result<()> {
         for statement in split(text).0 {
-            if let Err(e) = self.execute(&statement).await {
-                if let Some(place) = caret(&statement, &format!("{e:#}")) {
-                    eprintln!("{place}");
-                }
-                return Err(e);
-            }
+            self.execute(&statement).await.inspect_err(|e| show_place(&statement, e))?;
         }
         Ok(())
     }
@@ -217,8 +212,15 @@ fn paged(text: &[u8]) -> bool {
     child.wait().is_ok()
 }
 
+/// Shows where in a statement its mistake is, if the error says so.
+pub fn show_place(statement: &str, error: &anyhow::Error) {
+    if let Some(place) = caret(statement, &format!("{error:#}")) {
+        eprintln!("{place}");
+    }
+}
+
 /// The line of a statement in which a mistake is, with a caret below it, if the message says where.
-pub fn caret(statement: &str, message: &str) -> Option<String> {
+fn caret(statement: &str, message: &str) -> Option<String> {
     let (_, place) = message.rsplit_once("(line ")?;
     let (line, column) = place.split_once(')')?.0.split_once(", column ")?;
     let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);

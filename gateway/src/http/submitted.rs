@@ -144,18 +144,20 @@ impl Query {
             }
         };
         let state = outcome.await.unwrap_or_else(State::Failed);
-        if !self.advance(|_| Some(state)) {
+        if !self.advance(state) {
             // It was cancelled while its first rows arrived.
             drop(locked(&self.rows).take());
         }
     }
 
     /// Changes the state unless it is final.
-    fn advance(&self, next: impl FnOnce(&State) -> Option<State>) -> bool {
+    fn advance(&self, next: State) -> bool {
         self.state.send_if_modified(|state| {
-            let last = matches!(state, State::Read { .. } | State::Updated { .. } | State::Failed(_));
-            let next = if last { None } else { next(state) };
-            next.map(|next| *state = next).is_some()
+            let is_final = matches!(state, State::Read { .. } | State::Updated { .. } | State::Failed(_));
+            if !is_final {
+                *state = next;
+            }
+            !is_final
         })
     }
 
@@ -176,7 +178,7 @@ impl Query {
     /// Stops it, whether it runs, waits to be read, or is being read.
     pub(super) fn cancel(&self, reason: &str) {
         let error = Error::new(ErrorKind::Cancelled, format!("the statement was cancelled: {reason}"));
-        if !self.advance(|_| Some(State::Failed(error))) {
+        if !self.advance(State::Failed(error)) {
             return;
         }
         if let Some(task) = &*locked(&self.task) {
@@ -187,7 +189,7 @@ impl Query {
 
     /// Its rows, once. They end with an error if it is cancelled, and it is cancelled if they are not read to the end.
     pub(super) fn read(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
-        let Some(rows) = locked(&self.rows).take().filter(|_| self.advance(|_| Some(State::Reading))) else {
+        let Some(rows) = locked(&self.rows).take().filter(|_| self.advance(State::Reading)) else {
             return Err(match self.state() {
                 State::Failed(error) => error,
                 _ => Error::new(ErrorKind::Conflict, "the rows have been read already; submit the query again"),
@@ -221,13 +223,13 @@ impl Reading {
                 Ok(Some((batch, self)))
             }
             Ok(None) => {
-                self.query.advance(|_| Some(State::Read { rows: self.read }));
+                self.query.advance(State::Read { rows: self.read });
                 Ok(None)
             }
             Err(e) => {
                 let shared = Arc::new(e);
                 let error = Error::from(DataFusionError::Shared(Arc::clone(&shared)));
-                self.query.advance(|_| Some(State::Failed(error)));
+                self.query.advance(State::Failed(error));
                 Err(DataFusionError::Shared(shared))
             }
         }
