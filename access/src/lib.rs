@@ -39,4 +39,5 @@ mod token;
 pub use access::{Access, TokenInfo, User};
 pub use error::{Error, ErrorKind, Result};
 pub use file_store::FileStore;
+pub use password::random_password;
 pub use store::{Kind, Store};

@@ -18,6 +18,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::ended::{EndedTasks, Unended};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 
 /// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks
 /// are measured, and remembered when they have ended.
@@ -28,8 +29,13 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(metrics: Metrics, ended: EndedTasks) -> Self {
-        Self { inner: DefaultExecutionEngine::new(), metrics, ended }
+    /// Tasks fetch rows by the connections of `peers`, or else open one for each fetch.
+    pub(crate) fn new(metrics: Metrics, ended: EndedTasks, peers: Option<Peers>) -> Self {
+        let inner = match peers {
+            Some(peers) => DefaultExecutionEngine::with_client_pool(Arc::new(peers)),
+            None => DefaultExecutionEngine::new(),
+        };
+        Self { inner, metrics, ended }
     }
 }
 
@@ -66,7 +72,7 @@ struct Stage {
     stage: Arc<dyn QueryStageExecutor>,
     sorts: usize,
     metrics: Metrics,
-    /// Ballista drops the stage when it has made the report of its task.
+    /// The stage is dropped when the report of its task is on its way.
     _unended: Unended,
 }
 
