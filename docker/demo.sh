@@ -66,7 +66,9 @@ run() {
 }
 # quiet NAME COMMAND...: runs it, and shows its output only if it fails.
 quiet() { run "${@:2}" >"$folder/$1.log" 2>&1 || { tail -50 "$folder/$1.log" >&2; fail "$1 failed"; }; }
-bergmill() { run "${compose[@]}" exec -T scheduler bergmill "$@"; }
+# The password of the first user, in the scheduler's container.
+password=/tmp/password
+bergmill() { run "${compose[@]}" exec -T -e "BERGMILL_PASSWORD_FILE=$password" scheduler bergmill "$@"; }
 # at SERVICE PORT: the published address.
 at() { "${compose[@]}" port "$1" "$2"; }
 
@@ -96,6 +98,7 @@ for image in "scheduler ${BERGMILL_IMAGE:-bergmill}" "minio ${BERGMILL_MINIO_IMA
     docker image inspect "${image#* }" >/dev/null 2>&1 || run "${compose[@]}" build "${image% *}"
 done
 quiet up "${compose[@]}" up -d --scale executor=1
+quiet password "${compose[@]}" exec -T scheduler sh -c "umask 077 && bergmill user initial-password >$password"
 
 step "load: a shop with $events events"
 scale 1
@@ -105,7 +108,9 @@ step "where to look"
 compose_command="${compose[*]}"
 cat <<END
   tables       $compose_command exec scheduler bergmill sql
-  front door   grpc://$(at scheduler 50051), for Flight SQL clients
+  front door   grpc+tls://$(at scheduler 50051), for Flight SQL clients; user admin, with the password and the authority that these print:
+               $compose_command exec scheduler cat $password
+               $compose_command exec scheduler cat /run/bergmill/door/ca.pem
   Prometheus   http://$(at prometheus 9090), alerts: http://$(at prometheus 9090)/alerts
   files        http://$(at minio 9001), with the keys that this prints:
                $compose_command exec scheduler cat /run/bergmill/storage/.env

@@ -7,6 +7,8 @@ import datetime
 import json
 import os
 import shlex
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ import adbc_driver_flightsql.dbapi as flight_sql
 import duckdb
 import pyarrow as pa
 import pyarrow.csv
+from adbc_driver_flightsql import DatabaseOptions
 
 import daily_analytics
 from check_daily_analytics import DAILY_REPORT, DAY
@@ -33,7 +36,7 @@ LONG_SECONDS = 6
 
 
 def body(checks, events):
-    door = f"grpc://{compose('port', 'scheduler', '50051').strip()}"
+    door = Door(checks)
     with checks.check("every published port is on loopback"):
         bindings = [b for c in containers() for p in inspect(c)["NetworkSettings"]["Ports"].values() for b in p or []]
         assert bindings, "no port is published"
@@ -45,8 +48,10 @@ def body(checks, events):
     with checks.check("no secret is in a container's description"):
         secrets = [line.split("=", 1)[1] for line in in_scheduler("cat", *SECRETS).split() if "=bergmill" not in line]
         equal(len(secrets), 2, "secrets")
+        secrets.append(door.password)
         described = json.dumps([inspect(c) for c in containers()])
         assert not any(secret in described for secret in secrets), "a secret is shown by docker inspect"
+    strangers(checks)
     with checks.check("task slots and memory follow from the container's limits"):
         for container in containers("executor"):
             host = inspect(container)["HostConfig"]
@@ -55,9 +60,9 @@ def body(checks, events):
             assert f"{slots} vcores, {memory} MiB for tasks" in log, f"expected {slots} and {memory}: {log}"
 
     with checks.check("a shop is generated into the cluster, and its pipelines run"):
-        in_scheduler("bergmill", "demo", "--events", str(events), "--reviews", "20000")
-    with flight_sql.connect(door, autocommit=True) as connection:
-        daily_report(checks, connection)
+        door.bergmill("demo", "--events", str(events), "--reviews", "20000")
+    with door.connect() as connection:
+        daily_report(checks, door, connection)
         tables = DoorTables(connection)
         daily_analytics.check_day(checks, tables, DAY, {DAY})
         with checks.check("four executors work on one query"):
@@ -76,7 +81,7 @@ def body(checks, events):
         eventually(120, lambda: alerts_with("ExecutorsLost"))
     restarts = lambda: value("bergmill_query_restarts_total")
     restarts_before = restarts()
-    with flight_sql.connect(door, autocommit=True) as connection:
+    with door.connect() as connection:
         for executors in [2, 6]:
             with checks.check(f"scaled to {executors} executors while queries run: the results are right"):
                 with query.running():
@@ -91,6 +96,68 @@ def body(checks, events):
         stopped = containers("scheduler") + containers("executor")
         compose("stop", "scheduler", "executor")
         equal([inspect(c)["State"]["ExitCode"] for c in stopped], [0] * len(stopped), "exit codes")
+
+
+class Door:
+    """The front door, as a client on the host uses it."""
+
+    PASSWORD = "/tmp/password"
+
+    def __init__(self, checks):
+        self.address = compose("port", "scheduler", "50051").strip()
+        with checks.check("the password of the first user is printed, once"):
+            in_scheduler("sh", "-c", f"umask 077 && bergmill user initial-password >{self.PASSWORD}")
+            again = compose_run("exec", "-T", "scheduler", "bergmill", "user", "initial-password")
+            assert again.returncode != 0 and "has been printed already" in again.stderr, again
+        self.password = in_scheduler("cat", self.PASSWORD).strip()
+        self.authority = in_scheduler("cat", "/run/bergmill/door/ca.pem")
+        with checks.check("the front door admits nobody without it"):
+            wrong = {"username": "admin", "password": "wrong horse"}
+            for login, reason in [({}, "requires a login"), (wrong, "the user or the password is wrong")]:
+                try:
+                    with self.connect(login) as connection:
+                        fetch(connection, "SELECT 1")
+                except Exception as refused:
+                    assert reason in str(refused), refused
+                else:
+                    raise AssertionError(f"admitted with {login}")
+
+    def connect(self, login=None):
+        login = {"username": "admin", "password": self.password} if login is None else login
+        options = {DatabaseOptions.TLS_ROOT_CERTS.value: self.authority} | login
+        return flight_sql.connect(f"grpc+tls://{self.address}", db_kwargs=options, autocommit=True)
+
+    def bergmill(self, *command):
+        """Runs a command in the scheduler's container, as the first user."""
+        return compose("exec", "-T", "-e", f"BERGMILL_PASSWORD_FILE={self.PASSWORD}", "scheduler", "bergmill", *command)
+
+
+def strangers(checks):
+    """What someone finds who reaches the network of the project, but has no certificate."""
+    ports = [(c, 50050) for c in containers("scheduler")]
+    ports += [(c, port) for c in containers("executor") for port in (50052, 50053)]
+    for tls in [False, True]:
+        with checks.check(f"the ports between processes refuse strangers with{'' if tls else 'out'} TLS"):
+            for container, port in ports:
+                [network] = inspect(container)["NetworkSettings"]["Networks"].values()
+                assert not admits_strangers(network["IPAddress"], port, tls), f"port {port}"
+
+
+def admits_strangers(host, port, tls):
+    """Whether the beginning of HTTP/2 is answered as by an open server, which sends its settings."""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        try:
+            if tls:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context.set_alpn_protocols(["h2"])
+                connection = context.wrap_socket(connection)
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+            answer = connection.recv(1000)
+        except (ssl.SSLError, ConnectionError):
+            return False
+    # The type of a frame of settings is 4.
+    return answer[3:4] == b"\x04"
 
 
 def prometheus(checks):
@@ -151,7 +218,7 @@ SECRETS = ["/run/bergmill/storage/.env", "/run/bergmill/catalog/.env"]
 # Results
 
 
-def daily_report(checks, connection):
+def daily_report(checks, door, connection):
     with checks.check("the CSV file is loaded over ADBC, into the bucket raw"):
         update(connection, "DROP TABLE raw.ecommerce_logs")
         update(connection, """CREATE TABLE raw.ecommerce_logs (timestamp TIMESTAMP, user_id BIGINT, session_id TEXT, event_type TEXT,
@@ -165,7 +232,7 @@ def daily_report(checks, connection):
     with checks.check("daily_report runs over it"):
         for name in DAILY_REPORT:
             update(connection, f"DROP TABLE aggregated.{name}")
-        in_scheduler("bergmill", "job", "run", "daily_report", "--date", str(DAY))
+        door.bergmill("job", "run", "daily_report", "--date", str(DAY))
     for name, rows in DAILY_REPORT.items():
         with checks.check(f"aggregated.{name} has the right rows for the fifteen lines"):
             got = fetch(connection, f"SELECT * FROM aggregated.{name}")
@@ -204,7 +271,7 @@ class LongQuery:
     def run(self):
         """Counts every event once for each number: much work, but only one row per number."""
         numbers = ", ".join(f"({n})" for n in range(self.times))
-        with flight_sql.connect(self.door, autocommit=True) as connection:
+        with self.door.connect() as connection:
             got = fetch(connection, f"""SELECT number, count(*) AS n, count(DISTINCT session_id) AS sessions, sum(price * quantity) AS total
                                         FROM raw.shopping_events CROSS JOIN (VALUES {numbers}) AS numbers (number)
                                         GROUP BY number ORDER BY number""")
@@ -277,14 +344,23 @@ def update(connection, statement):
 # Containers
 
 
+def finished(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+
+
 def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    done = finished(*command)
     assert done.returncode == 0, f"{shlex.join(command)[:200]} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}"
     return done.stdout
 
 
 def compose(*arguments):
     return run(*shlex.split(os.environ["SMOKE_COMPOSE"]), *arguments)
+
+
+def compose_run(*arguments):
+    """Also if it fails."""
+    return finished(*shlex.split(os.environ["SMOKE_COMPOSE"]), *arguments)
 
 
 def in_scheduler(*command):

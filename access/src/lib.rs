@@ -48,5 +48,6 @@ mod token;
 pub use access::{Access, Held, HeldRight, Holder, TokenInfo, User};
 pub use error::{Error, ErrorKind, Result};
 pub use file_store::FileStore;
+pub use password::random_password;
 pub use rights::{Grant, Object, Privileges, Rights};
 pub use store::{Kind, Store};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +23,14 @@ const MAX_BYTES: usize = 1024;
 const HASHES: usize = 2;
 /// Requests that may wait for them.
 const WAITING: usize = 64;
+
+/// A password that cannot be guessed.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn random_password() -> Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<18>()?))
+}
 
 /// Computes and verifies hashes. Clones share the limits.
 #[derive(Debug, Clone)]

@@ -127,6 +127,8 @@ impl Cluster {
                 advertised_host: Some(Ipv4Addr::LOCALHOST.to_string()),
                 flight_port: 0,
                 task_port: 0,
+                // On loopback, as the scheduler.
+                tls: None,
                 vcores,
                 memory_bytes: memory * 2 / 3 / executors as u64,
                 // The executors share a folder, so they read each other's shuffle files instead of fetching them. The

@@ -13,7 +13,7 @@ use bergmill_access::Access;
 use bergmill_catalog::{CatalogAddress, RestAuth, RestOptions, Warehouse};
 use bergmill_statement::CATALOG;
 use bergmill_storage::{CredentialVendor, S3Config, S3Keys, Secret, StorageConfig, Stores};
-use bergmill_tls::{CertificateFiles, ServerTls};
+use bergmill_tls::{CertificateFiles, ClusterTls, ServerTls};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -129,6 +129,22 @@ settings! {
 }
 
 settings! {
+    /// The certificates by which scheduler and executors admit each other.
+    Members {
+        /// Authority of the cluster's certificates, a PEM file. With --cluster-cert and --cluster-key, the ports
+        /// between processes admit only those with such a certificate. Reread when it changes [default: none]
+        #[arg(long, env = "BERGMILL_CLUSTER_CA", value_name = "FILE")]
+        cluster_ca: PathBuf,
+        /// Certificate that makes this process one of the cluster, a PEM file: the cluster.pem of `bergmill certs`
+        #[arg(long, env = "BERGMILL_CLUSTER_CERT", value_name = "FILE")]
+        cluster_cert: PathBuf,
+        /// Private key of --cluster-cert, a PEM file
+        #[arg(long, env = "BERGMILL_CLUSTER_KEY", value_name = "FILE")]
+        cluster_key: PathBuf,
+    }
+}
+
+settings! {
     /// A cluster in one process.
     Embedded {
         /// Executors in this process [default: 2]
@@ -167,8 +183,9 @@ settings! {
         /// Private key of --tls-cert, a PEM file
         #[arg(long, env = "BERGMILL_TLS_KEY", value_name = "FILE")]
         tls_key: PathBuf,
-        /// Allow listening on non-loopback addresses without users or without TLS: anyone who reaches a port can then
-        /// read and change all tables. Only for closed networks, such as a container's own [default: false]
+        /// Allow listening on non-loopback addresses without users, without TLS, or without certificates of the
+        /// cluster: anyone who reaches a port can then read and change all tables. Only for closed networks [default:
+        /// false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
         /// Host at which executors reach this scheduler [default: the address of --cluster-listen]
@@ -202,8 +219,8 @@ settings! {
         /// Address for results and shuffles; port 0 picks a free one [default: 127.0.0.1:0]
         #[arg(long, env = "BERGMILL_LISTEN", value_name = "ADDR")]
         listen: SocketAddr,
-        /// Allow listening on non-loopback addresses, although this port has no login: anyone who reaches it can run
-        /// tasks and read their results. Only for closed networks, such as a container's own [default: false]
+        /// Allow listening on non-loopback addresses without certificates of the cluster: anyone who reaches a port can
+        /// then run tasks and read their results. Only for closed networks [default: false]
         #[arg(long, env = "BERGMILL_INSECURE_LISTEN", value_name = "true|false")]
         insecure_listen: bool,
         /// Port for tasks; 0 picks a free one [default: 0]
@@ -504,6 +521,20 @@ impl Storage {
     }
 }
 
+impl Members {
+    /// The certificates, if there are any.
+    pub fn tls(&self) -> Result<Option<ClusterTls>> {
+        match (&self.cluster_ca, &self.cluster_cert, &self.cluster_key) {
+            (Some(ca), Some(certificate), Some(key)) => {
+                let own = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
+                Ok(Some(ClusterTls::open(ca.clone(), own)?))
+            }
+            (None, None, None) => Ok(None),
+            _ => anyhow::bail!("these go together: --cluster-ca, --cluster-cert and --cluster-key"),
+        }
+    }
+}
+
 impl Scheduler {
     /// The certificate of the front door, if it has one.
     pub fn tls(&self) -> Result<Option<ServerTls>> {
@@ -524,7 +555,18 @@ pub fn with_file<T: Layered + Default>(given: T, file: Option<&Path>, section: &
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     let mut all: toml::Table =
         toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))?;
-    let known = ["data", "catalog", "storage", "embedded", "scheduler", "executor", "workers", "sort-order", "peers"];
+    let known = [
+        "data",
+        "catalog",
+        "storage",
+        "cluster",
+        "embedded",
+        "scheduler",
+        "executor",
+        "workers",
+        "sort-order",
+        "peers",
+    ];
     if let Some(unknown) = all.keys().find(|k| !known.contains(&k.as_str())) {
         anyhow::bail!(
             "configuration file {}: unknown section [{unknown}]; there are {}",

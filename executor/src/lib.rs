@@ -1,7 +1,7 @@
 //! The executor process: runs the scheduler's tasks, and serves their results to other executors.
 //!
-//! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts, and
-//! lets it stop without disturbing queries.
+//! Thin on purpose: Ballista's executor does the work. This crate sets its codec, functions, memory and timeouts,
+//! serves its ports, and lets it stop without disturbing queries.
 //!
 //! ```
 //! use std::net::Ipv4Addr;
@@ -28,6 +28,7 @@
 //!     advertised_host: Some("127.0.0.1".to_string()),
 //!     flight_port: 0,
 //!     task_port: 0,
+//!     tls: None,
 //!     vcores: 2,
 //!     memory_bytes: 64 << 20,
 //!     work_dir: folder.path().join("executor"),
@@ -53,19 +54,26 @@ mod ended;
 mod health;
 mod heartbeat;
 mod metrics;
+mod peers;
 mod process;
+mod query_files;
+mod reports;
+mod rows;
+mod scheduler;
 mod shuffle_files;
 mod stage;
+mod task_threads;
+mod tasks;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ballista_core::error::BallistaError;
 use ballista_executor::health::ExecutorHealth;
 use bergmill_engine::serve_metrics;
 use bergmill_storage::Stores;
+use bergmill_tls::ClusterTls;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -93,12 +101,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No scheduler answers at this address.
-    #[error("cannot reach scheduler {scheduler} within {waited:?}")]
+    #[error("cannot reach scheduler {scheduler} within {waited:?}: {reason}")]
     Unreachable {
         /// `host:port` of the scheduler.
         scheduler: String,
         /// How long it was tried.
         waited: Duration,
+        /// Why the last attempt failed.
+        reason: String,
     },
     /// The scheduler has not answered several heartbeats in a row.
     #[error("lost contact with scheduler {scheduler}: it did not answer the last heartbeats")]
@@ -112,33 +122,26 @@ pub enum Error {
         /// `host:port` of the scheduler.
         scheduler: String,
     },
-    /// A part of Ballista's executor failed, or the scheduler refused to register it.
-    #[error("executor for scheduler {scheduler}: {source}")]
-    Process {
+    /// The scheduler did not register this executor.
+    #[error("scheduler {scheduler} did not register this executor: {reason}")]
+    NotRegistered {
         /// `host:port` of the scheduler.
         scheduler: String,
-        /// Ballista's error.
-        source: Box<BallistaError>,
+        /// The scheduler's reason, or why it could not be asked.
+        reason: String,
     },
-}
-
-impl Error {
-    /// Whether the port for tasks is in use.
-    fn is_port_in_use(&self) -> bool {
-        let Self::Process { source, .. } = self else { return false };
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = match source.as_ref() {
-            BallistaError::IoError(e) => Some(e),
-            BallistaError::TonicError(e) => Some(e),
-            _ => None,
-        };
-        while let Some(current) = cause {
-            if current.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::AddrInUse) {
-                return true;
-            }
-            cause = current.source();
-        }
-        false
-    }
+    /// The threads of tasks cannot be started.
+    #[error("cannot start the threads of tasks: {source}")]
+    Threads {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A part of the executor failed.
+    #[error("the executor failed: {reason}")]
+    Service {
+        /// What failed, and why.
+        reason: String,
+    },
 }
 
 /// Settings of an executor process.
@@ -159,6 +162,9 @@ pub struct ExecutorConfig {
     pub flight_port: u16,
     /// Port for tasks; 0 picks a free one.
     pub task_port: u16,
+    /// The certificates by which the processes of the cluster admit each other; without them, everyone who reaches a
+    /// port is admitted.
+    pub tls: Option<ClusterTls>,
     /// Task slots: number of partitions that run at a time.
     pub vcores: usize,
     /// Memory that tasks may hold before they spill, in bytes, shared evenly by the vcores.
@@ -195,25 +201,11 @@ pub enum Stop {
     Now,
 }
 
-/// Attempts to find a free port for tasks before a port in use is an error.
-const MAX_BINDS: usize = 5;
-
 /// Runs an executor until `requests` or the scheduler stops it.
 pub async fn run(mut config: ExecutorConfig, mut requests: watch::Receiver<Stop>) -> Result<()> {
     config.vcores = config.vcores.max(1);
     std::fs::create_dir_all(&config.work_dir)
         .map_err(|source| Error::WorkDir { path: config.work_dir.clone(), source })?;
-    for _ in 1..MAX_BINDS {
-        match run_once(&config, &mut requests).await {
-            // Another process took the port between choosing it and listening on it: choose another.
-            Err(e) if e.is_port_in_use() && config.task_port == 0 => {}
-            done => return done,
-        }
-    }
-    run_once(&config, &mut requests).await
-}
-
-async fn run_once(config: &ExecutorConfig, requests: &mut watch::Receiver<Stop>) -> Result<()> {
     let metrics = Metrics::new(config.vcores, config.memory_bytes);
     let health = ExecutorHealth::new();
     let probed = health.clone();
@@ -223,7 +215,7 @@ async fn run_once(config: &ExecutorConfig, requests: &mut watch::Receiver<Stop>)
         answers(config.metrics, |listener| serve_metrics(listener, move || std::future::ready(scraped.gather(&ready))));
     let scrapes = scrapes.await?;
     tokio::select! {
-        done = process::run(config, metrics, health, requests) => done,
+        done = process::run(&config, metrics, health, &mut requests) => done,
         failed = probes => failed,
         failed = scrapes => failed,
     }

@@ -1,55 +1,51 @@
 //! The life of an executor, made of Ballista's parts.
 //!
 //! Ballista's own process, `start_executor_process`, registers before it listens for readers of its rows, ends without
-//! an error if it then cannot listen, and gives up all its rows at SIGTERM. Here an executor listens first; and when it
-//! is asked to drain, it serves its rows until the scheduler lets it go.
+//! an error if it then cannot listen, and gives up all its rows at SIGTERM; and one of its ports has no TLS. Here an
+//! executor listens first; and when it is asked to drain, it serves its rows until the scheduler lets it go.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use ballista_core::config::TaskSchedulingPolicy;
-use ballista_core::error::BallistaError;
-use ballista_core::extension::{EndpointOverrideFn, SessionConfigExt};
-use ballista_core::serde::protobuf::ExecutorStoppedParams;
-use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::serde::protobuf::executor_grpc_server::ExecutorGrpcServer;
+use ballista_core::serde::protobuf::{ExecutorRegistration, ExecutorStoppedParams, RegisterExecutorParams};
 use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
-use ballista_core::utils::{
-    GrpcClientConfig, create_grpc_client_endpoint, create_grpc_server, create_grpc_server_incoming,
-};
+use ballista_core::utils::{GrpcServerConfig, create_grpc_server};
 use ballista_core::{ConfigProducer, RuntimeProducer};
 use ballista_executor::executor::Executor;
 use ballista_executor::executor_process::{ExecutorProcessConfig, structure_executor_metadata};
-use ballista_executor::executor_server;
-use ballista_executor::flight_service::BallistaFlightService;
 use ballista_executor::health::ExecutorHealth;
 use ballista_executor::metrics::LoggingMetricsCollector;
 use ballista_executor::runtime_cache::{DefaultSessionRuntimeCache, MemoryPoolPolicy};
-use ballista_executor::shutdown::{Shutdown, ShutdownNotifier};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, runtime_env};
+use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, over_tls, runtime_env};
+use bergmill_tls::NotTls;
+use bergmill_tls::grpc::{accept, with_sources};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::ended::EndedTasks;
 use crate::heartbeat::Heartbeats;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::rows::Rows;
+use crate::scheduler::{self, Client};
 use crate::stage::Engine;
-use crate::{Error, ExecutorConfig, Result, Stop, shuffle_files};
+use crate::task_threads::TaskThreads;
+use crate::tasks::Tasks;
+use crate::{Error, ExecutorConfig, Result, Stop, reports, shuffle_files};
 
 /// Interval between attempts to reach the scheduler at the start.
 const CONNECT_EVERY: Duration = Duration::from_millis(500);
-/// How long a report to the scheduler may take. A connection on which nothing arrives is given up earlier. Ballista
-/// sets no limit: one report that the network swallows would hold up all later ones.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an executor that stops waits for its own parts, and for the scheduler.
+/// How long an executor that stops waits for the scheduler.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Requests of the scheduler to stop that are not read yet: it repeats them.
-const STOP_BUFFER: usize = 10;
 /// Sessions whose object stores and Parquet footers are kept for their next task.
 const CACHED_SESSIONS: usize = 16;
 
@@ -71,21 +67,19 @@ pub(crate) async fn run(
     done
 }
 
-/// What runs beside the tasks. Each runs until the executor stops.
-type Services = JoinSet<std::result::Result<(), BallistaError>>;
+/// What runs beside the tasks. Each ends only with an error, or when the executor stops.
+type Services = JoinSet<Error>;
 
 /// An executor that the scheduler knows.
 struct Registered {
     id: String,
-    scheduler: SchedulerGrpcClient<Channel>,
+    scheduler: Client,
     heartbeats: Heartbeats,
-    notifier: ShutdownNotifier,
-    /// Whether the scheduler has answered Ballista's last heartbeat.
+    /// Whether the scheduler has answered the last heartbeat.
     health: ExecutorHealth,
-    /// Reports that Ballista's part stops, because the scheduler does not answer its heartbeats.
-    given_up: Shutdown,
-    /// Reports that the scheduler stops this executor.
-    stopped: mpsc::Receiver<bool>,
+    /// Receives the scheduler's request to stop.
+    stopped: mpsc::Receiver<()>,
+    _threads: TaskThreads,
 }
 
 impl Registered {
@@ -97,38 +91,43 @@ impl Registered {
         requests: &mut watch::Receiver<Stop>,
         services: &mut Services,
     ) -> Result<Option<Self>> {
-        let ended = EndedTasks::default();
-        let flight = listen(config)?;
-        let addr = flight.local_addr().map_err(|source| cannot_listen(config, config.flight_port, source))?;
-        let settings = Arc::new(settings(config, addr.port())?);
-        let executor = Arc::new(executor(config, &settings, Engine::new(metrics, ended.clone(), config.vcores)));
-        let scheduler = tokio::select! {
+        let (rows, rows_at) = listen(config, config.flight_port).await?;
+        let (tasks, tasks_at) = listen(config, config.task_port).await?;
+        let mut scheduler = tokio::select! {
             connected = connect(config) => connected?,
             () = requested(requests, Stop::Drain) => return Ok(None),
         };
-        let notifier = ShutdownNotifier::new();
-        services.spawn(serve_rows(flight, executor.work_dir.clone(), &settings));
-        services.spawn(shuffle_files::remove_old(config.work_dir.clone()));
-        let (stop, stopped) = mpsc::channel(STOP_BUFFER);
-        let codec: BallistaCodec =
-            BallistaCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), Arc::new(PlanCodec::default()));
-        let tasks = executor_server::startup(
-            scheduler.clone(),
-            Arc::clone(&settings),
-            Arc::clone(&executor),
-            codec,
+        let ended = EndedTasks::default();
+        let executor = Arc::new(executor(config, registration(config, rows_at, tasks_at)));
+        let registration = executor.metadata.clone();
+        let id = registration.id.clone();
+        let threads = TaskThreads::start(config.vcores).map_err(|source| Error::Threads { source })?;
+        let (stop, stopped) = mpsc::channel(1);
+        let (reports, to_report) = mpsc::unbounded_channel();
+        let peers = config.tls.as_ref().map(|_| Peers::default());
+        let runner = Tasks {
+            engine: Arc::new(Engine::new(metrics, ended.clone(), threads.handle(), peers)),
+            executor,
+            codec: BallistaCodec::new(
+                Arc::new(BallistaLogicalExtensionCodec::default()),
+                Arc::new(PlanCodec::default()),
+            ),
+            reports,
             stop,
-            &notifier,
-            health.clone(),
-        );
-        let tasks = tasks.await.map_err(|e| failed(config, e))?;
-        services.spawn(async move { tasks.await.map_err(BallistaError::TokioError)? });
-        let heartbeats = Heartbeats::new(scheduler.clone(), executor.metadata.clone(), ended);
-        let repeated = heartbeats.clone().repeat(config.heartbeat);
-        services.spawn(async move { match repeated.await {} });
-        let given_up = notifier.subscribe_for_shutdown();
-        let id = executor.metadata.id.clone();
-        Ok(Some(Self { id, scheduler, heartbeats, notifier, health, given_up, stopped }))
+        };
+        services.spawn(serve_rows(config, rows));
+        services.spawn(serve_tasks(config, tasks, runner));
+        services.spawn(unending(reports::send(id.clone(), config.tls.clone(), to_report)));
+        services.spawn(unending(shuffle_files::remove_old(config.work_dir.clone())));
+        register(config, &mut scheduler, registration.clone()).await?;
+        let heartbeats = Heartbeats::new(scheduler.clone(), registration, ended, health.clone());
+        let (repeated, lost) = (heartbeats.clone(), Error::Lost { scheduler: config.scheduler() });
+        let interval = config.heartbeat;
+        services.spawn(async move {
+            repeated.repeat(interval).await;
+            lost
+        });
+        Ok(Some(Self { id, scheduler, heartbeats, health, stopped, _threads: threads }))
     }
 
     async fn run(
@@ -138,7 +137,7 @@ impl Registered {
         services: &mut Services,
     ) -> Result<()> {
         let done = tokio::select! {
-            e = failure(config, &mut self.given_up, services) => Err(e),
+            e = failure(services) => Err(e),
             _ = self.stopped.recv() => Err(Error::GivenUp { scheduler: config.scheduler() }),
             () = requested(requests, Stop::Drain) => self.drain(config, requests, services).await,
         };
@@ -158,13 +157,13 @@ impl Registered {
         if *requests.borrow() == Stop::Now {
             return Ok(());
         }
-        let is_known = self.heartbeats.announce_draining().await;
-        if !is_known && !self.health.is_ready() {
+        let had_answered = self.health.is_ready();
+        if !self.heartbeats.announce_draining().await && !had_answered {
             tracing::warn!("the scheduler does not answer, so there is no query for which to stay");
             return Ok(());
         }
         tokio::select! {
-            e = failure(config, &mut self.given_up, services) => Err(e),
+            e = failure(services) => Err(e),
             _ = self.stopped.recv() => Ok(()),
             () = requested(requests, Stop::Now) => Ok(()),
             () = tokio::time::sleep(config.drain_timeout) => {
@@ -176,17 +175,9 @@ impl Registered {
     }
 
     /// Deregisters, so that the scheduler need not find out.
-    async fn leave(self) {
-        let Self { id, mut scheduler, notifier, .. } = self;
-        let ShutdownNotifier { notify_shutdown, shutdown_complete_tx, mut shutdown_complete_rx } = notifier;
-        // It fails if all parts have stopped already.
-        let _ = notify_shutdown.send(());
-        drop(shutdown_complete_tx);
-        let left = async {
-            shutdown_complete_rx.recv().await;
-            let reason = "it was asked to stop".to_string();
-            scheduler.executor_stopped(ExecutorStoppedParams { executor_id: id, reason }).await
-        };
+    async fn leave(mut self) {
+        let reason = "it was asked to stop".to_string();
+        let left = self.scheduler.executor_stopped(ExecutorStoppedParams { executor_id: self.id, reason });
         match tokio::time::timeout(LEAVE_TIMEOUT, left).await {
             Ok(Ok(_)) => {}
             Ok(Err(e)) => tracing::warn!("the scheduler does not know that this executor stops: {e}"),
@@ -204,85 +195,132 @@ pub(crate) async fn requested(requests: &mut watch::Receiver<Stop>, stop: Stop) 
 }
 
 /// Waits until the executor cannot run on.
-async fn failure(config: &ExecutorConfig, given_up: &mut Shutdown, services: &mut Services) -> Error {
-    tokio::select! {
-        () = given_up.recv() => Error::Lost { scheduler: config.scheduler() },
-        ended = services.join_next() => failed(config, match ended {
-            Some(Ok(Err(e))) => e,
-            Some(Err(e)) => BallistaError::TokioError(e),
-            Some(Ok(Ok(()))) | None => BallistaError::Internal("a port was closed".to_string()),
-        }),
+async fn failure(services: &mut Services) -> Error {
+    match services.join_next().await {
+        Some(Ok(e)) => e,
+        Some(Err(e)) => Error::Service { reason: e.to_string() },
+        None => std::future::pending().await,
     }
 }
 
-fn failed(config: &ExecutorConfig, source: BallistaError) -> Error {
-    Error::Process { scheduler: config.scheduler(), source: Box::new(source) }
+/// A service that ends only when its input does, which is when the executor stops.
+async fn unending(service: impl Future<Output = ()>) -> Error {
+    service.await;
+    std::future::pending().await
 }
 
-fn cannot_listen(config: &ExecutorConfig, port: u16, source: std::io::Error) -> Error {
-    Error::Listen { addr: SocketAddr::new(config.bind, port), source }
-}
-
-/// The port for results and shuffles, open.
-fn listen(config: &ExecutorConfig) -> Result<TcpIncoming> {
-    let addr = SocketAddr::new(config.bind, config.flight_port);
-    create_grpc_server_incoming(addr, &Default::default()).map_err(|e| match e {
-        BallistaError::IoError(source) => Error::Listen { addr, source },
-        other => failed(config, other),
-    })
+/// Opens a port of the executor.
+async fn listen(config: &ExecutorConfig, port: u16) -> Result<(TcpListener, SocketAddr)> {
+    let addr = SocketAddr::new(config.bind, port);
+    let failed = |source| Error::Listen { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// Serves the rows of this executor's tasks.
-fn serve_rows(
-    port: TcpIncoming,
-    work_dir: String,
-    settings: &ExecutorProcessConfig,
-) -> impl Future<Output = std::result::Result<(), BallistaError>> + use<> {
-    let service = FlightServiceServer::new(BallistaFlightService::new(work_dir))
+fn serve_rows(config: &ExecutorConfig, port: TcpListener) -> impl Future<Output = Error> + use<> {
+    let service = FlightServiceServer::new(Rows::new(config.work_dir.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let server = create_grpc_server(&settings.grpc_server_config).add_service(service);
-    async move { server.serve_with_incoming(port).await.map_err(BallistaError::TonicError) }
+    serve(config, port, "rows", Routes::new(service))
 }
 
-/// Connects to the scheduler, which may start later than this process.
-async fn connect(config: &ExecutorConfig) -> Result<SchedulerGrpcClient<Channel>> {
-    let grpc = GrpcClientConfig::from(&cluster_config(config.vcores).ballista_config());
-    let url = format!("http://{}", config.scheduler());
-    let endpoint = create_grpc_client_endpoint(url, Some(&grpc)).map_err(|e| failed(config, e.into()))?;
-    let attempts = async {
-        loop {
-            match endpoint.connect().await {
-                Ok(channel) => return channel,
-                Err(e) => tracing::debug!("cannot reach scheduler {}: {e}", config.scheduler()),
-            }
-            tokio::time::sleep(CONNECT_EVERY).await;
+/// Serves the scheduler's requests.
+fn serve_tasks(config: &ExecutorConfig, port: TcpListener, tasks: Tasks) -> impl Future<Output = Error> + use<> {
+    let service = ExecutorGrpcServer::new(tasks)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    serve(config, port, "tasks", Routes::new(service))
+}
+
+fn serve(
+    config: &ExecutorConfig,
+    port: TcpListener,
+    what: &'static str,
+    service: Routes,
+) -> impl Future<Output = Error> + use<> {
+    let settings = GrpcServerConfig::default();
+    // Small answers must not wait for Nagle's algorithm.
+    let incoming = TcpIncoming::from(port).with_nodelay(Some(true));
+    let incoming = incoming.with_keepalive(Some(Duration::from_secs(settings.tcp_keepalive_seconds)));
+    let tls = config.tls.as_ref().map(|tls| tls.server());
+    let incoming = accept(incoming, tls, move |from, e| {
+        // Ballista's scheduler tries without TLS whether it can reach an executor that registers.
+        match e.get_ref().is_some_and(|e| e.is::<NotTls>()) {
+            true => tracing::debug!("the port for {what} refused a connection from {from}: {e}"),
+            false => tracing::warn!("the port for {what} refused a connection from {from}: {e}"),
         }
-    };
-    match tokio::time::timeout(config.connect_timeout, attempts).await {
-        Ok(channel) => Ok(SchedulerGrpcClient::new(channel)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)),
-        Err(_) => Err(Error::Unreachable { scheduler: config.scheduler(), waited: config.connect_timeout }),
+    });
+    let server = create_grpc_server(&settings).add_routes(service);
+    async move {
+        let reason = match server.serve_with_incoming(incoming).await {
+            Ok(()) => "it was closed".to_string(),
+            Err(e) => with_sources(&e),
+        };
+        Error::Service { reason: format!("the port for {what} failed: {reason}") }
     }
 }
 
-/// Ballista's executor with our functions, memory, object stores and engine.
-fn executor(config: &ExecutorConfig, settings: &Arc<ExecutorProcessConfig>, engine: Engine) -> Executor {
+/// Connects to the scheduler, which may start later than this process.
+async fn connect(config: &ExecutorConfig) -> Result<Client> {
+    let scheduler = config.scheduler();
+    let mut reason = "it does not answer".to_string();
+    let attempts = async {
+        loop {
+            match scheduler::connect(&scheduler, config.tls.as_ref()).await {
+                Ok(client) => return client,
+                Err(e) => reason = with_sources(&e),
+            }
+            tracing::debug!("cannot reach scheduler {scheduler}: {reason}");
+            tokio::time::sleep(CONNECT_EVERY).await;
+        }
+    };
+    let connected = tokio::time::timeout(config.connect_timeout, attempts).await;
+    connected.map_err(|_| Error::Unreachable { scheduler, waited: config.connect_timeout, reason })
+}
+
+async fn register(config: &ExecutorConfig, scheduler: &mut Client, executor: ExecutorRegistration) -> Result<()> {
+    match scheduler.register_executor(RegisterExecutorParams { metadata: Some(executor) }).await {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            let reason = scheduler::reason(&e, config.tls.as_ref());
+            Err(Error::NotRegistered { scheduler: config.scheduler(), reason })
+        }
+    }
+}
+
+/// What the scheduler is told about this executor.
+fn registration(config: &ExecutorConfig, rows: SocketAddr, tasks: SocketAddr) -> ExecutorRegistration {
+    let described = ExecutorProcessConfig {
+        executor_id: uuid::Uuid::new_v4().to_string(),
+        external_host: config.advertised_host.clone(),
+        port: rows.port(),
+        grpc_port: tasks.port(),
+        ..ExecutorProcessConfig::default()
+    };
+    structure_executor_metadata(&Arc::new(described), u32::try_from(config.vcores).unwrap_or(u32::MAX))
+}
+
+/// Ballista's executor with our functions, memory and object stores.
+fn executor(config: &ExecutorConfig, registration: ExecutorRegistration) -> Executor {
     let vcores = config.vcores;
     let (spill, stores) = (config.work_dir.clone(), Arc::clone(&config.stores));
     let runtimes: RuntimeProducer = Arc::new(move |_| runtime_env(None, &spill, Arc::clone(&stores)));
-    let sessions: ConfigProducer = Arc::new(move || cluster_config(vcores));
+    let peers = config.tls.as_ref().map(|tls| over_tls(tls, None));
+    let sessions: ConfigProducer = Arc::new(move || match &peers {
+        Some(peers) => cluster_config(vcores).with_ballista_override_create_grpc_client_endpoint(Arc::clone(peers)),
+        None => cluster_config(vcores),
+    });
     let cache = DefaultSessionRuntimeCache::new(Arc::clone(&runtimes), memory_of_tasks(config), CACHED_SESSIONS);
-    Executor::new(
-        structure_executor_metadata(settings, u32::try_from(vcores).unwrap_or(u32::MAX)),
+    Executor::with_default_execution_engine(
+        registration,
         &config.work_dir.to_string_lossy(),
         runtimes,
         sessions,
         Arc::new(function_registry()),
         Arc::new(LoggingMetricsCollector::default()),
         vcores,
-        Arc::new(engine),
     )
     .with_session_runtime_cache(Some(Arc::new(cache)))
 }
@@ -293,36 +331,5 @@ fn memory_of_tasks(config: &ExecutorConfig) -> MemoryPoolPolicy {
     Arc::new(move |runtime, _, vcores| {
         let bytes = of_vcore.saturating_mul(vcores.max(1) as usize);
         RuntimeEnvBuilder::from_runtime_env(&runtime).with_memory_pool(Arc::new(FairSpillPool::new(bytes))).build_arc()
-    })
-}
-
-/// Ballista's settings.
-fn settings(config: &ExecutorConfig, flight_port: u16) -> Result<ExecutorProcessConfig> {
-    // Ballista binds the number of a port. Another process may take it in between: see [`crate::run`].
-    let task_port = match config.task_port {
-        0 => {
-            let free = TcpListener::bind((config.bind, 0)).and_then(|listener| listener.local_addr());
-            free.map_err(|source| cannot_listen(config, 0, source))?.port()
-        }
-        port => port,
-    };
-    let message = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
-    let reports: EndpointOverrideFn = Arc::new(|endpoint| {
-        let endpoint = endpoint.connect_timeout(REPORT_TIMEOUT).timeout(REPORT_TIMEOUT);
-        Ok(endpoint.http2_keep_alive_interval(REPORT_TIMEOUT / 4).keep_alive_timeout(REPORT_TIMEOUT / 2))
-    });
-    Ok(ExecutorProcessConfig {
-        executor_id: uuid::Uuid::new_v4().to_string(),
-        bind_host: config.bind.to_string(),
-        external_host: config.advertised_host.clone(),
-        port: flight_port,
-        grpc_port: task_port,
-        vcores: config.vcores,
-        task_scheduling_policy: TaskSchedulingPolicy::PushStaged,
-        grpc_max_decoding_message_size: message,
-        grpc_max_encoding_message_size: message,
-        executor_heartbeat_interval_seconds: config.heartbeat.as_secs().max(1),
-        override_create_grpc_client_endpoint: Some(reports),
-        ..ExecutorProcessConfig::default()
     })
 }

@@ -12,7 +12,7 @@ const MAX_AGE: Duration = Duration::from_secs(6 * 3600);
 const CHECK_EVERY: Duration = Duration::from_secs(600);
 
 /// Checks the work folder again and again.
-pub(crate) async fn remove_old(work_dir: PathBuf) -> Result<(), BallistaError> {
+pub(crate) async fn remove_old(work_dir: PathBuf) {
     loop {
         if let Err(e) = remove_older_than(&work_dir, MAX_AGE).await {
             tracing::warn!("old shuffle files in {} are not removed: {e}", work_dir.display());

@@ -1,10 +1,7 @@
 //! Runs tasks as Ballista does, but on threads of their own, remembers which have ended, and encodes their failures for
 //! the scheduler.
-//!
-//! Ballista cancels a task where it yields its thread, and polls it on the threads of all tasks. If these compute, they
-//! are never cancelled. So on Ballista's threads a task only waits for its plan.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::{fmt, io};
 
 use async_trait::async_trait;
@@ -14,7 +11,7 @@ use ballista_core::serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, 
 use ballista_core::serde::scheduler::TaskKey;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use bergmill_engine::{
-    Cancelled, Failure, QueryThreads, count_sorts, heeding, push_dynamic_filters, with_cancelled, with_dynamic_filters,
+    Cancelled, Failure, count_sorts, heeding, push_dynamic_filters, with_cancelled, with_dynamic_filters,
     with_room_to_merge,
 };
 use datafusion::error::{DataFusionError, Result};
@@ -22,10 +19,12 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::ended::{EndedTasks, Unended};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 
 /// Ballista's engine, except for dynamic filters, how failures are reported, and the memory that sorts reserve. Tasks
 /// are measured, and remembered when they have ended.
@@ -33,32 +32,17 @@ pub(crate) struct Engine {
     inner: DefaultExecutionEngine,
     metrics: Metrics,
     ended: EndedTasks,
-    threads: Threads,
+    threads: Handle,
 }
 
 impl Engine {
-    /// An engine with a thread for each of `vcores`.
-    pub(crate) fn new(metrics: Metrics, ended: EndedTasks, vcores: usize) -> Self {
-        let threads = Threads { vcores, started: Arc::default() };
-        Self { inner: DefaultExecutionEngine::new(), metrics, ended, threads }
-    }
-}
-
-/// The threads of plans, started by the first task: they inherit the low priority of Ballista's threads for tasks, so
-/// that heartbeats go on while plans compute.
-#[derive(Debug, Clone)]
-struct Threads {
-    vcores: usize,
-    started: Arc<OnceLock<QueryThreads>>,
-}
-
-impl Threads {
-    fn get(&self) -> io::Result<&QueryThreads> {
-        if let Some(started) = self.started.get() {
-            return Ok(started);
-        }
-        let threads = QueryThreads::start(Some(self.vcores))?;
-        Ok(self.started.get_or_init(|| threads))
+    /// Plans run on `threads`. Tasks fetch rows by the connections of `peers`, or else open one for each fetch.
+    pub(crate) fn new(metrics: Metrics, ended: EndedTasks, threads: Handle, peers: Option<Peers>) -> Self {
+        let inner = match peers {
+            Some(peers) => DefaultExecutionEngine::with_client_pool(Arc::new(peers)),
+            None => DefaultExecutionEngine::new(),
+        };
+        Self { inner, metrics, ended, threads }
     }
 }
 
@@ -97,9 +81,9 @@ struct Stage {
     stage: Arc<dyn QueryStageExecutor>,
     sorts: usize,
     metrics: Metrics,
-    threads: Threads,
+    threads: Handle,
     cancelled: Cancelled,
-    /// Ballista drops the stage when it has made the report of its task.
+    /// The stage is dropped when the report of its task is on its way.
     _unended: Unended,
 }
 
@@ -123,7 +107,7 @@ impl QueryStageExecutor for Stage {
         let _guard = self.cancelled.on_drop();
         let stage = Arc::clone(&self.stage);
         let mut running =
-            AbortOnDrop(self.threads.get()?.spawn(async move { stage.execute_query_stage(task_id, context).await }));
+            AbortOnDrop(self.threads.spawn(async move { stage.execute_query_stage(task_id, context).await }));
         let done = match (&mut running.0).await {
             Ok(done) => done,
             Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),

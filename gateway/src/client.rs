@@ -22,6 +22,7 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, IpcMessage};
 use bergmill_tls::ClientTls;
+use bergmill_tls::grpc::{TlsConnector, with_sources};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::{Stream, StreamExt, TryStreamExt, ready, stream};
 use prost::Message;
@@ -34,13 +35,11 @@ use tonic::{Request, Status};
 
 use crate::backend::{CommitTag, IngestTarget, TableInfo};
 use crate::catalog_calls::TABLE_TYPES;
-use crate::connection::TlsConnector;
 use crate::error::{Error, ErrorKind, Result};
 use crate::login::{self, AUTHORIZATION, Credentials};
 use crate::server::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_LIMIT_BYTES, STREAM_WINDOW_BYTES,
 };
-use crate::status::with_sources;
 use crate::ticket::Ticket;
 use crate::{headers, ingest};
 
@@ -309,8 +308,8 @@ fn endpoint(address: &str, options: &ConnectOptions) -> Result<(Endpoint, Option
         }
         false => None,
     };
-    let scheme = if has_tls { "https" } else { "http" };
-    let endpoint = Endpoint::from_shared(format!("{scheme}://{rest}")).map_err(|e| {
+    // Also with TLS, which is not tonic's.
+    let endpoint = Endpoint::from_shared(format!("http://{rest}")).map_err(|e| {
         let message = format!("{address:?} is not an address of the form host:port: {}", with_sources(&e));
         Error::new(ErrorKind::InvalidInput, message)
     })?;

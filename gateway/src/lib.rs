@@ -72,7 +72,6 @@
 mod backend;
 mod catalog_calls;
 mod client;
-mod connection;
 mod error;
 mod flight_sql;
 pub mod headers;

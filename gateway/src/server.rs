@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bergmill_tls::ServerTls;
+use bergmill_tls::grpc::accept;
 use tokio::net::TcpListener;
 use tonic::transport::server::{Server, TcpIncoming};
 
 use crate::backend::Backend;
-use crate::connection::accept;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight_sql::FlightSql;
 use crate::login::Login;
@@ -54,7 +54,7 @@ pub async fn serve(
 ) -> Result<()> {
     // Small responses must not wait for Nagle's algorithm, which would cost 40 ms per call.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let incoming = accept(incoming, security.tls);
+    let incoming = accept(incoming, security.tls, refused);
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -64,4 +64,9 @@ pub async fn serve(
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the front door's server failed: {e}")))
+}
+
+/// Clients may be anyone, so one that cannot set up TLS is no reason for a warning.
+pub(crate) fn refused(from: &str, error: &std::io::Error) {
+    tracing::debug!("refused a connection from {from}: {error}");
 }

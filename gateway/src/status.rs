@@ -3,10 +3,11 @@
 //! A status keeps the kind (as its code) and the whole message. Codes that we never send, but a proxy or the transport
 //! may, are read as the kind with the same remedy.
 
-use std::error::Error as StdError;
+use std::error::Error as _;
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
+use bergmill_tls::grpc::with_sources;
 use datafusion::error::DataFusionError;
 use tonic::{Code, Status};
 
@@ -174,20 +175,6 @@ fn fitted(mut message: String) -> String {
         }
     }
     message
-}
-
-/// An error and its causes on one line, without causes that the preceding text already ends with.
-pub(crate) fn with_sources(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        let next = current.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = current.source();
-    }
-    text
 }
 
 #[cfg(test)]

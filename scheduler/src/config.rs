@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bergmill_access::Access;
-use bergmill_tls::ServerTls;
+use bergmill_tls::{ClusterTls, ServerTls};
 
 /// Settings of a scheduler process.
 #[derive(Debug, Clone)]
 pub struct SchedulerConfig {
     /// Address where executors register and report. Port 0 picks a free port.
     pub cluster_addr: SocketAddr,
+    /// The certificates by which the processes of the cluster admit each other; without them, everyone who reaches a
+    /// port is admitted.
+    pub cluster_tls: Option<ClusterTls>,
     /// Host name or address at which executors reach this scheduler.
     pub advertised_host: String,
     /// Address of the front door, for Flight SQL. Port 0 picks a free port.
@@ -43,6 +46,7 @@ impl SchedulerConfig {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             cluster_addr: any,
+            cluster_tls: None,
             advertised_host: "127.0.0.1".to_string(),
             listen: any,
             http: None,

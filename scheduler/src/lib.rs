@@ -31,6 +31,7 @@
 //! ```
 mod backend;
 mod client_rows;
+mod cluster_port;
 mod config;
 mod define;
 mod delete;

@@ -7,14 +7,15 @@ use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::serde::scheduler::ExecutorMetadata;
 use ballista_scheduler::cluster::{BallistaCluster, JobState};
 use ballista_scheduler::config::SchedulerConfig as BallistaConfig;
-use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
+use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::{SchedulerServer, SessionBuilder};
 use bergmill_access::Access;
 use bergmill_catalog::Warehouse;
 use bergmill_engine::{
-    MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, runtime_env, serve_metrics,
+    MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, over_tls, runtime_env, serve_metrics,
 };
 use bergmill_gateway::{Backend, Login, Security};
+use bergmill_tls::grpc::with_sources;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
+use crate::cluster_port;
 use crate::config::SchedulerConfig;
 use crate::draining::Draining;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +38,8 @@ use crate::system::{Executor, History};
 
 /// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
+/// How long an executor may take to answer a call, as Ballista has it without TLS.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Interval between checks for lost executors.
 const EXPIRY_CHECK: Duration = Duration::from_secs(2);
 
@@ -154,7 +158,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let executors = CountedVcores::new(Arc::clone(&gate), Arc::clone(&draining), Arc::clone(&ended_tasks));
     let state = BallistaCluster::new(Arc::new(executors), Arc::clone(&jobs));
     let server = create_scheduler(state, ballista).await?;
-    let grpc = server.clone();
+    let (grpc, members) = (server.clone(), config.cluster_tls.as_ref().map(|tls| tls.server()));
     let metrics = Metrics::new();
     let scheduler = Arc::new(Scheduler {
         server,
@@ -167,7 +171,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         ended_tasks,
         runtime,
         local: LocalRuntime::start()?,
-        results: ResultClients::default(),
+        results: ResultClients::new(config.cluster_tls.as_ref()),
         history: History::new(metrics.statements.clone()),
         metrics,
         local_query_bytes: config.local_query_bytes,
@@ -190,8 +194,8 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     tasks.extend([
         tokio::spawn(async move { drained.let_drained_go().await }),
         tokio::spawn(async move {
-            if let Err(e) = start_grpc_service_with_listener(cluster, grpc).await {
-                tracing::error!("the executors' port failed: {e}");
+            if let Err(e) = cluster_port::serve(cluster, grpc, members).await {
+                tracing::error!("the executors' port failed: {}", with_sources(&e));
             }
         }),
         tokio::spawn(async move {
@@ -247,6 +251,7 @@ fn ballista_config(config: &SchedulerConfig, addr: SocketAddr, runtime: Arc<Runt
         override_config_producer: Some(Arc::new(|| cluster_config(1))),
         override_session_builder: Some(session_builder),
         override_physical_codec: Some(Arc::new(PlanCodec::default())),
+        override_create_grpc_client_endpoint: config.cluster_tls.as_ref().map(|tls| over_tls(tls, Some(CALL_TIMEOUT))),
         ..BallistaConfig::default()
     }
 }

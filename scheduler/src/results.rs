@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::SchemaRef;
 use ballista_core::client::BallistaClient;
 use ballista_core::error::BallistaError;
+use ballista_core::extension::BallistaConfigGrpcEndpoint;
 use ballista_core::serde::protobuf::PartitionLocation;
-use bergmill_engine::MAX_MESSAGE_BYTES;
+use bergmill_engine::{MAX_MESSAGE_BYTES, over_tls};
+use bergmill_tls::ClusterTls;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -22,6 +24,8 @@ const FETCH_AHEAD: usize = 2;
 /// Connections to executors, reused by later queries.
 #[derive(Clone, Default)]
 pub(crate) struct ResultClients {
+    /// How to connect to executors with TLS.
+    over_tls: Option<Arc<BallistaConfigGrpcEndpoint>>,
     connected: Arc<Mutex<HashMap<(String, u16), BallistaClient>>>,
     /// The number of results that are read from an executor, by its id.
     read: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -48,6 +52,11 @@ impl Drop for Reading {
 }
 
 impl ResultClients {
+    pub(crate) fn new(tls: Option<&ClusterTls>) -> Self {
+        let over_tls = tls.map(|tls| Arc::new(BallistaConfigGrpcEndpoint::new(over_tls(tls, None))));
+        Self { over_tls, ..Self::default() }
+    }
+
     /// The executors from which results are read.
     pub(crate) fn read_from(&self) -> BTreeSet<String> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -102,7 +111,8 @@ impl ResultClients {
         if let Some(client) = self.lock().get(&key) {
             return Ok(client.clone());
         }
-        let client = BallistaClient::try_new(&key.0, port, MAX_MESSAGE_BYTES, false, None, 2, 200, 0, 0).await?;
+        let over_tls = self.over_tls.clone();
+        let client = BallistaClient::try_new(&key.0, port, MAX_MESSAGE_BYTES, false, over_tls, 2, 200, 0, 0).await?;
         self.lock().insert(key, client.clone());
         Ok(client)
     }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `ca.pem`, `ca.key` | the authority; clients get `ca.pem`, and `ca.key` is needed only to issue certificates |
 //! | `server.pem`, `server.key` | the front door's certificate |
-//! | `NAME.pem`, `NAME.key` | the certificate of a process that has to prove who it is |
+//! | `cluster.pem`, `cluster.key` | the certificate of the cluster's processes, by which they admit each other |
+//! | `NAME.pem`, `NAME.key` | the certificate of a client |
 //!
 //! Keys can be read by their owner only, from the moment their files exist. Files are replaced whole.
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{Datelike, Days, NaiveDate, Utc};
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -25,6 +27,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 
+use crate::cluster::CLUSTER_NAME;
 use crate::error::{Error, Result};
 use crate::files::authorities;
 use crate::provider::provider;
@@ -33,13 +36,17 @@ use crate::provider::provider;
 const AUTHORITY_DAYS: u64 = 3650;
 /// The subject of every authority. A constant, so that certificates can be issued from `ca.key` alone.
 const AUTHORITY: &str = "Bergmill certificate authority";
+/// Names of certificates that have a purpose of their own.
+const RESERVED: [&str; 3] = ["ca", "cluster", "server"];
 
 /// Which certificates to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Host names and addresses at which clients reach the server; without any, no server certificate is made.
     pub server_names: Vec<String>,
-    /// Names of processes that get a certificate of their own.
+    /// Whether the cluster's processes get a certificate.
+    pub cluster: bool,
+    /// Names of clients that get a certificate, which does not make them processes of the cluster.
     pub clients: Vec<String>,
     /// How long the certificates are valid.
     pub days: u64,
@@ -50,7 +57,7 @@ pub struct Request {
 impl Default for Request {
     /// No certificate yet, valid for a year.
     fn default() -> Self {
-        Self { server_names: Vec::new(), clients: Vec::new(), days: 365, replace: false }
+        Self { server_names: Vec::new(), cluster: false, clients: Vec::new(), days: 365, replace: false }
     }
 }
 
@@ -65,11 +72,16 @@ pub fn make(folder: &Path, request: &Request) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     let authority = Authority::open(folder, &mut written)?;
     if !request.server_names.is_empty() {
-        let leaf = Leaf { name: "server", hosts: &request.server_names, usage: ExtendedKeyUsagePurpose::ServerAuth };
+        let leaf = Leaf { name: "server", hosts: &request.server_names, usages: &[ServerAuth] };
+        written.extend(authority.issue(folder, &leaf, request)?);
+    }
+    if request.cluster {
+        let name = [CLUSTER_NAME.to_string()];
+        let leaf = Leaf { name: "cluster", hosts: &name, usages: &[ServerAuth, ClientAuth] };
         written.extend(authority.issue(folder, &leaf, request)?);
     }
     for name in &request.clients {
-        let leaf = Leaf { name, hosts: &[], usage: ExtendedKeyUsagePurpose::ClientAuth };
+        let leaf = Leaf { name, hosts: &[], usages: &[ClientAuth] };
         written.extend(authority.issue(folder, &leaf, request)?);
     }
     Ok(written)
@@ -80,17 +92,22 @@ impl Request {
         if let Some(wrong) = self.server_names.iter().find(|name| !is_host(name)) {
             return Err(Error::invalid(format!("{wrong:?} is not a host name or an IP address")));
         }
+        if self.server_names.iter().any(|name| name.eq_ignore_ascii_case(CLUSTER_NAME)) {
+            return Err(Error::invalid(format!("the name {CLUSTER_NAME} is reserved for the cluster's processes")));
+        }
         let is_name = |name: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) && !["ca", "server"].contains(&name)
+            !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) && !RESERVED.contains(&name)
         };
         if let Some(wrong) = self.clients.iter().find(|name| !is_name(name)) {
             return Err(Error::invalid(format!(
-                "{wrong:?} cannot be the name of a certificate: use letters, digits, '-', '_' and '.', and not ca or server"
+                "{wrong:?} cannot be the name of a certificate: use letters, digits, '-', '_' and '.', and not {}",
+                RESERVED.join(" or ")
             )));
         }
         let server = (!self.server_names.is_empty()).then_some("server");
-        let names = server.into_iter().chain(self.clients.iter().map(String::as_str));
+        let cluster = self.cluster.then_some("cluster");
+        let names = server.into_iter().chain(cluster).chain(self.clients.iter().map(String::as_str));
         let files = names.flat_map(|name| [certificate_file(folder, name), key_file(folder, name)]);
         match files.into_iter().find(|path| !self.replace && path.exists()) {
             Some(path) => Err(Error::exists(format!("{} exists already; --force replaces it", path.display()))),
@@ -116,7 +133,7 @@ fn key_file(folder: &Path, name: &str) -> PathBuf {
 struct Leaf<'a> {
     name: &'a str,
     hosts: &'a [String],
-    usage: ExtendedKeyUsagePurpose,
+    usages: &'a [ExtendedKeyUsagePurpose],
 }
 
 struct Authority {
@@ -158,7 +175,7 @@ impl Authority {
         params.subject_alt_names = CertificateParams::new(leaf.hosts.to_vec()).map_err(failed)?.subject_alt_names;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![leaf.usage.clone()];
+        params.extended_key_usages = leaf.usages.to_vec();
         let pair = KeyPair::generate().map_err(failed)?;
         let made = params.signed_by(&pair, &self.issuer).map_err(failed)?;
         self.check(made.der(), leaf, folder)?;
@@ -290,6 +307,8 @@ mod tests {
         check(&request(&[""], &[]), "\"\" is not a host name");
         check(&request(&[], &["../x"]), "\"../x\" cannot be the name");
         check(&request(&[], &["ca"]), "\"ca\" cannot be the name");
+        check(&request(&[], &["cluster"]), "\"cluster\" cannot be the name");
+        check(&request(&["Cluster.Bergmill.Internal"], &[]), "is reserved for the cluster's processes");
     }
 
     #[test]

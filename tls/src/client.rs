@@ -4,11 +4,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::cluster::CLUSTER_NAME;
 use crate::error::{Error, Result};
 use crate::files::authorities;
 use crate::provider::provider;
@@ -21,7 +24,10 @@ pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// Opens TLS connections to servers that it trusts. Clones share the settings.
 #[derive(Clone)]
-pub struct ClientTls(TlsConnector);
+pub struct ClientTls {
+    connector: TlsConnector,
+    servers: &'static Servers,
+}
 
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -39,26 +45,42 @@ impl ClientTls {
             Some(path) => authorities(path)?,
             None => of_machine()?,
         };
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| Error::invalid(format!("TLS: {e}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self::of(builder()?.with_root_certificates(roots).with_no_client_auth(), &FRONT_DOOR))
     }
 
-    /// Sets up TLS with the server `host`, whose certificate must have that name.
+    /// Trusts the servers that `servers` accepts, and shows them a certificate. No connection continues an earlier one.
+    pub(crate) fn proving(
+        servers: Arc<dyn ServerCertVerifier>,
+        certificate: Arc<dyn ResolvesClientCert>,
+    ) -> Result<Self> {
+        let verified = builder()?.dangerous().with_custom_certificate_verifier(servers);
+        let mut config = verified.with_client_cert_resolver(certificate);
+        config.resumption = Resumption::disabled();
+        Ok(Self::of(config, &CLUSTER))
+    }
+
+    fn of(mut config: ClientConfig, servers: &'static Servers) -> Self {
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Self { connector: TlsConnector::from(Arc::new(config)), servers }
+    }
+
+    /// Sets up TLS with the server `host`, whose certificate must have that name, or the cluster's.
     ///
     /// # Errors
     /// If the server cannot prove that it is `host`, with what to do about it.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<ClientStream> {
         // The host of an address may be an IPv6 address in brackets.
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_string())
+        let name = self.servers.name.unwrap_or(bare);
+        let server = ServerName::try_from(name.to_string())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{host} is not a host name")))?;
-        self.0.connect(name, tcp).await.map_err(|e| explained(e, bare))
+        self.connector.connect(server, tcp).await.map_err(|e| explained(e, name, self.servers))
     }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    builder.map_err(|e| Error::invalid(format!("TLS: {e}")))
 }
 
 fn of_machine() -> Result<RootCertStore> {
@@ -74,30 +96,65 @@ fn of_machine() -> Result<RootCertStore> {
     Ok(roots)
 }
 
-const NO_TLS: &str = "it does not speak TLS; try grpc://, without an authority";
+/// The servers that a client connects to, and what users can do about one that is not trusted.
+struct Servers {
+    /// The name in the certificates of all; `None` if each has the name of its host.
+    name: Option<&'static str>,
+    /// About a server of another authority.
+    authority: &'static str,
+    /// About one without TLS.
+    no_tls: &'static str,
+}
+
+const FRONT_DOOR: Servers = Servers {
+    name: None,
+    authority: "its certificate is not from a trusted authority; name the file of that authority with --tls-ca",
+    no_tls: "it does not speak TLS; try grpc://, without an authority",
+};
+
+const CLUSTER: Servers = Servers {
+    name: Some(CLUSTER_NAME),
+    authority: "its certificate is of another authority than --cluster-ca",
+    no_tls: "it does not speak TLS; it has to be started with --cluster-ca, --cluster-cert and --cluster-key too",
+};
 
 /// Adds to the error of a handshake what it means.
-fn explained(error: io::Error, host: &str) -> io::Error {
+fn explained(error: io::Error, name: &str, servers: &Servers) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let meaning = match inner {
         Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "its certificate is not from a trusted authority; name the file of that authority with --tls-ca"
-                    .to_string()
-            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => servers.authority.to_string(),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("its certificate is not for the name {host}")
+                format!("its certificate is not for the name {name}")
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_string()
             }
             _ => return error,
         },
-        Some(rustls::Error::InvalidMessage(_)) => NO_TLS.to_string(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => NO_TLS.to_string(),
+        Some(rustls::Error::InvalidMessage(_)) => servers.no_tls.to_string(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => servers.no_tls.to_string(),
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{meaning} ({error})"))
+}
+
+/// Why a server of the cluster refused our certificate, if `error` reports that. A client learns it at its first call,
+/// from a library that passes on the text alone.
+pub fn refusal(error: &str) -> Option<&'static str> {
+    let (_, alert) = error.split_once("received fatal alert: ")?;
+    let reason = |name: &str| alert.starts_with(name);
+    Some(match () {
+        () if reason("CertificateRequired") => {
+            "it demands a certificate: set --cluster-ca, --cluster-cert, --cluster-key"
+        }
+        () if reason("UnknownCA") || reason("DecryptError") => "our --cluster-cert is of another authority than its",
+        () if reason("CertificateExpired") => "our --cluster-cert has expired",
+        () if reason("BadCertificate") || reason("UnsupportedCertificate") => {
+            "our --cluster-cert is not one of the cluster's processes: see `bergmill certs`"
+        }
+        () => return None,
+    })
 }
 
 #[cfg(test)]

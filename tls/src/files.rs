@@ -37,9 +37,13 @@ impl CertificateFiles {
         })
     }
 
-    /// What distinguishes the present content of the files from an earlier one.
-    pub(crate) fn version(&self) -> Result<[FileVersion; 2]> {
-        Ok([FileVersion::of(&self.certificate)?, FileVersion::of(&self.key)?])
+    /// The content of both files, in PEM format.
+    pub(crate) fn read_pem(&self) -> Result<[Vec<u8>; 2]> {
+        Ok([read(&self.certificate)?, read(&self.key)?])
+    }
+
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        vec![self.certificate.clone(), self.key.clone()]
     }
 }
 
@@ -53,7 +57,7 @@ pub(crate) struct FileVersion {
 
 impl FileVersion {
     /// Follows links: certificates are often renewed by moving one.
-    fn of(path: &Path) -> Result<Self> {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
         let found = fs::metadata(path).map_err(|e| Error::file(path, &e))?;
         Ok(Self { inode: found.ino(), bytes: found.size(), modified: (found.mtime(), found.mtime_nsec()) })
     }

@@ -1,7 +1,9 @@
 //! TLS by rustls, with ring as the only provider of cryptography.
 //!
 //! [`ServerTls`] accepts connections with a certificate that is reread when its files change, and [`ClientTls`]
-//! connects to servers whose certificates it trusts. [`authority`] makes certificates for installations that have none.
+//! connects to servers whose certificates it trusts. [`ClusterTls`] is both for the processes of a cluster, which prove
+//! to each other who they are. [`grpc`] has the connections as tonic takes them. [`authority`] makes certificates for
+//! installations that have none.
 //! A process calls [`install_provider`] once, before anything that uses rustls, so that libraries find the same
 //! provider.
 //!
@@ -37,13 +39,17 @@
 
 pub mod authority;
 mod client;
+mod cluster;
 mod error;
 mod files;
+pub mod grpc;
 mod provider;
+mod reread;
 mod server;
 
-pub use client::{ClientStream, ClientTls};
+pub use client::{ClientStream, ClientTls, refusal};
+pub use cluster::{CLUSTER_NAME, ClusterTls};
 pub use error::{Error, ErrorKind, Result};
 pub use files::CertificateFiles;
 pub use provider::install_provider;
-pub use server::{ServerStream, ServerTls};
+pub use server::{NotTls, ServerStream, ServerTls};

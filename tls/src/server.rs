@@ -1,20 +1,22 @@
-//! The server's side of TLS: a certificate that is reread when its files change.
+//! The server's side of TLS: its certificate, and what it demands of clients.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client::HTTP2;
 use crate::error::{Error, Result};
-use crate::files::{CertificateFiles, FileVersion};
+use crate::files::CertificateFiles;
 use crate::provider::provider;
+use crate::reread::Reread;
 
 /// A connection that a server accepted.
 pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -23,8 +25,6 @@ pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
 const HTTP1: &[u8] = b"http/1.1";
 /// How long a client may take to set up a connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the files are checked, at most. Connections in between use the certificate that is known.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts TLS connections for HTTP/2. Clones share the certificate.
 #[derive(Clone)]
@@ -43,14 +43,31 @@ impl ServerTls {
     /// # Errors
     /// If the files cannot be read or do not belong together.
     pub fn open(files: CertificateFiles) -> Result<Self> {
-        let current = Current::read(files)?;
+        let current = Current(Reread::open(files.paths(), move || files.read())?);
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::invalid(format!("TLS: {e}")))?
             .with_no_client_auth();
-        let mut config = config.with_cert_resolver(Arc::new(current));
+        Ok(Self::of(config.with_cert_resolver(Arc::new(current))))
+    }
+
+    /// Demands a certificate that `clients` accepts, of each connection: none continues an earlier one.
+    pub(crate) fn demanding(
+        clients: Arc<dyn ClientCertVerifier>,
+        certificate: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self> {
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::invalid(format!("TLS: {e}")))?;
+        let mut config = config.with_client_cert_verifier(clients).with_cert_resolver(certificate);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self::of(config))
+    }
+
+    fn of(mut config: ServerConfig) -> Self {
         config.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Self(TlsAcceptor::from(Arc::new(config)))
     }
 
     /// The same certificate for clients that speak HTTP/1.1 or HTTP/2.
@@ -63,66 +80,65 @@ impl ServerTls {
     /// Sets up TLS on a connection that a client opened.
     ///
     /// # Errors
-    /// If the client does not speak TLS, does not accept the certificate, or takes longer than ten seconds.
+    /// If the client does not speak TLS, does not accept the certificate, lacks one that is demanded, or takes longer
+    /// than ten seconds. [`NotTls`] is the inner error of the first.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<ServerStream> {
-        timeout(HANDSHAKE_TIMEOUT, self.0.accept(tcp)).await?
+        let accepted = timeout(HANDSHAKE_TIMEOUT, self.0.accept(tcp)).await;
+        accepted.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it does not set up TLS"))?.map_err(explained)
     }
+}
+
+/// The client does not speak TLS.
+#[derive(Debug)]
+pub struct NotTls;
+
+impl std::fmt::Display for NotTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it does not speak TLS")
+    }
+}
+
+impl std::error::Error for NotTls {}
+
+/// Adds to the error of a handshake what it means.
+fn explained(error: io::Error) -> io::Error {
+    let meaning = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => return io::Error::new(error.kind(), NotTls),
+        Some(rustls::Error::NoCertificatesPresented) => "it has no certificate",
+        Some(rustls::Error::InvalidCertificate(certificate)) => match certificate {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is of another authority than --cluster-ca"
+            }
+            CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+            | CertificateError::InvalidPurpose
+            | CertificateError::InvalidPurposeContext { .. } => "its certificate is not one of the cluster's processes",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+            _ => return error,
+        },
+        Some(rustls::Error::AlertReceived(_)) => "it does not accept our certificate",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{meaning} ({error})"))
 }
 
 /// The certificate of files, as last read.
 #[derive(Debug)]
-struct Current {
-    files: CertificateFiles,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    key: Arc<CertifiedKey>,
-    /// The version of the files that was last read, whether it is valid or not; `None` if the files were not there.
-    version: Option<[FileVersion; 2]>,
-    checked: Instant,
-}
-
-impl Current {
-    fn read(files: CertificateFiles) -> Result<Self> {
-        // Before the content: a change in between is then noticed at the next check.
-        let version = files.version()?;
-        let key = Arc::new(files.read()?);
-        let state = State { key, version: Some(version), checked: Instant::now() };
-        Ok(Self { files, state: Mutex::new(state) })
-    }
-
-    fn at(&self, now: Instant) -> Arc<CertifiedKey> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(state.checked) >= CHECK_INTERVAL {
-            state.checked = now;
-            let version = self.files.version().ok();
-            if version != state.version {
-                state.version = version;
-                match self.files.read() {
-                    Ok(key) => {
-                        state.key = Arc::new(key);
-                        tracing::info!("reread the certificate {}", self.files.certificate.display());
-                    }
-                    Err(e) => tracing::warn!("the previous certificate stays in use: {e}"),
-                }
-            }
-        }
-        Arc::clone(&state.key)
-    }
-}
+struct Current(Reread<CertifiedKey>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.at(Instant::now()))
+        Some(self.0.current())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::authority::{self, Request};
+    use crate::reread::CHECK_INTERVAL;
 
     #[test]
     fn a_certificate_is_reread_when_both_files_have_changed() {
@@ -134,7 +150,8 @@ mod tests {
             key: folder.path().join("server.key"),
         });
         let files = files.unwrap();
-        let current = Current::read(files.clone()).unwrap();
+        let read = files.clone();
+        let current = Reread::open(files.paths(), move || read.read()).unwrap();
         let first = current.at(Instant::now());
         let later = |n: u32| Instant::now() + n * CHECK_INTERVAL;
         assert!(Arc::ptr_eq(&first, &current.at(later(1))));

@@ -19,7 +19,7 @@ pub struct Arguments {
     /// name of this machine; may be repeated
     #[arg(long = "name", value_name = "HOST")]
     names: Vec<String>,
-    /// Make a certificate for a client of this name, such as an executor; may be repeated
+    /// Make a certificate for a client of this name; may be repeated. It does not admit to the ports between processes
     #[arg(long = "client", value_name = "NAME")]
     clients: Vec<String>,
     /// Days until the certificates expire
@@ -33,17 +33,18 @@ pub struct Arguments {
 /// Makes the certificates that are missing, or that are asked for.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { dir, names, clients, days, force } = arguments;
-    let has_server = dir.join("server.pem").exists();
-    if has_server && !names.is_empty() && !force {
+    let is_missing = |name: &str| !dir.join(name).exists();
+    if !is_missing("server.pem") && !names.is_empty() && !force {
         bail!("{} exists already; --force replaces it", dir.join("server.pem").display());
     }
-    // One that exists is kept while certificates for clients are added.
-    let wants_server = !has_server || force;
+    // Those that exist are kept while others are added.
+    let wants_server = is_missing("server.pem") || force;
     let server_names = if wants_server { server_names(names) } else { Vec::new() };
-    if server_names.is_empty() && clients.is_empty() {
+    let cluster = is_missing("cluster.pem") || force;
+    if server_names.is_empty() && !cluster && clients.is_empty() {
         bail!("{} exists already; --force replaces it", dir.join("server.pem").display());
     }
-    for file in authority::make(&dir, &Request { server_names, clients, days, replace: force })? {
+    for file in authority::make(&dir, &Request { server_names, cluster, clients, days, replace: force })? {
         println!("{}", file.display());
     }
     Ok(ExitCode::SUCCESS)

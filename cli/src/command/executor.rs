@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::memory;
-use crate::settings::{Catalog, Executor, Storage, with_file};
+use crate::settings::{Catalog, Executor, Members, Storage, with_file};
 use crate::signals::StopSignals;
 
 const MIB: u64 = 1024 * 1024;
@@ -25,6 +25,8 @@ pub struct Arguments {
     config: Option<PathBuf>,
     #[command(flatten)]
     executor: Executor,
+    #[command(flatten)]
+    members: Members,
     #[command(flatten)]
     storage: Storage,
     #[command(flatten)]
@@ -47,7 +49,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         .and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)))
         .with_context(|| format!("scheduler {scheduler} is not host:port"))?;
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    super::scheduler::only_loopback(listen, settings.insecure_listen.unwrap_or(false))?;
+    let tls = with_file(arguments.members, arguments.config.as_deref(), "cluster")?.tls()?;
+    if tls.is_none() {
+        super::scheduler::only_loopback(listen, settings.insecure_listen.unwrap_or(false))?;
+    }
     let vcores = settings.vcores.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let memory = settings.memory_mib.map_or_else(memory::for_queries, |mib| mib.saturating_mul(MIB)).max(64 * MIB);
     // For an unspecified address, the scheduler uses the one that it sees.
@@ -63,6 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         advertised_host: settings.advertise.or(host),
         flight_port: listen.port(),
         task_port: settings.task_port.unwrap_or(0),
+        tls,
         vcores,
         memory_bytes: memory,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),

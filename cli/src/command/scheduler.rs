@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use bergmill_scheduler::SchedulerConfig;
 use tempfile::TempDir;
 
-use crate::settings::{Scheduler, Tables, with_file};
+use crate::settings::{Members, Scheduler, Tables, with_file};
 use crate::signals::StopSignals;
 
 /// Arguments of `scheduler`.
@@ -22,12 +22,15 @@ pub struct Arguments {
     tables: Tables,
     #[command(flatten)]
     scheduler: Scheduler,
+    #[command(flatten)]
+    members: Members,
 }
 
 /// Runs the scheduler until Ctrl-C or SIGTERM.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let settings = with_file(arguments.scheduler, arguments.config.as_deref(), "scheduler")?;
+    let cluster_tls = with_file(arguments.members, arguments.config.as_deref(), "cluster")?.tls()?;
     let temporary = TempDir::with_prefix("bergmill-").context("temporary folder for spilled data")?;
     let cluster_addr = settings.cluster_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50050)));
     let listen = settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 50051)));
@@ -40,7 +43,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             closed(*door, "no --tls-cert and --tls-key", insecure)?;
         }
     }
-    only_loopback(cluster_addr, insecure)?;
+    if cluster_tls.is_none() {
+        only_loopback(cluster_addr, insecure)?;
+    }
     let advertised_host = settings.advertise.unwrap_or_else(|| cluster_addr.ip().to_string());
     if advertised_host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
         bail!(
@@ -49,6 +54,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     let mut config = SchedulerConfig {
         cluster_addr,
+        cluster_tls,
         advertised_host,
         listen,
         http: settings.http_listen,
@@ -107,18 +113,21 @@ fn closed(listen: SocketAddr, lacks: &str, insecure: bool) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to open a port for other processes of the cluster to the network, since it has no login yet, unless
-/// `insecure` says that the network is closed.
+/// Refuses to open a port between processes to the network if the cluster has no certificates. If `insecure` says that
+/// the network is closed, says what that means instead.
 pub fn only_loopback(addr: SocketAddr, insecure: bool) -> Result<()> {
     if addr.ip().is_loopback() {
         return Ok(());
     }
     if !insecure {
         bail!(
-            "{addr} can be reached from the network, and the ports between processes have no login yet; listen on \
-             127.0.0.1 or [::1], or see --insecure-listen"
+            "{addr} can be reached from the network, and the ports between processes have no --cluster-ca, --cluster-cert \
+             and --cluster-key: make them with `bergmill certs`, or see --insecure-listen"
         );
     }
-    eprintln!("warning: --insecure-listen: anyone who reaches {addr} can run tasks and read their results");
+    eprintln!(
+        "warning: --insecure-listen: {addr} admits processes without a certificate, so anyone who reaches it can run tasks \
+         and read their results"
+    );
     Ok(())
 }

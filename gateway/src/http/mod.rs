@@ -23,6 +23,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Request;
 use axum::routing::{delete, get, post};
+use bergmill_tls::grpc::accept;
 use futures::StreamExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -34,10 +35,9 @@ use tonic::codegen::Service;
 use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::backend::Backend;
-use crate::connection::accept;
 use crate::error::Result;
 use crate::http::submitted::Submitted;
-use crate::server::Security;
+use crate::server::{Security, refused};
 
 /// The largest body of a request. A statement is text, and rows in bulk belong into a file or Flight.
 const BODY_BYTES: usize = 16 << 20;
@@ -77,7 +77,7 @@ pub async fn serve_http(
     let (stop, stopping) = watch::channel(());
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let mut incoming = Box::pin(accept(incoming, tls.map(|tls| tls.for_http())));
+    let mut incoming = Box::pin(accept(incoming, tls.map(|tls| tls.for_http()), refused));
     let mut shutdown = Box::pin(shutdown);
     let mut leases = tokio::time::interval(submitted::CHECK_INTERVAL);
     loop {

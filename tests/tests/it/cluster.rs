@@ -152,7 +152,7 @@ impl Cluster {
 
 fn executor(executors_at: &str) -> Process {
     let arguments = ["executor", "--scheduler", executors_at, "--vcores", "1", "--heartbeat", "1"];
-    Process::start_with(&arguments, &[("BERGMILL_LOG", "warn,ballista_executor=info")])
+    Process::start_with(&arguments, &[("BERGMILL_LOG", "warn,bergmill_executor=info")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +160,7 @@ async fn a_query_survives_the_death_of_an_executor() {
     let (cluster, [_survivor, victim]) = Cluster::start().await;
     let long = "SELECT count(*) AS n FROM raw.shopping_events a JOIN raw.shopping_events b \
                 ON a.session_id = b.session_id AND a.event_id <= b.event_id";
-    let (answer, undisturbed) = cluster.answers(long, &["Execute task"], victim).await;
+    let (answer, undisturbed) = cluster.answers(long, &[" begins"], victim).await;
     assert_eq!(answer, undisturbed);
 }
 
@@ -171,7 +171,7 @@ async fn a_query_survives_the_loss_of_rows_that_a_stage_has_finished() {
     let (cluster, [_survivor, victim]) = Cluster::start().await;
     let long = "SELECT sum(v % 7) AS n FROM (SELECT unnest(range(0, 600 * k)) AS v \
                 FROM (SELECT session_id, count(*) AS k FROM raw.shopping_events GROUP BY session_id))";
-    let (answer, undisturbed) = cluster.answers(long, &["Finished task", "Execute task"], victim).await;
+    let (answer, undisturbed) = cluster.answers(long, &[" ended after ", " begins"], victim).await;
     assert_eq!(answer, undisturbed);
     cluster.scheduler.wait_for_part("lost rows with an executor and restarts");
 }

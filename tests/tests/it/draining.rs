@@ -51,7 +51,7 @@ impl Cluster {
 
     fn executor(&self, more: &[&str]) -> Process {
         let arguments = ["executor", "--scheduler", &self.executors_at, "--vcores", "1", "--heartbeat", "1"];
-        let log = [("BERGMILL_LOG", "warn,ballista_executor=info")];
+        let log = [("BERGMILL_LOG", "warn,bergmill_executor=info")];
         Process::start_with(&[&arguments[..], more].concat(), &log)
     }
 
@@ -101,7 +101,7 @@ async fn scaling_from_four_to_two_executors_under_load_restarts_no_query() {
     for executor in &leaving {
         // It is needed when it is told.
         executor.catch_up();
-        executor.wait_for_part("Execute task");
+        executor.wait_for_part(" begins");
         executor.signal("TERM");
     }
     until("two executors take tasks", async || cluster.metric("bergmill_executors") == 2.0).await;
@@ -166,7 +166,7 @@ async fn busy(more: &[&str]) -> (Cluster, Vec<Process>, tokio::task::JoinHandle<
         let rows = client.query(endless).await;
         drop(rows);
     });
-    executors[0].wait_for_part("Execute task");
+    executors[0].wait_for_part(" begins");
     (cluster, executors, asking)
 }
 

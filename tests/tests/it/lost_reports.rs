@@ -78,7 +78,7 @@ impl Cluster {
         network.forward(TcpListener::bind(format!("{REPORTS_AT}:{port}")).unwrap(), executors_at.clone());
         let executor = || {
             let arguments = ["executor", "--scheduler", &executors_at, "--vcores", "1", "--heartbeat", "1"];
-            Process::start_with(&arguments, &[("BERGMILL_LOG", "warn,ballista_executor=info")])
+            Process::start_with(&arguments, &[("BERGMILL_LOG", "warn,bergmill_executor=info")])
         };
         let running: Vec<Process> = std::iter::repeat_with(executor).take(executors).collect();
         let registered = async || Samples::of(&metrics).get("bergmill_executors") == executors as f64;
@@ -96,7 +96,7 @@ impl Cluster {
         let began = Instant::now();
         let client = self.client.clone();
         let asking = tokio::spawn(async move { number(&client, sql).await });
-        self.executors[0].wait_for_part("Fail to ");
+        self.executors[0].wait_for_part("cannot report the end of ");
         self.network.is_cut.store(false, Ordering::SeqCst);
         assert!(self.network.lost.load(Ordering::SeqCst) > 0);
         let cut = began.elapsed();

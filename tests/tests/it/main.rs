@@ -24,6 +24,7 @@ mod prompt;
 mod pruned;
 mod security;
 mod sql;
+mod strangers;
 mod unknown_outcome;
 mod vended;
 mod warehouse;

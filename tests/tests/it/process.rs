@@ -148,6 +148,9 @@ fn bergmill(arguments: &[&str]) -> Command {
         "BERGMILL_PASSWORD_FILE",
         "BERGMILL_TOKEN",
         "BERGMILL_TLS_CA",
+        "BERGMILL_CLUSTER_CA",
+        "BERGMILL_CLUSTER_CERT",
+        "BERGMILL_CLUSTER_KEY",
     ] {
         command.env_remove(name);
     }

@@ -391,7 +391,7 @@ fn certificates_are_made_once_and_keys_are_private() {
     let ours = Installation { folder: tempfile::tempdir().unwrap() };
     let folder = text_of(&ours.path("certs"));
     let made = succeeds(&["certs", "--dir", &folder, "--name", "front.example.com", "--client", "executor-1"], &[]);
-    assert_eq!(made.lines().count(), 6, "{made}");
+    assert_eq!(made.lines().count(), 8, "{made}");
     for line in made.lines() {
         let mode = fs::metadata(line).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, if line.ends_with(".key") { 0o600 } else { 0o644 }, "{line}");
@@ -401,7 +401,11 @@ fn certificates_are_made_once_and_keys_are_private() {
     let error = fails(&["certs", "--dir", &folder, "--name", "other.example.com"], &[]);
     assert!(error.contains("--force"), "{error}");
     assert_eq!(succeeds(&["certs", "--dir", &folder, "--client", "executor-2"], &[]).lines().count(), 2);
-    assert_eq!(succeeds(&["certs", "--dir", &folder, "--force"], &[]).lines().count(), 2);
+    fs::remove_file(ours.path("certs").join("cluster.pem")).unwrap();
+    fs::remove_file(ours.path("certs").join("cluster.key")).unwrap();
+    let made = succeeds(&["certs", "--dir", &folder], &[]);
+    assert!(made.lines().count() == 2 && made.contains("cluster.pem"), "{made}");
+    assert_eq!(succeeds(&["certs", "--dir", &folder, "--force"], &[]).lines().count(), 4);
     let error = fails(&["certs", "--dir", &folder, "--client", "../x"], &[]);
     assert!(error.contains("cannot be the name of a certificate"), "{error}");
 }

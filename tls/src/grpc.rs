@@ -1,11 +1,11 @@
-//! Connections of the front door, with and without TLS, as tonic's server takes them and as its client opens them.
+//! TLS for the servers and clients of gRPC: connections with and without it, as tonic takes and opens them.
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bergmill_tls::{ClientStream, ClientTls, ServerStream, ServerTls};
 use futures::{Stream, StreamExt, future};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,39 +13,52 @@ use tokio::net::TcpStream;
 use tonic::codegen::{Service, http};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::client::{ClientStream, ClientTls};
+use crate::server::{ServerStream, ServerTls};
+
 /// Clients that are setting up TLS at a time. Further ones wait until one of these is done or has run out of time.
 const HANDSHAKES: usize = 1024;
 
 /// A connection that a client opened.
 #[derive(Debug)]
-pub(crate) enum Accepted {
+pub enum Accepted {
+    /// Without TLS.
     Plain(TcpStream),
+    /// With TLS.
     Tls(Box<ServerStream>),
 }
 
-/// Sets up TLS, if the server has it, on each connection of `incoming`. A client with which that fails is none of the
-/// others' concern, and neither is one that takes its time.
-pub(crate) fn accept(
+/// Sets up TLS, if the server has it, on each connection of `incoming`. A client with which that fails is reported to
+/// `refused` with its address; it is none of the others' concern, and neither is one that takes its time.
+pub fn accept(
     incoming: impl Stream<Item = io::Result<TcpStream>>,
     tls: Option<ServerTls>,
+    refused: impl Fn(&str, &io::Error) + Clone,
 ) -> impl Stream<Item = io::Result<Accepted>> {
     let set_up = move |tcp: io::Result<TcpStream>| {
-        let tls = tls.clone();
+        let (tls, refused) = (tls.clone(), refused.clone());
         async move {
             match (tcp, tls) {
                 (Err(e), _) => Some(Err(e)),
                 (Ok(tcp), None) => Some(Ok(Accepted::Plain(tcp))),
-                (Ok(tcp), Some(tls)) => match tls.accept(tcp).await {
-                    Ok(stream) => Some(Ok(Accepted::Tls(Box::new(stream)))),
-                    Err(e) => {
-                        tracing::debug!("a client cannot set up TLS: {e}");
-                        None
+                (Ok(tcp), Some(tls)) => {
+                    let peer = tcp.peer_addr();
+                    match tls.accept(tcp).await {
+                        Ok(stream) => Some(Ok(Accepted::Tls(Box::new(stream)))),
+                        Err(e) => {
+                            refused(&address(peer), &e);
+                            None
+                        }
                     }
-                },
+                }
             }
         }
     };
     incoming.map(set_up).buffer_unordered(HANDSHAKES).filter_map(future::ready)
+}
+
+fn address(peer: io::Result<SocketAddr>) -> String {
+    peer.map_or_else(|_| "an unknown address".to_string(), |peer| peer.to_string())
 }
 
 impl Connected for Accepted {
@@ -109,9 +122,9 @@ impl AsyncWrite for Accepted {
     }
 }
 
-/// Opens TLS connections for tonic's client.
+/// Opens TLS connections for tonic's client. The scheme of an address is then `http`, since TLS is not tonic's.
 #[derive(Debug, Clone)]
-pub(crate) struct TlsConnector(pub ClientTls);
+pub struct TlsConnector(pub ClientTls);
 
 impl Service<http::Uri> for TlsConnector {
     type Response = TokioIo<ClientStream>;
@@ -134,4 +147,18 @@ impl Service<http::Uri> for TlsConnector {
             Ok(TokioIo::new(tls.connect(host, tcp).await?))
         })
     }
+}
+
+/// An error and its causes on one line, without causes that the preceding text already ends with.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let next = current.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = current.source();
+    }
+    text
 }
