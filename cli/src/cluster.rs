@@ -59,8 +59,13 @@ impl Target {
         Self { connect: None, login, config, tables: Tables::in_folder(folder), embedded }
     }
 
-    /// Connects to the cluster, or starts one in this process.
+    /// Connects to the cluster, or starts one in this process, which stops on Ctrl-C and SIGTERM.
     pub async fn open(&self) -> Result<Connected> {
+        self.open_until(StopSignals::listen()?).await
+    }
+
+    /// Connects to the cluster, or starts one in this process, which stops on these signals.
+    pub async fn open_until(&self, signals: StopSignals) -> Result<Connected> {
         let file = self.config.as_deref();
         let tables = self.tables.clone().with_file(file)?;
         let (folder, described) = (tables.folder(), format!("{} and {}", tables.catalog(), tables.location()));
@@ -74,7 +79,7 @@ impl Target {
         }
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let cluster = Cluster::start(&tables, &embedded, listen, None).await?;
+        let cluster = Cluster::start(&tables, &embedded, listen, None, None, signals).await?;
         let client = cluster.client().await?;
         Ok(Connected { client, folder, tables: described, _cluster: Some(cluster) })
     }
@@ -90,12 +95,14 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a cluster over the warehouse, which is created if missing. It listens for Flight SQL and, if there is an
-    /// address for it, HTTP.
+    /// address for it, HTTP. Its statements are kept in `journal`, and its executors stop on `signals`.
     pub async fn start(
         tables: &Tables,
         settings: &Embedded,
         listen: SocketAddr,
         http: Option<SocketAddr>,
+        journal: Option<PathBuf>,
+        mut signals: StopSignals,
     ) -> Result<Self> {
         let (warehouse, users) = (tables.open().await?, tables.users().await?);
         let stores = Arc::clone(warehouse.stores());
@@ -108,13 +115,13 @@ impl Cluster {
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;
         config.http = http;
+        config.journal = journal;
         config.access = Some(users.clone());
         // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
         config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
         if let Some(bytes) = settings.local_query_bytes {
             config.local_query_bytes = bytes;
         }
-        let mut signals = StopSignals::listen()?;
         let scheduler = bergmill_scheduler::start(config, warehouse).await?;
         let mut running = JoinSet::new();
         let (stop, requests) = watch::channel(Stop::No);

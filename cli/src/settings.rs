@@ -411,6 +411,11 @@ impl Tables {
         Ok(Access::new(address.users(folder.join("access.json")).await?))
     }
 
+    /// The file of a server's statements.
+    pub fn journal(&self) -> PathBuf {
+        self.folder().join("queries.jsonl")
+    }
+
     /// The data folder, which is created if it is missing, and the catalog.
     fn place(&self) -> Result<(PathBuf, CatalogAddress)> {
         let folder = self.folder();

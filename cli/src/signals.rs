@@ -6,15 +6,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Listens for requests to stop. Without a listener, such a signal ends the process at once, and its temporary files
 /// stay: create it before the server says that it has started.
 pub struct StopSignals {
-    interrupt: Signal,
+    /// `None` if Ctrl-C is for something else.
+    interrupt: Option<Signal>,
     terminate: Signal,
 }
 
 impl StopSignals {
     /// Listens from now on.
     pub fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self { interrupt: Some(interrupts()?), ..Self::without_interrupt()? })
+    }
+
+    /// Listens for SIGTERM only.
+    pub fn without_interrupt() -> Result<Self> {
+        Ok(Self { interrupt: None, terminate: listen(SignalKind::terminate())? })
     }
 
     /// The result of starting a server; `None` if a signal came first, which ends the start.
@@ -27,9 +32,24 @@ impl StopSignals {
 
     /// Waits for the next one.
     pub async fn received(&mut self) {
+        let interrupt = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
+            _ = interrupt => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Listens for Ctrl-C, which from now on does not end the process.
+pub fn interrupts() -> Result<Signal> {
+    listen(SignalKind::interrupt())
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }

@@ -3,22 +3,32 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
 use crate::error::Result;
 use crate::login::Caller;
+use crate::session::Session;
 
 /// A SQL statement as a client sent it, with its options.
 #[derive(Debug, Clone, Default)]
 pub struct Statement {
     /// The text of exactly one SQL statement.
     pub sql: String,
+    /// The values of its parameters, a column for each. The statement is executed once for each row.
+    pub parameters: Option<RecordBatch>,
+    /// The id under which [`prepare`](Backend::prepare) announced it.
+    pub id: Option<String>,
     /// Added to the summary of the snapshot that the statement commits, if it commits one.
     pub tag: Option<CommitTag>,
     /// The user that sends it; `None` where nobody has to log in.
     pub caller: Option<Caller>,
+    /// The options of its session.
+    pub options: BTreeMap<String, String>,
+    /// Its session, if its client has one.
+    pub session: Option<Session>,
 }
 
 /// Entries that a client adds to the snapshot summary of its statement's commit.
@@ -33,16 +43,33 @@ pub struct CommitTag {
 /// What a statement will do, as found by planning it.
 #[derive(Debug, Clone)]
 pub enum Prepared {
-    /// Returns rows of this schema and changes nothing.
-    Query(SchemaRef),
+    /// Returns rows and changes nothing.
+    Query {
+        /// The schema of its rows.
+        schema: SchemaRef,
+        /// Names the query, for example to cancel it.
+        id: String,
+    },
     /// Changes tables or the catalog, and returns a count of rows.
-    Update,
+    Update {
+        /// Names the update.
+        id: String,
+    },
+}
+
+/// What is known of a statement whose parameters have no values yet.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The schema of its rows; `None` if it is an update.
+    pub rows: Option<SchemaRef>,
+    /// A column for each parameter, with the type that its values are converted to.
+    pub parameters: SchemaRef,
 }
 
 /// Target of a bulk ingest.
 #[derive(Debug, Clone)]
 pub struct IngestTarget {
-    /// Namespace; `None` is the session's default namespace.
+    /// Namespace; `None` is the default namespace.
     pub namespace: Option<String>,
     /// Table name.
     pub table: String,
@@ -84,6 +111,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The one catalog name that the front door reports.
     fn catalog_name(&self) -> &str;
 
+    /// Plans the statement, whose parameters have no values, without running it.
+    async fn describe(&self, statement: &Statement) -> Result<Description>;
+
     /// Plans the statement without running it.
     async fn prepare(&self, statement: &Statement) -> Result<Prepared>;
 
@@ -92,6 +122,27 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Runs a statement that changes tables or the catalog, and returns the number of rows written (0 for DDL).
     async fn update(&self, statement: &Statement) -> Result<u64>;
+
+    /// Cancels a query or update by its id, for a caller that may do so. Its client gets an error of the kind
+    /// [`Cancelled`](crate::ErrorKind::Cancelled).
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such statement,
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is too late to cancel it.
+    async fn cancel(&self, id: &str, caller: Option<&Caller>) -> Result<()>;
+
+    /// Checks an option, and sets it for the later statements of a session of the caller; without a value, resets it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such option,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if it does not take that value.
+    async fn set_option(
+        &self,
+        session: &Session,
+        caller: Option<&Caller>,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()>;
 
     /// Writes a stream of batches into a table in one commit, and returns the number of rows written.
     async fn ingest(

@@ -32,6 +32,7 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use uuid::Uuid;
 
 use crate::backend::{CommitTag, IngestTarget, TableInfo};
 use crate::catalog_calls::TABLE_TYPES;
@@ -40,6 +41,7 @@ use crate::login::{self, AUTHORIZATION, Credentials};
 use crate::server::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_LIMIT_BYTES, STREAM_WINDOW_BYTES,
 };
+use crate::session::COOKIE;
 use crate::ticket::Ticket;
 use crate::{headers, ingest};
 
@@ -62,14 +64,21 @@ pub struct ConnectOptions {
     pub credentials: Option<Credentials>,
 }
 
-/// Adds the header `authorization` to each call.
+/// Adds to each call the header `authorization`, and the cookie of a session.
 #[derive(Debug, Clone)]
-struct Authorized(Option<MetadataValue<Ascii>>);
+struct Authorized {
+    authorization: Option<MetadataValue<Ascii>>,
+    /// Of the session of this client and its clones, where it has no token.
+    cookie: Option<MetadataValue<Ascii>>,
+}
 
 impl Interceptor for Authorized {
     fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert(AUTHORIZATION, value.clone());
+        let headers = [(AUTHORIZATION, &self.authorization), ("cookie", &self.cookie)];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.clone());
+            }
         }
         Ok(request)
     }
@@ -122,7 +131,9 @@ impl Client {
     }
 
     fn over(channel: Channel, authorization: Option<MetadataValue<Ascii>>) -> Self {
-        let flight = FlightServiceClient::with_interceptor(channel, Authorized(authorization))
+        let mut cookie: Option<MetadataValue<Ascii>> = format!("{COOKIE}={}", Uuid::new_v4()).parse().ok();
+        cookie.iter_mut().for_each(|cookie| cookie.set_sensitive(true));
+        let flight = FlightServiceClient::with_interceptor(channel, Authorized { authorization, cookie })
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
         Self { flight }

@@ -4,8 +4,9 @@
 //!   client reads them. A client that disconnects drops the stream, and with it the query.
 //! - An update is run exactly once: by DoPut or, since many drivers send every statement as if it were a query, by
 //!   GetFlightInfo. The ticket then only holds the number of rows, and fetching it returns one row `count`.
-//! - A prepared statement's handle is its SQL. It is planned again when it is executed, because the tables may have
-//!   changed since. Parameters cannot be bound yet.
+//! - A prepared statement's handle is its SQL, and the values of its parameters once they are bound: binding returns
+//!   another handle.
+//! - A query is cancelled by dropping its stream, or by the response to GetFlightInfo that announced it.
 //!
 //! Which calls are admitted is decided before they arrive here, by `login`.
 
@@ -29,7 +30,8 @@ use arrow_flight::sql::{
     TicketStatementQuery,
 };
 use arrow_flight::{
-    Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket as FlightTicket,
+    Action, ActionType, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse,
+    Ticket as FlightTicket,
 };
 use async_trait::async_trait;
 use futures::{Stream, TryStreamExt, stream};
@@ -39,17 +41,19 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
 use crate::backend::{Backend, Prepared, Statement};
 use crate::catalog_calls::{self, FOREIGN_KEYS, PRIMARY_KEYS};
 use crate::error::{Error, ErrorKind};
 use crate::login::{AUTHORIZATION, AdmitCalls, Credentials, Login, caller, encode};
 use crate::server::MESSAGE_LIMIT_BYTES;
+use crate::session::{Session, Sessions};
 use crate::sql_info::SQL_INFO;
-use crate::ticket::{Handle, Ticket};
+use crate::ticket::{Handle, Query, Ticket};
 use crate::type_info::TYPE_INFO;
 use crate::upload::{UploadEnd, WatchUploads};
-use crate::{headers, ingest, wire};
+use crate::{actions, headers, ingest, parameters, wire};
 
 /// Our error, unless a method of the protocol's trait requires a status.
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -59,6 +63,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct FlightSql {
     backend: Arc<dyn Backend>,
     login: Option<Arc<dyn Login>>,
+    sessions: Sessions,
 }
 
 impl std::fmt::Debug for FlightSql {
@@ -69,8 +74,8 @@ impl std::fmt::Debug for FlightSql {
 
 impl FlightSql {
     /// The protocol in front of `backend`, for the callers that `login` admits; without it, for all.
-    pub fn new(backend: Arc<dyn Backend>, login: Option<Arc<dyn Login>>) -> Self {
-        Self { backend, login }
+    pub fn new(backend: Arc<dyn Backend>, login: Option<Arc<dyn Login>>, sessions: Sessions) -> Self {
+        Self { backend, login, sessions }
     }
 
     /// The service for tonic, with message limits set; [`serve`](crate::serve) also sets up a server for it.
@@ -81,21 +86,24 @@ impl FlightSql {
     + Clone
     + Send
     + Sync {
-        let login = self.login.clone();
+        let (login, sessions) = (self.login.clone(), self.sessions.clone());
         let service = FlightServiceServer::new(self)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        AdmitCalls { inner: WatchUploads(service), login }
+        AdmitCalls { inner: WatchUploads(service), login, sessions }
     }
 
     /// Plans `statement`, runs it if it is an update, and returns how to fetch the result.
-    async fn info(&self, statement: Statement, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>> {
+    async fn info(&self, mut statement: Statement, descriptor: FlightDescriptor) -> Result<Response<FlightInfo>> {
         let (ticket, schema) = match self.backend.prepare(&statement).await? {
-            Prepared::Query(schema) => {
+            Prepared::Query { schema, id } => {
                 let schema = wire::schema(&schema);
-                (Ticket::Query { sql: statement.sql, schema: wire::encode_schema(&schema)?.into() }, schema)
+                let (sql, encoded) = (statement.sql, wire::encode_schema(&schema)?.into());
+                let parameters = statement.parameters.as_ref().map(parameters::encode).transpose()?;
+                (Ticket::Query(Query { id, sql, parameters, schema: encoded }), schema)
             }
-            Prepared::Update => {
+            Prepared::Update { id } => {
+                statement.id = Some(id);
                 let rows = self.backend.update(&statement).await?;
                 (Ticket::Updated { rows }, Arc::clone(&COUNT))
             }
@@ -123,8 +131,9 @@ impl FlightSql {
 
     /// The statement behind a prepared statement's handle.
     fn prepared<T>(handle: &[u8], request: &Request<T>) -> Result<Statement> {
-        let Handle { sql } = Handle::decode(handle)?;
-        statement(sql, None, request)
+        let Handle { sql, parameters } = Handle::decode(handle)?;
+        let parameters = parameters.as_deref().map(parameters::decode).transpose()?;
+        Ok(Statement { parameters, ..statement(sql, None, request)? })
     }
 }
 
@@ -143,7 +152,8 @@ impl FlightSqlService for FlightSql {
     ) -> Result<Response<HandshakeStream>, Status> {
         let token = match (&self.login, caller(request.extensions())) {
             (Some(login), Some(caller)) => login.open_session(&caller).await?,
-            _ => "anonymous".to_owned(),
+            // A token is a session, also where it is not checked.
+            _ => format!("anonymous-{}", Uuid::new_v4()),
         };
         let welcome = HandshakeResponse { protocol_version: 0, payload: Bytes::new() };
         let mut response: Response<HandshakeStream> = Response::new(Box::pin(stream::iter([Ok(welcome)])));
@@ -168,9 +178,11 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
         match Ticket::decode(&ticket.statement_handle)? {
-            Ticket::Query { sql, schema } => {
+            Ticket::Query(Query { id, sql, parameters, schema }) => {
                 let announced = wire::decode_schema(schema)?;
-                Ok(self.rows(statement(sql, None, &request)?, Some(announced)).await?)
+                let parameters = parameters.as_deref().map(parameters::decode).transpose()?;
+                let statement = Statement { parameters, id: Some(id), ..statement(sql, None, &request)? };
+                Ok(self.rows(statement, Some(announced)).await?)
             }
             Ticket::Updated { rows } => {
                 let counts = Int64Array::from(vec![count(rows)]);
@@ -195,7 +207,10 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let tag = headers::decode(request.metadata())?;
-        let target = ingest::target(command, self.backend.catalog_name(), tag)?;
+        let mut target = ingest::target(command, self.backend.catalog_name(), tag)?;
+        if target.namespace.is_none() {
+            target.namespace = Session::of(request.extensions()).and_then(|session| session.options().remove("schema"));
+        }
         let caller = caller(request.extensions());
         let end = UploadEnd::of(request.extensions())?;
         let input = ingest::input(request.into_inner(), end).await?;
@@ -211,14 +226,15 @@ impl FlightSqlService for FlightSql {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let statement = statement(command.query, command.transaction_id, &request)?;
         // JDBC treats a statement without a schema as an update, and sends it by DoPut.
-        let dataset_schema = match self.backend.prepare(&statement).await? {
-            Prepared::Query(schema) => wire::encode_schema(&wire::schema(&schema))?,
-            Prepared::Update => Bytes::new(),
+        let described = self.backend.describe(&statement).await?;
+        let dataset_schema = match described.rows {
+            Some(schema) => wire::encode_schema(&wire::schema(&schema))?,
+            None => Bytes::new(),
         };
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: Handle { sql: statement.sql }.encode().into(),
+            prepared_statement_handle: Handle { sql: statement.sql, parameters: None }.encode().into(),
             dataset_schema,
-            parameter_schema: Bytes::new(),
+            parameter_schema: wire::encode_schema(&described.parameters)?,
         })
     }
 
@@ -245,9 +261,12 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        Self::prepared(&command.prepared_statement_handle, &request)?;
-        refuse_parameters(request.into_inner()).await?;
-        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(command.prepared_statement_handle) })
+        let Handle { sql, .. } = Handle::decode(&command.prepared_statement_handle)?;
+        let end = UploadEnd::of(request.extensions())?;
+        let parameters = parameters::bound(request.into_inner(), end).await?;
+        let parameters = parameters.as_ref().map(parameters::encode).transpose()?;
+        let bound = Handle { sql, parameters }.encode();
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.into()) })
     }
 
     async fn do_put_prepared_statement_update(
@@ -255,8 +274,12 @@ impl FlightSqlService for FlightSql {
         command: CommandPreparedStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        let statement = Self::prepared(&command.prepared_statement_handle, &request)?;
-        refuse_parameters(request.into_inner()).await?;
+        let mut statement = Self::prepared(&command.prepared_statement_handle, &request)?;
+        let end = UploadEnd::of(request.extensions())?;
+        // Values may be bound by this call, or have been bound before.
+        if let Some(values) = parameters::bound(request.into_inner(), end).await? {
+            statement.parameters = Some(values);
+        }
         Ok(count(self.backend.update(&statement).await?))
     }
 
@@ -268,6 +291,18 @@ impl FlightSqlService for FlightSql {
         // A handle holds no resources, but an invalid one is still an error.
         Handle::decode(&command.prepared_statement_handle)?;
         Ok(())
+    }
+
+    async fn do_action_cancel_query(
+        &self,
+        command: ActionCancelQueryRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCancelQueryResult, Status> {
+        let info = actions::decoded(&command.info, "the FlightInfo")?;
+        let caller = caller(request.extensions());
+        let status = actions::cancel(&info, &*self.backend, caller.as_ref()).await?;
+        // Both enumerations have the same numbers.
+        Ok(ActionCancelQueryResult { result: status as i32 })
     }
 
     // Catalog calls: the command itself is the ticket
@@ -492,19 +527,28 @@ impl FlightSqlService for FlightSql {
         Err(no_transactions().into())
     }
 
-    async fn do_action_cancel_query(
-        &self,
-        _command: ActionCancelQueryRequest,
-        _request: Request<Action>,
-    ) -> Result<ActionCancelQueryResult, Status> {
-        Err(unsupported("a query is cancelled by cancelling the call that fetches it").into())
-    }
-
     async fn do_action_fallback(
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
-        Err(unsupported(format!("there is no action {:?}", request.get_ref().r#type)).into())
+        let (caller, mut session) = (caller(request.extensions()), Session::of(request.extensions()));
+        let mut cookie = None;
+        if session.is_none() && request.get_ref().r#type == actions::SET_SESSION_OPTIONS {
+            let (begun, header) = self.sessions.begin(caller.as_ref());
+            (session, cookie) = (Some(begun), Some(header));
+        }
+        let body = actions::run(request.get_ref(), &*self.backend, caller.as_ref(), session.as_ref()).await?;
+        let result: <Self as FlightService>::DoActionStream =
+            Box::pin(stream::iter([Ok(arrow_flight::Result { body })]));
+        let mut response = Response::new(result);
+        if let Some(header) = cookie.and_then(|cookie| cookie.parse().ok()) {
+            response.metadata_mut().insert("set-cookie", header);
+        }
+        Ok(response)
+    }
+
+    async fn list_custom_actions(&self) -> Option<Vec<Result<ActionType, Status>>> {
+        Some(actions::types().into_iter().map(Ok).collect())
     }
 
     async fn get_flight_info_fallback(
@@ -543,20 +587,10 @@ fn statement<T>(sql: String, transaction: Option<Bytes>, request: &Request<T>) -
     if transaction.is_some_and(|id| !id.is_empty()) {
         return Err(no_transactions());
     }
-    Ok(Statement { sql, tag: headers::decode(request.metadata())?, caller: caller(request.extensions()) })
-}
-
-/// Parameters follow the command as batches: without a schema, or with one without columns, none are bound.
-async fn refuse_parameters(mut input: PeekableFlightDataStream) -> Result<()> {
-    let first = input.peek().await.cloned().transpose()?;
-    let Some(first) = first.filter(|data| !data.data_header.is_empty()) else {
-        return Ok(());
-    };
-    let schema = Schema::try_from(&first).map_err(|e| invalid(format!("the parameters have no schema: {e}")))?;
-    if schema.fields().is_empty() {
-        return Ok(());
-    }
-    Err(unsupported("parameters cannot be bound to a statement yet: write the values into the SQL"))
+    let (tag, caller) = (headers::decode(request.metadata())?, caller(request.extensions()));
+    let session = Session::of(request.extensions());
+    let options = session.as_ref().map(Session::options).unwrap_or_default();
+    Ok(Statement { sql, tag, caller, options, session, ..Statement::default() })
 }
 
 /// The response to GetFlightInfo: one endpoint without an address, which means "fetch from the same server".

@@ -3,8 +3,9 @@
 //! It implements the protocol and nothing else. [`serve`] runs Flight SQL on a listener, [`serve_http`] the
 //! interface for programs without a Flight client, [`FlightSql`] is the service itself
 //! for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and experiments. The
-//! server keeps no state between calls: tickets and handles of prepared statements are self-contained, so a client that
-//! does not close them costs nothing, and a restarted server accepts handles from before.
+//! server keeps no state between calls but the options of sessions: tickets and handles of prepared statements are
+//! self-contained, so a client that does not close them costs nothing, and a restarted server accepts handles from
+//! before.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -13,7 +14,7 @@
 //! use arrow::datatypes::Int64Type;
 //! use async_trait::async_trait;
 //! use bergmill_gateway::{Backend, Client, Prepared, Result, Security, Statement, serve};
-//! # use bergmill_gateway::{Caller, Error, ErrorKind, IngestTarget, TableInfo};
+//! # use bergmill_gateway::{Caller, Description, Error, ErrorKind, IngestTarget, Session, TableInfo};
 //! use datafusion::physical_plan::SendableRecordBatchStream;
 //! use datafusion::prelude::SessionContext;
 //! use futures::TryStreamExt;
@@ -25,7 +26,7 @@
 //! impl Backend for Engine {
 //!     async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
 //!         let rows = self.0.sql(&statement.sql).await?;
-//!         Ok(Prepared::Query(Arc::clone(rows.schema().inner())))
+//!         Ok(Prepared::Query { schema: Arc::clone(rows.schema().inner()), id: String::new() })
 //!     }
 //!
 //!     async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
@@ -34,6 +35,15 @@
 //!     // ... and what writes, and what lists namespaces and tables.
 //! #     fn catalog_name(&self) -> &str {
 //! #         "memory"
+//! #     }
+//! #     async fn describe(&self, _: &Statement) -> Result<Description> {
+//! #         Err(Error::new(ErrorKind::Unsupported, "statements have no parameters here"))
+//! #     }
+//! #     async fn set_option(&self, _: &Session, _: Option<&Caller>, _: &str, _: Option<&str>) -> Result<()> {
+//! #         Err(Error::new(ErrorKind::NotFound, "there are no options here"))
+//! #     }
+//! #     async fn cancel(&self, _: &str, _: Option<&Caller>) -> Result<()> {
+//! #         Err(Error::new(ErrorKind::Unsupported, "queries have no ids here"))
 //! #     }
 //! #     async fn update(&self, _: &Statement) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
@@ -69,6 +79,7 @@
 //! # }
 //! ```
 
+mod actions;
 mod backend;
 mod catalog_calls;
 mod client;
@@ -79,7 +90,10 @@ mod http;
 mod ingest;
 mod login;
 mod nested;
+mod parameters;
 mod server;
+mod session;
+mod session_messages;
 mod sql_info;
 mod status;
 mod ticket;
@@ -87,7 +101,7 @@ mod type_info;
 mod upload;
 mod wire;
 
-pub use backend::{Backend, CommitTag, IngestMode, IngestTarget, Prepared, Statement, TableInfo};
+pub use backend::{Backend, CommitTag, Description, IngestMode, IngestTarget, Prepared, Statement, TableInfo};
 pub use client::{Answer, Client, ConnectOptions, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use flight_sql::FlightSql;
@@ -95,3 +109,4 @@ pub use http::serve_http;
 pub use login::{Caller, Credentials, Login};
 pub use nested::nested_as_json;
 pub use server::{MESSAGE_LIMIT_BYTES, Security, serve};
+pub use session::{Session, SessionInfo, Sessions};

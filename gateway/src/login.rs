@@ -25,6 +25,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Status};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::session::Sessions;
 
 /// The header that holds credentials.
 pub(crate) const AUTHORIZATION: &str = "authorization";
@@ -88,6 +89,7 @@ pub(crate) fn caller(request: &Extensions) -> Option<Caller> {
 pub(crate) struct AdmitCalls<S> {
     pub inner: S,
     pub login: Option<Arc<dyn Login>>,
+    pub sessions: Sessions,
 }
 
 impl<S> Service<http::Request<Body>> for AdmitCalls<S>
@@ -109,14 +111,26 @@ where
         // The service that is ready, and not its clone, gets the call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let login = self.login.clone();
+        let (login, sessions) = (self.login.clone(), self.sessions.clone());
         Box::pin(async move {
+            let given = match credentials(request.headers()) {
+                Ok(given) => given,
+                // Where nobody has to log in, nobody needs a header that can be read.
+                Err(_) if login.is_none() => None,
+                Err(unreadable) => return Ok(Status::from(unreadable).into_http()),
+            };
+            let mut caller = None;
             if let Some(login) = login {
-                let (headers, extensions) = (request.headers(), request.extensions());
-                match admit(&*login, headers, extensions).await {
-                    Ok(caller) => drop(request.extensions_mut().insert(Admitted(caller))),
+                caller = match login.admit(given.as_ref(), address(request.extensions())).await {
+                    Ok(caller) => caller,
                     Err(refused) => return Ok(Status::from(refused).into_http()),
-                }
+                };
+            }
+            let session = sessions.of_call(request.headers(), given.as_ref(), caller.as_ref());
+            let extensions = request.extensions_mut();
+            extensions.insert(Admitted(caller));
+            if let Some(session) = session {
+                extensions.insert(session);
             }
             inner.call(request).await
         })
@@ -127,10 +141,14 @@ impl<S: NamedService> NamedService for AdmitCalls<S> {
     const NAME: &'static str = S::NAME;
 }
 
-async fn admit(login: &dyn Login, headers: &http::HeaderMap, extensions: &http::Extensions) -> Result<Option<Caller>> {
-    let given = headers.get(AUTHORIZATION).map(|value| decode(value.as_bytes())).transpose()?;
-    let from = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr).map(|addr| addr.ip());
-    login.admit(given.as_ref(), from).await
+/// The credentials that a call comes with.
+fn credentials(headers: &http::HeaderMap) -> Result<Option<Credentials>> {
+    headers.get(AUTHORIZATION).map(|value| decode(value.as_bytes())).transpose()
+}
+
+/// Where a call comes from.
+fn address(extensions: &http::Extensions) -> Option<IpAddr> {
+    extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr).map(|addr| addr.ip())
 }
 
 /// The value of the header for `credentials`, which is kept out of logs.

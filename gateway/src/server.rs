@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight_sql::FlightSql;
 use crate::login::Login;
+use crate::session::Sessions;
 
 /// The largest message that either side accepts. Results are split into about 2 MiB before they are sent, but one row
 /// can be larger than that, and ingesting clients choose their own batch size.
@@ -34,6 +35,8 @@ pub struct Security {
     pub tls: Option<ServerTls>,
     /// Decides who is admitted; without it, all are.
     pub login: Option<Arc<dyn Login>>,
+    /// Where the sessions of clients are.
+    pub sessions: Sessions,
 }
 
 impl std::fmt::Debug for Security {
@@ -60,7 +63,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(FlightSql::new(backend, security.login).into_service())
+        .add_service(FlightSql::new(backend, security.login, security.sessions).into_service())
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the front door's server failed: {e}")))

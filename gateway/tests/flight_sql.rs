@@ -16,12 +16,14 @@ use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{
-    ActionCancelQueryRequest, Any, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
-    CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
-    CommandStatementIngest, EndTransaction, ProstMessageExt, SqlInfo, TableDefinitionOptions, TableExistsOption,
-    TableNotExistOption, TicketStatementQuery,
+    ActionCancelQueryRequest, ActionCancelQueryResult, Any, CommandGetDbSchemas, CommandGetExportedKeys,
+    CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandStatementIngest, CommandStatementQuery, EndTransaction, ProstMessageExt,
+    SqlInfo, TableDefinitionOptions, TableExistsOption, TableNotExistOption, TicketStatementQuery,
 };
-use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
+use arrow_flight::{
+    Action, CancelFlightInfoRequest, CancelStatus, FlightClient, FlightData, FlightDescriptor, FlightInfo, Ticket,
+};
 use bergmill_gateway::{Answer, Client, CommitTag, ErrorKind, IngestMode, IngestTarget, Security, headers, serve};
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -335,18 +337,137 @@ async fn a_prepared_update_runs_when_it_is_executed() {
     .await;
 }
 
+/// The values of one execution.
+fn values(id: i64) -> RecordBatch {
+    RecordBatch::try_from_iter([("1", Arc::new(Int64Array::from(vec![id])) as _)]).unwrap()
+}
+
 #[tokio::test]
-async fn bound_parameters_are_refused_with_a_message() {
+async fn bound_values_are_part_of_the_handle() {
     with_front_door(|door| async move {
-        let parameters = RecordBatch::try_from_iter([("1", Arc::new(Int64Array::from(vec![1])) as _)]).unwrap();
         let mut flight = door.flight_sql().await;
-        let mut prepared = flight.prepare("SELECT name FROM shop.people".into(), None).await.unwrap();
-        prepared.set_parameters(parameters).unwrap();
-        for error in [prepared.execute().await.unwrap_err(), prepared.execute_update().await.unwrap_err()] {
-            let (code, message) = status(error);
-            assert_eq!(code, Code::Unimplemented);
-            assert!(message.contains("parameters"), "{message}");
+        let mut query = flight.prepare("SELECT name FROM shop.people WHERE id = $1".into(), None).await.unwrap();
+        assert_eq!(*query.parameter_schema().unwrap(), Schema::new(vec![Field::new("$1", DataType::Int64, true)]));
+        for (id, expected) in [(2, &["Grace"][..]), (3, &["Hedy"]), (4, &[])] {
+            query.set_parameters(values(id)).unwrap();
+            let info = query.execute().await.unwrap();
+            assert_eq!(column(&fetch(&mut flight, info).await, "name"), expected);
         }
+        let mut insert = flight.prepare("INSERT INTO shop.people VALUES ($1, 'Kurt')".into(), None).await.unwrap();
+        insert.set_parameters(values(9)).unwrap();
+        assert_eq!(insert.execute_update().await.unwrap(), 1);
+        query.set_parameters(values(9)).unwrap();
+        let info = query.execute().await.unwrap();
+        assert_eq!(column(&fetch(&mut flight, info).await, "name"), ["Kurt"]);
+
+        // A handle that the server did not issue.
+        let forged = CommandPreparedStatementQuery { prepared_statement_handle: "p".into() };
+        let descriptor = FlightDescriptor::new_cmd(forged.as_any().encode_to_vec());
+        let error = door.flight().await.get_flight_info(descriptor).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+    })
+    .await;
+}
+
+// Cancelling
+
+#[tokio::test]
+async fn a_query_is_cancelled_by_its_flight_info() {
+    with_front_door(|door| async move {
+        let mut flight = door.flight_sql().await;
+        let sql = "SELECT name FROM shop.people";
+        let info = flight.execute(sql.into(), None).await.unwrap();
+        fetch(&mut flight, info.clone()).await;
+        let id = format!("id of {sql}");
+        assert_eq!(*door.engine.ids.lock().unwrap(), [Some(id.clone())]);
+
+        let mut client = FlightClient::new_from_inner(door.flight().await);
+        let mut cancel = async |info: FlightInfo| {
+            let status = client.cancel_flight_info(CancelFlightInfoRequest::new(info)).await;
+            status.map(|done| done.status())
+        };
+        assert_eq!(cancel(info.clone()).await.unwrap(), CancelStatus::Cancelled);
+        assert_eq!(cancel(info.clone()).await.unwrap(), CancelStatus::NotCancellable);
+        assert_eq!(*door.engine.cancelled.lock().unwrap(), [id]);
+        // What has run already, and what is no query.
+        let updated = flight.execute("INSERT INTO shop.people VALUES (4, 'Edsger')".into(), None).await.unwrap();
+        assert_eq!(cancel(updated).await.unwrap(), CancelStatus::NotCancellable);
+        assert_eq!(cancel(flight.get_catalogs().await.unwrap()).await.unwrap(), CancelStatus::NotCancellable);
+        assert!(cancel(FlightInfo::new()).await.is_err());
+
+        // The older action.
+        let other = flight.execute("SELECT 1".into(), None).await.unwrap();
+        let request = ActionCancelQueryRequest { info: other.encode_to_vec().into() };
+        let action = Action { r#type: "CancelQuery".into(), body: request.as_any().encode_to_vec().into() };
+        let answers = door.flight().await.do_action(action).await.unwrap().into_inner();
+        let answers: Vec<_> = answers.try_collect().await.unwrap();
+        let result: ActionCancelQueryResult = Any::decode(&*answers[0].body).unwrap().unpack().unwrap().unwrap();
+        // `CANCEL_RESULT_CANCELLED`, whose name arrow-flight does not export.
+        assert_eq!(result.result, 1);
+        assert_eq!(door.engine.cancelled.lock().unwrap().last().unwrap(), "id of SELECT 1");
+    })
+    .await;
+}
+
+// Sessions
+
+/// A field of a protobuf message: its number, and what it holds.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, content.len() as u8][..], content].concat()
+}
+
+/// The message of SetSessionOptions with one option of type string, as another client encodes it.
+fn option(name: &str, value: Option<&str>) -> Vec<u8> {
+    let value = value.map_or(Vec::new(), |value| field(1, value.as_bytes()));
+    field(1, &[field(1, name.as_bytes()), field(2, &value)].concat())
+}
+
+#[tokio::test]
+async fn options_belong_to_a_token_or_a_cookie() {
+    with_front_door(|door| async move {
+        /// Sends an action with this header; returns the result and the cookie of the response.
+        async fn act(door: &FrontDoor, header: (&'static str, &str), name: &str, body: Vec<u8>) -> (Vec<u8>, String) {
+            let mut request = tonic::Request::new(Action::new(name, body));
+            if !header.1.is_empty() {
+                request.metadata_mut().insert(header.0, header.1.parse().unwrap());
+            }
+            let response = door.flight().await.do_action(request).await.unwrap();
+            let cookie = response.metadata().get("set-cookie").map(|cookie| cookie.to_str().unwrap().to_owned());
+            let answers: Vec<_> = response.into_inner().try_collect().await.unwrap();
+            (answers[0].body.to_vec(), cookie.unwrap_or_default())
+        }
+        let none = ("cookie", "");
+        let (set, cookie) = act(&door, none, "SetSessionOptions", option("schema", Some("store"))).await;
+        assert_eq!((set, cookie.is_empty()), (vec![], false));
+        let own = ("cookie", cookie.as_str());
+        let expected = option("schema", Some("store"));
+        assert_eq!(act(&door, own, "GetSessionOptions", vec![]).await, (expected, String::new()));
+        assert_eq!(act(&door, none, "GetSessionOptions", vec![]).await, (vec![], String::new()));
+        assert_eq!(act(&door, ("authorization", "Bearer x"), "GetSessionOptions", vec![]).await.0, Vec::<u8>::new());
+
+        // What is not set, and why: of the fields of an error the last byte is its number.
+        for (name, value, why) in [("colour", "red", 1), ("schema", "nowhere", 2)] {
+            let (errors, _) = act(&door, own, "SetSessionOptions", option(name, Some(value))).await;
+            assert_eq!(errors, field(1, &[field(1, name.as_bytes()), field(2, &[8, why])].concat()), "{name}");
+        }
+        let query = async || {
+            let command = CommandStatementQuery { query: "SELECT 1".into(), transaction_id: None };
+            let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+            let mut request = tonic::Request::new(descriptor);
+            request.metadata_mut().insert("cookie", cookie.parse().unwrap());
+            let info = door.flight().await.get_flight_info(request).await.unwrap().into_inner();
+            let mut request = tonic::Request::new(info.endpoint[0].ticket.clone().unwrap());
+            request.metadata_mut().insert("cookie", cookie.parse().unwrap());
+            let data = door.flight().await.do_get(request).await.unwrap().into_inner();
+            data.try_collect::<Vec<_>>().await.unwrap();
+            door.engine.options.lock().unwrap().last().unwrap().get("schema").cloned()
+        };
+        assert_eq!(query().await.as_deref(), Some("store"));
+        act(&door, own, "SetSessionOptions", option("schema", None)).await;
+        assert_eq!(query().await, None);
+        act(&door, own, "SetSessionOptions", option("schema", Some("shop"))).await;
+        assert_eq!(act(&door, own, "CloseSession", vec![]).await.0, [8, 1]);
+        assert_eq!(query().await, None);
     })
     .await;
 }
@@ -654,11 +775,8 @@ async fn unsupported_calls_are_reported_as_such() {
         assert_eq!(code, Code::Unimplemented);
         let (code, _) = status(flight.execute("SELECT 1".into(), Some("1".into())).await.unwrap_err());
         assert_eq!(code, Code::Unimplemented);
-        let cancel = ActionCancelQueryRequest::default().as_any().encode_to_vec();
-        for (name, body) in [("CancelQuery", cancel), ("CloseSession", vec![])] {
-            let (code, _) = status(flight.do_action(Action::new(name, body)).await.map(|_| ()).unwrap_err());
-            assert_eq!(code, Code::Unimplemented, "{name}");
-        }
+        let unknown = flight.do_action(Action::new("RenewFlightEndpoint", vec![])).await.map(|_| ());
+        assert_eq!(status(unknown.unwrap_err()).0, Code::Unimplemented);
     })
     .await;
 }
@@ -671,7 +789,11 @@ async fn a_handshake_lets_everyone_in() {
         let mut flight = door.flight_sql().await;
         flight.handshake("anyone", "anything").await.unwrap();
         // ADBC and JDBC give up without a token.
-        assert_eq!(flight.token().unwrap(), "anonymous");
+        let token = flight.token().unwrap().clone();
+        assert!(token.starts_with("anonymous-"), "{token}");
+        flight.handshake("anyone", "anything").await.unwrap();
+        // A token is a session.
+        assert_ne!(*flight.token().unwrap(), token);
         assert!(flight.execute("SELECT 1".into(), None).await.is_ok());
     })
     .await;

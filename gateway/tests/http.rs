@@ -101,6 +101,20 @@ async fn a_statement_that_changes_rows_is_run_once_with_its_commit_key() {
 }
 
 #[tokio::test]
+async fn values_are_bound_to_parameters() {
+    let door = Door::open(Security::default()).await;
+    let sql = "SELECT name FROM people WHERE id > $1 AND name <> $2";
+    let body = json!({"sql": sql, "parameters": [1, "Hedy"]});
+    let answer = door.request(Method::POST, "/v1/sql").json(&body).send().await.unwrap();
+    let (status, answer) = parts(answer).await;
+    assert_eq!((status, &answer["rows"]), (200, &json!([{"name": "Grace"}])));
+    let body = json!({"sql": sql, "parameters": [[1], "Hedy"]});
+    let answer = door.request(Method::POST, "/v1/sql").json(&body).send().await.unwrap();
+    let (status, answer) = parts(answer).await;
+    assert_eq!((status, answer["kind"].as_str()), (400, Some("invalid_input")));
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_with_a_status_and_a_kind() {
     let door = Door::open(Security::default()).await;
     let text = |text: &'static str| door.request(Method::POST, "/v1/sql").body(text);
@@ -338,7 +352,7 @@ async fn with_tls_clients_of_either_version_of_http_are_served() {
     let files =
         CertificateFiles { certificate: folder.path().join("server.pem"), key: folder.path().join("server.key") };
     let tls = Some(ServerTls::open(files).unwrap());
-    let mut door = Door::open(Security { tls, login: Some(Arc::new(TwoUsers)) }).await;
+    let mut door = Door::open(Security { tls, login: Some(Arc::new(TwoUsers)), ..Security::default() }).await;
     door.url = door.url.replace("http://127.0.0.1", "https://localhost");
     let ca = Certificate::from_pem(&std::fs::read(folder.path().join("ca.pem")).unwrap()).unwrap();
     door.client = client(Some(ca.clone()));

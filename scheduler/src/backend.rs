@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use bergmill_engine::{metrics_text, without_views};
-use bergmill_gateway::{self as gateway, Backend, Caller, IngestTarget, Prepared, Statement, TableInfo};
-use bergmill_statement::{CATALOG, ReferenceChange, without_passwords};
+use bergmill_engine::{DEFAULT_NAMESPACE, metrics_text, without_views};
+use bergmill_gateway::{self as gateway, Backend, Caller, Description, IngestTarget, Prepared, Statement, TableInfo};
+use bergmill_statement::{CATALOG, ReferenceChange, identifier as sql_name, without_passwords};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::TableType;
-use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::TryStreamExt;
+use uuid::Uuid;
 
 use crate::client_rows::announced;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kept_plans::KeptPlan;
+use crate::parameters::Parameters;
 use crate::process::Scheduler;
+use crate::session::StatementSession;
+use crate::settings::Settings;
 use crate::statement::{Planned, plan};
 use crate::system::{Record, Running};
 use crate::write::{branch_or_main, identifier};
@@ -27,14 +33,12 @@ impl Backend for Scheduler {
         CATALOG
     }
 
+    async fn describe(&self, statement: &Statement) -> gateway::Result<Description> {
+        self.or_refused(self.describe_statement(statement).await)
+    }
+
     async fn prepare(&self, statement: &Statement) -> gateway::Result<Prepared> {
-        match self.prepare_statement(statement).await {
-            Ok(prepared) => Ok(prepared),
-            Err(e) => {
-                self.history.count_refused(&e);
-                Err(e.into())
-            }
-        }
+        self.or_refused(self.prepare_statement(statement).await)
     }
 
     async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {
@@ -50,16 +54,21 @@ impl Backend for Scheduler {
 
     async fn update(&self, statement: &Statement) -> gateway::Result<u64> {
         let running = self.begin(statement);
-        match self.run_update(statement, running.record()).await {
-            Ok(rows) => {
-                running.finish(rows);
-                Ok(rows)
-            }
-            Err(e) => {
-                running.fail(&e);
-                Err(e.into())
-            }
-        }
+        ended(&running, self.run_update(statement, running.record()).await)
+    }
+
+    async fn cancel(&self, id: &str, caller: Option<&Caller>) -> gateway::Result<()> {
+        Ok(self.kill(id, caller)?)
+    }
+
+    async fn set_option(
+        &self,
+        session: &gateway::Session,
+        caller: Option<&Caller>,
+        name: &str,
+        value: Option<&str>,
+    ) -> gateway::Result<()> {
+        Ok(self.set(Some(session), caller, name, value).await?)
     }
 
     async fn ingest(
@@ -68,7 +77,11 @@ impl Backend for Scheduler {
         caller: Option<&Caller>,
         input: SendableRecordBatchStream,
     ) -> gateway::Result<u64> {
-        Ok(self.ingest_stream(target, caller, input).await?)
+        let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let table = format!("{}.{}", sql_name(namespace), sql_name(&target.table));
+        let user = caller.map(|caller| caller.user.as_str());
+        let running = self.history.begin(&format!("-- bulk ingest into {table}"), user, None);
+        ended(&running, self.ingest_stream(target, caller, input, running.record()).await)
     }
 
     async fn ready(&self) -> gateway::Result<()> {
@@ -103,37 +116,112 @@ fn with_errors_for_clients(rows: SendableRecordBatchStream) -> SendableRecordBat
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
+/// Ends the record of a statement that changes something.
+fn ended(running: &Running, done: Result<u64>) -> gateway::Result<u64> {
+    match done {
+        Ok(rows) => {
+            running.finish(rows);
+            Ok(rows)
+        }
+        Err(e) => {
+            running.fail(&e);
+            Err(e.into())
+        }
+    }
+}
+
 impl Scheduler {
     /// Begins the record of a statement.
     fn begin(&self, statement: &Statement) -> Running {
         let user = statement.caller.as_ref().map(|caller| caller.user.as_str());
-        self.history.begin(&without_passwords(&statement.sql), user)
+        let id = statement.id.as_ref().and_then(|id| id.parse().ok());
+        self.history.begin(&without_passwords(&statement.sql), user, id)
     }
 
-    async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
-        let session = self.session(Record::unkept(), statement.caller.as_ref()).await?;
-        Ok(match plan(&statement.sql, &session).await? {
-            Planned::Query(plan) => {
-                let plan = session.single.create_physical_plan(&plan).await?;
-                Prepared::Query(announced(&plan))
-            }
-            Planned::ExplainAnalyze(_) => Prepared::Query(explain::schema()),
-            Planned::Users(statement) => match users::columns(&statement) {
-                // Nothing is done or shown yet.
-                Some(columns) => {
-                    let plan = describe::rows(columns, Vec::new())?;
-                    Prepared::Query(announced(&session.single.create_physical_plan(&plan).await?))
-                }
-                None => Prepared::Update,
-            },
-            _ => Prepared::Update,
+    /// Counts a statement that cannot be planned.
+    fn or_refused<T>(&self, planned: Result<T>) -> gateway::Result<T> {
+        planned.map_err(|e| {
+            self.history.count_refused(&e);
+            e.into()
         })
     }
 
+    async fn describe_statement(&self, statement: &Statement) -> Result<Description> {
+        let (parameters, settings) = (Parameters::described(), Settings::of(&statement.options));
+        let session = self.session(Record::unkept(), parameters, settings, None, statement.caller.as_ref()).await?;
+        let planned = plan(&statement.sql, &session).await?;
+        let (rows, _) = self.rows_of(&planned, &session).await?;
+        Ok(Description { rows, parameters: session.parameters.schema() })
+    }
+
+    async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
+        let (session, planned) = self.plan_statement(statement, Record::unkept()).await?;
+        let (rows, single) = self.rows_of(&planned, &session).await?;
+        let id = Uuid::now_v7().to_string();
+        if !session.reads_system() {
+            let statement = Statement { id: Some(id.clone()), ..statement.clone() };
+            self.kept_plans.keep(statement, KeptPlan { session, planned, single });
+        }
+        Ok(match rows {
+            Some(schema) => Prepared::Query { schema, id },
+            None => Prepared::Update { id },
+        })
+    }
+
+    /// Plans a statement with its values.
+    async fn plan_statement(&self, statement: &Statement, record: Record) -> Result<(StatementSession, Planned)> {
+        let caller = statement.caller.as_ref();
+        let prepared = self.prepared_plans.get(statement, &self.guard(caller).await?).await;
+        let (parameters, settings) =
+            (Parameters::bound(statement.parameters.clone()), Settings::of(&statement.options));
+        let session = self.session(record, parameters, settings, prepared.as_deref(), caller).await?;
+        let planned = plan(&statement.sql, &session).await?;
+        if prepared.is_none() {
+            self.prepared_plans.keep(statement, &session);
+        }
+        Ok((session, planned))
+    }
+
+    /// The schema of a statement's rows, if it returns rows, and the plan for one process of a query. Nothing is run.
+    async fn rows_of(
+        &self,
+        planned: &Planned,
+        session: &StatementSession,
+    ) -> Result<(Option<SchemaRef>, Option<Arc<dyn ExecutionPlan>>)> {
+        Ok(match planned {
+            Planned::Query(plan) => {
+                let single = session.single.create_physical_plan(plan).await?;
+                (Some(announced(&single)), Some(single))
+            }
+            Planned::ExplainAnalyze(_) => (Some(explain::schema()), None),
+            Planned::Users(statement) => match users::columns(statement) {
+                Some(columns) => {
+                    let plan = describe::rows(columns, Vec::new())?;
+                    (Some(announced(&session.single.create_physical_plan(&plan).await?)), None)
+                }
+                None => (None, None),
+            },
+            _ => (None, None),
+        })
+    }
+
+    /// The plan of a statement, which may have been kept. One that was admitted by rights which have changed since is
+    /// made again, so that a `REVOKE` has an effect on it.
+    async fn planned(&self, statement: &Statement, record: Record) -> Result<KeptPlan> {
+        if let Some(mut kept) = self.kept_plans.take(statement)
+            && kept.session.tables.are_seen_by(&self.guard(statement.caller.as_ref()).await?).await
+        {
+            kept.session.record = record;
+            return Ok(kept);
+        }
+        let (session, planned) = self.plan_statement(statement, record).await?;
+        Ok(KeptPlan { session, planned, single: None })
+    }
+
     async fn run_query(&self, statement: &Statement, record: Record) -> Result<SendableRecordBatchStream> {
-        let session = self.session(record, statement.caller.as_ref()).await?;
-        match plan(&statement.sql, &session).await? {
-            Planned::Query(plan) => self.run(&plan, &session).await,
+        let KeptPlan { session, planned, single } = self.planned(statement, record).await?;
+        match planned {
+            Planned::Query(plan) => Ok(self.run_as(&plan, &plan, single, &session).await?.rows),
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
             Planned::Users(users) => {
                 let plan = self.list_users(&users, statement.caller.as_ref()).await?;
@@ -144,23 +232,31 @@ impl Scheduler {
     }
 
     async fn run_update(&self, statement: &Statement, record: Record) -> Result<u64> {
-        let session = self.session(record, statement.caller.as_ref()).await?;
-        let tag = statement.tag.as_ref();
-        match plan(&statement.sql, &session).await? {
-            Planned::Insert(insert) => self.insert(*insert, tag, &session).await,
-            Planned::ChangeReferences { table, change } => self.change_references(&table, &change).await,
+        let KeptPlan { session, planned, .. } = self.planned(statement, record).await?;
+        if session.parameters.is_for_no_row() {
+            return Ok(0);
+        }
+        let (session, tag) = (&session, statement.tag.as_ref());
+        match planned {
+            Planned::Insert(insert) => self.insert(*insert, tag, session).await,
+            Planned::ChangeReferences { table, change } => self.change_references(&table, &change, session).await,
             Planned::ChangeRows { statement, branch } => {
-                self.change_rows(&statement, branch_or_main(&branch), tag, &session).await
+                self.change_rows(&statement, branch_or_main(&branch), tag, session).await
             }
-            Planned::Truncate { table, branch } => self.truncate(&table, branch_or_main(&branch), tag, &session).await,
-            Planned::CreateTable(create) => self.create_table(*create, tag, &session).await,
+            Planned::Truncate { table, branch } => self.truncate(&table, branch_or_main(&branch), tag, session).await,
+            Planned::CreateTable(create) => self.create_table(*create, tag, session).await,
             Planned::CreateNamespace { name, location, if_not_exists } => {
                 self.create_namespace(&name, location.as_deref(), if_not_exists).await
             }
-            Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists, &session).await,
+            Planned::DropTable { name, if_exists } => self.drop_table(&name, if_exists, session).await,
             Planned::DropNamespace { name, if_exists } => self.drop_namespace(&name, if_exists).await,
-            Planned::Define(ddl) => self.define(*ddl, &session).await,
-            Planned::Users(users) => self.change_users(users, &session).await.map(|()| 0),
+            Planned::Define(ddl) => self.define(*ddl, session).await,
+            Planned::Users(users) => self.change_users(users, session).await.map(|()| 0),
+            Planned::Set(set) => {
+                let (session, caller) = (statement.session.as_ref(), statement.caller.as_ref());
+                self.set(session, caller, &set.name, set.value.as_deref()).await.map(|()| 0)
+            }
+            Planned::Kill(id) => self.kill(&id, statement.caller.as_ref()).map(|()| 0),
             Planned::NoEffect => Ok(0),
             Planned::Query(_) | Planned::ExplainAnalyze(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))
@@ -168,14 +264,15 @@ impl Scheduler {
         }
     }
 
-    async fn namespace_names(&self, caller: Option<&Caller>) -> Result<Vec<String>> {
-        let session = self.session(Record::unkept(), caller).await?;
+    /// The namespaces of which a caller may know.
+    pub(crate) async fn namespace_names(&self, caller: Option<&Caller>) -> Result<Vec<String>> {
+        let session = self.session(Record::unkept(), Parameters::default(), Settings::default(), None, caller).await?;
         let known = session.tables.namespaces().await?;
         Ok(known.iter().map(ToString::to_string).collect())
     }
 
     async fn table_infos(&self, caller: Option<&Caller>) -> Result<Vec<TableInfo>> {
-        let session = self.session(Record::unkept(), caller).await?;
+        let session = self.session(Record::unkept(), Parameters::default(), Settings::default(), None, caller).await?;
         let mut all = Vec::new();
         let listed = session.tables.list().await?;
         for (namespace, names) in listed {
@@ -199,8 +296,13 @@ impl Scheduler {
         Ok(all)
     }
 
-    async fn change_references(&self, table: &TableReference, change: &ReferenceChange) -> Result<u64> {
-        let name = identifier(table)?;
+    async fn change_references(
+        &self,
+        table: &TableReference,
+        change: &ReferenceChange,
+        session: &StatementSession,
+    ) -> Result<u64> {
+        let name = identifier(table, &session.settings.namespace)?;
         self.warehouse.change_references(&name, change).await?;
         Ok(0)
     }

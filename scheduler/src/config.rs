@@ -38,6 +38,8 @@ pub struct SchedulerConfig {
     pub local_memory_bytes: usize,
     /// Folder for the spill files of those queries and for event logs.
     pub work_dir: PathBuf,
+    /// File that keeps the statements of `system.queries` over a restart.
+    pub journal: Option<PathBuf>,
 }
 
 impl SchedulerConfig {
@@ -58,6 +60,7 @@ impl SchedulerConfig {
             local_query_bytes: 4 * 1024 * 1024,
             local_memory_bytes: 512 * 1024 * 1024,
             work_dir,
+            journal: None,
         }
     }
 }

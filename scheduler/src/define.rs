@@ -24,17 +24,17 @@ use crate::write::identifier;
 impl Scheduler {
     /// Runs a definition statement that returns no rows.
     pub(crate) async fn define(&self, ddl: Ddl, session: &StatementSession) -> Result<u64> {
-        let warehouse = &self.warehouse;
+        let (warehouse, default) = (&self.warehouse, session.settings.namespace.as_str());
         let done = match ddl {
             Ddl::AlterTable { table, if_exists, alteration } => {
-                let name = qualified(&table)?;
+                let name = qualified(&table, default)?;
                 let altered = warehouse.alter_table(&name, &alteration).await.map(drop);
-                or_missing(altered, if_exists, || self.exists(&table)).await
+                or_missing(altered, if_exists, || self.exists(&table, default)).await
             }
             Ddl::RenameTable { table, if_exists, to } => {
-                let from = qualified(&table)?;
+                let from = qualified(&table, default)?;
                 let to = match to.namespace {
-                    Some(_) => qualified(&to)?,
+                    Some(_) => qualified(&to, default)?,
                     None => from.beside(&to.table),
                 };
                 let granted = self.granted_on(&from, session).await;
@@ -42,10 +42,10 @@ impl Scheduler {
                 if renamed.is_ok() {
                     self.renamed(granted.as_ref(), &to).await?;
                 }
-                or_missing(renamed, if_exists, || self.exists(&table)).await
+                or_missing(renamed, if_exists, || self.exists(&table, default)).await
             }
             Ddl::Comment { table, is_view: true, text } => {
-                let name = qualified(&table)?;
+                let name = qualified(&table, default)?;
                 warehouse.comment_view(&name, text).await
             }
             Ddl::Comment { table, is_view: false, text } => {
@@ -53,12 +53,12 @@ impl Scheduler {
                     Some(text) => Alteration::SetProperties([(COMMENT.to_string(), text)].into()),
                     None => Alteration::UnsetProperties { names: vec![COMMENT.to_string()], if_exists: true },
                 };
-                let name = qualified(&table)?;
+                let name = qualified(&table, default)?;
                 warehouse.alter_table(&name, &alteration).await.map(drop)
             }
             Ddl::CreateView(view) => return self.create_view(*view, session).await,
             Ddl::DropView { view, if_exists } => {
-                let name = qualified(&view)?;
+                let name = qualified(&view, default)?;
                 let granted = self.granted_on(&name, session).await;
                 let dropped = warehouse.drop_view(&name).await;
                 if dropped.is_ok() {
@@ -92,21 +92,22 @@ impl Scheduler {
         }
     }
 
-    async fn exists(&self, table: &TableName) -> bool {
-        match qualified(table) {
+    async fn exists(&self, table: &TableName, default: &str) -> bool {
+        match qualified(table, default) {
             Ok(name) => !matches!(self.warehouse.catalog().pointer(&name).await, Ok(None)),
             Err(_) => true,
         }
     }
 
     async fn create_view(&self, view: CreateView, session: &StatementSession) -> Result<u64> {
-        let name = qualified(&view.name)?;
+        let default = session.settings.namespace.as_str();
+        let name = qualified(&view.name, default)?;
         let exists = self.warehouse.find_view(&name).await?.is_some();
         if exists && view.if_not_exists {
             return Ok(0);
         }
         let sql = view.sql();
-        let plan = session.tables.plan_view(&name, &sql, DEFAULT_NAMESPACE).await;
+        let plan = session.tables.plan_view(&name, &sql, default).await;
         let plan = plan.map_err(|e| e.context(format_args!("view {name}")))?;
         let mut properties = view.properties;
         properties.extend(view.comment.map(|text| (COMMENT.to_string(), text)));
@@ -114,7 +115,7 @@ impl Scheduler {
             columns: plan.schema().inner().as_ref().clone(),
             docs: view.columns.into_iter().filter_map(|c| Some((c.name, c.doc?))).collect(),
             sql,
-            default_namespace: DEFAULT_NAMESPACE.to_string(),
+            default_namespace: default.to_string(),
             properties,
         };
         let create = || self.warehouse.create_view(&name, new.clone(), view.or_replace);
@@ -126,9 +127,9 @@ impl Scheduler {
     }
 }
 
-/// The table or view to which a name in a statement refers.
-pub(crate) fn qualified(name: &TableName) -> Result<QualifiedName> {
-    identifier(&reference(name))
+/// The table or view to which a name in a statement refers; one without a namespace is in `default`.
+pub(crate) fn qualified(name: &TableName, default: &str) -> Result<QualifiedName> {
+    identifier(&reference(name), default)
 }
 
 /// With `IF EXISTS` a missing table is not an error, but a missing column is.

@@ -51,7 +51,7 @@ pub(crate) async fn plan(show: Show, session: &StatementSession) -> Result<Logic
 
 /// The table or view to which a name in a statement refers, of which the statement's user may know.
 async fn seen(name: &TableName, session: &StatementSession) -> Result<QualifiedName> {
-    let name = qualified(name)?;
+    let name = qualified(name, &session.settings.namespace)?;
     session.tables.check_seen(&name).await?;
     Ok(name)
 }
@@ -86,7 +86,7 @@ enum Described {
 
 /// One row per column; `extended` adds Iceberg's other metadata.
 async fn describe(session: &StatementSession, table: &TableName, extended: bool) -> Result<LogicalPlan> {
-    let name = qualified(table)?;
+    let name = qualified(table, &session.settings.namespace)?;
     let of = name.name().split('$').next().unwrap_or_default();
     session.tables.check_seen(&name.beside(of)).await?;
     let warehouse = &session.warehouse;

@@ -38,7 +38,7 @@ impl Scheduler {
     ) -> Result<SendableRecordBatchStream> {
         let mut rows = Vec::new();
         let analyze = LogicalPlanBuilder::from(plan.clone()).explain(false, true).and_then(LogicalPlanBuilder::build);
-        let ran = self.run_as(plan, &analyze?, session).await?;
+        let ran = self.run_as(plan, &analyze?, None, session).await?;
         let text = match &ran.how {
             // An uncut plan is one task, in which DataFusion itself collects the metrics.
             How::Local | How::Whole(_) => plan_text(ran.rows).await?,

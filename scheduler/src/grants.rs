@@ -46,7 +46,7 @@ impl Scheduler {
                 match what {
                     Granted::Role(role) => access.revoke_role(&role, &from).await?,
                     Granted::Privileges { privileges, on } => {
-                        access.revoke(&from, &named(&on)?, privileges.into_iter().collect()).await?;
+                        access.revoke(&from, &named(&on, session)?, privileges.into_iter().collect()).await?;
                     }
                 }
             }
@@ -196,7 +196,7 @@ async fn existing(on: &Securable, session: &StatementSession) -> Result<Object> 
             Ok(Object::Namespace(name.clone()))
         }
         Securable::Table(table) => {
-            let name = qualified(table)?;
+            let name = qualified(table, &session.settings.namespace)?;
             match session.tables.identity(&name).await? {
                 Some(id) => Ok(object(&name, id)),
                 None => Err(session.tables.not_found(&name).await.into()),
@@ -206,10 +206,10 @@ async fn existing(on: &Securable, session: &StatementSession) -> Result<Object> 
 }
 
 /// What privileges are revoked on, which may be gone.
-fn named(on: &Securable) -> Result<Object> {
+fn named(on: &Securable, session: &StatementSession) -> Result<Object> {
     Ok(match on {
         Securable::Namespace(name) => Object::Namespace(name.clone()),
-        Securable::Table(table) => object(&qualified(table)?, String::new()),
+        Securable::Table(table) => object(&qualified(table, &session.settings.namespace)?, String::new()),
     })
 }
 

@@ -6,12 +6,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use bergmill_engine::{count_sorts, with_room_to_merge};
+use bergmill_engine::{Cancelled, QueryThreads, count_sorts, with_room_to_merge};
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream, execute_stream_partitioned};
 use futures::StreamExt;
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -23,29 +22,25 @@ const BATCHES_AHEAD: usize = 2;
 const QUERIES: usize = 4;
 
 /// A runtime for queries.
-pub(crate) struct LocalRuntime {
-    handle: Handle,
-    runtime: Option<Runtime>,
-}
+pub(crate) struct LocalRuntime(QueryThreads);
 
 impl LocalRuntime {
     /// Starts a thread for each core.
     pub(crate) fn start() -> Result<Self> {
-        let runtime =
-            Builder::new_multi_thread().thread_name("query").enable_all().build().map_err(|e| {
-                Error::new(ErrorKind::Unavailable, format!("cannot start the threads for queries: {e}"))
-            })?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+        QueryThreads::start(None)
+            .map(Self)
+            .map_err(|e| Error::new(ErrorKind::Unavailable, format!("cannot start the threads for queries: {e}")))
     }
 
-    /// Returns the rows of a plan. Dropping them cancels the query.
+    /// Returns the rows of a plan that heeds `cancelled`. Dropping them cancels the query.
     pub(crate) fn execute(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
+        cancelled: &Cancelled,
     ) -> datafusion::error::Result<SendableRecordBatchStream> {
         // Some operators spawn tasks as soon as they are executed.
-        let entered = self.handle.enter();
+        let entered = self.0.handle().enter();
         let context = Arc::new(with_room_to_merge(&context, QUERIES * count_sorts(&plan)));
         let mut rows = execute_stream(plan, context)?;
         drop(entered);
@@ -59,8 +54,14 @@ impl LocalRuntime {
             }
             Ok(())
         };
-        answer.spawn_on(driven, &self.handle);
-        Ok(answer.build())
+        answer.spawn_on(driven, self.0.handle());
+        let (answer, guard) = (answer.build(), cancelled.on_drop());
+        let schema = answer.schema();
+        let rows = answer.map(move |batch| {
+            let _guard = &guard;
+            batch
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     /// Returns the rows of each partition of a plan, for the caller to poll.
@@ -69,7 +70,7 @@ impl LocalRuntime {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
     ) -> datafusion::error::Result<Vec<SendableRecordBatchStream>> {
-        let _entered = self.handle.enter();
+        let _entered = self.0.handle().enter();
         let context = with_room_to_merge(&context, QUERIES * count_sorts(&plan));
         execute_stream_partitioned(plan, Arc::new(context))
     }
@@ -79,16 +80,7 @@ impl LocalRuntime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.handle.spawn(task)
-    }
-}
-
-impl Drop for LocalRuntime {
-    fn drop(&mut self) {
-        // Does not wait for the threads, which asynchronous code must not do.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.0.spawn(task)
     }
 }
 
@@ -108,7 +100,7 @@ mod tests {
         let context = SessionContext::new();
         let sql = "SELECT count(*) FROM unnest(range(0, 3000)) a (x), unnest(range(0, 30000)) b (y) WHERE x + y < 0";
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let counted = local.execute(plan, context.task_ctx()).unwrap().try_collect::<Vec<_>>();
+        let counted = local.execute(plan, context.task_ctx(), &Cancelled::default()).unwrap().try_collect::<Vec<_>>();
         tokio::pin!(counted);
         let mut heartbeats = 0;
         let rows = loop {
@@ -128,7 +120,7 @@ mod tests {
         let sql = "SELECT x FROM unnest(range(0, 100000)) a (x), unnest(range(0, 100000)) b (y)";
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let weak = Arc::downgrade(&plan);
-        let mut rows = local.execute(plan, context.task_ctx()).unwrap();
+        let mut rows = local.execute(plan, context.task_ctx(), &Cancelled::default()).unwrap();
         assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
         drop(rows);
         // A running query keeps its operators alive.

@@ -1,6 +1,7 @@
 //! Starts and holds the scheduler: Ballista's server for executors, the front door for clients.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use ballista_core::config::TaskSchedulingPolicy;
@@ -14,7 +15,7 @@ use bergmill_catalog::Warehouse;
 use bergmill_engine::{
     MAX_MESSAGE_BYTES, MemoryLimit, PlanCodec, RoundTrip, cluster_config, over_tls, runtime_env, serve_metrics,
 };
-use bergmill_gateway::{Backend, Login, Security};
+use bergmill_gateway::{Backend, Login, Security, Sessions};
 use bergmill_tls::grpc::with_sources;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -28,13 +29,15 @@ use crate::cluster_port;
 use crate::config::SchedulerConfig;
 use crate::draining::Draining;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kept_plans::KeptPlans;
 use crate::local::LocalRuntime;
 use crate::login::UserLogin;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StatementMetrics};
 use crate::planner::session_state;
+use crate::prepared_plans::PreparedPlans;
 use crate::results::ResultClients;
 use crate::stages::{CountedVcores, EndedTasks, Gate};
-use crate::system::{Executor, History};
+use crate::system::{Executor, History, Journal};
 
 /// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -54,6 +57,9 @@ pub struct Scheduler {
     pub(crate) results: ResultClients,
     pub(crate) history: History,
     pub(crate) metrics: Metrics,
+    pub(crate) kept_plans: KeptPlans,
+    pub(crate) prepared_plans: PreparedPlans,
+    pub(crate) sessions: Sessions,
     pub(crate) local_query_bytes: u64,
     pub(crate) gate: Arc<Gate>,
     pub(crate) draining: Arc<Draining>,
@@ -172,7 +178,10 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime,
         local: LocalRuntime::start()?,
         results: ResultClients::new(config.cluster_tls.as_ref()),
-        history: History::new(metrics.statements.clone()),
+        history: history(metrics.statements.clone(), config.journal.as_deref()),
+        kept_plans: KeptPlans::default(),
+        prepared_plans: PreparedPlans::default(),
+        sessions: Sessions::default(),
         metrics,
         local_query_bytes: config.local_query_bytes,
     });
@@ -180,7 +189,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let drained = Arc::clone(&scheduler);
     let open_without_users = config.open_without_users;
     let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users }) as Arc<dyn Login>);
-    let security = Security { tls: config.tls, login };
+    let security = Security { tls: config.tls, login, sessions: scheduler.sessions.clone() };
     let http_addr = http.as_ref().and_then(|listener| listener.local_addr().ok());
     let mut tasks = Vec::new();
     if let Some(listener) = http {
@@ -219,6 +228,18 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         }));
     }
     Ok(Running { scheduler, cluster_addr, listen, http: http_addr, metrics: metrics_addr, tasks })
+}
+
+/// The history in a file. A scheduler that cannot write it is still useful.
+fn history(metrics: StatementMetrics, journal: Option<&Path>) -> History {
+    match journal.map(|path| (path, Journal::open(path))) {
+        Some((_, Ok((journal, earlier)))) => History::new(metrics, Some(journal), earlier),
+        Some((path, Err(e))) => {
+            tracing::warn!("system.queries is not kept over a restart: {}: {e}", path.display());
+            History::new(metrics, None, Vec::new())
+        }
+        None => History::new(metrics, None, Vec::new()),
+    }
 }
 
 async fn bind(addr: SocketAddr, purpose: &str) -> Result<TcpListener> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use ballista_core::JobId;
-use bergmill_engine::{Encoding, WholeQueryExec};
+use bergmill_engine::{Cancelled, Encoding, WholeQueryExec, heeding};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
@@ -16,6 +16,7 @@ use crate::client_rows::{announced, for_clients, nullable};
 use crate::error::{ErrorKind, Result};
 use crate::process::Scheduler;
 use crate::session::StatementSession;
+use crate::settings::Place;
 use crate::stages::{Staged, divisible, estimated_bytes, order, partitions, refusal};
 use crate::system::{Execution, Record};
 use crate::work::is_small;
@@ -43,32 +44,44 @@ impl Scheduler {
         plan: &LogicalPlan,
         session: &StatementSession,
     ) -> Result<SendableRecordBatchStream> {
-        Ok(self.run_as(plan, plan, session).await?.rows)
+        Ok(self.run_as(plan, plan, None, session).await?.rows)
     }
 
-    /// Runs a plan in the appropriate way. If that is not in stages, runs `uncut` instead.
+    /// Runs a plan in the appropriate way. If that is not in stages, runs `uncut` instead. `single` is the plan for one
+    /// process, if it has been planned before.
     pub(crate) async fn run_as(
         &self,
         plan: &LogicalPlan,
         uncut: &LogicalPlan,
+        single: Option<Arc<dyn ExecutionPlan>>,
         session: &StatementSession,
     ) -> Result<Ran> {
-        // Those of the statement's last query.
-        session.scans.clear();
-        let ran = Box::pin(self.run_where_it_fits(plan, uncut, session)).await?;
+        if single.is_none() {
+            // Those of the statement's last query.
+            session.scans.clear();
+        }
+        let ran = tokio::select! {
+            biased;
+            reason = session.record.cancelled() => return Err(reason),
+            ran = Box::pin(self.run_where_it_fits(plan, uncut, single, session)) => ran?,
+        };
         session.record.add_files(&session.scans.reports());
-        Ok(ran)
+        Ok(Ran { rows: session.record.until_cancelled(ran.rows), ..ran })
     }
 
     async fn run_where_it_fits(
         &self,
         plan: &LogicalPlan,
         uncut: &LogicalPlan,
+        single: Option<Arc<dyn ExecutionPlan>>,
         session: &StatementSession,
     ) -> Result<Ran> {
         let began = Instant::now();
         let state = without_exchange_of_sorted_rows(Cow::Borrowed(&session.single), plan);
-        let single = state.create_physical_plan(plan).await?;
+        let single = match single {
+            Some(single) => single,
+            None => state.create_physical_plan(plan).await?,
+        };
         tracing::debug!(elapsed = ?began.elapsed(), "made a physical plan");
         // The uncut plan may be planned already.
         let planned = std::ptr::eq(plan, uncut).then(|| Arc::clone(&single));
@@ -81,7 +94,12 @@ impl Scheduler {
                 Ok(state.create_physical_plan(uncut).await?)
             }
         };
-        if is_small(&single, self.local_query_bytes) {
+        let runs_here = match session.settings.place {
+            Place::Auto => is_small(&single, session.settings.local_query_bytes.unwrap_or(self.local_query_bytes)),
+            Place::Local => true,
+            Place::Cluster => false,
+        };
+        if runs_here {
             return self.run_here(plan_uncut(&state, planned).await?, &session.single, schema, &session.record);
         }
         if !session.one_executor {
@@ -114,8 +132,10 @@ impl Scheduler {
         schema: SchemaRef,
         record: &Record,
     ) -> Result<Ran> {
+        let cancelled = Cancelled::default();
+        let plan = heeding(plan, &cancelled)?;
         record.runs_here(&plan);
-        let rows = self.local.execute(plan, state.task_ctx())?;
+        let rows = self.local.execute(plan, state.task_ctx(), &cancelled)?;
         Ok(Ran { rows: for_clients(schema, rows), how: How::Local })
     }
 

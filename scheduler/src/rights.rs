@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bergmill_access::Rights;
 use bergmill_catalog::{Guard, QualifiedName};
 use bergmill_gateway::{Caller, IngestMode};
-use bergmill_statement::{Alteration, Ddl, Privilege};
+use bergmill_statement::{Alteration, Ddl, Privilege, TableName};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::WriteOp;
 use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoOp};
@@ -49,8 +49,8 @@ impl StatementSession {
         let decision = match &mut planned {
             // Their tables were found by planning them.
             Planned::Query(_) | Planned::ExplainAnalyze(_) | Planned::NoEffect => Decision::Run,
-            // Each of them decides itself.
-            Planned::Users(_) => Decision::Run,
+            // Each of them decides itself. Options are those of the user's own session.
+            Planned::Users(_) | Planned::Set(_) | Planned::Kill(_) => Decision::Run,
             Planned::Insert(insert) => {
                 let needed: &[Privilege] = match insert.mode {
                     InsertMode::Append => &[Privilege::Insert],
@@ -58,13 +58,13 @@ impl StatementSession {
                         &[Privilege::Insert, Privilege::Delete]
                     }
                 };
-                self.needs(&identifier(&insert.table)?, needed).await?
+                self.needs(&self.identifier(&insert.table)?, needed).await?
             }
-            Planned::ChangeReferences { table, .. } => self.needs(&identifier(table)?, &[Privilege::Alter]).await?,
+            Planned::ChangeReferences { table, .. } => self.needs(&self.identifier(table)?, &[Privilege::Alter]).await?,
             Planned::ChangeRows { statement, .. } => {
-                self.needs(&identifier(&statement.table_name)?, &of_row_change(&statement.op)).await?
+                self.needs(&self.identifier(&statement.table_name)?, &of_row_change(&statement.op)).await?
             }
-            Planned::Truncate { table, .. } => self.needs(&identifier(table)?, &[Privilege::Delete]).await?,
+            Planned::Truncate { table, .. } => self.needs(&self.identifier(table)?, &[Privilege::Delete]).await?,
             Planned::CreateTable(create) => self.may_create_table(create).await?,
             Planned::CreateNamespace { name, if_not_exists, .. } => match self.sees_namespace(name).await? {
                 true if *if_not_exists => Decision::NoEffect,
@@ -125,7 +125,7 @@ impl StatementSession {
     }
 
     async fn may_drop(&self, table: &TableReference, if_exists: bool) -> Result<Decision> {
-        self.needs_if_exists(&identifier(table)?, &[Privilege::Drop], if_exists).await
+        self.needs_if_exists(&self.identifier(table)?, &[Privilege::Drop], if_exists).await
     }
 
     async fn may_create_table(&self, create: &mut CreateTable) -> Result<Decision> {
@@ -133,7 +133,7 @@ impl StatementSession {
         if clauses.location.is_some() || clauses.properties.keys().any(|key| is_location(key)) {
             return Err(self.only_admin(CHOOSE_LOCATIONS));
         }
-        let name = identifier(&create.name)?;
+        let name = self.identifier(&create.name)?;
         self.may_create(&name, create.if_not_exists, &mut create.or_replace).await
     }
 
@@ -160,13 +160,13 @@ impl StatementSession {
                 {
                     return Err(self.only_admin(CHOOSE_LOCATIONS));
                 }
-                self.needs_if_exists(&qualified(table)?, &[Privilege::Alter], *if_exists).await
+                self.needs_if_exists(&self.qualified(table)?, &[Privilege::Alter], *if_exists).await
             }
             // What `DROP` and `CREATE` do. In another namespace, its grants are for the table too, so the user must
             // have what these could give.
             Ddl::RenameTable { table, if_exists, to } => {
-                let from = qualified(table)?;
-                let to = if to.namespace.is_some() { qualified(to)? } else { from.beside(&to.table) };
+                let from = self.qualified(table)?;
+                let to = if to.namespace.is_some() { self.qualified(to)? } else { from.beside(&to.table) };
                 let needed: &[Privilege] = match to.namespace() == from.namespace() {
                     true => &[Privilege::Alter, Privilege::Drop],
                     false => &Privilege::OF_TABLES,
@@ -179,13 +179,15 @@ impl StatementSession {
                     }
                 }
             }
-            Ddl::Comment { table, is_view: _, text: _ } => self.needs(&qualified(table)?, &[Privilege::Alter]).await,
+            Ddl::Comment { table, is_view: _, text: _ } => {
+                self.needs(&self.qualified(table)?, &[Privilege::Alter]).await
+            }
             Ddl::CreateView(view) => {
-                let name = qualified(&view.name)?;
+                let name = self.qualified(&view.name)?;
                 self.may_create(&name, view.if_not_exists, &mut view.or_replace).await
             }
             Ddl::DropView { view, if_exists } => {
-                self.needs_if_exists(&qualified(view)?, &[Privilege::Drop], *if_exists).await
+                self.needs_if_exists(&self.qualified(view)?, &[Privilege::Drop], *if_exists).await
             }
         }
     }
@@ -199,6 +201,16 @@ impl StatementSession {
 
     async fn sees_namespace(&self, namespace: &str) -> Result<bool> {
         Ok(self.tables.namespaces().await?.iter().any(|known| known.to_string() == namespace))
+    }
+
+    /// The table to which a name refers.
+    fn identifier(&self, name: &TableReference) -> Result<QualifiedName> {
+        identifier(name, &self.settings.namespace)
+    }
+
+    /// The table or view to which a name refers.
+    fn qualified(&self, name: &TableName) -> Result<QualifiedName> {
+        qualified(name, &self.settings.namespace)
     }
 
     fn is_unrestricted(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The session of one statement: its settings, and the current tables.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bergmill_catalog::{NamespaceCatalog, ScanLog, TextType, Warehouse};
@@ -9,13 +10,17 @@ use bergmill_gateway::Caller;
 use bergmill_statement::CATALOG;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
 
 use crate::define::SessionViews;
 use crate::error::Result;
+use crate::parameters::Parameters;
 use crate::planner::session_state;
+use crate::prepared_plans::PreparedPlan;
 use crate::process::Scheduler;
-use crate::system::{Record, System, SystemCatalog};
+use crate::settings::Settings;
+use crate::system::{Record, RunningJobs, System, SystemCatalog};
 
 /// Sessions that plan the same statement in different ways, over one view of the catalog.
 pub(crate) struct StatementSession {
@@ -37,15 +42,27 @@ pub(crate) struct StatementSession {
     pub record: Record,
     /// Who sends the statement; `None` where nobody has to log in.
     pub caller: Option<Caller>,
+    /// The parameters of the statement.
+    pub parameters: Parameters,
+    /// The plan of the statement without values, once it is made.
+    pub unbound: OnceLock<LogicalPlan>,
+    /// The options of its client's session.
+    pub settings: Settings,
     system: System,
 }
 
 impl StatementSession {
+    /// Whether the statement reads what is known for a moment only, so that its plan cannot be kept.
+    pub(crate) fn reads_system(&self) -> bool {
+        self.system.is_read.load(Ordering::Relaxed)
+    }
+
     /// A session that plans for one executor, which runs the query whole.
     pub(crate) fn whole(&self) -> SessionState {
         let mut state = self.single.clone();
         if !self.one_executor {
-            *state.config_mut() = whole_config(self.vcores).with_extension(Arc::clone(&self.scans));
+            let config = self.settings.apply(whole_config(self.vcores));
+            *state.config_mut() = config.with_extension(Arc::clone(&self.scans));
         }
         state
     }
@@ -56,29 +73,46 @@ impl StatementSession {
         let tables = Arc::new(self.tables.with_text(TextType::Utf8));
         let tables = SystemCatalog::new(tables, self.system.clone());
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(tables) as _);
-        session_state(local_config(), Arc::clone(self.single.runtime_env()), catalogs as _)
+        session_state(self.settings.apply(local_config()), Arc::clone(self.single.runtime_env()), catalogs as _)
     }
 }
 
 impl Scheduler {
-    /// A session for the statement of `caller` that `record` is about.
-    pub(crate) async fn session(&self, record: Record, caller: Option<&Caller>) -> Result<StatementSession> {
+    /// A session for the statement of `caller` that `record` is about, over the tables of its plan if it is `prepared`:
+    /// one that the same caller prepared, whose rights have not changed.
+    pub(crate) async fn session(
+        &self,
+        record: Record,
+        parameters: Parameters,
+        settings: Settings,
+        prepared: Option<&PreparedPlan>,
+        caller: Option<&Caller>,
+    ) -> Result<StatementSession> {
         let (began, now) = (Instant::now(), chrono::Utc::now());
         let guard = self.guard(caller).await?;
-        let only_of = caller.filter(|caller| !caller.is_admin).map(|caller| caller.user.clone());
-        let executors = Arc::new(self.registered().await?);
-        let system = System { history: self.history.clone(), only_of, executors };
+        let system = System {
+            history: self.history.clone(),
+            only_of: caller.filter(|caller| !caller.is_admin).map(|caller| caller.user.clone()),
+            jobs: RunningJobs::of(&self.server),
+            executors: Arc::new(self.registered().await?),
+            sessions: self.sessions.clone(),
+            is_read: Arc::default(),
+        };
         let executors = system.executors.iter().filter(|executor| !executor.drains);
         let executors: Vec<usize> = executors.map(|e| e.metadata.specification.vcores as usize).collect();
         let text = if executors.len() == 1 { TextType::Utf8View } else { TextType::Utf8 };
-        let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
-        let tables = Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views, guard));
+        let prepared = prepared.filter(|prepared| prepared.tables.reads_text_as(text));
+        let tables = prepared.map(|prepared| Arc::clone(&prepared.tables)).unwrap_or_else(|| {
+            let views = Arc::new(SessionViews { runtime: Arc::clone(&self.runtime) });
+            Arc::new(NamespaceCatalog::new(self.warehouse.clone(), text, views, guard))
+        });
+        let unbound = prepared.map_or_else(OnceLock::new, |prepared| prepared.plan.clone().into());
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
         let with_system = SystemCatalog::new(Arc::clone(&tables) as _, system.clone());
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(with_system) as _);
         let scans = Arc::new(ScanLog::default());
         let state = |config: SessionConfig| {
-            let config = config.with_extension(Arc::clone(&scans));
+            let config = settings.apply(config).with_extension(Arc::clone(&scans));
             let mut state = session_state(config, Arc::clone(&self.runtime), Arc::clone(&catalogs) as _);
             // `now()` is one moment for the whole statement, however often it is planned and wherever it runs.
             state.execution_props_mut().query_execution_start_time = Some(now);
@@ -92,7 +126,20 @@ impl Scheduler {
         tracing::debug!(elapsed = ?began.elapsed(), "made a session");
         let warehouse = self.warehouse.clone();
         let (one_executor, vcores) = (executors.len() == 1, executors.iter().max().copied().unwrap_or(1));
-        let caller = caller.cloned();
-        Ok(StatementSession { single, one_executor, cluster, vcores, scans, tables, warehouse, record, caller, system })
+        Ok(StatementSession {
+            single,
+            one_executor,
+            cluster,
+            vcores,
+            scans,
+            tables,
+            warehouse,
+            record,
+            caller: caller.cloned(),
+            parameters,
+            unbound,
+            settings,
+            system,
+        })
     }
 }

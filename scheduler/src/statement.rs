@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use bergmill_catalog::{check_readable, is_missing_table};
 use bergmill_statement::{
-    AliasedDelete, CATALOG, Ddl, Explain, ExplainOptions, PartitionValue, ReferenceChange, Statement, TableClauses,
-    TableName, UserStatement, parse,
+    AliasedDelete, CATALOG, Ddl, Explain, ExplainOptions, PartitionValue, ReferenceChange, SetOption, Statement,
+    TableClauses, TableName, UserStatement, parse,
 };
 use datafusion::catalog::information_schema::INFORMATION_SCHEMA;
 use datafusion::common::format::{ExplainFormat, ExplainStatementOptions};
@@ -54,6 +54,10 @@ pub(crate) enum Planned {
     Define(Box<Ddl>),
     /// Users and their tokens, roles and grants.
     Users(UserStatement),
+    /// Options of the session.
+    Set(SetOption),
+    /// `KILL QUERY` of the statement with this id.
+    Kill(String),
     /// A statement that has no effect, and is no error.
     NoEffect,
 }
@@ -97,13 +101,19 @@ pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planne
 
 async fn planned(sql: &str, session: &StatementSession) -> Result<Planned> {
     let began = Instant::now();
-    let sql = match parse(sql)? {
+    let statement = parse(sql)?;
+    if !matches!(statement, Statement::Sql(_) | Statement::Explain(_)) {
+        session.parameters.check_count(0)?;
+    }
+    let sql = match statement {
         Statement::References(statement) => {
             return Ok(Planned::ChangeReferences { table: reference(&statement.table), change: statement.change });
         }
         Statement::Show(show) => return describe::plan(show, session).await.map(Planned::Query),
         Statement::Ddl(ddl) => return Ok(Planned::Define(ddl)),
         Statement::Users(statement) => return Ok(Planned::Users(statement)),
+        Statement::Set(set) => return Ok(Planned::Set(set)),
+        Statement::Kill(id) => return Ok(Planned::Kill(id)),
         Statement::Explain(explain) => {
             let statement = explained(explain)?;
             return Ok(match logical_plan(statement, session).await? {
@@ -148,15 +158,25 @@ async fn logical_plan(statement: ParsedStatement, session: &StatementSession) ->
         session.tables.list().await?;
     }
     let state = describing.as_ref().unwrap_or(&session.cluster);
-    let made = match aliased_delete(&statement)? {
-        Some(aliased) => delete::plan(aliased, state).await,
-        None => state.statement_to_plan(statement).await,
-    };
-    let plan = match made {
-        Ok(plan) => plan,
-        Err(e) => return Err(planning_error(e, session).await),
+    let plan = match session.unbound.get() {
+        Some(plan) => plan.clone(),
+        None => {
+            let made = match aliased_delete(&statement)? {
+                Some(aliased) => delete::plan(aliased, state).await,
+                None => state.statement_to_plan(statement).await,
+            };
+            let plan = match made {
+                Ok(plan) => plan,
+                Err(e) => return Err(planning_error(e, session).await),
+            };
+            if describing.is_none() && session.parameters.are_bound() {
+                session.unbound.get_or_init(|| plan.clone());
+            }
+            plan
+        }
     };
     check_readable(&plan)?;
+    let plan = session.parameters.bind(plan)?;
     // Coerces types here: otherwise a `CASE` may return a wider decimal than was announced.
     Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
@@ -186,7 +206,12 @@ pub(crate) fn parsed(statement: Statement) -> datafusion::error::Result<Option<P
     match statement {
         Statement::Sql(sql) => Ok(Some(ParsedStatement::Statement(Box::new(sql.tree)))),
         Statement::Explain(explain) => explained(explain).map(Some),
-        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) | Statement::Users(_) => Ok(None),
+        Statement::Ddl(_)
+        | Statement::References(_)
+        | Statement::Show(_)
+        | Statement::Users(_)
+        | Statement::Set(_)
+        | Statement::Kill(_) => Ok(None),
     }
 }
 

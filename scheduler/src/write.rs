@@ -19,12 +19,14 @@ use futures::TryStreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::LocalRuntime;
+use crate::parameters::Parameters;
 use crate::planner::WriteNode;
 use crate::process::Scheduler;
 use crate::session::StatementSession;
+use crate::settings::Settings;
 use crate::stages::order;
 use crate::statement::{CreateTable, Insert, InsertMode};
-use crate::system::Record;
+use crate::system::{Execution, Record};
 
 /// A statement's write: its target, and how it treats existing rows.
 pub(crate) struct WriteJob<'a> {
@@ -95,7 +97,7 @@ impl Scheduler {
 
     /// A branch of an existing table, as the statement sees it.
     async fn target(&self, table: &TableReference, branch: &str, session: &StatementSession) -> Result<IcebergTable> {
-        let name = identifier(table)?;
+        let name = identifier(table, &session.settings.namespace)?;
         let pinned = session.tables.pinned(&name).await?;
         Ok(pinned.at_branch(branch)?)
     }
@@ -107,7 +109,7 @@ impl Scheduler {
         tag: Option<&CommitTag>,
         session: &StatementSession,
     ) -> Result<u64> {
-        let name = identifier(&create.name)?;
+        let name = identifier(&create.name, &session.settings.namespace)?;
         let exists = self.warehouse.find(&name).await?.is_some();
         if exists && create.if_not_exists {
             return Ok(0);
@@ -244,7 +246,7 @@ impl Scheduler {
         if_exists: bool,
         session: &StatementSession,
     ) -> Result<u64> {
-        let name = identifier(name)?;
+        let name = identifier(name, &session.settings.namespace)?;
         let granted = self.granted_on(&name, session).await;
         match self.warehouse.drop_table(&name).await {
             Ok(()) => {
@@ -262,10 +264,11 @@ impl Scheduler {
         target: &IngestTarget,
         caller: Option<&Caller>,
         input: SendableRecordBatchStream,
+        record: Record,
     ) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let name = QualifiedName::new(namespace, &target.table);
-        let session = self.session(Record::unkept(), caller).await?;
+        let session = self.session(record, Parameters::default(), Settings::default(), None, caller).await?;
         let mode = session.admit_ingest(&name, target.mode).await?;
         let table = match (self.warehouse.find(&name).await?, mode) {
             (Some(_), IngestMode::Create) => {
@@ -282,6 +285,8 @@ impl Scheduler {
                 self.destination(&name, new, false).await?
             }
         };
+        let input = session.record.until_cancelled(input);
+        session.record.runs(Execution::Local);
         let is_new = matches!(destination, Destination::Draft(_));
         let (tag, id) = (target.tag.as_ref(), table.id());
         let job = match (destination, mode) {
@@ -308,7 +313,10 @@ impl Scheduler {
         spec: Option<WriteSpec>,
         written: Result<Vec<RecordBatch>>,
     ) -> Result<Option<u64>> {
-        let added = written.and_then(|batches| Ok(data_files(&batches, job.table.table())?));
+        let added = written.and_then(|batches| {
+            job.session.record.begin_commit()?;
+            Ok(data_files(&batches, job.table.table())?)
+        });
         let added = match added {
             Ok(added) => added,
             Err(e) => {
@@ -375,13 +383,13 @@ async fn write_here(
     Ok(written)
 }
 
-/// The table to which a name in SQL refers.
-pub(crate) fn identifier(name: &TableReference) -> Result<QualifiedName> {
+/// The table to which a name in SQL refers; one without a namespace is in `default`.
+pub(crate) fn identifier(name: &TableReference, default: &str) -> Result<QualifiedName> {
     if let Some(catalog) = name.catalog().filter(|c| *c != CATALOG) {
         let what = format!("catalog {catalog} not found; there is {CATALOG}");
         return Err(Error::new(ErrorKind::NotFound, what));
     }
-    let namespace = name.schema().unwrap_or(DEFAULT_NAMESPACE);
+    let namespace = name.schema().unwrap_or(default);
     Ok(QualifiedName::new(namespace, name.table()))
 }
 

@@ -15,7 +15,10 @@ use crate::default_values::resolve_defaults;
 use crate::distinct_from::bind_operands;
 use crate::error::{Error, Result};
 use crate::explain::{self, Explain};
+use crate::kill;
 use crate::metadata_columns::mark_tables;
+use crate::options::{self, SetOption};
+use crate::parameters::numbered;
 use crate::partitions::{PartitionValue, take_partitions};
 use crate::references::{self, ReferenceStatement};
 use crate::show::{self, Show};
@@ -38,6 +41,10 @@ pub enum Statement {
     Show(Show),
     /// Users and their tokens.
     Users(UserStatement),
+    /// Options of the session.
+    Set(SetOption),
+    /// `KILL QUERY` of the statement with this id.
+    Kill(String),
 }
 
 /// A statement that DataFusion plans, with the parts that its syntax tree cannot express.
@@ -73,7 +80,7 @@ pub struct Sql {
 /// # Ok::<(), bergmill_statement::Error>(())
 /// ```
 pub fn parse(sql: &str) -> Result<Statement> {
-    let mut reader = TokenReader::new(sql)?;
+    let mut reader = TokenReader::of(numbered(TokenReader::new(sql)?.rest())?);
     while reader.symbol(&Token::SemiColon) {}
     if reader.peek().token == Token::EOF {
         return Err(Error::invalid("SQL: there is no statement"));
@@ -110,6 +117,14 @@ fn own(sql: &str, reader: &mut TokenReader) -> Result<Option<Statement>> {
         return Ok(Some(Statement::Users(statement)));
     }
     reader.back_to(start);
+    if let Some(set) = options::parse(reader)? {
+        return Ok(Some(Statement::Set(set)));
+    }
+    reader.back_to(start);
+    if let Some(id) = kill::parse(reader)? {
+        return Ok(Some(Statement::Kill(id)));
+    }
+    reader.back_to(start);
     if let Some(show) = show::parse(reader)? {
         return Ok(Some(Statement::Show(show)));
     }
@@ -135,9 +150,8 @@ pub(crate) fn sql(reader: &mut TokenReader) -> Result<Sql> {
 }
 
 /// Statements of DataFusion that sqlparser does not parse.
-const NOT_SUPPORTED: [(&[&str], &str); 6] = [
+const NOT_SUPPORTED: [(&[&str], &str); 5] = [
     (&["copy"], "COPY"),
-    (&["reset"], "RESET"),
     (&["create", "external"], "CREATE EXTERNAL TABLE"),
     (&["create", "or", "replace", "external"], "CREATE EXTERNAL TABLE"),
     (&["create", "unbounded", "external"], "CREATE EXTERNAL TABLE"),

@@ -22,7 +22,12 @@ pub fn tables_read(statement: &Statement) -> Result<BTreeSet<TableName>> {
     let sql = match statement {
         Statement::Sql(sql) => sql,
         Statement::Explain(explain) => &explain.statement,
-        Statement::Ddl(_) | Statement::References(_) | Statement::Show(_) | Statement::Users(_) => {
+        Statement::Ddl(_)
+        | Statement::References(_)
+        | Statement::Show(_)
+        | Statement::Users(_)
+        | Statement::Set(_)
+        | Statement::Kill(_) => {
             return Ok(BTreeSet::new());
         }
     };

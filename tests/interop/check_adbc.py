@@ -18,6 +18,8 @@ def body(checks, folder):
     with serving(folder) as door, flight_sql.connect(f"grpc://{door}", autocommit=True) as connection:
         queries(checks, connection)
         statements(checks, connection)
+        parameters(checks, connection, folder)
+        sessions(checks, door)
         ingest(checks, connection, folder)
         catalog_calls(checks, connection)
         explain(checks, connection)
@@ -93,6 +95,69 @@ def statements(checks, connection):
         update(connection, "DROP TABLE door.copy")
         got = fetch(connection, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'door'")
         equal(got["table_name"].to_pylist(), ["orders"], "tables")
+
+
+def parameters(checks, connection, folder):
+    def bound(statement, values):
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+    with checks.check("a query with values, by number and in order"):
+        for statement in ["SELECT $1 + 1, $2 || '!'", "SELECT ? + 1, ? || '!'"]:
+            equal(bound(statement, (41, "hey")), [(42, "hey!")], statement)
+        equal(bound("SELECT id FROM door.orders WHERE total = ?", (Decimal("12.50"),)), [(1,)], "by decimal")
+        equal(bound("SELECT id FROM door.orders WHERE placed >= ?", (datetime.datetime(2026, 2, 15, tzinfo=UTC),)), [(2,)], "by time")
+        equal(bound("SELECT id FROM door.orders WHERE id = ?", (1.5,)), [], "a value that no row has")
+        equal(bound("SELECT count(*) FROM door.orders WHERE id = ?", (None,)), [(0,)], "NULL")
+    with checks.check("the types of parameters are announced"):
+        with connection.cursor() as cursor:
+            schema = cursor.adbc_prepare("INSERT INTO door.orders VALUES (?, ?, ?)")
+        equal([str(f.type) for f in schema], ["int64", "decimal128(12, 2)", "timestamp[us, tz=UTC]"], "types")
+    with checks.check("executemany inserts all rows by one commit"):
+        update(connection, "CREATE TABLE door.visits (id BIGINT NOT NULL, page TEXT, at DATE)")
+        rows = [(n, None if n % 3 else f"page {n}", datetime.date(2026, 2, 1 + n % 28)) for n in range(1000)]
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO door.visits VALUES (?, ?, ?)", rows)
+            equal(cursor.rowcount, 1000, "rows written")
+        equal(bound("SELECT id, page, at FROM door.visits WHERE id < ? ORDER BY id", (4,)), rows[:4], "rows")
+        equal(len(catalog(folder).load_table("door.visits").metadata.snapshots), 1, "snapshots")
+    with checks.check("executemany with an Arrow table"):
+        more = pa.table({"a": [1000, 1001], "b": ["x", None], "c": [None, None]})
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO door.visits SELECT $1, $2, CAST($3 AS DATE)", more)
+        equal(bound("SELECT count(*), count(page) FROM door.visits WHERE id >= $1", (1000,)), [(2, 1)], "rows")
+    with checks.check("UPDATE and DELETE with values"):
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE door.visits SET page = ? WHERE id = ?", ("home", 7))
+            cursor.execute("DELETE FROM door.visits WHERE id = ?", (8,))
+        equal(bound("SELECT id, page FROM door.visits WHERE id IN (?, ?)", (7, 8)), [(7, "home")], "rows")
+    with checks.check("a value that is missing is an error"):
+        try:
+            bound("SELECT ? + ?", (1,))
+        except flight_sql.Error as error:
+            contains(str(error), "parameters up to $2")
+        else:
+            raise AssertionError("the statement has succeeded")
+
+
+def sessions(checks, door):
+    with checks.check("options of a session, by the driver and by SQL"):
+        cookies = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
+        with flight_sql.connect(f"grpc://{door}", db_kwargs=cookies, autocommit=True) as connection:
+            connection.adbc_connection.set_options(**{"adbc.connection.db_schema": "door"})
+            equal(fetch(connection, "SELECT count(*) AS n FROM orders").to_pylist(), [{"n": 2}], "rows")
+            equal(connection.adbc_connection.get_option("adbc.connection.db_schema"), "door", "option")
+            update(connection, "SET TIME ZONE 'Asia/Seoul'")
+            got = fetch(connection, "SELECT CAST(TIMESTAMP '2026-02-14 09:00:00' AS TIMESTAMP WITH TIME ZONE) AS at")
+            equal(str(got.schema.field("at").type.tz), "Asia/Seoul", "time zone")
+        with flight_sql.connect(f"grpc://{door}", autocommit=True) as other:
+            try:
+                fetch(other, "SELECT * FROM orders")
+            except flight_sql.Error as error:
+                contains(str(error), "raw.orders")
+            else:
+                raise AssertionError("the option is for all sessions")
 
 
 def ingest(checks, connection, folder):

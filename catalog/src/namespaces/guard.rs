@@ -5,7 +5,7 @@
 //! name is checked by [`NamespaceCatalog::check`]. A view reads its tables with the rights of its owner, or with those
 //! of the statement's user if it has none, however many views are in between.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bergmill_access::{self as access, Access, Privileges, Rights};
 use bergmill_statement::{Privilege, identifier};
@@ -25,12 +25,23 @@ pub struct Guard {
     rights: Arc<Rights>,
     /// Who owns which view; `None` where there are no users.
     owners: Option<Access>,
+    /// The views that were found, and the rights with which they read. Clones share them.
+    views: Arc<Mutex<Vec<OwnedView>>>,
+}
+
+/// A view, as a statement found it.
+#[derive(Debug, Clone)]
+struct OwnedView {
+    id: String,
+    definition: String,
+    /// The rights of its owner; `None` if it has none.
+    owner: Option<Arc<Rights>>,
 }
 
 impl Guard {
     /// The rights of a user; `owners` knows the owners of views.
     pub fn new(rights: Arc<Rights>, owners: Option<Access>) -> Self {
-        Self { user: Arc::clone(&rights), rights, owners }
+        Self { user: Arc::clone(&rights), rights, owners, views: Arc::default() }
     }
 
     /// Everything is allowed, as where there are no users.
@@ -50,6 +61,10 @@ impl Guard {
             "user {user} has no {lacking} on {kind} {name}; an administrator can GRANT {lacking} ON {on} TO USER {to}"
         );
         Error::new(ErrorKind::Forbidden, what)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Vec<OwnedView>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error of reading a table or view without `SELECT`.
@@ -173,10 +188,28 @@ impl NamespaceCatalog {
         missing::namespace(namespace, &seen.namespaces().await.unwrap_or_default())
     }
 
+    /// Whether a statement with the rights of `now` may still see what was found here: neither the rights of its user
+    /// have changed, nor those of the owners of views.
+    pub async fn are_seen_by(&self, now: &Guard) -> bool {
+        if self.guard.user != now.user {
+            return false;
+        }
+        let Some(owners) = &now.owners else { return true };
+        let found = self.guard.found().clone();
+        for OwnedView { id, definition, owner } in found {
+            // Whoever plans the statement again gets the error.
+            if !matches!(owners.rights_of_owner(&id, &definition).await, Ok(now) if now == owner) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// These tables, as the query of a view sees them.
     pub(super) async fn below(&self, view: &View) -> Result<Self> {
         let (Some(owners), Ok(definition)) = (&self.guard.owners, view.definition()) else { return Ok(self.clone()) };
         let owner = owners.rights_of_owner(&view.id(), &definition).await.map_err(|e| of_access(&e))?;
+        self.guard.found().push(OwnedView { id: view.id(), definition, owner: owner.clone() });
         // Not those of the owner of a view around it, who did not write this query.
         Ok(self.with_rights(owner.unwrap_or_else(|| Arc::clone(&self.guard.user))))
     }

@@ -24,8 +24,11 @@ impl Users {
     }
 
     async fn grant(&self, on: Object, privilege: Privilege) {
-        let grace = Holder { kind: GranteeKind::User, name: "grace".to_string() };
-        self.access.grant(&grace, &on, privilege.into()).await.unwrap();
+        self.access.grant(&grace(), &on, privilege.into()).await.unwrap();
+    }
+
+    async fn revoke(&self, on: Object, privilege: Privilege) {
+        self.access.revoke(&grace(), &on, privilege.into()).await.unwrap();
     }
 
     /// The table or view as it is now.
@@ -40,16 +43,24 @@ impl Users {
         self.access.own_view(&view.id(), &view.definition().unwrap(), user).await.unwrap();
     }
 
+    /// The rights of a user now.
+    async fn guard(&self, user: &str) -> Guard {
+        Guard::new(self.access.rights(user).await.unwrap(), Some(self.access.clone()))
+    }
+
     /// What one statement of a user sees.
     async fn of(&self, user: &str) -> NamespaceCatalog {
-        let rights = self.access.rights(user).await.unwrap();
-        self.shop.statement_of(Guard::new(rights, Some(self.access.clone())))
+        self.shop.statement_of(self.guard(user).await)
     }
 
     /// The error of a query of `grace`, or that there is none.
     async fn tried(&self, sql: &str) -> String {
         planned(&self.of("grace").await, sql).await.err().unwrap_or_else(|| "it is admitted".to_string())
     }
+}
+
+fn grace() -> Holder {
+    Holder { kind: GranteeKind::User, name: "grace".to_string() }
 }
 
 #[tokio::test]
@@ -154,4 +165,23 @@ async fn a_view_in_a_view_does_not_get_the_rights_of_the_outer_one() {
     users.own("raw.inner", "ada").await;
     assert_eq!(users.tried("SELECT * FROM \"outer\"").await, "it is admitted");
     assert!(users.tried("SELECT * FROM \"inner\"").await.starts_with("table raw.inner not found"));
+}
+
+#[tokio::test]
+async fn what_was_seen_is_seen_until_rights_change() {
+    let users = Users::open().await;
+    let events = users.object("raw.events").await;
+    users.grant(events.clone(), Privilege::Select).await;
+    users.shop.view("raw.public", "SELECT id FROM events").await;
+    users.own("raw.public", "grace").await;
+    let (of_grace, of_ada) = (users.of("grace").await, users.of("ada").await);
+    planned(&of_grace, "SELECT * FROM events").await.unwrap();
+    planned(&of_ada, "SELECT * FROM public").await.unwrap();
+    assert!(of_grace.are_seen_by(&users.guard("grace").await).await);
+    assert!(of_ada.are_seen_by(&users.guard("ada").await).await);
+    assert!(!of_grace.are_seen_by(&users.guard("ada").await).await, "it belongs to its user");
+
+    users.revoke(events, Privilege::Select).await;
+    assert!(!of_grace.are_seen_by(&users.guard("grace").await).await);
+    assert!(!of_ada.are_seen_by(&users.guard("ada").await).await, "the view reads with the rights of its owner");
 }

@@ -13,6 +13,7 @@ pub(crate) mod views;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bergmill_statement::Privilege;
@@ -70,21 +71,44 @@ pub struct NamespaceCatalog {
     views: Arc<OpenViews>,
     listing: Listing,
     pinned: Arc<Mutex<HashMap<TableIdent, Arc<IcebergTable>>>>,
+    /// Whether more than pinned tables was looked up.
+    found_others: Arc<AtomicBool>,
 }
 
 impl NamespaceCatalog {
     /// Tables whose text is read as `text`, and views that `planner` plans, as far as `guard` lets them be seen. No
     /// request is made to the warehouse's catalog.
     pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>, guard: Guard) -> Self {
-        let (unresolved, views, listing, pinned) =
-            (UnresolvedNames::default(), Arc::default(), Listing::default(), Arc::default());
-        Self { warehouse, text, guard, unresolved, planner, views, listing, pinned }
+        let (unresolved, views, listing, pinned, found_others) =
+            (UnresolvedNames::default(), Arc::default(), Listing::default(), Arc::default(), Arc::default());
+        Self { warehouse, text, guard, unresolved, planner, views, listing, pinned, found_others }
     }
 
     /// The same names, of tables whose text is read as `text`.
     pub fn with_text(&self, text: TextType) -> Self {
         // Plans of views depend on how their tables are read.
         Self { text, views: Arc::default(), pinned: Arc::default(), ..self.clone() }
+    }
+
+    /// Whether a statement that is planned now would see the same: the tables that are pinned here are current, and no
+    /// view and no list of names was needed.
+    pub async fn is_current(&self) -> Result<bool> {
+        if self.found_others.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let pinned: Vec<_> = self.pinned.lock().await.iter().map(|(i, table)| (i.clone(), Arc::clone(table))).collect();
+        for (ident, table) in pinned {
+            let current = self.warehouse.find(&ident).await?;
+            if current.is_none_or(|current| current.metadata_location() != table.table().metadata_location()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether text is read as `text`.
+    pub fn reads_text_as(&self, text: TextType) -> bool {
+        self.text == text
     }
 
     /// The plan of the query of `view`, which need not exist yet.
@@ -105,6 +129,7 @@ impl NamespaceCatalog {
     /// All namespaces with their tables and views. Callers that cannot wait, such as `information_schema`, find none
     /// until this has been called.
     pub async fn list(&self) -> Result<&BTreeMap<String, Names>> {
+        self.found_others.store(true, Ordering::Relaxed);
         let list = async || {
             let namespaces = self.namespaces().await?;
             let listings = namespaces.into_iter().map(|namespace| async move {
@@ -228,6 +253,7 @@ impl Namespace {
         if kind.is_some() {
             return Ok(None);
         }
+        self.tables.found_others.store(true, Ordering::Relaxed);
         let Some(view) = self.tables.warehouse.find_view(ident).await? else { return Ok(None) };
         let allowed = allowed(&view.id());
         Ok(match allowed.contains(Privilege::Select) {
@@ -271,6 +297,7 @@ impl SchemaProvider for Namespace {
             _ => None,
         };
         if found.is_none() {
+            self.tables.found_others.store(true, Ordering::Relaxed);
             self.tables.unresolved.push(TableIdent::new(NamespaceIdent::new(self.name.clone()), base.to_string()));
         }
         Ok(found)

@@ -53,6 +53,8 @@ pub struct ScanReport {
     pub files_pruned: usize,
     /// Size of the planned files in bytes.
     pub bytes_planned: u64,
+    /// Size of the files that were ruled out in bytes, if the snapshot's summary has the size of all.
+    pub bytes_pruned: Option<u64>,
 }
 
 /// Collects the reports of the scans that a session plans; a session without one collects nothing.
@@ -77,6 +79,11 @@ impl ScanLog {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<ScanReport>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The size of a snapshot's files, if its summary has it.
+fn bytes_of_all(snapshot: &SnapshotRef) -> Option<u64> {
+    snapshot.summary().additional_properties.get("total-files-size")?.parse().ok()
 }
 
 /// The input of [`plan`].
@@ -109,12 +116,14 @@ pub(super) async fn plan(
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let planned = &input.files;
     if let Some(log) = state.config().get_extension::<ScanLog>() {
+        let bytes_planned = planned.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum();
         log.push(ScanReport {
             table: input.table.identifier().to_string(),
             snapshot_id: input.snapshot.map(|s| s.snapshot_id()),
             files_planned: planned.len(),
             files_pruned: input.pruned,
-            bytes_planned: planned.iter().map(|(_, f)| f.data_file.file_size_in_bytes()).sum(),
+            bytes_planned,
+            bytes_pruned: input.snapshot.and_then(|s| bytes_of_all(s)?.checked_sub(bytes_planned)),
         });
     }
 

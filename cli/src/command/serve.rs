@@ -40,7 +40,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut signals = StopSignals::listen()?;
-    let start = Cluster::start(&tables, &embedded, arguments.listen, arguments.http_listen);
+    let (http, journal) = (arguments.http_listen, Some(tables.journal()));
+    let start = Cluster::start(&tables, &embedded, arguments.listen, http, journal, StopSignals::listen()?);
     let Some(mut cluster) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());

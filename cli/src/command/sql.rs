@@ -13,6 +13,7 @@ use crate::cluster::Target;
 use crate::output::{self, Format};
 use crate::progress::seconds;
 use crate::prompt::{Prompt, show_place};
+use crate::signals::StopSignals;
 
 /// Arguments of `sql`.
 #[derive(Debug, clap::Args)]
@@ -45,10 +46,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     if arguments.format.is_binary() && std::io::stdout().is_terminal() {
         bail!("this format is not text: redirect the output to a file");
     }
-    let connected = arguments.target.open().await?;
     if prompt {
+        // Ctrl-C cancels a statement here, and leaves the cluster alone.
+        let connected = arguments.target.open_until(StopSignals::without_interrupt()?).await?;
         return Prompt::new(connected.client.clone(), arguments.format).run(&connected.folder).await;
     }
+    let connected = arguments.target.open().await?;
     for statement in scripts.iter().flat_map(|s| split(s).0) {
         execute(&connected.client, &statement, arguments.format).await.inspect_err(|e| show_place(&statement, e))?;
     }

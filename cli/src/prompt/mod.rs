@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bergmill_gateway::{Answer, Client};
 use bergmill_statement::{split, without_passwords};
 use clap::ValueEnum;
 use console::Term;
+use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -22,6 +23,7 @@ use crate::output::{self, Format};
 use crate::progress::seconds;
 use crate::prompt::assist::Assistant;
 use crate::prompt::command::{Command, HELP};
+use crate::signals::interrupts;
 
 /// The prompt.
 pub struct Prompt {
@@ -46,12 +48,13 @@ impl Prompt {
         Self { client, assistant: Assistant::new(), format, timing: true, file: None }
     }
 
-    /// Runs it until its user quits. The history is kept in `folder`.
+    /// Runs it until its user quits. Ctrl-C cancels a statement. The history is kept in `folder`.
     pub async fn run(mut self, folder: &Path) -> Result<ExitCode> {
         let config = Config::builder().completion_type(CompletionType::List).max_history_size(10_000)?.build();
         let mut editor: Editor<Assistant, FileHistory> =
             Editor::with_config(config).context("cannot open a prompt on this terminal")?;
         editor.set_helper(Some(self.assistant.clone()));
+        let mut interrupts = interrupts()?;
         let history = folder.join(".sql_history");
         // A missing history is not an error.
         let _ = editor.load_history(&history);
@@ -69,7 +72,15 @@ impl Prompt {
                 // The history is a file.
                 let _ = editor.add_history_entry(without_passwords(text.trim()));
             }
-            match self.line(&text).await {
+            // An earlier Ctrl-C was for a pager.
+            while interrupts.recv().now_or_never().is_some() {}
+            let done = tokio::select! {
+                biased;
+                done = self.line(&text) => done,
+                // The server cancels what its client does not wait for.
+                _ = interrupts.recv() => Err(anyhow!("the statement was cancelled")),
+            };
+            match done {
                 Ok(Next::Quit) => break,
                 Ok(Next::Line) => {}
                 Err(e) => eprintln!("error: {e:#}"),

@@ -21,7 +21,7 @@ pub enum Reason {
     Volatile(String),
     /// `EXPLAIN`: plans differ intentionally.
     Explain,
-    /// `SET`, `RESET`: a client has no session to keep them.
+    /// `SET`, `RESET`: DataFusion's options are not options of a session.
     Setting,
     /// `SHOW`, `DESCRIBE`, `information_schema`: each engine describes itself.
     Catalog,
@@ -56,7 +56,7 @@ impl Reason {
             Self::Refused => "plain DataFusion returns an error",
             Self::Volatile(_) => "volatile: random(), now(), uuid() and similar",
             Self::Explain => "EXPLAIN: plans differ intentionally",
-            Self::Setting => "SET and RESET: the front door keeps no session",
+            Self::Setting => "SET and RESET of DataFusion's options",
             Self::Catalog => "SHOW, DESCRIBE, information_schema: each engine describes itself",
             Self::Copy => "COPY: the front door writes no files",
             Self::Prepared => "PREPARE and EXECUTE in SQL: clients use the protocol to prepare",

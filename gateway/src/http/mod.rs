@@ -66,7 +66,7 @@ pub async fn serve_http(
     security: Security,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let Security { tls, login } = security;
+    let Security { tls, login, .. } = security;
     let door = Door { backend, submitted: Arc::default() };
     let app = router(door.clone(), admit::Admission { login });
     let mut server = Builder::new(TokioExecutor::new());

@@ -92,14 +92,14 @@ pub(super) async fn submit(
     sql: Result<Json<Sql>, JsonRejection>,
 ) -> Result<Response> {
     let lease = Duration::from_secs(lease?.0.lease.unwrap_or(300)).min(LEASE);
-    let query = door.submitted.start(door.backend, sql?.0.statement(sender), lease)?;
+    let query = door.submitted.start(door.backend, sql?.0.statement(sender)?, lease)?;
     let location = [(header::LOCATION, format!("/v1/queries/{}", query.id))];
     Ok((StatusCode::ACCEPTED, location, Json(Status::of(&query))).into_response())
 }
 
 /// Lists the statements that the caller has submitted
 ///
-/// Those of all users, however they were sent, are in the table `system.queries`.
+/// The table `system.queries` has statements however they were sent; administrators see those of all users.
 #[utoipa::path(get, path = "/v1/queries", tag = "statements", responses((status = 200, body = Statuses)))]
 pub(super) async fn list(State(door): State<Door>, Extension(Sender(sender)): Extension<Sender>) -> Json<Statuses> {
     let queries = door.submitted.of(user(sender.as_ref()));

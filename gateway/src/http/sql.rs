@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::backend::{Backend, CommitTag, Prepared, Statement};
@@ -16,6 +17,7 @@ use crate::http::body::{self, Rows};
 use crate::http::failure::Failure;
 use crate::http::format::{Format, Wanted};
 use crate::login::Caller;
+use crate::parameters;
 
 /// A statement.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -23,15 +25,20 @@ use crate::login::Caller;
 pub(super) struct Sql {
     /// The text of exactly one SQL statement.
     sql: String,
+    /// The values of its parameters, `$1` first: numbers, texts, booleans and nulls. A text stands for a value of any
+    /// other type that can be written as text, such as a date.
+    parameters: Option<Vec<Value>>,
     /// A statement that commits, with a key that the table's history already has, changes nothing: so it can be sent
     /// again when its outcome is unknown.
     commit_key: Option<String>,
 }
 
 impl Sql {
-    pub(super) fn statement(self, caller: Option<Caller>) -> Statement {
+    /// The statement, as this caller sends it.
+    pub(super) fn statement(self, caller: Option<Caller>) -> Result<Statement> {
         let tag = self.commit_key.map(|key| CommitTag { key, ..CommitTag::default() });
-        Statement { sql: self.sql, tag, caller }
+        let parameters = parameters::of_json(&self.parameters.unwrap_or_default())?;
+        Ok(Statement { sql: self.sql, parameters, tag, caller, ..Statement::default() })
     }
 }
 
@@ -70,7 +77,7 @@ pub(super) async fn run(
     sql: Result<Json<Sql>, JsonRejection>,
 ) -> Result<Response> {
     let format = Format::of(&wanted?.0, &headers)?;
-    let statement = sql?.0.statement(sender);
+    let statement = sql?.0.statement(sender)?;
     match result(&*door.backend, &statement).await? {
         Answer::Rows(rows) => body::rows(rows, format).await,
         Answer::Updated(updated) => Ok(Json(updated).into_response()),
@@ -86,7 +93,13 @@ pub(super) enum Answer {
 /// Runs a statement, whichever kind it is.
 pub(super) async fn result(backend: &dyn Backend, statement: &Statement) -> Result<Answer> {
     Ok(match backend.prepare(statement).await? {
-        Prepared::Query(_) => Answer::Rows(backend.query(statement).await?),
-        Prepared::Update => Answer::Updated(Updated { rows_affected: backend.update(statement).await? }),
+        Prepared::Query { id, .. } => Answer::Rows(backend.query(&with_id(statement, id)).await?),
+        Prepared::Update { id } => {
+            Answer::Updated(Updated { rows_affected: backend.update(&with_id(statement, id)).await? })
+        }
     })
+}
+
+fn with_id(statement: &Statement, id: String) -> Statement {
+    Statement { id: Some(id), ..statement.clone() }
 }

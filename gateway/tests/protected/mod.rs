@@ -61,7 +61,7 @@ async fn with_tls() -> (String, TempDir) {
     let files =
         CertificateFiles { certificate: folder.path().join("server.pem"), key: folder.path().join("server.key") };
     let tls = Some(ServerTls::open(files).unwrap());
-    let address = open(Security { tls, login: Some(Arc::new(OnlyAda)) }).await;
+    let address = open(Security { tls, login: Some(Arc::new(OnlyAda)), ..Security::default() }).await;
     (address.replace("127.0.0.1", "localhost"), folder)
 }
 

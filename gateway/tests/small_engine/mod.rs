@@ -2,18 +2,20 @@
 //!
 //! It also records the calls, for tests to read.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use bergmill_gateway::{
-    Backend, Caller, CommitTag, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Statement, TableInfo,
+    Backend, Caller, CommitTag, Description, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Session,
+    Statement, TableInfo,
 };
 use datafusion::catalog::SchemaProvider;
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::{MemTable, TableType};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{RecordBatchStream, SendableRecordBatchStream};
@@ -52,6 +54,12 @@ pub struct SmallEngine {
     pub ingests_aborted: Count,
     /// Ingests that have started.
     pub ingests_started: Count,
+    /// The ids of queries and updates, in order of their execution.
+    pub ids: Mutex<Vec<Option<String>>>,
+    /// The options of queries, in order of their execution.
+    pub options: Mutex<Vec<BTreeMap<String, String>>>,
+    /// The ids that were cancelled.
+    pub cancelled: Mutex<Vec<String>>,
 }
 
 impl SmallEngine {
@@ -68,6 +76,9 @@ impl SmallEngine {
             queries_ended: Count::default(),
             ingests_aborted: Count::default(),
             ingests_started: Count::default(),
+            ids: Mutex::default(),
+            options: Mutex::default(),
+            cancelled: Mutex::default(),
         };
         for sql in [
             "CREATE SCHEMA store",
@@ -78,6 +89,7 @@ impl SmallEngine {
             engine.update(&Statement { sql: sql.into(), ..Statement::default() }).await.unwrap();
         }
         engine.tags.lock().unwrap().clear();
+        engine.ids.lock().unwrap().clear();
         engine
     }
 
@@ -95,6 +107,14 @@ impl SmallEngine {
         Ok(state.statement_to_plan(statement).await?)
     }
 
+    /// The plan with the first row of values.
+    async fn bound(&self, statement: &Statement) -> Result<LogicalPlan> {
+        let plan = self.plan(&statement.sql).await?;
+        let Some(values) = &statement.parameters else { return Ok(plan) };
+        let first = values.columns().iter().map(|column| ScalarValue::try_from_array(column, 0));
+        Ok(plan.with_param_values(first.collect::<datafusion::error::Result<Vec<_>>>()?)?)
+    }
+
     fn namespace(&self, name: Option<&str>) -> Result<Arc<dyn SchemaProvider>> {
         let name = name.unwrap_or("shop");
         let catalog = self.context.catalog("small").unwrap();
@@ -108,25 +128,59 @@ impl Backend for SmallEngine {
         "small"
     }
 
+    async fn describe(&self, statement: &Statement) -> Result<Description> {
+        let plan = self.plan(&statement.sql).await?;
+        let mut types: Vec<_> = plan.get_parameter_types()?.into_iter().collect();
+        types.sort_by(|a, b| a.0.cmp(&b.0));
+        let field = |(name, of): (String, Option<DataType>)| Field::new(name, of.unwrap_or(DataType::Utf8), true);
+        let parameters = Arc::new(Schema::new(types.into_iter().map(field).collect::<Vec<_>>()));
+        let is_update = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_));
+        Ok(Description { rows: (!is_update).then(|| Arc::clone(plan.schema().inner())), parameters })
+    }
+
     async fn prepare(&self, statement: &Statement) -> Result<Prepared> {
-        Ok(match self.plan(&statement.sql).await? {
-            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) => Prepared::Update,
-            plan => Prepared::Query(Arc::clone(plan.schema().inner())),
+        let id = format!("id of {}", statement.sql);
+        Ok(match self.bound(statement).await? {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) => Prepared::Update { id },
+            plan => Prepared::Query { schema: Arc::clone(plan.schema().inner()), id },
         })
     }
 
     async fn query(&self, statement: &Statement) -> Result<SendableRecordBatchStream> {
-        let plan = self.plan(&statement.sql).await?;
+        self.options.lock().unwrap().push(statement.options.clone());
+        self.ids.lock().unwrap().push(statement.id.clone());
+        let plan = self.bound(statement).await?;
         let rows = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
         Ok(Box::pin(Watched { rows, produced: self.rows_produced.clone(), ended: self.queries_ended.clone() }))
     }
 
     async fn update(&self, statement: &Statement) -> Result<u64> {
         self.tags.lock().unwrap().push(statement.tag.clone());
-        let plan = self.plan(&statement.sql).await?;
+        self.ids.lock().unwrap().push(statement.id.clone());
+        let plan = self.bound(statement).await?;
         let is_dml = matches!(plan, LogicalPlan::Dml(_));
         let done = self.context.execute_logical_plan(plan).await.map_err(exists)?.collect().await?;
         Ok(if is_dml { done[0].column(0).as_primitive::<UInt64Type>().value(0) } else { 0 })
+    }
+
+    async fn set_option(&self, session: &Session, _: Option<&Caller>, name: &str, value: Option<&str>) -> Result<()> {
+        match (name, value) {
+            ("schema", Some("nowhere")) => Err(Error::new(ErrorKind::InvalidInput, "there is no namespace nowhere")),
+            ("schema", value) => {
+                session.set(name, value.map(str::to_owned));
+                Ok(())
+            }
+            _ => Err(Error::new(ErrorKind::NotFound, format!("there is no option {name}"))),
+        }
+    }
+
+    async fn cancel(&self, id: &str, _: Option<&Caller>) -> Result<()> {
+        let mut cancelled = self.cancelled.lock().unwrap();
+        if cancelled.iter().any(|other| other == id) {
+            return Err(Error::new(ErrorKind::Conflict, format!("{id} has ended")));
+        }
+        cancelled.push(id.to_owned());
+        Ok(())
     }
 
     async fn ingest(&self, target: &IngestTarget, _: Option<&Caller>, input: SendableRecordBatchStream) -> Result<u64> {

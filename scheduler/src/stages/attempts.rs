@@ -66,13 +66,15 @@ impl Scheduler {
             // Subscribe before submitting, so that no status can be missed.
             let (subscriber, statuses) = mpsc::channel(STATUS_BUFFER);
             let id = submit(subscriber).await?;
-            match self.answer(&id, statuses, Arc::clone(&schema), is_ordered).await? {
-                Outcome::Answer(answer) => {
-                    if let Some(graph) = self.jobs.get_execution_graph(&id).await? {
-                        record.add_stages(&id, &graph);
-                    }
-                    return Ok(Staged::Answer(answer));
-                }
+            record.runs_job(&id);
+            let outcome = self.answer(&id, statuses, Arc::clone(&schema), is_ordered).await;
+            if matches!(&outcome, Ok(Outcome::Answer(_)) | Err(_))
+                && let Some(graph) = self.jobs.get_execution_graph(&id).await?
+            {
+                record.add_stages(&id, &graph);
+            }
+            match outcome? {
+                Outcome::Answer(answer) => return Ok(Staged::Answer(answer)),
                 Outcome::Refused(reason) => return Ok(Staged::Refused(reason)),
                 Outcome::LostRows if attempt == MAX_ATTEMPTS => return Err(executors_lost(&id)),
                 Outcome::LostRows => {}

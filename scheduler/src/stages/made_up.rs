@@ -25,7 +25,7 @@ fn config() -> Arc<SessionConfig> {
 }
 
 /// The stages by id.
-pub(super) fn stages(stages: Vec<ExecutionStage>) -> HashMap<usize, ExecutionStage> {
+pub(crate) fn stages(stages: Vec<ExecutionStage>) -> HashMap<usize, ExecutionStage> {
     let id = |stage: &ExecutionStage| match stage {
         ExecutionStage::UnResolved(stage) => stage.stage_id,
         ExecutionStage::Resolved(stage) => stage.stage_id,
@@ -37,12 +37,12 @@ pub(super) fn stages(stages: Vec<ExecutionStage>) -> HashMap<usize, ExecutionSta
 }
 
 /// A stage that waits for its inputs.
-pub(super) fn unresolved(id: usize) -> ExecutionStage {
+pub(crate) fn unresolved(id: usize) -> ExecutionStage {
     ExecutionStage::UnResolved(UnresolvedStage::new(id, plan(), Vec::new(), Vec::new(), config()))
 }
 
 /// A stage that could run.
-pub(super) fn resolved(id: usize) -> ExecutionStage {
+pub(crate) fn resolved(id: usize) -> ExecutionStage {
     let none = Default::default();
     ExecutionStage::Resolved(ResolvedStage::new(id, 0, plan(), Vec::new(), HashMap::new(), none, config()))
 }
@@ -53,17 +53,17 @@ fn running_stage(id: usize, tasks: Vec<TaskInfo>) -> RunningStage {
 }
 
 /// A stage with these tasks, in its first attempt.
-pub(super) fn running(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
+pub(crate) fn running(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
     ExecutionStage::Running(running_stage(id, tasks))
 }
 
 /// A successful stage with these tasks.
-pub(super) fn successful(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
+pub(crate) fn successful(id: usize, tasks: Vec<TaskInfo>) -> ExecutionStage {
     ExecutionStage::Successful(running_stage(id, tasks).to_successful())
 }
 
 /// An unfinished task of these partitions, with a vcore for each.
-pub(super) fn task(partitions: &[usize], task_status: task_status::Status) -> TaskInfo {
+pub(crate) fn task(partitions: &[usize], task_status: task_status::Status) -> TaskInfo {
     TaskInfo {
         task_id: 0,
         scheduled_time: 0,
@@ -78,6 +78,6 @@ pub(super) fn task(partitions: &[usize], task_status: task_status::Status) -> Ta
 }
 
 /// The status of a task that failed.
-pub(super) fn failed(reason: FailedReason) -> task_status::Status {
+pub(crate) fn failed(reason: FailedReason) -> task_status::Status {
     task_status::Status::Failed(FailedTask { failed_reason: Some(reason), ..FailedTask::default() })
 }

@@ -47,7 +47,7 @@ mod failed_task;
 mod gate;
 mod leaves;
 #[cfg(test)]
-mod made_up;
+pub(crate) mod made_up;
 pub(crate) mod order;
 mod partitions;
 mod readers;

@@ -1,8 +1,10 @@
 //! The statements that this scheduler runs and has run: how, when, and with which tasks.
 //!
-//! They are kept in memory, for `system.queries` and the tables beside it.
+//! They are kept in memory, for `system.queries` and the tables beside it, and in a [`Journal`], which outlives the
+//! process. A statement that runs can be cancelled here by its id.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::ops::Add;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,16 +18,18 @@ use bergmill_catalog::ScanReport;
 use chrono::{DateTime, Utc};
 use datafusion::execution::RecordBatchStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::scans::ScanMetrics;
+use super::journal::{Journal, Line};
 use super::stages::{self, StageRun};
+use super::sums::Sums;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Outcome, StatementMetrics};
 
 /// Number of statements that are kept. Older ones are forgotten.
-const KEPT: usize = 1000;
+pub(super) const KEPT: usize = 1000;
 
 /// Where a statement's rows were computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub(crate) enum Execution {
 }
 
 impl Execution {
+    /// All.
+    pub(super) const ALL: [Self; 3] = [Self::Local, Self::Whole, Self::Stages];
+
     /// Its name in tables and metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -55,8 +62,8 @@ pub(super) enum State {
     Running,
     Finished,
     Failed(Error),
-    /// Its client stopped reading, or disconnected.
-    Cancelled,
+    /// It was cancelled, for this reason.
+    Cancelled(String),
 }
 
 impl State {
@@ -66,7 +73,7 @@ impl State {
             Self::Running => None,
             Self::Finished => Some(Outcome::Finished),
             Self::Failed(error) => Some(Outcome::Failed(error.kind())),
-            Self::Cancelled => Some(Outcome::Cancelled),
+            Self::Cancelled(_) => Some(Outcome::Cancelled),
         }
     }
 }
@@ -89,19 +96,73 @@ pub(super) struct Entry {
     pub files: u64,
     /// Of them, those that partition values or column bounds ruled out.
     pub files_pruned: u64,
+    /// Bytes of these, as far as they are known.
+    pub bytes_pruned: Option<u64>,
+    /// The query on executors that runs for it.
+    pub job: Option<JobId>,
     pub stages: Vec<StageRun>,
     /// Plans that run in the scheduler's process, whose metrics are read when the statement has ended.
     plans: Vec<Arc<dyn ExecutionPlan>>,
-    /// What these plans read and skipped.
-    local_scans: Option<ScanMetrics>,
+    /// What these plans measured; for a statement of an earlier process, what all did.
+    other_sums: Sums,
+    /// The result of the statement becomes visible: it is too late to cancel it.
+    commits: bool,
 }
 
 impl Entry {
-    /// What all scans of the statement read and skipped.
-    pub(super) fn scans(&self) -> Option<ScanMetrics> {
-        let staged = self.stages.iter().filter_map(|stage| stage.scans);
-        staged.chain(self.local_scans).reduce(Add::add)
+    /// A statement that has just begun.
+    fn new(id: Uuid, statement: &str, user: Option<&str>) -> Self {
+        Self {
+            id,
+            user: user.map(ToString::to_string),
+            statement: statement.to_string(),
+            submitted: Utc::now(),
+            ended: None,
+            state: State::Running,
+            execution: None,
+            rows: 0,
+            files: 0,
+            files_pruned: 0,
+            bytes_pruned: None,
+            job: None,
+            stages: Vec::new(),
+            plans: Vec::new(),
+            other_sums: Sums::default(),
+            commits: false,
+        }
     }
+
+    /// What all operators of the statement measured.
+    pub(super) fn sums(&self) -> Sums {
+        let running = self.plans.iter().map(Sums::of_plan);
+        self.stages.iter().map(Sums::of_stage).chain(running).fold(self.other_sums, Add::add)
+    }
+
+    /// A statement of an earlier process.
+    fn of_earlier(line: Line) -> Self {
+        let mut entry = Self::new(line.id(), &line.statement, line.user.as_deref());
+        (entry.submitted, entry.ended) = (line.submitted, line.ended);
+        (entry.state, entry.execution) = (line.state(), line.execution());
+        (entry.rows, entry.files, entry.files_pruned, entry.bytes_pruned) =
+            (line.rows, line.files, line.files_pruned, line.bytes_pruned);
+        entry.other_sums = line.sums;
+        entry
+    }
+}
+
+/// What became of an attempt to cancel a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cancelling {
+    /// It is cancelled.
+    Done,
+    /// Its result becomes visible: it is too late.
+    Commits,
+    /// It has ended.
+    Ended,
+    /// It is of another user, and may not be cancelled.
+    OfAnother,
+    /// There is no statement of this id.
+    Unknown,
 }
 
 /// The last statements of this scheduler, oldest first. Clones share them.
@@ -109,24 +170,41 @@ impl Entry {
 pub(crate) struct History {
     kept: Arc<Mutex<VecDeque<Record>>>,
     metrics: StatementMetrics,
+    journal: Option<Journal>,
 }
 
 impl History {
-    /// An empty history, whose statements are counted in `metrics`.
-    pub(crate) fn new(metrics: StatementMetrics) -> Self {
-        Self { kept: Arc::default(), metrics }
+    /// A history that begins with `earlier` statements, whose statements are counted in `metrics` and written to
+    /// `journal`.
+    pub(crate) fn new(metrics: StatementMetrics, journal: Option<Journal>, earlier: Vec<Line>) -> Self {
+        let record = |line| Record::of(Entry::of_earlier(line), None, None);
+        let kept = Arc::new(Mutex::new(earlier.into_iter().map(record).collect()));
+        Self { kept, metrics, journal }
     }
 
-    /// Begins a statement of `user`, which ends with the returned guard.
-    pub(crate) fn begin(&self, statement: &str, user: Option<&str>) -> Running {
+    /// Begins a statement of `user`, which ends with the returned guard. Its id is `id`, unless there is such a
+    /// statement: a ticket may be fetched again.
+    pub(crate) fn begin(&self, statement: &str, user: Option<&str>, id: Option<Uuid>) -> Running {
         self.metrics.begin();
-        let record = Record::new(statement, user, Some(self.metrics.clone()));
         let mut kept = self.lock();
+        let id = id.filter(|id| !kept.iter().any(|record| record.0.id == *id)).unwrap_or_else(Uuid::now_v7);
+        let entry = Entry::new(id, statement, user);
+        if let Some(journal) = &self.journal {
+            journal.write(Line::of(&entry));
+        }
+        let record = Record::of(entry, Some(self.metrics.clone()), self.journal.clone());
         if kept.len() == KEPT {
             kept.pop_front();
         }
         kept.push_back(record.clone());
         Running(record)
+    }
+
+    /// Cancels a statement. `may_cancel` says whether a statement of this user may be cancelled.
+    pub(crate) fn cancel(&self, id: &str, reason: &str, may_cancel: impl Fn(Option<&str>) -> bool) -> Cancelling {
+        let Ok(id) = id.parse::<Uuid>() else { return Cancelling::Unknown };
+        let found = self.lock().iter().find(|record| record.0.id == id).cloned();
+        found.map_or(Cancelling::Unknown, |record| record.cancel(reason, may_cancel))
     }
 
     /// Counts a statement that failed before it began, because it cannot be planned. It is not kept.
@@ -150,34 +228,75 @@ pub(crate) struct Record(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    id: Uuid,
     entry: Mutex<Entry>,
     /// Where the statement is counted; `None` for what is not a client's statement.
     metrics: Option<StatementMetrics>,
+    journal: Option<Journal>,
+    /// Why the statement must stop, once it must.
+    cancelled: watch::Sender<Option<Error>>,
 }
 
 impl Record {
-    fn new(statement: &str, user: Option<&str>, metrics: Option<StatementMetrics>) -> Self {
-        let entry = Entry {
-            id: Uuid::now_v7(),
-            user: user.map(ToString::to_string),
-            statement: statement.to_string(),
-            submitted: Utc::now(),
-            ended: None,
-            state: State::Running,
-            execution: None,
-            rows: 0,
-            files: 0,
-            files_pruned: 0,
-            stages: Vec::new(),
-            plans: Vec::new(),
-            local_scans: None,
-        };
-        Self(Arc::new(Shared { entry: Mutex::new(entry), metrics }))
+    fn of(entry: Entry, metrics: Option<StatementMetrics>, journal: Option<Journal>) -> Self {
+        let (id, cancelled) = (entry.id, watch::Sender::new(None));
+        Self(Arc::new(Shared { id, entry: Mutex::new(entry), metrics, journal, cancelled }))
     }
 
     /// A record that no history keeps, for what is not a client's statement.
     pub(crate) fn unkept() -> Self {
-        Self::new("", None, None)
+        Self::of(Entry::new(Uuid::now_v7(), "", None), None, None)
+    }
+
+    fn cancel(&self, reason: &str, may_cancel: impl Fn(Option<&str>) -> bool) -> Cancelling {
+        // Locked, so that it does not begin to commit meanwhile.
+        let entry = self.lock();
+        match &entry.state {
+            _ if !may_cancel(entry.user.as_deref()) => Cancelling::OfAnother,
+            State::Running if entry.commits => Cancelling::Commits,
+            State::Running => {
+                let what = format!("query {} was cancelled {reason}", entry.id);
+                self.0.cancelled.send_replace(Some(Error::new(ErrorKind::Cancelled, what)));
+                Cancelling::Done
+            }
+            _ => Cancelling::Ended,
+        }
+    }
+
+    /// Waits until the statement is cancelled, and returns the reason; never returns if that does not happen.
+    pub(crate) fn cancelled(&self) -> impl Future<Output = Error> + Send + use<> {
+        let mut reason = self.0.cancelled.subscribe();
+        async move {
+            let found = reason.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match found {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// From here on the statement cannot be cancelled.
+    ///
+    /// # Errors
+    /// If it was cancelled before.
+    pub(crate) fn begin_commit(&self) -> Result<(), Error> {
+        let mut entry = self.lock();
+        if let Some(reason) = self.0.cancelled.borrow().clone() {
+            return Err(reason);
+        }
+        entry.commits = true;
+        Ok(())
+    }
+
+    /// The rows of a query of this statement, which end with an error when the statement is cancelled.
+    pub(crate) fn until_cancelled(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        let (schema, cancelled) = (rows.schema(), Box::pin(self.cancelled()));
+        Box::pin(Cancellable { schema, rows: Some(rows), cancelled })
+    }
+
+    /// Notes the query on executors that runs for this statement.
+    pub(crate) fn runs_job(&self, id: &JobId) {
+        self.lock().job = Some(id.clone());
     }
 
     /// Notes where a query of this statement runs.
@@ -200,13 +319,16 @@ impl Record {
         for scan in scans {
             entry.files += (scan.files_planned + scan.files_pruned) as u64;
             entry.files_pruned += scan.files_pruned as u64;
+            entry.bytes_pruned = entry.bytes_pruned.into_iter().chain(scan.bytes_pruned).reduce(Add::add);
         }
     }
 
     /// Adds the stages of a query that has ended.
     pub(crate) fn add_stages(&self, job: &JobId, graph: &ExecutionGraphBox) {
         let stages = stages::of(job, graph);
-        self.lock().stages.extend(stages);
+        let mut entry = self.lock();
+        entry.stages.extend(stages);
+        entry.job = None;
     }
 
     /// Notes that a query of this statement lost rows with an executor, and runs again.
@@ -227,9 +349,12 @@ impl Record {
         if let (Some(metrics), Some(outcome)) = (&self.0.metrics, state.outcome()) {
             metrics.end(outcome, entry.execution, seconds);
         }
-        (entry.state, entry.ended) = (state, Some(ended));
+        (entry.state, entry.ended, entry.job) = (state, Some(ended), None);
         let plans = std::mem::take(&mut entry.plans);
-        entry.local_scans = plans.iter().filter_map(ScanMetrics::of_plan).reduce(Add::add);
+        entry.other_sums = plans.iter().map(Sums::of_plan).fold(entry.other_sums, Add::add);
+        if let Some(journal) = &self.0.journal {
+            journal.write(Line::of(&entry));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entry> {
@@ -253,9 +378,12 @@ impl Running {
         self.0.end(State::Finished);
     }
 
-    /// Ends a statement that failed.
+    /// Ends a statement that failed, or was cancelled.
     pub(crate) fn fail(&self, error: &Error) {
-        self.0.end(State::Failed(error.clone()));
+        self.0.end(match error.kind() {
+            ErrorKind::Cancelled => State::Cancelled(error.to_string()),
+            _ => State::Failed(error.clone()),
+        });
     }
 
     /// The rows of the statement, which ends with them.
@@ -266,7 +394,45 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.end(State::Cancelled);
+        self.0.end(State::Cancelled("its client disconnected, or did not read all rows".to_string()));
+    }
+}
+
+/// The rows of a query, until its statement is cancelled.
+struct Cancellable {
+    schema: SchemaRef,
+    /// `None` after they have ended.
+    rows: Option<SendableRecordBatchStream>,
+    cancelled: Pin<Box<dyn Future<Output = Error> + Send>>,
+}
+
+impl Stream for Cancellable {
+    type Item = datafusion::error::Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(rows) = &mut self.rows else { return Poll::Ready(None) };
+        let polled = rows.poll_next_unpin(context);
+        match polled {
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            ended => {
+                self.rows = None;
+                return ended;
+            }
+        }
+        match self.cancelled.poll_unpin(context) {
+            Poll::Ready(reason) => {
+                // Dropping the rows stops the query.
+                self.rows = None;
+                Poll::Ready(Some(Err(reason.into())))
+            }
+            Poll::Pending => polled,
+        }
+    }
+}
+
+impl RecordBatchStream for Cancellable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
     }
 }
 
@@ -314,7 +480,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     fn empty() -> History {
-        History::new(Metrics::new().statements)
+        History::new(Metrics::new().statements, None, Vec::new())
     }
 
     fn rows(last: Option<DataFusionError>) -> SendableRecordBatchStream {
@@ -332,7 +498,7 @@ mod tests {
     #[tokio::test]
     async fn a_statement_ends_with_its_rows_its_error_or_its_client() {
         let history = empty();
-        let running = history.begin("SELECT n FROM t", Some("ada"));
+        let running = history.begin("SELECT n FROM t", Some("ada"), None);
         running.record().runs(Execution::Whole);
         assert_eq!((last(&history).state, last(&history).ended), (State::Running, None));
 
@@ -345,27 +511,74 @@ mod tests {
         assert_eq!(entry.user.as_deref(), Some("ada"));
 
         let failed = rows(Some(Error::new(ErrorKind::Memory, "no memory is left").into()));
-        let mut read = history.begin("SELECT 2", None).until_read(failed);
+        let mut read = history.begin("SELECT 2", None, None).until_read(failed);
         while read.next().await.is_some() {}
         drop(read);
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::Memory, "no memory is left")));
 
-        let mut read = history.begin("SELECT 3", None).until_read(rows(None));
+        let mut read = history.begin("SELECT 3", None, None).until_read(rows(None));
         read.next().await.unwrap().unwrap();
         drop(read);
-        assert_eq!((last(&history).state, last(&history).rows), (State::Cancelled, 0));
+        let disconnected = State::Cancelled("its client disconnected, or did not read all rows".to_string());
+        assert_eq!((last(&history).state, last(&history).rows), (disconnected, 0));
 
-        history.begin("INSERT", None).finish(7);
+        history.begin("INSERT", None, None).finish(7);
         assert_eq!((last(&history).state, last(&history).rows), (State::Finished, 7));
-        history.begin("DROP", None).fail(&Error::new(ErrorKind::NotFound, "no such table"));
+        history.begin("DROP", None, None).fail(&Error::new(ErrorKind::NotFound, "no such table"));
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::NotFound, "no such table")));
+    }
+
+    #[tokio::test]
+    async fn a_statement_is_cancelled_by_its_id_until_it_commits() {
+        let history = empty();
+        let cancel = |id: &str| history.cancel(id, "by ada", |user| user == Some("ada"));
+        assert_eq!(cancel("no id"), Cancelling::Unknown);
+        assert_eq!(cancel(&Uuid::now_v7().to_string()), Cancelling::Unknown);
+
+        let running = history.begin("SELECT", Some("ada"), None);
+        let (record, id) = (running.record(), last(&history).id);
+        let schema = rows(None).schema();
+        let endless: SendableRecordBatchStream =
+            Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::pending()));
+        let mut read = running.until_read(record.until_cancelled(endless));
+        assert!(read.next().now_or_never().is_none());
+        assert_eq!(cancel(&id.to_string()), Cancelling::Done);
+        let reason = format!("query {id} was cancelled by ada");
+        let error = Error::find(&read.next().await.unwrap().unwrap_err()).cloned();
+        assert_eq!(error, Some(Error::new(ErrorKind::Cancelled, reason.clone())));
+        assert!(read.next().await.is_none());
+        assert_eq!(last(&history).state, State::Cancelled(reason.clone()));
+        assert_eq!(cancel(&id.to_string()), Cancelling::Ended);
+        assert_eq!(record.cancelled().await.to_string(), reason);
+
+        let running = history.begin("INSERT", Some("ada"), None);
+        running.record().begin_commit().unwrap();
+        assert_eq!(cancel(&last(&history).id.to_string()), Cancelling::Commits);
+        running.finish(1);
+
+        let running = history.begin("INSERT", Some("bob"), None);
+        let id = last(&history).id;
+        assert_eq!(cancel(&id.to_string()), Cancelling::OfAnother);
+        assert_eq!(history.cancel(&id.to_string(), "by root", |_| true), Cancelling::Done);
+        let error = running.record().begin_commit().unwrap_err();
+        assert_eq!(error.to_string(), format!("query {id} was cancelled by root"));
+    }
+
+    #[test]
+    fn a_ticket_that_is_fetched_again_is_another_statement() {
+        let (history, id) = (empty(), Uuid::now_v7());
+        history.begin("SELECT 1", None, Some(id)).finish(1);
+        history.begin("SELECT 1", None, Some(id)).finish(1);
+        let ids: Vec<Uuid> = history.entries().iter().map(|entry| entry.id).collect();
+        assert_eq!(ids[0], id);
+        assert_ne!(ids[1], id);
     }
 
     #[test]
     fn the_oldest_statements_are_forgotten() {
         let history = empty();
         for n in 0..=KEPT {
-            history.begin(&n.to_string(), None).finish(0);
+            history.begin(&n.to_string(), None, None).finish(0);
         }
         let kept = history.entries();
         assert_eq!((kept.len(), kept[0].statement.as_str()), (KEPT, "1"));

@@ -1,25 +1,34 @@
 //! The namespace `system`: what this scheduler runs and has run, and its executors, as tables.
 //!
-//! A table holds what is known when a statement names it; of statements, those that its user may see. Other names are
-//! looked up in the warehouse, which may have a namespace `system` of its own.
+//! A table holds what is known when a statement names it; of statements and sessions, those that its user may see.
+//! Other names are looked up in the warehouse, which may have a namespace `system` of its own.
 
 mod history;
+mod journal;
+mod progress;
 mod scans;
 mod stages;
+mod sums;
 mod tables;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use ballista_core::serde::scheduler::ExecutorMetadata;
+use bergmill_gateway::Sessions;
 use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-use self::history::Entry;
-pub(crate) use self::history::{Execution, History, Record, Running};
+pub(crate) use self::history::{Cancelling, Execution, History, Record, Running};
+pub(crate) use self::journal::Journal;
+pub(crate) use self::progress::RunningJobs;
 
-const SYSTEM: &str = "system";
-const TABLES: [&str; 4] = ["executors", "queries", "stages", "tasks"];
+use self::history::Entry;
+use self::progress::Progress;
+
+pub(crate) const SYSTEM: &str = "system";
+const TABLES: [&str; 5] = ["executors", "queries", "sessions", "stages", "tasks"];
 
 /// A catalog that also has the namespace `system`.
 #[derive(Debug)]
@@ -32,10 +41,34 @@ pub(crate) struct SystemCatalog {
 #[derive(Debug, Clone)]
 pub(crate) struct System {
     pub history: History,
-    /// The user whose statements are shown; `None` for those of all.
+    /// The user whose statements and sessions are shown; `None` for those of all.
     pub only_of: Option<String>,
+    /// The queries on executors.
+    pub jobs: RunningJobs,
     /// The registered executors.
     pub executors: Arc<Vec<Executor>>,
+    /// The sessions of clients.
+    pub sessions: Sessions,
+    /// Whether the statement reads a table of `system`, which is true for the moment only.
+    pub is_read: Arc<AtomicBool>,
+}
+
+impl System {
+    /// Whether the statements and sessions of a user are shown.
+    fn shows(&self, user: Option<&str>) -> bool {
+        self.only_of.as_deref().is_none_or(|only_of| user == Some(only_of))
+    }
+
+    /// How far a statement is on executors; `None` if it has not been there.
+    async fn progress(&self, entry: &Entry) -> Option<Progress> {
+        let (stages, tasks) = (entry.stages.len(), entry.stages.iter().map(|stage| stage.tasks.len()).sum());
+        let done = Progress { stages, stages_done: stages, tasks_running: 0, tasks_done: tasks };
+        let running = match &entry.job {
+            Some(job) => self.jobs.progress(job).await,
+            None => None,
+        };
+        running.map(|running| running + done).or((stages > 0).then_some(done))
+    }
 }
 
 /// A registered executor.
@@ -76,11 +109,28 @@ impl SchemaProvider for SystemTables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let is_shown = |entry: &Entry| self.system.only_of.is_none() || self.system.only_of == entry.user;
-        let entries = || self.system.history.entries().into_iter().filter(is_shown).collect::<Vec<_>>();
+        let entries = || {
+            let all = self.system.history.entries().into_iter();
+            all.filter(|entry| self.system.shows(entry.user.as_deref())).collect::<Vec<_>>()
+        };
+        if TABLES.contains(&name) {
+            self.system.is_read.store(true, Ordering::Relaxed);
+        }
         let batch = match name {
             "executors" => tables::executors(&self.system.executors),
-            "queries" => tables::queries(&entries()),
+            "queries" => {
+                let mut with_progress = Vec::new();
+                for entry in entries() {
+                    let progress = self.system.progress(&entry).await;
+                    with_progress.push((entry, progress));
+                }
+                tables::queries(&with_progress)
+            }
+            "sessions" => {
+                let mut shown = self.system.sessions.list();
+                shown.retain(|session| self.system.shows(session.user.as_deref()));
+                tables::sessions(&shown)
+            }
             "stages" => tables::stages(&entries()),
             "tasks" => tables::tasks(&entries()),
             other => {

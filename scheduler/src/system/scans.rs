@@ -1,14 +1,12 @@
 //! What the scans of a query read and skipped, from the metrics of DataFusion's Parquet source.
 
 use std::ops::Add;
-use std::sync::Arc;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use serde::{Deserialize, Serialize};
 
 /// Sums over the scans of a plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ScanMetrics {
     /// Bytes of data files read, without footers and page indexes.
     pub bytes: u64,
@@ -28,16 +26,6 @@ impl ScanMetrics {
     pub(super) fn of<'a>(operators: impl IntoIterator<Item = &'a MetricsSet>) -> Option<Self> {
         let metrics = operators.into_iter().flat_map(MetricsSet::iter);
         metrics.filter_map(|metric| Self::of_one(metric.value())).reduce(Add::add)
-    }
-
-    /// The sums over the operators of a plan that has run in this process.
-    pub(super) fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
-        let mut operators = Vec::new();
-        let visited = plan.apply(|node| {
-            operators.extend(node.metrics());
-            Ok(TreeNodeRecursion::Continue)
-        });
-        visited.ok().and_then(|_| Self::of(&operators))
     }
 
     fn of_one(value: &MetricValue) -> Option<Self> {

@@ -7,7 +7,7 @@ use ballista_scheduler::state::execution_stage::{ExecutionStage, SuccessfulStage
 use bergmill_engine::OperatorMetrics;
 use chrono::{DateTime, Utc};
 
-use super::scans::ScanMetrics;
+use super::sums::{Sums, seconds};
 
 /// A stage of a query. Sums are over its tasks, and `None` if no operator of the stage measures them.
 #[derive(Debug, Clone)]
@@ -16,16 +16,14 @@ pub(super) struct StageRun {
     pub stage: usize,
     pub attempt: usize,
     pub partitions: usize,
-    /// What its scans of data files read and skipped.
-    pub scans: Option<ScanMetrics>,
+    /// What its operators measured; what the stage wrote is in its tasks.
+    pub sums: Sums,
     /// Bytes of other stages' rows, decoded.
     pub shuffle_read_bytes: Option<u64>,
     /// Time that tasks waited for other stages' rows, or decoded them.
     pub shuffle_read_seconds: Option<f64>,
     /// Time that tasks distributed, encoded and wrote rows for the next stage.
     pub shuffle_write_seconds: Option<f64>,
-    /// Bytes that operators wrote to disk because their memory was used up.
-    pub spilled_bytes: Option<u64>,
     pub tasks: Vec<TaskRun>,
 }
 
@@ -63,18 +61,15 @@ pub(super) fn of(job: &JobId, graph: &ExecutionGraphBox) -> Vec<StageRun> {
 
 fn stage_run(job: &JobId, stage: &SuccessfulStage) -> StageRun {
     let operators = OperatorMetrics(&stage.stage_metrics);
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds for display")]
-    let seconds = |nanoseconds: Option<u64>| nanoseconds.map(|n| n as f64 / 1e9);
     StageRun {
         job: job.to_string(),
         stage: stage.stage_id,
         attempt: stage.stage_attempt_num,
         partitions: stage.partitions,
-        scans: ScanMetrics::of(&stage.stage_metrics),
+        sums: Sums::of(&stage.stage_metrics),
         shuffle_read_bytes: operators.shuffle_read_bytes(),
         shuffle_read_seconds: seconds(operators.shuffle_read_nanoseconds()),
         shuffle_write_seconds: seconds(operators.shuffle_write_nanoseconds()),
-        spilled_bytes: operators.spilled_bytes(),
         tasks: stage.task_infos.iter().filter_map(task_run).collect(),
     }
 }

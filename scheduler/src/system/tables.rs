@@ -6,13 +6,16 @@ use arrow::array::{
     ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use bergmill_gateway::SessionInfo;
 use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 
 use super::Executor;
 use super::history::{Entry, State};
+use super::progress::Progress;
 use super::scans::ScanMetrics;
 use super::stages::{StageRun, TaskRun};
+use super::sums::Sums;
 
 pub(super) fn executors(executors: &[Executor]) -> Result<RecordBatch> {
     let state = |executor: &Executor| if executor.drains { "draining" } else { "active" };
@@ -25,18 +28,43 @@ pub(super) fn executors(executors: &[Executor]) -> Result<RecordBatch> {
     ])
 }
 
-pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
-    let state = |entry: &Entry| match entry.state {
+pub(super) fn sessions(sessions: &[SessionInfo]) -> Result<RecordBatch> {
+    let options = |session: &SessionInfo| {
+        let set = session.options.iter().map(|(name, value)| format!("{name}={value}"));
+        Some(set.collect::<Vec<_>>().join(", "))
+    };
+    batch(vec![
+        ("session_id", text(sessions.iter().map(|s| Some(s.id.to_string())))),
+        ("user_name", text(sessions.iter().map(|s| s.user.clone()))),
+        ("began_at", times(sessions.iter().map(|s| Some(s.began.into())))),
+        ("used_at", times(sessions.iter().map(|s| Some(s.used.into())))),
+        ("options", text(sessions.iter().map(options))),
+    ])
+}
+
+/// The statements, each with how far it is on executors.
+pub(super) fn queries(entries: &[(Entry, Option<Progress>)]) -> Result<RecordBatch> {
+    let progress = |of: fn(Progress) -> usize| long(entries.iter().map(|(_, p)| p.map(|p| of(p) as u64)));
+    let [stages, stages_done, tasks_running, tasks_done] = [
+        progress(|p| p.stages),
+        progress(|p| p.stages_done),
+        progress(|p| p.tasks_running),
+        progress(|p| p.tasks_done),
+    ];
+    let entries: Vec<&Entry> = entries.iter().map(|(entry, _)| entry).collect();
+    let sums: Vec<Sums> = entries.iter().map(|entry| entry.sums()).collect();
+    let state = |entry: &&Entry| match entry.state {
         State::Running => "running",
         State::Finished => "finished",
         State::Failed(_) => "failed",
-        State::Cancelled => "cancelled",
+        State::Cancelled(_) => "cancelled",
     };
-    let error = |entry: &Entry| match &entry.state {
+    let error = |entry: &&Entry| match &entry.state {
         State::Failed(error) => Some(error.to_string()),
-        _ => None,
+        State::Cancelled(reason) => Some(reason.clone()),
+        State::Running | State::Finished => None,
     };
-    let scanned = |of: fn(ScanMetrics) -> u64| long(entries.iter().map(|e| e.scans().map(of)));
+    let scanned = |of: fn(ScanMetrics) -> u64| long(sums.iter().map(|s| s.scans.map(of)));
     batch(vec![
         ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
         ("user_name", text(entries.iter().map(|e| e.user.clone()))),
@@ -45,14 +73,22 @@ pub(super) fn queries(entries: &[Entry]) -> Result<RecordBatch> {
         ("execution", text(entries.iter().map(|e| Some(e.execution?.name().to_string())))),
         ("submitted_at", times(entries.iter().map(|e| Some(e.submitted)))),
         ("ended_at", times(entries.iter().map(|e| e.ended))),
+        ("stages", stages),
+        ("stages_done", stages_done),
+        ("tasks_running", tasks_running),
+        ("tasks_done", tasks_done),
         ("rows", long(entries.iter().map(|e| Some(e.rows)))),
         ("files", long(entries.iter().map(|e| Some(e.files)))),
         ("files_pruned", long(entries.iter().map(|e| Some(e.files_pruned)))),
+        ("bytes_pruned", long(entries.iter().map(|e| e.bytes_pruned))),
         ("row_groups", scanned(|s| s.row_groups)),
         ("row_groups_pruned", scanned(|s| s.row_groups_pruned)),
         ("page_rows", scanned(|s| s.page_rows)),
         ("page_rows_pruned", scanned(|s| s.page_rows_pruned)),
         ("scanned_bytes", scanned(|s| s.bytes)),
+        ("shuffle_bytes", long(sums.iter().map(|s| s.shuffle_bytes))),
+        ("spilled_bytes", long(sums.iter().map(|s| s.spilled_bytes))),
+        ("cpu_seconds", double(sums.iter().map(|s| s.compute_seconds))),
         ("error", text(entries.iter().map(error))),
     ])
 }
@@ -67,12 +103,13 @@ pub(super) fn stages(entries: &[Entry]) -> Result<RecordBatch> {
         ("attempt", int(of().map(|s| s.attempt))),
         ("partitions", int(of().map(|s| s.partitions))),
         ("tasks", int(of().map(|s| s.tasks.len()))),
-        ("scanned_bytes", long(of().map(|s| s.scans.map(|scans| scans.bytes)))),
+        ("scanned_bytes", long(of().map(|s| s.sums.scans.map(|scans| scans.bytes)))),
         ("shuffle_read_bytes", long(of().map(|s| s.shuffle_read_bytes))),
         ("shuffle_read_seconds", double(of().map(|s| s.shuffle_read_seconds))),
         ("shuffle_write_bytes", long(of().map(|s| Some(s.tasks.iter().map(|t| t.bytes).sum())))),
         ("shuffle_write_seconds", double(of().map(|s| s.shuffle_write_seconds))),
-        ("spilled_bytes", long(of().map(|s| s.spilled_bytes))),
+        ("spilled_bytes", long(of().map(|s| s.sums.spilled_bytes))),
+        ("cpu_seconds", double(of().map(|s| s.sums.compute_seconds))),
     ])
 }
 

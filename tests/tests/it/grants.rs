@@ -469,6 +469,75 @@ async fn catalog_calls_and_other_doors_list_and_take_only_what_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plans_that_are_kept_end_with_the_rights_of_their_user() {
+    let (server, admin, eve) = Server::start().await;
+    let mut flight = server.flight("eve").await;
+    let seven = || RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![7])) as _)]).unwrap();
+    let mut query = flight.prepare("SELECT s FROM raw.entry WHERE a = $1".into(), None).await.unwrap();
+    let mut insert = flight.prepare("INSERT INTO raw.inbox VALUES ($1, 'x')".into(), None).await.unwrap();
+    for _ in 0..2 {
+        query.set_parameters(seven()).unwrap();
+        let ticket = query.execute().await.unwrap().endpoint[0].ticket.clone().unwrap();
+        assert_eq!(read(&mut flight, ticket).await.unwrap(), 1);
+        insert.set_parameters(seven()).unwrap();
+        assert_eq!(insert.execute_update().await.unwrap(), 1);
+    }
+    let bound = "{\"sql\": \"SELECT s FROM raw.entry WHERE a = $1\", \"parameters\": [7]}";
+    let answer = server.http("POST /v1/sql", bound).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("open"), "{answer}");
+
+    // Announced before the privilege is revoked, and fetched after it.
+    query.set_parameters(seven()).unwrap();
+    let ticket = query.execute().await.unwrap().endpoint[0].ticket.clone().unwrap();
+    works(&admin, "REVOKE SELECT ON TABLE raw.entry FROM USER eve").await;
+    works(&admin, "REVOKE INSERT ON TABLE raw.inbox FROM USER eve").await;
+    let error = read(&mut flight, ticket).await.unwrap_err();
+    assert!(error.contains("table raw.entry not found"), "{error}");
+    query.set_parameters(seven()).unwrap();
+    let error = query.execute().await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("table raw.entry not found"), "{error}");
+    insert.set_parameters(seven()).unwrap();
+    let error = insert.execute_update().await.unwrap_err().to_string();
+    assert!(error.contains("table raw.inbox not found"), "{error}");
+    let answer = server.http("POST /v1/sql", bound).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let error = flight.prepare("SELECT a FROM raw.secrets WHERE a = $1".into(), None).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("table raw.secrets not found"), "{error}");
+
+    // The owner of a view loses what the view needs.
+    works(&admin, "CREATE USER grace PASSWORD 'correct horse'").await;
+    works(&admin, "GRANT SELECT ON TABLE raw.secrets TO USER grace").await;
+    works(&admin, "GRANT CREATE ON NAMESPACE lab TO USER grace").await;
+    works(&server.login("grace").await, "CREATE VIEW lab.some AS SELECT a FROM raw.secrets").await;
+    works(&admin, "GRANT SELECT ON TABLE lab.some TO USER eve").await;
+    let info = flight.execute("SELECT a FROM lab.some".into(), None).await.unwrap();
+    works(&admin, "REVOKE SELECT ON TABLE raw.secrets FROM USER grace").await;
+    let error = read(&mut flight, info.endpoint[0].ticket.clone().unwrap()).await.unwrap_err();
+    assert!(error.contains("table raw.secrets not found with the rights of user grace"), "{error}");
+
+    // Names without a namespace are in that of the session, also for what a statement needs.
+    let hidden = refused(&eve, "USE vault").await.to_string();
+    assert_eq!(hidden.replace("vault", "other"), refused(&eve, "USE other").await.to_string());
+    for sql in ["USE lab", "CREATE TABLE mine AS SELECT 1 AS a", "INSERT INTO mine VALUES (2)", "DROP TABLE mine"] {
+        works(&eve, sql).await;
+    }
+    works(&admin, "CREATE TABLE lab.of_ada (a BIGINT)").await;
+    let error = refused(&eve, "DROP TABLE of_ada").await.to_string();
+    assert!(error.contains("table lab.of_ada not found"), "{error}");
+
+    // Sessions and statements of others.
+    let sessions = "SELECT user_name, options FROM system.sessions";
+    let own = works(&eve, sessions).await;
+    assert!(own.contains("eve") && own.contains("schema=lab") && !own.contains("ada"), "{own}");
+    let all = works(&admin, sessions).await;
+    assert!(all.contains("eve") && all.contains("ada"), "{all}");
+    let of_ada = works(&admin, "SELECT query_id FROM system.queries WHERE user_name = 'ada' LIMIT 1").await;
+    let id = of_ada.lines().nth(3).unwrap().trim_matches(['|', ' ']).to_string();
+    let error = refused(&eve, &format!("KILL QUERY '{id}'")).await;
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn roles_are_nested_and_revoked_with_immediate_effect() {
     let (_server, admin, eve) = Server::start().await;
     let secrets = "SELECT count(*) FROM raw.secrets";

@@ -6,6 +6,7 @@
 
 mod answers;
 mod architecture;
+mod cancelled;
 mod cluster;
 mod command_line;
 mod damage;
@@ -24,6 +25,7 @@ mod prompt;
 mod pruned;
 mod security;
 mod sql;
+mod statements;
 mod strangers;
 mod unknown_outcome;
 mod vended;

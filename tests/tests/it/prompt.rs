@@ -124,6 +124,32 @@ fn it_answers_goes_on_after_a_mistake_and_remembers() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn ctrl_c_cancels_the_statement_and_keeps_the_prompt() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = format!("'{}' sql --data '{}'", binary().display(), folder.path().display());
+    let Some(mut terminal) = Terminal::open(&command) else {
+        eprintln!("SKIPPED: there is no `script` to create a terminal");
+        return;
+    };
+    terminal.wait_for(READY);
+    terminal.type_line("SELECT count(*) FROM generate_series(1, 20000000000);");
+    std::thread::sleep(Duration::from_secs(2));
+    terminal.keys.write_all(b"\x03").unwrap();
+    let shown = terminal.wait_for(READY);
+    assert!(shown.contains("error: the statement was cancelled"), "{shown}");
+    // The cluster of this process goes on.
+    terminal.type_line("SELECT 'after' AS word;");
+    assert!(terminal.wait_for(READY).contains("│ after   │"));
+    let state =
+        "SELECT state || ' ' || execution AS ended FROM system.queries WHERE statement LIKE '%20000000000%' LIMIT 1;";
+    terminal.type_line(state);
+    let shown = terminal.wait_for(READY);
+    assert!(shown.contains("cancelled local"), "{shown}");
+    terminal.type_line("\\q");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_password_is_asked_for_and_neither_shown_nor_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
