@@ -62,7 +62,6 @@ mod rows;
 mod scheduler;
 mod shuffle_files;
 mod stage;
-mod task_threads;
 mod tasks;
 
 use std::net::{IpAddr, SocketAddr};

@@ -20,7 +20,9 @@ use ballista_executor::executor_process::{ExecutorProcessConfig, structure_execu
 use ballista_executor::health::ExecutorHealth;
 use ballista_executor::metrics::LoggingMetricsCollector;
 use ballista_executor::runtime_cache::{DefaultSessionRuntimeCache, MemoryPoolPolicy};
-use bergmill_engine::{MAX_MESSAGE_BYTES, PlanCodec, cluster_config, function_registry, over_tls, runtime_env};
+use bergmill_engine::{
+    MAX_MESSAGE_BYTES, PlanCodec, QueryThreads, cluster_config, function_registry, over_tls, runtime_env,
+};
 use bergmill_tls::NotTls;
 use bergmill_tls::grpc::{accept, with_sources};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -38,7 +40,6 @@ use crate::peers::Peers;
 use crate::rows::Rows;
 use crate::scheduler::{self, Client};
 use crate::stage::Engine;
-use crate::task_threads::TaskThreads;
 use crate::tasks::Tasks;
 use crate::{Error, ExecutorConfig, Result, Stop, reports, shuffle_files};
 
@@ -46,6 +47,8 @@ use crate::{Error, ExecutorConfig, Result, Stop, reports, shuffle_files};
 const CONNECT_EVERY: Duration = Duration::from_millis(500);
 /// How long an executor that stops waits for the scheduler.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The niceness of the threads of tasks.
+const NICENESS: i32 = 10;
 /// Sessions whose object stores and Parquet footers are kept for their next task.
 const CACHED_SESSIONS: usize = 16;
 
@@ -79,7 +82,7 @@ struct Registered {
     health: ExecutorHealth,
     /// Receives the scheduler's request to stop.
     stopped: mpsc::Receiver<()>,
-    _threads: TaskThreads,
+    _threads: QueryThreads,
 }
 
 impl Registered {
@@ -101,12 +104,13 @@ impl Registered {
         let executor = Arc::new(executor(config, registration(config, rows_at, tasks_at)));
         let registration = executor.metadata.clone();
         let id = registration.id.clone();
-        let threads = TaskThreads::start(config.vcores).map_err(|source| Error::Threads { source })?;
+        let threads = QueryThreads::start(Some(config.vcores), lower_priority);
+        let threads = threads.map_err(|source| Error::Threads { source })?;
         let (stop, stopped) = mpsc::channel(1);
         let (reports, to_report) = mpsc::unbounded_channel();
         let peers = config.tls.as_ref().map(|_| Peers::default());
         let runner = Tasks {
-            engine: Arc::new(Engine::new(metrics, ended.clone(), threads.handle(), peers)),
+            engine: Arc::new(Engine::new(metrics, ended.clone(), threads.handle().clone(), peers)),
             executor,
             codec: BallistaCodec::new(
                 Arc::new(BallistaLogicalExtensionCodec::default()),
@@ -183,6 +187,14 @@ impl Registered {
             Ok(Err(e)) => tracing::warn!("the scheduler does not know that this executor stops: {e}"),
             Err(_) => tracing::warn!("the scheduler does not know that this executor stops: it does not answer"),
         }
+    }
+}
+
+/// Lowers the priority of a thread of tasks: they compute for as long as they can, and a delayed heartbeat makes an
+/// executor look lost.
+fn lower_priority() {
+    if let Err(e) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!("a thread of tasks has the priority of others: {e}");
     }
 }
 

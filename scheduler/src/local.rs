@@ -27,7 +27,7 @@ pub(crate) struct LocalRuntime(QueryThreads);
 impl LocalRuntime {
     /// Starts a thread for each core.
     pub(crate) fn start() -> Result<Self> {
-        QueryThreads::start(None)
+        QueryThreads::start(None, || {})
             .map(Self)
             .map_err(|e| Error::new(ErrorKind::Unavailable, format!("cannot start the threads for queries: {e}")))
     }
