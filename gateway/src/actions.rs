@@ -1,6 +1,8 @@
 //! Actions of Flight that arrow-flight's Flight SQL service does not dispatch: cancelling a query, and the options of a
 //! session.
 
+use std::collections::BTreeMap;
+
 use arrow_flight::sql::{Any, Command, TicketStatementQuery};
 use arrow_flight::{Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo};
 use prost::Message;
@@ -78,7 +80,8 @@ async fn set_options(
     session: &Session,
 ) -> Result<SetSessionOptionsResult> {
     let mut result = SetSessionOptionsResult::default();
-    for (name, value) in request.session_options {
+    // By name: a request does the same each time.
+    for (name, value) in request.session_options.into_iter().collect::<BTreeMap<_, _>>() {
         let set = match value.option_value.map(OptionValue::text) {
             None => backend.set_option(session, caller, &name, None).await,
             Some(Some(text)) => backend.set_option(session, caller, &name, Some(&text)).await,

@@ -219,7 +219,7 @@ impl Scheduler {
     }
 
     async fn run_query(&self, statement: &Statement, record: Record) -> Result<SendableRecordBatchStream> {
-        let KeptPlan { session, planned, single } = self.planned(statement, record).await?;
+        let KeptPlan { session, planned, single } = Box::pin(self.planned(statement, record)).await?;
         match planned {
             Planned::Query(plan) => Ok(self.run_as(&plan, &plan, single, &session).await?.rows),
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
@@ -232,7 +232,7 @@ impl Scheduler {
     }
 
     async fn run_update(&self, statement: &Statement, record: Record) -> Result<u64> {
-        let KeptPlan { session, planned, .. } = self.planned(statement, record).await?;
+        let KeptPlan { session, planned, .. } = Box::pin(self.planned(statement, record)).await?;
         if session.parameters.is_for_no_row() {
             return Ok(0);
         }

@@ -60,7 +60,9 @@ impl StatementSession {
                 };
                 self.needs(&self.identifier(&insert.table)?, needed).await?
             }
-            Planned::ChangeReferences { table, .. } => self.needs(&self.identifier(table)?, &[Privilege::Alter]).await?,
+            Planned::ChangeReferences { table, .. } => {
+                self.needs(&self.identifier(table)?, &[Privilege::Alter]).await?
+            }
             Planned::ChangeRows { statement, .. } => {
                 self.needs(&self.identifier(&statement.table_name)?, &of_row_change(&statement.op)).await?
             }

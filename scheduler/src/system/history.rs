@@ -281,7 +281,8 @@ impl Record {
     /// If it was cancelled before.
     pub(crate) fn begin_commit(&self) -> Result<(), Error> {
         let mut entry = self.lock();
-        if let Some(reason) = self.0.cancelled.borrow().clone() {
+        let cancelled = self.0.cancelled.borrow().clone();
+        if let Some(reason) = cancelled {
             return Err(reason);
         }
         entry.commits = true;
