@@ -2,7 +2,7 @@
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::{FIXED, count, rows};
+use crate::{FIXED, count, rows, values};
 
 #[tokio::test]
 async fn a_group_is_returned_several_times() {
@@ -39,4 +39,13 @@ async fn a_group_of_a_set_is_returned_several_times() {
     .unwrap();
     // Three groups by both, three by k.
     assert_ne!(count(&found), 6, "{FIXED}");
+}
+
+#[tokio::test]
+async fn rows_are_not_sorted_by_a_constant_that_a_set_excludes() {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let sql = "SELECT coalesce(1, x) AS g FROM (VALUES (2)) AS t (x)
+               GROUP BY GROUPING SETS ((x), (coalesce(1, x), x)) ORDER BY g NULLS LAST";
+    let found = values(&rows(&context, &[sql]).await.unwrap());
+    assert_ne!(found, ["1", ""], "{FIXED}");
 }

@@ -5,6 +5,9 @@
 //! that a set excludes, and outer joins for rows without a match. A sort is then omitted, or a group ends before its
 //! last row. So a barrier without any properties is put above such inputs.
 //!
+//! A group expression without columns is taken to be constant even where a set excludes it, so there is a barrier above
+//! such grouping sets.
+//!
 //! It also assumes that a `count`, `max` or `min` over a frame that moves with its row never decreases, or never
 //! increases, even where another partition begins. There is a barrier above such a window.
 
@@ -15,7 +18,9 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::SetMonotonicity;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::{SlidingAggregateWindowExpr, WindowExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
@@ -57,11 +62,13 @@ fn with_barriers(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Exe
 
 /// For each input of `node`, whether its properties do not hold for the output.
 fn needs_barriers(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
+    let wrong = node.children().into_iter().map(|input| claims_ordered_results(input) || claims_constant_groups(input));
+    wrong.zip(loses_properties(node)).map(|(wrong, lost)| wrong || lost).collect()
+}
+
+/// For each input of `node`, whether it has properties that `node` does not keep, although DataFusion assumes so.
+fn loses_properties(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let inputs = node.children();
-    let misordered: Vec<bool> = inputs.iter().map(|input| claims_ordered_results(input)).collect();
-    if misordered.contains(&true) {
-        return misordered;
-    }
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         // Later rules may still sort the input.
         let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
@@ -91,6 +98,16 @@ fn claims_ordered_results(input: &Arc<dyn ExecutionPlan>) -> bool {
             let frame = sliding.get_window_frame();
             monotonicity != SetMonotonicity::NotMonotonic && frame.is_causal() && !frame.end_bound.is_unbounded()
         })
+    })
+}
+
+/// Whether DataFusion takes a group to be the same in all rows that a grouping set excludes from some.
+fn claims_constant_groups(input: &Arc<dyn ExecutionPlan>) -> bool {
+    input.downcast_ref::<AggregateExec>().is_some_and(|aggregate| {
+        let groups = aggregate.group_expr();
+        let is_constant = |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).is_empty();
+        let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
+        reads_rows && groups.has_grouping_set() && groups.expr().iter().any(|(expr, _)| is_constant(expr))
     })
 }
 
