@@ -13,6 +13,7 @@ use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConve
 use crate::compact::CompactExec;
 use crate::first_row::FirstRowExec;
 use crate::property_barrier::PropertyBarrierExec;
+use crate::shared::SharedExec;
 use crate::whole_query::WholeQueryExec;
 
 /// Prefix of the bytes of one of our nodes. Its first byte, read as protobuf, is field number 8 with wire type 2, which
@@ -24,6 +25,7 @@ const FIRST_TAG: &[u8] = b"BERGMILL/first/1:";
 const POSITION_TAG: &[u8] = b"BERGMILL/position/1:";
 const BARRIER_TAG: &[u8] = b"BERGMILL/barrier/1:";
 const COMPACT_TAG: &[u8] = b"BERGMILL/compact/1:";
+const SHARED_TAG: &[u8] = b"BERGMILL/shared/1:";
 
 /// Ballista's codec plus our nodes.
 #[derive(Debug, Default)]
@@ -44,6 +46,9 @@ impl PhysicalExtensionCodec for PlanCodec {
         }
         if let Some(first) = buf.strip_prefix(FIRST_TAG) {
             return Ok(Arc::new(FirstRowExec::decode(first, only(inputs)?)?));
+        }
+        if let Some(shared) = buf.strip_prefix(SHARED_TAG) {
+            return Ok(Arc::new(SharedExec::decode(shared, only(inputs)?)?));
         }
         if buf == POSITION_TAG {
             return Ok(Arc::new(RowPositionExec::try_new(only(inputs)?)?));
@@ -74,6 +79,11 @@ impl PhysicalExtensionCodec for PlanCodec {
         if let Some(first) = node.downcast_ref::<FirstRowExec>() {
             buf.extend_from_slice(FIRST_TAG);
             buf.extend_from_slice(&first.encode()?);
+            return Ok(());
+        }
+        if let Some(shared) = node.downcast_ref::<SharedExec>() {
+            buf.extend_from_slice(SHARED_TAG);
+            buf.extend_from_slice(&shared.encode()?);
             return Ok(());
         }
         if node.is::<RowPositionExec>() {
@@ -207,6 +217,7 @@ mod tests {
 
         check(Arc::new(PropertyBarrierExec::new(rows())), b"BERGMILL/barrier/1:");
         check(Arc::new(CompactExec::new(rows())), b"BERGMILL/compact/1:");
+        check(Arc::new(SharedExec::new(rows(), 3, 2)), br#"BERGMILL/shared/1:{"id":3,"readers":2}"#);
 
         let source = Arc::new(ParquetSource::new(columns()));
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source).build();

@@ -85,6 +85,23 @@ impl RoundTrip {
     }
 }
 
+/// A plan as executors get it.
+///
+/// # Errors
+/// If an operator or a function cannot be encoded.
+pub fn encoded(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
+    let (codec, converter) = (PlanCodec::default(), DefaultPhysicalProtoConverter {});
+    Ok(physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &converter)?.to_vec())
+}
+
+/// Whether two operators do the same, by all that they show of it. Their inputs are not compared.
+///
+/// # Errors
+/// If their expressions cannot be visited.
+pub fn is_same_operator(a: &Arc<dyn ExecutionPlan>, b: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    Ok(node_difference(a, b)?.is_none())
+}
+
 /// The context with which an executor decodes plans.
 fn executor_context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> TaskContext {
     let BallistaFunctionRegistry { scalar_functions, aggregate_functions, window_functions, higher_order_functions } =

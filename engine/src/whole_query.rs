@@ -36,6 +36,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::cancel::{Cancelled, heeding};
 use crate::compact::compact_before_sorts;
 use crate::runtime::NAMED_CONSUMERS;
+use crate::shared::connected;
 use crate::sort_memory::{count_sorts, with_runtime};
 use crate::string_view::{plain_text, without_views};
 
@@ -94,7 +95,7 @@ impl WholeQueryExec {
     ) -> Result<Self> {
         let converter = DeduplicatingProtoConverter {};
         let plan = physical_plan_from_bytes_with_proto_converter(bytes, context, codec, &converter)?;
-        let plan = compact_before_sorts(with_footer_cache(plan, context)?)?;
+        let plan = compact_before_sorts(connected(with_footer_cache(plan, context)?)?)?;
         Ok(Self::over(plan, slots))
     }
 }

@@ -1,6 +1,7 @@
 //! Optimizer rules in addition to DataFusion's own. Each keeps the rows of a plan and makes it correct or faster.
 
 mod aggregate_statistics;
+mod common_subplans;
 mod constant_filters;
 mod cross_joins;
 mod distinct_groups;
@@ -9,6 +10,7 @@ mod empty_relations;
 mod empty_tables;
 mod equijoin_keys;
 mod first_row;
+mod hash_partitions;
 mod join_inputs;
 mod join_order;
 mod lossy_casts;
@@ -71,7 +73,10 @@ pub(crate) fn physical_optimizer_rules(
     let mut all: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
         vec![Arc::new(property_barriers::PropertyBarriers), Arc::new(join_order::JoinOrder)];
     all.extend(rules.iter().map(|rule| ours.iter().find(|own| own.name() == rule.name()).unwrap_or(rule)).cloned());
+    let at_run_time = all.iter().rposition(|rule| rule.name() == NamedFilters::while_running().name());
+    all.insert(at_run_time.unwrap_or(all.len()), Arc::new(common_subplans::CommonSubplans));
     all.push(Arc::new(top_rows::TopRows));
+    all.push(Arc::new(hash_partitions::HashPartitions));
     all
 }
 
@@ -80,6 +85,9 @@ pub(crate) fn stage_optimizer_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut all = physical_optimizer_rules(rules);
+    // In stages the partitions of an exchange are tasks, which share nothing.
+    let of_one_process = [common_subplans::CommonSubplans.name(), hash_partitions::HashPartitions.name()];
+    all.retain(|rule| !of_one_process.contains(&rule.name()));
     let ordered = all.iter().position(|rule| rule.name() == join_order::JoinOrder.name()).map_or(0, |at| at + 1);
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
         [Arc::new(stage_orders::StageOrders), Arc::new(join_inputs::JoinInputs)];

@@ -1,8 +1,10 @@
 //! Our sessions against plain DataFusion, in one process and with plans encoded for executors.
 
 mod adaptive;
+mod common_subplans;
 mod exchange;
 mod first_row;
+mod hash_partitions;
 mod whole_query;
 
 use std::path::Path;

@@ -23,12 +23,13 @@ fn table() -> Vec<RecordBatch> {
 }
 
 /// Features that a cut would break: a scalar subquery, a join whose build side filters the scan at run time, a top-k,
-/// an exchange.
-const QUERIES: [&str; 4] = [
+/// an exchange, a part with two readers.
+const QUERIES: [&str; 5] = [
     "SELECT g, COUNT(*) AS n, SUM(id) AS s FROM t WHERE id > (SELECT AVG(id) FROM t) GROUP BY g",
     "SELECT a.id, b.g FROM t a JOIN (SELECT * FROM t WHERE id % 1000 = 7) b ON a.id = b.id",
     "SELECT id FROM t ORDER BY g DESC, id LIMIT 10",
     "SELECT id, g FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY g ORDER BY id DESC) AS n FROM t) WHERE n = 1",
+    "WITH s AS (SELECT g, SUM(id) AS total FROM t GROUP BY g) SELECT a.g, b.total FROM s a JOIN s b ON a.g = b.g + 1",
 ];
 
 #[tokio::test]
