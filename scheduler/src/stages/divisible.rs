@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ballista_core::execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec, SortShuffleWriterExec};
-use bergmill_engine::WholeQueryExec;
+use bergmill_engine::{SharedExec, WholeQueryExec};
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -111,7 +111,8 @@ pub(crate) fn check_before_cutting(plan: &Arc<dyn ExecutionPlan>, partitions: us
         let probe = node.children().last().map_or(1, |probe| probe.output_partitioning().partition_count());
         found = match () {
             () if node.is::<UnionExec>() => node.children().into_iter().try_for_each(can_be_left_out),
-            () if node.is::<HashJoinExec>() => Ok(()),
+            // Stages are planned without the second.
+            () if node.is::<HashJoinExec>() || node.is::<SharedExec>() => Ok(()),
             () if node.downcast_ref::<GlobalLimitExec>().is_some_and(|l| l.fetch().is_none()) => {
                 Err(Indivisible::Offset)
             }
