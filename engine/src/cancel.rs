@@ -186,6 +186,12 @@ impl ExecutionPlan for Heeding {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
+    /// A recursive query runs its part again and again: a join must then read its inputs anew.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let inner = Arc::clone(&self.inner).reset_state()?;
+        Ok(Arc::new(Self { properties: Arc::clone(&self.properties), inner, cancelled: self.cancelled.clone() }))
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = make_cooperative(self.inner.execute(partition, context)?);
         Ok(Box::pin(HeedingRows { rows, cancelled: self.cancelled.clone() }))
@@ -287,7 +293,7 @@ impl PhysicalExpr for HeedingExpr {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use datafusion::physical_plan::{displayable, execute_stream};
+    use datafusion::physical_plan::{collect, displayable, execute_stream};
     use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
@@ -320,6 +326,19 @@ mod tests {
             let [before, after] = [&plan, &heeding].map(|plan| displayable(plan.as_ref()).indent(true).to_string());
             assert_eq!(before, after);
         }
+    }
+
+    #[tokio::test]
+    async fn a_recursive_query_joins_the_rows_of_each_step() {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        context.sql("CREATE TABLE s (x INT) AS VALUES (1), (2), (3), (4)").await.unwrap().collect().await.unwrap();
+        // Each step would return the rows of the first one, without an end.
+        let sql = "WITH RECURSIVE c AS (SELECT 1 AS x UNION ALL SELECT c.x + 1 FROM c JOIN s ON c.x = s.x WHERE c.x < 4) \
+                   SELECT x FROM c LIMIT 20";
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let plan = heeding(plan, &Cancelled::default()).unwrap();
+        let rows = collect(plan, context.task_ctx()).await.unwrap();
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -41,12 +41,14 @@ pub(crate) struct PreparedPlan {
 impl PreparedPlans {
     /// The plan of a statement, if neither its tables have changed nor what its user may do, which is `guard` now.
     pub(crate) async fn get(&self, statement: &Statement, guard: &Guard) -> Option<Arc<PreparedPlan>> {
-        let found = self.take(&key(statement)?)?;
+        let key = key(statement)?;
+        let found = self.find(&key)?;
         let is_current = found.since.elapsed() <= LEASE
             && found.tables.are_seen_by(guard).await
             && found.tables.is_current().await.unwrap_or(false);
-        if is_current {
-            self.put(key(statement)?, Arc::clone(&found));
+        if !is_current {
+            // Unless it has been planned again meanwhile.
+            self.lock().retain(|(known, plan)| *known != key || !Arc::ptr_eq(plan, &found));
         }
         is_current.then_some(found)
     }
@@ -59,10 +61,13 @@ impl PreparedPlans {
         }
     }
 
-    fn take(&self, key: &Key) -> Option<Arc<PreparedPlan>> {
+    fn find(&self, key: &Key) -> Option<Arc<PreparedPlan>> {
         let mut all = self.lock();
         let at = all.iter().position(|(known, _)| known == key)?;
-        all.remove(at).map(|(_, plan)| plan)
+        let used = all.remove(at)?;
+        let plan = Arc::clone(&used.1);
+        all.push_back(used);
+        Some(plan)
     }
 
     fn put(&self, key: Key, plan: Arc<PreparedPlan>) {

@@ -48,8 +48,8 @@ struct Wire {
 struct Feeds(Mutex<HashMap<usize, (Arc<Feed>, usize)>>);
 
 impl SharedExec {
-    /// A part of a plan, `input`, with an id in the plan, which is read `readers` times. All readers must have clones of
-    /// this node.
+    /// A part of a plan, `input`, with an id in the plan, which is read `readers` times. All readers must have clones
+    /// of this node.
     pub fn new(input: Arc<dyn ExecutionPlan>, id: usize, readers: usize) -> Self {
         Self::over(input, Wire { id, readers }, Arc::default())
     }

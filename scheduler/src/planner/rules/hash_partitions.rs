@@ -26,8 +26,8 @@ use crate::planner::cardinality::estimate;
 
 /// Keys that a partition should have at most: their entries and values take a few MiB.
 const KEYS: f64 = 128.0 * 1024.0;
-/// Most partitions. Each input partition keeps a batch for each.
-const MAX_PARTITIONS: usize = 32;
+/// Most partitions. Each input partition keeps a batch for each, and some operators reserve memory for sorting each.
+const MAX_PARTITIONS: usize = 16;
 
 /// Raises the number of partitions of exchanges below large hash tables.
 #[derive(Debug)]
