@@ -411,6 +411,11 @@ impl Tables {
         Ok(Access::new(address.users(folder.join("access.json")).await?))
     }
 
+    /// The file of a server's audit.
+    pub fn audit(&self) -> PathBuf {
+        self.folder().join("audit.jsonl")
+    }
+
     /// The file of a server's statements.
     pub fn journal(&self) -> PathBuf {
         self.folder().join("queries.jsonl")

@@ -14,7 +14,7 @@
 //! use arrow::datatypes::Int64Type;
 //! use async_trait::async_trait;
 //! use bergmill_gateway::{Backend, Client, Prepared, Result, Security, Statement, serve};
-//! # use bergmill_gateway::{Caller, Description, Error, ErrorKind, IngestTarget, Session, TableInfo};
+//! # use bergmill_gateway::{Caller, Description, Error, ErrorKind, IngestTarget, Sender, Session, TableInfo};
 //! use datafusion::physical_plan::SendableRecordBatchStream;
 //! use datafusion::prelude::SessionContext;
 //! use futures::TryStreamExt;
@@ -42,13 +42,13 @@
 //! #     async fn set_option(&self, _: &Session, _: Option<&Caller>, _: &str, _: Option<&str>) -> Result<()> {
 //! #         Err(Error::new(ErrorKind::NotFound, "there are no options here"))
 //! #     }
-//! #     async fn cancel(&self, _: &str, _: Option<&Caller>) -> Result<()> {
+//! #     async fn cancel(&self, _: &str, _: &Sender) -> Result<()> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "queries have no ids here"))
 //! #     }
 //! #     async fn update(&self, _: &Statement) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
-//! #     async fn ingest(&self, _: &IngestTarget, _: Option<&Caller>, _: SendableRecordBatchStream) -> Result<u64> {
+//! #     async fn ingest(&self, _: &IngestTarget, _: &Sender, _: SendableRecordBatchStream) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
 //! #     async fn ready(&self) -> Result<()> {
@@ -106,7 +106,7 @@ pub use client::{Answer, Client, ConnectOptions, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use flight_sql::FlightSql;
 pub use http::serve_http;
-pub use login::{Caller, Credentials, Login};
+pub use login::{Caller, Credentials, Login, Sender};
 pub use nested::nested_as_json;
 pub use server::{MESSAGE_LIMIT_BYTES, Security, serve};
 pub use session::{Session, SessionInfo, Sessions};

@@ -40,6 +40,8 @@ pub struct SchedulerConfig {
     pub work_dir: PathBuf,
     /// File that keeps the statements of `system.queries` over a restart.
     pub journal: Option<PathBuf>,
+    /// File to which the audit is appended.
+    pub audit: Option<PathBuf>,
 }
 
 impl SchedulerConfig {
@@ -61,6 +63,7 @@ impl SchedulerConfig {
             local_memory_bytes: 512 * 1024 * 1024,
             work_dir,
             journal: None,
+            audit: None,
         }
     }
 }

@@ -67,6 +67,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
         journal: Some(tables.journal()),
+        audit: Some(tables.audit()),
     };
     let mut signals = StopSignals::listen()?;
     let start = async {

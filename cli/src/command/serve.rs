@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Server};
 use crate::settings::{Embedded, Tables, with_file};
 use crate::signals::StopSignals;
 
@@ -40,8 +40,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let tables = arguments.tables.with_file(arguments.config.as_deref())?;
     let embedded = with_file(arguments.embedded, arguments.config.as_deref(), "embedded")?;
     let mut signals = StopSignals::listen()?;
-    let (http, journal) = (arguments.http_listen, Some(tables.journal()));
-    let start = Cluster::start(&tables, &embedded, arguments.listen, http, journal, StopSignals::listen()?);
+    let (journal, audit) = (Some(tables.journal()), Some(tables.audit()));
+    let server = Server { http: arguments.http_listen, journal, audit };
+    let start = Cluster::start(&tables, &embedded, arguments.listen, server, StopSignals::listen()?);
     let Some(mut cluster) = signals.or_stop(start).await? else { return Ok(ExitCode::SUCCESS) };
     println!("warehouse {}", tables.location());
     println!("front door {}", cluster.listen());

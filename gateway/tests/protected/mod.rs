@@ -38,7 +38,7 @@ impl Login for OnlyAda {
         }
     }
 
-    async fn open_session(&self, caller: &Caller) -> Result<String> {
+    async fn open_session(&self, caller: &Caller, _: Option<IpAddr>) -> Result<String> {
         Ok(format!("token of {}", caller.user))
     }
 }

@@ -11,8 +11,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use bergmill_gateway::{
-    Backend, Caller, CommitTag, Description, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Session,
-    Statement, TableInfo,
+    Backend, Caller, CommitTag, Description, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Sender,
+    Session, Statement, TableInfo,
 };
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ScalarValue, TableReference};
@@ -174,7 +174,7 @@ impl Backend for SmallEngine {
         }
     }
 
-    async fn cancel(&self, id: &str, _: Option<&Caller>) -> Result<()> {
+    async fn cancel(&self, id: &str, _: &Sender) -> Result<()> {
         let mut cancelled = self.cancelled.lock().unwrap();
         if cancelled.iter().any(|other| other == id) {
             return Err(Error::new(ErrorKind::Conflict, format!("{id} has ended")));
@@ -183,7 +183,7 @@ impl Backend for SmallEngine {
         Ok(())
     }
 
-    async fn ingest(&self, target: &IngestTarget, _: Option<&Caller>, input: SendableRecordBatchStream) -> Result<u64> {
+    async fn ingest(&self, target: &IngestTarget, _: &Sender, input: SendableRecordBatchStream) -> Result<u64> {
         self.tags.lock().unwrap().push(target.tag.clone());
         self.ingests_started.add(1);
         let namespace = self.namespace(target.namespace.as_deref())?;
