@@ -98,6 +98,8 @@ pub struct Cluster {
 pub struct Server {
     /// The address for HTTP.
     pub http: Option<SocketAddr>,
+    /// The address for clients of Postgres.
+    pub postgres: Option<SocketAddr>,
     /// The file that keeps its statements.
     pub journal: Option<PathBuf>,
     /// The file of its audit.
@@ -124,7 +126,8 @@ impl Cluster {
 
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;
-        (config.http, config.journal, config.audit) = (server.http, server.journal, server.audit);
+        (config.http, config.postgres) = (server.http, server.postgres);
+        (config.journal, config.audit) = (server.journal, server.audit);
         config.access = Some(users.clone());
         // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
         config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
@@ -184,6 +187,11 @@ impl Cluster {
     /// Where the front door listens for HTTP.
     pub fn http(&self) -> Option<SocketAddr> {
         self.scheduler.http
+    }
+
+    /// Where the front door listens for clients of Postgres.
+    pub fn postgres(&self) -> Option<SocketAddr> {
+        self.scheduler.postgres
     }
 
     /// A client of this process, which needs no login: its user can read the tables without this cluster.

@@ -173,6 +173,9 @@ settings! {
         /// Address of the front door over HTTP [default: none]
         #[arg(long, env = "BERGMILL_HTTP_LISTEN", value_name = "ADDR")]
         http_listen: SocketAddr,
+        /// Address of the front door for clients of Postgres [default: none]
+        #[arg(long, env = "BERGMILL_POSTGRES_LISTEN", value_name = "ADDR")]
+        postgres_listen: SocketAddr,
         /// Address where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,

@@ -111,6 +111,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The one catalog name that the front door reports.
     fn catalog_name(&self) -> &str;
 
+    /// The namespace of names without one, unless a session has another.
+    fn default_namespace(&self) -> &str;
+
     /// Plans the statement, whose parameters have no values, without running it.
     async fn describe(&self, statement: &Statement) -> Result<Description>;
 

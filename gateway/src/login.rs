@@ -87,6 +87,9 @@ pub trait Login: Send + Sync + 'static {
     /// [`ErrorKind::Unauthenticated`] if the call is not admitted.
     async fn admit(&self, credentials: Option<&Credentials>, from: Option<IpAddr>) -> Result<Option<Caller>>;
 
+    /// Whether a sender without credentials is refused, so that a client is asked for them.
+    async fn is_required(&self) -> Result<bool>;
+
     /// Begins a session of a user that has been admitted, and returns the token that stands for it.
     async fn open_session(&self, caller: &Caller, from: Option<IpAddr>) -> Result<String>;
 }

@@ -35,6 +35,10 @@ impl Backend for Scheduler {
         CATALOG
     }
 
+    fn default_namespace(&self) -> &str {
+        DEFAULT_NAMESPACE
+    }
+
     async fn describe(&self, statement: &Statement) -> gateway::Result<Description> {
         let record = Record::unkept();
         let described = self.describe_statement(statement, record.clone()).await;

@@ -120,6 +120,8 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Address of the front door over HTTP, if it is configured.
     pub http: Option<SocketAddr>,
+    /// Address of the front door for clients of Postgres, if it is configured.
+    pub postgres: Option<SocketAddr>,
     /// Address of the metrics, if they are configured.
     pub metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
@@ -146,6 +148,10 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let door = bind(config.listen, "the front door").await?;
     let http = match config.http {
         Some(addr) => Some(bind(addr, "HTTP").await?),
+        None => None,
+    };
+    let postgres = match config.postgres {
+        Some(addr) => Some(bind(addr, "Postgres").await?),
         None => None,
     };
     let cluster_addr = cluster.local_addr().map_err(|e| cannot_listen(config.cluster_addr, "executors", &e))?;
@@ -193,7 +199,17 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users, audit }) as Arc<dyn Login>);
     let security = Security { tls: config.tls, login, sessions: scheduler.sessions.clone() };
     let http_addr = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let postgres_addr = postgres.as_ref().and_then(|listener| listener.local_addr().ok());
     let mut tasks = Vec::new();
+    if let Some(listener) = postgres {
+        let (backend, security) = (Arc::clone(&backend), security.clone());
+        tasks.push(tokio::spawn(async move {
+            if let Err(e) = bergmill_gateway::serve_postgres(listener, backend, security, std::future::pending()).await
+            {
+                tracing::error!("the port for Postgres failed: {e}");
+            }
+        }));
+    }
     if let Some(listener) = http {
         let (backend, security) = (Arc::clone(&backend), security.clone());
         tasks.push(tokio::spawn(async move {
@@ -229,7 +245,15 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
             }
         }));
     }
-    Ok(Running { scheduler, cluster_addr, listen, http: http_addr, metrics: metrics_addr, tasks })
+    Ok(Running {
+        scheduler,
+        cluster_addr,
+        listen,
+        http: http_addr,
+        postgres: postgres_addr,
+        metrics: metrics_addr,
+        tasks,
+    })
 }
 
 /// The history and the audit, in their files. A scheduler that cannot write them is still useful.

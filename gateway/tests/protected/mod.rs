@@ -38,6 +38,10 @@ impl Login for OnlyAda {
         }
     }
 
+    async fn is_required(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn open_session(&self, caller: &Caller, _: Option<IpAddr>) -> Result<String> {
         Ok(format!("token of {}", caller.user))
     }

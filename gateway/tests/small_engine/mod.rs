@@ -128,6 +128,10 @@ impl Backend for SmallEngine {
         "small"
     }
 
+    fn default_namespace(&self) -> &str {
+        "shop"
+    }
+
     async fn describe(&self, statement: &Statement) -> Result<Description> {
         let plan = self.plan(&statement.sql).await?;
         let mut types: Vec<_> = plan.get_parameter_types()?.into_iter().collect();
