@@ -79,7 +79,7 @@ impl Target {
         }
         let embedded = with_file(self.embedded.clone(), file, "embedded")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let cluster = Cluster::start(&tables, &embedded, listen, None, None, signals).await?;
+        let cluster = Cluster::start(&tables, &embedded, listen, Server::default(), signals).await?;
         let client = cluster.client().await?;
         Ok(Connected { client, folder, tables: described, _cluster: Some(cluster) })
     }
@@ -93,15 +93,27 @@ pub struct Cluster {
     _work: TempDir,
 }
 
+/// What a server has, and the cluster of a single command does not.
+#[derive(Debug, Default)]
+pub struct Server {
+    /// The address for HTTP.
+    pub http: Option<SocketAddr>,
+    /// The address for clients of Postgres.
+    pub postgres: Option<SocketAddr>,
+    /// The file that keeps its statements.
+    pub journal: Option<PathBuf>,
+    /// The file of its audit.
+    pub audit: Option<PathBuf>,
+}
+
 impl Cluster {
-    /// Starts a cluster over the warehouse, which is created if missing. It listens for Flight SQL and, if there is an
-    /// address for it, HTTP. Its statements are kept in `journal`, and its executors stop on `signals`.
+    /// Starts a cluster over the warehouse, which is created if missing. It listens for Flight SQL, and its executors
+    /// stop on `signals`.
     pub async fn start(
         tables: &Tables,
         settings: &Embedded,
         listen: SocketAddr,
-        http: Option<SocketAddr>,
-        journal: Option<PathBuf>,
+        server: Server,
         mut signals: StopSignals,
     ) -> Result<Self> {
         let (warehouse, users) = (tables.open().await?, tables.users().await?);
@@ -114,8 +126,8 @@ impl Cluster {
 
         let mut config = SchedulerConfig::embedded(work.path().join("scheduler"));
         config.listen = listen;
-        config.http = http;
-        config.journal = journal;
+        (config.http, config.postgres) = (server.http, server.postgres);
+        (config.journal, config.audit) = (server.journal, server.audit);
         config.access = Some(users.clone());
         // Loads and small queries run in the scheduler's process; they get a third, the executors the rest.
         config.local_memory_bytes = usize::try_from(memory / 3).unwrap_or(usize::MAX);
@@ -175,6 +187,11 @@ impl Cluster {
     /// Where the front door listens for HTTP.
     pub fn http(&self) -> Option<SocketAddr> {
         self.scheduler.http
+    }
+
+    /// Where the front door listens for clients of Postgres.
+    pub fn postgres(&self) -> Option<SocketAddr> {
+        self.scheduler.postgres
     }
 
     /// A client of this process, which needs no login: its user can read the tables without this cluster.

@@ -173,6 +173,9 @@ settings! {
         /// Address of the front door over HTTP [default: none]
         #[arg(long, env = "BERGMILL_HTTP_LISTEN", value_name = "ADDR")]
         http_listen: SocketAddr,
+        /// Address of the front door for clients of Postgres [default: none]
+        #[arg(long, env = "BERGMILL_POSTGRES_LISTEN", value_name = "ADDR")]
+        postgres_listen: SocketAddr,
         /// Address where executors register [default: 127.0.0.1:50050]
         #[arg(long, env = "BERGMILL_CLUSTER_LISTEN", value_name = "ADDR")]
         cluster_listen: SocketAddr,
@@ -409,6 +412,11 @@ impl Tables {
     pub async fn users(&self) -> Result<Access> {
         let (folder, address) = self.place()?;
         Ok(Access::new(address.users(folder.join("access.json")).await?))
+    }
+
+    /// The file of a server's audit.
+    pub fn audit(&self) -> PathBuf {
+        self.folder().join("audit.jsonl")
     }
 
     /// The file of a server's statements.

@@ -10,7 +10,7 @@ use prost::bytes::Bytes;
 
 use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
-use crate::login::Caller;
+use crate::login::{Caller, Sender};
 use crate::session::Session;
 use crate::session_messages::{
     CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, OptionValue, SessionOptionValue,
@@ -42,18 +42,19 @@ pub(crate) fn types() -> Vec<ActionType> {
 pub(crate) async fn run(
     action: &Action,
     backend: &dyn Backend,
-    caller: Option<&Caller>,
+    sender: &Sender,
     session: Option<&Session>,
 ) -> Result<Bytes> {
     let result = match action.r#type.as_str() {
         CANCEL_FLIGHT_INFO => {
             let request: CancelFlightInfoRequest = decoded(&action.body, CANCEL_FLIGHT_INFO)?;
-            let status = cancel(&request.info.unwrap_or_default(), backend, caller).await?;
+            let status = cancel(&request.info.unwrap_or_default(), backend, sender).await?;
             CancelFlightInfoResult { status: status as i32 }.encode_to_vec()
         }
         SET_SESSION_OPTIONS => {
             let request = decoded(&action.body, SET_SESSION_OPTIONS)?;
-            set_options(request, backend, caller, session.ok_or_else(no_session)?).await?.encode_to_vec()
+            let session = session.ok_or_else(no_session)?;
+            set_options(request, backend, sender.caller.as_ref(), session).await?.encode_to_vec()
         }
         GET_SESSION_OPTIONS => {
             let options = session.map(Session::options).unwrap_or_default();
@@ -109,11 +110,11 @@ fn no_session() -> Error {
 }
 
 /// Cancels the query of a response to GetFlightInfo.
-pub(crate) async fn cancel(info: &FlightInfo, backend: &dyn Backend, caller: Option<&Caller>) -> Result<CancelStatus> {
+pub(crate) async fn cancel(info: &FlightInfo, backend: &dyn Backend, sender: &Sender) -> Result<CancelStatus> {
     let ticket = info.endpoint.first().and_then(|endpoint| endpoint.ticket.as_ref());
     let ticket = ticket.ok_or_else(|| invalid("a query is cancelled by its FlightInfo, which has no ticket here"))?;
     match statement(&ticket.ticket)? {
-        Some(Ticket::Query(Query { id, .. })) => match backend.cancel(&id, caller).await {
+        Some(Ticket::Query(Query { id, .. })) => match backend.cancel(&id, sender).await {
             Ok(()) => Ok(CancelStatus::Cancelled),
             Err(e) if e.kind() == ErrorKind::Conflict => Ok(CancelStatus::NotCancellable),
             Err(e) => Err(e),

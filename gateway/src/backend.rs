@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
 use crate::error::Result;
-use crate::login::Caller;
+use crate::login::{Caller, Sender};
 use crate::session::Session;
 
 /// A SQL statement as a client sent it, with its options.
@@ -23,8 +23,8 @@ pub struct Statement {
     pub id: Option<String>,
     /// Added to the summary of the snapshot that the statement commits, if it commits one.
     pub tag: Option<CommitTag>,
-    /// The user that sends it; `None` where nobody has to log in.
-    pub caller: Option<Caller>,
+    /// Who sends it.
+    pub sender: Sender,
     /// The options of its session.
     pub options: BTreeMap<String, String>,
     /// Its session, if its client has one.
@@ -111,6 +111,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The one catalog name that the front door reports.
     fn catalog_name(&self) -> &str;
 
+    /// The namespace of names without one, unless a session has another.
+    fn default_namespace(&self) -> &str;
+
     /// Plans the statement, whose parameters have no values, without running it.
     async fn describe(&self, statement: &Statement) -> Result<Description>;
 
@@ -123,13 +126,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Runs a statement that changes tables or the catalog, and returns the number of rows written (0 for DDL).
     async fn update(&self, statement: &Statement) -> Result<u64>;
 
-    /// Cancels a query or update by its id, for a caller that may do so. Its client gets an error of the kind
+    /// Cancels a query or update by its id, for a sender that may do so. Its client gets an error of the kind
     /// [`Cancelled`](crate::ErrorKind::Cancelled).
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such statement,
     /// [`Conflict`](crate::ErrorKind::Conflict) if it is too late to cancel it.
-    async fn cancel(&self, id: &str, caller: Option<&Caller>) -> Result<()>;
+    async fn cancel(&self, id: &str, sender: &Sender) -> Result<()>;
 
     /// Checks an option, and sets it for the later statements of a session of the caller; without a value, resets it.
     ///
@@ -145,12 +148,7 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Writes a stream of batches into a table in one commit, and returns the number of rows written.
-    async fn ingest(
-        &self,
-        target: &IngestTarget,
-        caller: Option<&Caller>,
-        input: SendableRecordBatchStream,
-    ) -> Result<u64>;
+    async fn ingest(&self, target: &IngestTarget, sender: &Sender, input: SendableRecordBatchStream) -> Result<u64>;
 
     /// Whether statements can run now.
     ///

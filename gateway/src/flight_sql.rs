@@ -46,7 +46,7 @@ use uuid::Uuid;
 use crate::backend::{Backend, Prepared, Statement};
 use crate::catalog_calls::{self, FOREIGN_KEYS, PRIMARY_KEYS};
 use crate::error::{Error, ErrorKind};
-use crate::login::{AUTHORIZATION, AdmitCalls, Credentials, Login, caller, encode};
+use crate::login::{AUTHORIZATION, AdmitCalls, Credentials, Login, Sender, encode, sender};
 use crate::server::MESSAGE_LIMIT_BYTES;
 use crate::session::{Session, Sessions};
 use crate::sql_info::SQL_INFO;
@@ -150,8 +150,9 @@ impl FlightSqlService for FlightSql {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<HandshakeStream>, Status> {
-        let token = match (&self.login, caller(request.extensions())) {
-            (Some(login), Some(caller)) => login.open_session(&caller).await?,
+        let Sender { caller, from } = sender(request.extensions());
+        let token = match (&self.login, caller) {
+            (Some(login), Some(caller)) => login.open_session(&caller, from).await?,
             // A token is a session, also where it is not checked.
             _ => format!("anonymous-{}", Uuid::new_v4()),
         };
@@ -211,10 +212,10 @@ impl FlightSqlService for FlightSql {
         if target.namespace.is_none() {
             target.namespace = Session::of(request.extensions()).and_then(|session| session.options().remove("schema"));
         }
-        let caller = caller(request.extensions());
+        let sender = sender(request.extensions());
         let end = UploadEnd::of(request.extensions())?;
         let input = ingest::input(request.into_inner(), end).await?;
-        Ok(count(self.backend.ingest(&target, caller.as_ref(), input).await?))
+        Ok(count(self.backend.ingest(&target, &sender, input).await?))
     }
 
     // Prepared statements
@@ -299,8 +300,7 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = actions::decoded(&command.info, "the FlightInfo")?;
-        let caller = caller(request.extensions());
-        let status = actions::cancel(&info, &*self.backend, caller.as_ref()).await?;
+        let status = actions::cancel(&info, &*self.backend, &sender(request.extensions())).await?;
         // Both enumerations have the same numbers.
         Ok(ActionCancelQueryResult { result: status as i32 })
     }
@@ -336,7 +336,7 @@ impl FlightSqlService for FlightSql {
         command: CommandGetDbSchemas,
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
-        let caller = caller(request.extensions());
+        let caller = sender(request.extensions()).caller;
         Ok(one_batch(catalog_calls::schemas(command, &*self.backend, caller.as_ref()).await?))
     }
 
@@ -353,7 +353,7 @@ impl FlightSqlService for FlightSql {
         command: CommandGetTables,
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGetStream>, Status> {
-        let caller = caller(request.extensions());
+        let caller = sender(request.extensions()).caller;
         Ok(one_batch(catalog_calls::tables(command, &*self.backend, caller.as_ref()).await?))
     }
 
@@ -531,13 +531,13 @@ impl FlightSqlService for FlightSql {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
-        let (caller, mut session) = (caller(request.extensions()), Session::of(request.extensions()));
+        let (sender, mut session) = (sender(request.extensions()), Session::of(request.extensions()));
         let mut cookie = None;
         if session.is_none() && request.get_ref().r#type == actions::SET_SESSION_OPTIONS {
-            let (begun, header) = self.sessions.begin(caller.as_ref());
+            let (begun, header) = self.sessions.begin(sender.caller.as_ref());
             (session, cookie) = (Some(begun), Some(header));
         }
-        let body = actions::run(request.get_ref(), &*self.backend, caller.as_ref(), session.as_ref()).await?;
+        let body = actions::run(request.get_ref(), &*self.backend, &sender, session.as_ref()).await?;
         let result: <Self as FlightService>::DoActionStream =
             Box::pin(stream::iter([Ok(arrow_flight::Result { body })]));
         let mut response = Response::new(result);
@@ -587,10 +587,10 @@ fn statement<T>(sql: String, transaction: Option<Bytes>, request: &Request<T>) -
     if transaction.is_some_and(|id| !id.is_empty()) {
         return Err(no_transactions());
     }
-    let (tag, caller) = (headers::decode(request.metadata())?, caller(request.extensions()));
+    let (tag, sender) = (headers::decode(request.metadata())?, sender(request.extensions()));
     let session = Session::of(request.extensions());
     let options = session.as_ref().map(Session::options).unwrap_or_default();
-    Ok(Statement { sql, tag, caller, options, session, ..Statement::default() })
+    Ok(Statement { sql, tag, sender, options, session, ..Statement::default() })
 }
 
 /// The response to GetFlightInfo: one endpoint without an address, which means "fetch from the same server".

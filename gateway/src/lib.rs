@@ -1,11 +1,11 @@
-//! The front door: Arrow Flight SQL, and SQL over HTTP, in front of a [`Backend`].
+//! The front door: Arrow Flight SQL, SQL over HTTP and the protocol of Postgres, in front of a [`Backend`].
 //!
-//! It implements the protocol and nothing else. [`serve`] runs Flight SQL on a listener, [`serve_http`] the
-//! interface for programs without a Flight client, [`FlightSql`] is the service itself
-//! for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and experiments. The
-//! server keeps no state between calls but the options of sessions: tickets and handles of prepared statements are
-//! self-contained, so a client that does not close them costs nothing, and a restarted server accepts handles from
-//! before.
+//! It implements the protocols and nothing else. [`serve`] runs Flight SQL on a listener, [`serve_http`] the interface
+//! for programs without a Flight client, and [`serve_postgres`] the one for clients of Postgres. [`FlightSql`] is the
+//! service itself for a process that builds its own server, and [`Client`] is the client of our own prompt, jobs and
+//! experiments. Of clients of Flight, the server keeps no state between calls but the options of sessions: tickets and
+//! handles of prepared statements are self-contained, so a client that does not close them costs nothing, and a
+//! restarted server accepts handles from before.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -14,7 +14,7 @@
 //! use arrow::datatypes::Int64Type;
 //! use async_trait::async_trait;
 //! use bergmill_gateway::{Backend, Client, Prepared, Result, Security, Statement, serve};
-//! # use bergmill_gateway::{Caller, Description, Error, ErrorKind, IngestTarget, Session, TableInfo};
+//! # use bergmill_gateway::{Caller, Description, Error, ErrorKind, IngestTarget, Sender, Session, TableInfo};
 //! use datafusion::physical_plan::SendableRecordBatchStream;
 //! use datafusion::prelude::SessionContext;
 //! use futures::TryStreamExt;
@@ -36,19 +36,22 @@
 //! #     fn catalog_name(&self) -> &str {
 //! #         "memory"
 //! #     }
+//! #     fn default_namespace(&self) -> &str {
+//! #         "public"
+//! #     }
 //! #     async fn describe(&self, _: &Statement) -> Result<Description> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "statements have no parameters here"))
 //! #     }
 //! #     async fn set_option(&self, _: &Session, _: Option<&Caller>, _: &str, _: Option<&str>) -> Result<()> {
 //! #         Err(Error::new(ErrorKind::NotFound, "there are no options here"))
 //! #     }
-//! #     async fn cancel(&self, _: &str, _: Option<&Caller>) -> Result<()> {
+//! #     async fn cancel(&self, _: &str, _: &Sender) -> Result<()> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "queries have no ids here"))
 //! #     }
 //! #     async fn update(&self, _: &Statement) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
-//! #     async fn ingest(&self, _: &IngestTarget, _: Option<&Caller>, _: SendableRecordBatchStream) -> Result<u64> {
+//! #     async fn ingest(&self, _: &IngestTarget, _: &Sender, _: SendableRecordBatchStream) -> Result<u64> {
 //! #         Err(Error::new(ErrorKind::Unsupported, "nothing is written here"))
 //! #     }
 //! #     async fn ready(&self) -> Result<()> {
@@ -91,6 +94,7 @@ mod ingest;
 mod login;
 mod nested;
 mod parameters;
+mod postgres;
 mod server;
 mod session;
 mod session_messages;
@@ -106,7 +110,8 @@ pub use client::{Answer, Client, ConnectOptions, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use flight_sql::FlightSql;
 pub use http::serve_http;
-pub use login::{Caller, Credentials, Login};
+pub use login::{Caller, Credentials, Login, Sender};
 pub use nested::nested_as_json;
+pub use postgres::serve_postgres;
 pub use server::{MESSAGE_LIMIT_BYTES, Security, serve};
 pub use session::{Session, SessionInfo, Sessions};

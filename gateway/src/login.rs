@@ -39,6 +39,22 @@ pub struct Caller {
     pub is_admin: bool,
 }
 
+/// Who sends a call, and from where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The user; `None` where nobody has to log in.
+    pub caller: Option<Caller>,
+    /// The address, if it is known.
+    pub from: Option<IpAddr>,
+}
+
+impl Sender {
+    /// The name of the user, if it had to log in.
+    pub fn user(&self) -> Option<&str> {
+        self.caller.as_ref().map(|caller| caller.user.as_str())
+    }
+}
+
 /// How the sender of a call proves who it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -71,17 +87,16 @@ pub trait Login: Send + Sync + 'static {
     /// [`ErrorKind::Unauthenticated`] if the call is not admitted.
     async fn admit(&self, credentials: Option<&Credentials>, from: Option<IpAddr>) -> Result<Option<Caller>>;
 
+    /// Whether a sender without credentials is refused, so that a client is asked for them.
+    async fn is_required(&self) -> Result<bool>;
+
     /// Begins a session of a user that has been admitted, and returns the token that stands for it.
-    async fn open_session(&self, caller: &Caller) -> Result<String>;
+    async fn open_session(&self, caller: &Caller, from: Option<IpAddr>) -> Result<String>;
 }
 
-/// The sender of a call that was admitted, in the extensions of its request.
-#[derive(Debug, Clone)]
-struct Admitted(Option<Caller>);
-
-/// The sender of a request, if it had to log in.
-pub(crate) fn caller(request: &Extensions) -> Option<Caller> {
-    request.get::<Admitted>().and_then(|admitted| admitted.0.clone())
+/// The sender of a call that was admitted, which is in the extensions of its request.
+pub(crate) fn sender(request: &Extensions) -> Sender {
+    request.get::<Sender>().cloned().unwrap_or_default()
 }
 
 /// A service that only admitted calls reach. Without a [`Login`], all are admitted.
@@ -119,16 +134,16 @@ where
                 Err(_) if login.is_none() => None,
                 Err(unreadable) => return Ok(Status::from(unreadable).into_http()),
             };
-            let mut caller = None;
+            let (mut caller, from) = (None, address(request.extensions()));
             if let Some(login) = login {
-                caller = match login.admit(given.as_ref(), address(request.extensions())).await {
+                caller = match login.admit(given.as_ref(), from).await {
                     Ok(caller) => caller,
                     Err(refused) => return Ok(Status::from(refused).into_http()),
                 };
             }
             let session = sessions.of_call(request.headers(), given.as_ref(), caller.as_ref());
             let extensions = request.extensions_mut();
-            extensions.insert(Admitted(caller));
+            extensions.insert(Sender { caller, from });
             if let Some(session) = session {
                 extensions.insert(session);
             }

@@ -291,7 +291,11 @@ impl Login for TwoUsers {
         }
     }
 
-    async fn open_session(&self, caller: &Caller) -> Result<String> {
+    async fn is_required(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn open_session(&self, caller: &Caller, _: Option<IpAddr>) -> Result<String> {
         Ok(format!("token-of-{}", caller.user))
     }
 }

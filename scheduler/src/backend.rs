@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bergmill_engine::{DEFAULT_NAMESPACE, metrics_text, without_views};
-use bergmill_gateway::{self as gateway, Backend, Caller, Description, IngestTarget, Prepared, Statement, TableInfo};
+use bergmill_gateway::{
+    self as gateway, Backend, Caller, Description, IngestTarget, Prepared, Sender, Statement, TableInfo,
+};
 use bergmill_statement::{CATALOG, ReferenceChange, identifier as sql_name, without_passwords};
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -33,12 +35,20 @@ impl Backend for Scheduler {
         CATALOG
     }
 
+    fn default_namespace(&self) -> &str {
+        DEFAULT_NAMESPACE
+    }
+
     async fn describe(&self, statement: &Statement) -> gateway::Result<Description> {
-        self.or_refused(self.describe_statement(statement).await)
+        let record = Record::unkept();
+        let described = self.describe_statement(statement, record.clone()).await;
+        described.map_err(|e| self.refused(statement, &record, e))
     }
 
     async fn prepare(&self, statement: &Statement) -> gateway::Result<Prepared> {
-        self.or_refused(self.prepare_statement(statement).await)
+        let record = Record::unkept();
+        let prepared = self.prepare_statement(statement, record.clone()).await;
+        prepared.map_err(|e| self.refused(statement, &record, e))
     }
 
     async fn query(&self, statement: &Statement) -> gateway::Result<SendableRecordBatchStream> {
@@ -57,8 +67,10 @@ impl Backend for Scheduler {
         ended(&running, self.run_update(statement, running.record()).await)
     }
 
-    async fn cancel(&self, id: &str, caller: Option<&Caller>) -> gateway::Result<()> {
-        Ok(self.kill(id, caller)?)
+    async fn cancel(&self, id: &str, sender: &Sender) -> gateway::Result<()> {
+        let done = self.kill(id, sender.caller.as_ref());
+        self.history.audit().cancelled(id, sender, &done);
+        Ok(done?)
     }
 
     async fn set_option(
@@ -74,14 +86,13 @@ impl Backend for Scheduler {
     async fn ingest(
         &self,
         target: &IngestTarget,
-        caller: Option<&Caller>,
+        sender: &Sender,
         input: SendableRecordBatchStream,
     ) -> gateway::Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let table = format!("{}.{}", sql_name(namespace), sql_name(&target.table));
-        let user = caller.map(|caller| caller.user.as_str());
-        let running = self.history.begin(&format!("-- bulk ingest into {table}"), user, None);
-        ended(&running, self.ingest_stream(target, caller, input, running.record()).await)
+        let running = self.history.begin(&format!("-- bulk ingest into {table}"), sender, None);
+        ended(&running, self.ingest_stream(target, sender.caller.as_ref(), input, running.record()).await)
     }
 
     async fn ready(&self) -> gateway::Result<()> {
@@ -133,29 +144,26 @@ fn ended(running: &Running, done: Result<u64>) -> gateway::Result<u64> {
 impl Scheduler {
     /// Begins the record of a statement.
     fn begin(&self, statement: &Statement) -> Running {
-        let user = statement.caller.as_ref().map(|caller| caller.user.as_str());
         let id = statement.id.as_ref().and_then(|id| id.parse().ok());
-        self.history.begin(&without_passwords(&statement.sql), user, id)
+        self.history.begin(&without_passwords(&statement.sql), &statement.sender, id)
     }
 
     /// Counts a statement that cannot be planned.
-    fn or_refused<T>(&self, planned: Result<T>) -> gateway::Result<T> {
-        planned.map_err(|e| {
-            self.history.count_refused(&e);
-            e.into()
-        })
+    fn refused(&self, statement: &Statement, record: &Record, error: Error) -> gateway::Error {
+        self.history.refused(&without_passwords(&statement.sql), &statement.sender, record, &error);
+        error.into()
     }
 
-    async fn describe_statement(&self, statement: &Statement) -> Result<Description> {
+    async fn describe_statement(&self, statement: &Statement, record: Record) -> Result<Description> {
         let (parameters, settings) = (Parameters::described(), Settings::of(&statement.options));
-        let session = self.session(Record::unkept(), parameters, settings, None, statement.caller.as_ref()).await?;
+        let session = self.session(record, parameters, settings, None, statement.sender.caller.as_ref()).await?;
         let planned = plan(&statement.sql, &session).await?;
         let (rows, _) = self.rows_of(&planned, &session).await?;
         Ok(Description { rows, parameters: session.parameters.schema() })
     }
 
-    async fn prepare_statement(&self, statement: &Statement) -> Result<Prepared> {
-        let (session, planned) = self.plan_statement(statement, Record::unkept()).await?;
+    async fn prepare_statement(&self, statement: &Statement, record: Record) -> Result<Prepared> {
+        let (session, planned) = self.plan_statement(statement, record).await?;
         let (rows, single) = self.rows_of(&planned, &session).await?;
         let id = Uuid::now_v7().to_string();
         if !session.reads_system() {
@@ -170,7 +178,7 @@ impl Scheduler {
 
     /// Plans a statement with its values.
     async fn plan_statement(&self, statement: &Statement, record: Record) -> Result<(StatementSession, Planned)> {
-        let caller = statement.caller.as_ref();
+        let caller = statement.sender.caller.as_ref();
         let prepared = self.prepared_plans.get(statement, &self.guard(caller).await?).await;
         let (parameters, settings) =
             (Parameters::bound(statement.parameters.clone()), Settings::of(&statement.options));
@@ -209,9 +217,10 @@ impl Scheduler {
     /// made again, so that a `REVOKE` has an effect on it.
     async fn planned(&self, statement: &Statement, record: Record) -> Result<KeptPlan> {
         if let Some(mut kept) = self.kept_plans.take(statement)
-            && kept.session.tables.are_seen_by(&self.guard(statement.caller.as_ref()).await?).await
+            && kept.session.tables.are_seen_by(&self.guard(statement.sender.caller.as_ref()).await?).await
         {
             kept.session.record = record;
+            kept.session.note_tables(Some(&kept.planned));
             return Ok(kept);
         }
         let (session, planned) = self.plan_statement(statement, record).await?;
@@ -224,7 +233,7 @@ impl Scheduler {
             Planned::Query(plan) => Ok(self.run_as(&plan, &plan, single, &session).await?.rows),
             Planned::ExplainAnalyze(plan) => self.explain_analyze(&plan, &session).await,
             Planned::Users(users) => {
-                let plan = self.list_users(&users, statement.caller.as_ref()).await?;
+                let plan = self.list_users(&users, statement.sender.caller.as_ref()).await?;
                 self.run(&plan, &session).await
             }
             _ => Err(Error::new(ErrorKind::InvalidInput, "this statement returns no rows; send it as an update")),
@@ -253,10 +262,10 @@ impl Scheduler {
             Planned::Define(ddl) => self.define(*ddl, session).await,
             Planned::Users(users) => self.change_users(users, session).await.map(|()| 0),
             Planned::Set(set) => {
-                let (session, caller) = (statement.session.as_ref(), statement.caller.as_ref());
+                let (session, caller) = (statement.session.as_ref(), statement.sender.caller.as_ref());
                 self.set(session, caller, &set.name, set.value.as_deref()).await.map(|()| 0)
             }
-            Planned::Kill(id) => self.kill(&id, statement.caller.as_ref()).map(|()| 0),
+            Planned::Kill(id) => self.kill(&id, statement.sender.caller.as_ref()).map(|()| 0),
             Planned::NoEffect => Ok(0),
             Planned::Query(_) | Planned::ExplainAnalyze(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "this statement returns rows; send it as a query"))

@@ -21,6 +21,8 @@ pub struct SchedulerConfig {
     pub listen: SocketAddr,
     /// Address of the front door over HTTP. Port 0 picks a free port.
     pub http: Option<SocketAddr>,
+    /// Address of the front door for clients of Postgres. Port 0 picks a free port.
+    pub postgres: Option<SocketAddr>,
     /// The certificate of the front door; without it, connections are not encrypted.
     pub tls: Option<ServerTls>,
     /// The users; without them, the front door is open to everyone who reaches it.
@@ -40,6 +42,8 @@ pub struct SchedulerConfig {
     pub work_dir: PathBuf,
     /// File that keeps the statements of `system.queries` over a restart.
     pub journal: Option<PathBuf>,
+    /// File to which the audit is appended.
+    pub audit: Option<PathBuf>,
 }
 
 impl SchedulerConfig {
@@ -52,6 +56,7 @@ impl SchedulerConfig {
             advertised_host: "127.0.0.1".to_string(),
             listen: any,
             http: None,
+            postgres: None,
             tls: None,
             access: None,
             open_without_users: true,
@@ -61,6 +66,7 @@ impl SchedulerConfig {
             local_memory_bytes: 512 * 1024 * 1024,
             work_dir,
             journal: None,
+            audit: None,
         }
     }
 }

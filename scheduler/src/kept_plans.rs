@@ -60,10 +60,9 @@ impl KeptPlans {
     /// Forgets the plan of a statement that `may_cancel` allows. Returns whether there was one.
     pub(crate) fn forget(&self, id: &str, may_cancel: impl Fn(Option<&str>) -> bool) -> bool {
         let mut all = self.lock();
-        let at = all.iter().position(|kept| {
-            let user = kept.statement.caller.as_ref().map(|caller| caller.user.as_str());
-            kept.statement.id.as_deref() == Some(id) && may_cancel(user)
-        });
+        let at = all
+            .iter()
+            .position(|kept| kept.statement.id.as_deref() == Some(id) && may_cancel(kept.statement.sender.user()));
         at.and_then(|at| all.remove(at)).is_some()
     }
 
@@ -74,5 +73,6 @@ impl KeptPlans {
 
 /// Whether two statements are the same, but for their tags: these are not planned.
 fn is_same(a: &Statement, b: &Statement) -> bool {
-    a.id == b.id && a.sql == b.sql && a.caller == b.caller && a.parameters == b.parameters && a.options == b.options
+    let of_same_user = a.sender.caller == b.sender.caller;
+    of_same_user && a.id == b.id && a.sql == b.sql && a.parameters == b.parameters && a.options == b.options
 }

@@ -57,6 +57,7 @@ mod settings;
 mod stages;
 mod statement;
 mod system;
+mod touched;
 mod users;
 mod work;
 mod write;

@@ -1,12 +1,14 @@
-//! The users of the installation as the front door's [`Login`].
+//! The users of the installation as the front door's [`Login`]. Logins are in the audit.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bergmill_access::{self as access, Access};
-use bergmill_gateway::{self as gateway, Caller, Credentials, Login};
+use bergmill_gateway::{self as gateway, Caller, Credentials, Login, Sender};
 
 use crate::error::Error;
+use crate::system::Audit;
 
 /// Admits the installation's users.
 #[derive(Debug)]
@@ -14,12 +16,13 @@ pub(crate) struct UserLogin {
     pub access: Access,
     /// Whether everyone is admitted while there is no user.
     pub open_without_users: bool,
+    pub audit: Audit,
 }
 
 #[async_trait]
 impl Login for UserLogin {
     async fn admit(&self, credentials: Option<&Credentials>, from: Option<IpAddr>) -> gateway::Result<Option<Caller>> {
-        if self.open_without_users && !self.access.has_users().await.map_err(Error::from)? {
+        if !self.is_required().await? {
             return Ok(None);
         }
         let user = match credentials {
@@ -37,12 +40,24 @@ impl Login for UserLogin {
                 "this server requires a login: a user and a password, or a token",
             )),
         };
-        let user = user.map_err(Error::from)?;
+        let user = user.map_err(Error::from).inspect_err(|e| {
+            let claimed = match credentials {
+                Some(Credentials::Password { user, .. }) => Some(user.as_str()),
+                _ => None,
+            };
+            self.audit.login_refused(claimed, from, e, Instant::now());
+        })?;
         Ok(Some(Caller { user: user.name, is_admin: user.is_admin }))
     }
 
-    async fn open_session(&self, caller: &Caller) -> gateway::Result<String> {
+    async fn is_required(&self) -> gateway::Result<bool> {
+        Ok(!self.open_without_users || self.access.has_users().await.map_err(Error::from)?)
+    }
+
+    async fn open_session(&self, caller: &Caller, from: Option<IpAddr>) -> gateway::Result<String> {
         let user = self.access.user(&caller.user).await.map_err(Error::from)?;
-        Ok(self.access.open_session(&user).await.map_err(Error::from)?)
+        let token = self.access.open_session(&user).await.map_err(Error::from)?;
+        self.audit.logged_in(&Sender { caller: Some(caller.clone()), from });
+        Ok(token)
     }
 }

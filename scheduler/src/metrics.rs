@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     memory: IntGauge,
     memory_limit: IntGauge,
     commits: IntCounterVec,
+    audit_lost: IntCounter,
 }
 
 /// Metrics of statements. Clones share them.
@@ -56,6 +57,13 @@ impl Metrics {
                 "Memory that queries in this process may hold before they spill",
             ),
             commits: register(&registry, IntCounterVec::new(commits, &["outcome"])),
+            audit_lost: register(
+                &registry,
+                IntCounter::new(
+                    "bergmill_audit_lost_events_total",
+                    "Events that are missing in the file of the audit, because it could not be written",
+                ),
+            ),
             registry,
         }
     }
@@ -69,6 +77,7 @@ impl Metrics {
         set(&self.vcores, active.iter().map(|e| e.metadata.specification.vcores as usize).sum());
         self.set_memory(&scheduler.runtime.memory_pool);
         self.set_commits(scheduler.warehouse.commit_counts());
+        self.audit_lost.inc_by(scheduler.history.audit().lost().saturating_sub(self.audit_lost.get()));
         self.registry.gather()
     }
 

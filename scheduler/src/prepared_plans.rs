@@ -87,6 +87,6 @@ impl PreparedPlans {
 /// `None` for a statement without values, whose plan is not kept.
 fn key(statement: &Statement) -> Option<Key> {
     statement.parameters.as_ref()?;
-    let Statement { sql, caller, options, .. } = statement;
-    Some(Key { sql: sql.clone(), caller: caller.clone(), options: options.clone() })
+    let Statement { sql, sender, options, .. } = statement;
+    Some(Key { sql: sql.clone(), caller: sender.caller.clone(), options: options.clone() })
 }

@@ -1,5 +1,6 @@
 //! Starts and holds the scheduler: Ballista's server for executors, the front door for clients.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ use crate::planner::session_state;
 use crate::prepared_plans::PreparedPlans;
 use crate::results::ResultClients;
 use crate::stages::{CountedVcores, EndedTasks, Gate};
-use crate::system::{Executor, History, Journal};
+use crate::system::{Audit, Executor, History, Journal, Outlets};
 
 /// Age at which result files of finished queries are removed: clients read immediately, or not at all.
 const RESULT_TTL: Duration = Duration::from_secs(120);
@@ -119,6 +120,8 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Address of the front door over HTTP, if it is configured.
     pub http: Option<SocketAddr>,
+    /// Address of the front door for clients of Postgres, if it is configured.
+    pub postgres: Option<SocketAddr>,
     /// Address of the metrics, if they are configured.
     pub metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
@@ -145,6 +148,10 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let door = bind(config.listen, "the front door").await?;
     let http = match config.http {
         Some(addr) => Some(bind(addr, "HTTP").await?),
+        None => None,
+    };
+    let postgres = match config.postgres {
+        Some(addr) => Some(bind(addr, "Postgres").await?),
         None => None,
     };
     let cluster_addr = cluster.local_addr().map_err(|e| cannot_listen(config.cluster_addr, "executors", &e))?;
@@ -178,7 +185,7 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
         runtime,
         local: LocalRuntime::start()?,
         results: ResultClients::new(config.cluster_tls.as_ref()),
-        history: history(metrics.statements.clone(), config.journal.as_deref()),
+        history: history(metrics.statements.clone(), &config),
         kept_plans: KeptPlans::default(),
         prepared_plans: PreparedPlans::default(),
         sessions: Sessions::default(),
@@ -188,10 +195,21 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
     let backend: Arc<dyn Backend> = scheduler.clone();
     let drained = Arc::clone(&scheduler);
     let open_without_users = config.open_without_users;
-    let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users }) as Arc<dyn Login>);
+    let audit = scheduler.history.audit().clone();
+    let login = config.access.map(|access| Arc::new(UserLogin { access, open_without_users, audit }) as Arc<dyn Login>);
     let security = Security { tls: config.tls, login, sessions: scheduler.sessions.clone() };
     let http_addr = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let postgres_addr = postgres.as_ref().and_then(|listener| listener.local_addr().ok());
     let mut tasks = Vec::new();
+    if let Some(listener) = postgres {
+        let (backend, security) = (Arc::clone(&backend), security.clone());
+        tasks.push(tokio::spawn(async move {
+            if let Err(e) = bergmill_gateway::serve_postgres(listener, backend, security, std::future::pending()).await
+            {
+                tracing::error!("the port for Postgres failed: {e}");
+            }
+        }));
+    }
     if let Some(listener) = http {
         let (backend, security) = (Arc::clone(&backend), security.clone());
         tasks.push(tokio::spawn(async move {
@@ -227,19 +245,28 @@ pub async fn start(config: SchedulerConfig, warehouse: Warehouse) -> Result<Runn
             }
         }));
     }
-    Ok(Running { scheduler, cluster_addr, listen, http: http_addr, metrics: metrics_addr, tasks })
+    Ok(Running {
+        scheduler,
+        cluster_addr,
+        listen,
+        http: http_addr,
+        postgres: postgres_addr,
+        metrics: metrics_addr,
+        tasks,
+    })
 }
 
-/// The history in a file. A scheduler that cannot write it is still useful.
-fn history(metrics: StatementMetrics, journal: Option<&Path>) -> History {
-    match journal.map(|path| (path, Journal::open(path))) {
-        Some((_, Ok((journal, earlier)))) => History::new(metrics, Some(journal), earlier),
-        Some((path, Err(e))) => {
-            tracing::warn!("system.queries is not kept over a restart: {}: {e}", path.display());
-            History::new(metrics, None, Vec::new())
-        }
-        None => History::new(metrics, None, Vec::new()),
+/// The history and the audit, in their files. A scheduler that cannot write them is still useful.
+fn history(metrics: StatementMetrics, config: &SchedulerConfig) -> History {
+    fn opened<T>(path: Option<&Path>, open: impl FnOnce(&Path) -> io::Result<T>, what: &str) -> Option<T> {
+        let path = path?;
+        open(path).inspect_err(|e| tracing::error!("{what}: {}: {e}", path.display())).ok()
     }
+
+    let kept = opened(config.journal.as_deref(), Journal::open, "system.queries is not kept over a restart");
+    let (journal, earlier) = kept.map_or((None, Vec::new()), |(journal, earlier)| (Some(journal), earlier));
+    let audit = opened(config.audit.as_deref(), Audit::open, "the audit is in memory only").unwrap_or_default();
+    History::new(Outlets { metrics, journal, audit }, earlier)
 }
 
 async fn bind(addr: SocketAddr, purpose: &str) -> Result<TcpListener> {

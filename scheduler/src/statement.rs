@@ -96,7 +96,9 @@ pub(crate) enum InsertMode {
 
 /// Plans one statement over the tables of the session, if the session's user may run it.
 pub(crate) async fn plan(sql: &str, session: &StatementSession) -> Result<Planned> {
-    session.admit(planned(sql, session).await?).await
+    let planned = planned(sql, session).await;
+    session.note_tables(planned.as_ref().ok());
+    session.admit(planned?).await
 }
 
 async fn planned(sql: &str, session: &StatementSession) -> Result<Planned> {

@@ -27,6 +27,7 @@ use crate::settings::Settings;
 use crate::stages::order;
 use crate::statement::{CreateTable, Insert, InsertMode};
 use crate::system::{Execution, Record};
+use crate::touched::in_sql;
 
 /// A statement's write: its target, and how it treats existing rows.
 pub(crate) struct WriteJob<'a> {
@@ -268,6 +269,7 @@ impl Scheduler {
     ) -> Result<u64> {
         let namespace = target.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let name = QualifiedName::new(namespace, &target.table);
+        record.touches(Vec::new(), vec![in_sql(&name)]);
         let session = self.session(record, Parameters::default(), Settings::default(), None, caller).await?;
         let mode = session.admit_ingest(&name, target.mode).await?;
         let table = match (self.warehouse.find(&name).await?, mode) {

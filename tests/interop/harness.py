@@ -115,15 +115,16 @@ def serving(folder):
 
 
 @contextmanager
-def running(folder, *arguments):
-    """A server that runs during the block, and logs to `folder`; yields the address of its front door."""
+def running(folder, *arguments, door="front door "):
+    """A server that runs during the block, and logs to `folder`; yields the address of its front door, which it prints
+    after `door`."""
     command, log_file = [os.environ["BERGMILL_BIN"], *map(str, arguments)], folder / "serve.log"
     with open(log_file, "w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True)
     try:
         for line in process.stdout:
-            if line.startswith("front door "):
-                yield line.split()[-1]
+            if line.startswith(door):
+                yield line.removeprefix(door).strip()
                 break
         else:
             raise AssertionError(f"{arguments[0]} ended with {process.wait()}: {log_file.read_text()}")

@@ -23,6 +23,8 @@ pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// HTTP/1.1, as TLS names it.
 const HTTP1: &[u8] = b"http/1.1";
+/// The protocol of Postgres.
+const POSTGRES: &[u8] = b"postgresql";
 /// How long a client may take to set up a connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -74,6 +76,13 @@ impl ServerTls {
     pub fn for_http(&self) -> Self {
         let mut config = ServerConfig::clone(self.0.config());
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        Self(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// The same certificate for clients that set up TLS within another protocol, and do not name it.
+    pub fn for_postgres(&self) -> Self {
+        let mut config = ServerConfig::clone(self.0.config());
+        config.alpn_protocols = vec![POSTGRES.to_vec()];
         Self(TlsAcceptor::from(Arc::new(config)))
     }
 

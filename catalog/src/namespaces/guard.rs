@@ -223,7 +223,7 @@ impl NamespaceCatalog {
     }
 }
 
-fn in_sql(table: &TableIdent) -> String {
+pub(super) fn in_sql(table: &TableIdent) -> String {
     format!("{}.{}", identifier(&table.namespace().to_string()), identifier(table.name()))
 }
 

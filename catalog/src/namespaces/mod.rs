@@ -12,8 +12,8 @@ pub(crate) mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use async_trait::async_trait;
 use bergmill_statement::Privilege;
@@ -73,15 +73,15 @@ pub struct NamespaceCatalog {
     pinned: Arc<Mutex<HashMap<TableIdent, Arc<IcebergTable>>>>,
     /// Whether more than pinned tables was looked up.
     found_others: Arc<AtomicBool>,
+    found: Arc<SyncMutex<BTreeSet<String>>>,
 }
 
 impl NamespaceCatalog {
     /// Tables whose text is read as `text`, and views that `planner` plans, as far as `guard` lets them be seen. No
     /// request is made to the warehouse's catalog.
     pub fn new(warehouse: Warehouse, text: TextType, planner: Arc<dyn ViewPlanner>, guard: Guard) -> Self {
-        let (unresolved, views, listing, pinned, found_others) =
-            (UnresolvedNames::default(), Arc::default(), Listing::default(), Arc::default(), Arc::default());
-        Self { warehouse, text, guard, unresolved, planner, views, listing, pinned, found_others }
+        let (unresolved, views, listing, pinned, found_others, found) = Default::default();
+        Self { warehouse, text, guard, unresolved, planner, views, listing, pinned, found_others, found }
     }
 
     /// The same names, of tables whose text is read as `text`.
@@ -104,6 +104,12 @@ impl NamespaceCatalog {
             }
         }
         Ok(true)
+    }
+
+    /// The tables and views that were found, and those below views, as statements name them. The statement's user need
+    /// not be allowed to read them.
+    pub fn found(&self) -> Vec<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Whether text is read as `text`.
@@ -186,6 +192,13 @@ impl NamespaceCatalog {
         }
     }
 
+    /// Notes that a table or view was found, unless it must look as if there were none.
+    fn note_found(&self, table: &TableIdent, is_seen: bool) {
+        if is_seen {
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(guard::in_sql(table));
+        }
+    }
+
     fn namespace(&self, name: &str) -> Namespace {
         Namespace { tables: self.clone(), name: name.to_string() }
     }
@@ -241,6 +254,7 @@ impl Namespace {
         let allowed = |id: &str| guard.rights().on_table(&self.name, base, id);
         if let Some(table) = self.tables.pin(ident).await? {
             let allowed = allowed(&table.id());
+            self.tables.note_found(ident, !allowed.is_empty());
             let may_read = allowed.contains(Privilege::Select);
             return Ok(match kind {
                 _ if allowed.is_empty() => None,
@@ -256,6 +270,7 @@ impl Namespace {
         self.tables.found_others.store(true, Ordering::Relaxed);
         let Some(view) = self.tables.warehouse.find_view(ident).await? else { return Ok(None) };
         let allowed = allowed(&view.id());
+        self.tables.note_found(ident, !allowed.is_empty());
         Ok(match allowed.contains(Privilege::Select) {
             _ if allowed.is_empty() => None,
             true => Some(self.tables.view(&view).await?),

@@ -37,7 +37,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let insecure = settings.insecure_listen.unwrap_or(false);
     let tls = settings.tls()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let doors: Vec<SocketAddr> = [Some(listen), settings.http_listen].into_iter().flatten().collect();
+    let doors = [Some(listen), settings.http_listen, settings.postgres_listen];
+    let doors: Vec<SocketAddr> = doors.into_iter().flatten().collect();
     if tls.is_none() {
         for door in &doors {
             closed(*door, "no --tls-cert and --tls-key", insecure)?;
@@ -58,6 +59,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         advertised_host,
         listen,
         http: settings.http_listen,
+        postgres: settings.postgres_listen,
         tls,
         access: None,
         open_without_users: insecure || doors.iter().all(|door| door.ip().is_loopback()),
@@ -67,6 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         local_memory_bytes: usize::try_from(settings.memory_mib.unwrap_or(512)).unwrap_or(usize::MAX) * 1024 * 1024,
         work_dir: settings.work_dir.unwrap_or_else(|| temporary.path().to_path_buf()),
         journal: Some(tables.journal()),
+        audit: Some(tables.audit()),
     };
     let mut signals = StopSignals::listen()?;
     let start = async {
@@ -88,6 +91,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     println!("front door {}", running.listen);
     if let Some(http) = running.http {
         println!("front door {scheme}://{http}");
+    }
+    if let Some(postgres) = running.postgres {
+        println!("front door postgresql://{postgres}");
     }
     signals.received().await;
     println!("stopped");

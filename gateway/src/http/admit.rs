@@ -20,17 +20,13 @@ use utoipa::ToSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::Peer;
 use crate::http::failure::Failure;
-use crate::login::{Caller, Login, decode};
+use crate::login::{Login, Sender, decode};
 
 /// How requests are admitted.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub login: Option<Arc<dyn Login>>,
 }
-
-/// The sender of a request, if it had to log in.
-#[derive(Debug, Clone)]
-pub(super) struct Sender(pub Option<Caller>);
 
 /// Passes a request on with its [`Sender`], or refuses it.
 pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Result<Response> {
@@ -43,7 +39,7 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
     if caller.is_none() {
         only_by_address(&request)?;
     }
-    request.extensions_mut().insert(Sender(caller));
+    request.extensions_mut().insert(Sender { caller, from });
     Ok(next.run(request).await)
 }
 
@@ -83,13 +79,13 @@ pub(super) struct Session {
 )]
 pub(super) async fn open_session(
     State(admission): State<Admission>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(Sender { caller, from }): Extension<Sender>,
 ) -> Result<Json<Session>> {
-    let (Some(login), Some(caller)) = (&admission.login, sender) else {
+    let (Some(login), Some(caller)) = (&admission.login, caller) else {
         let message = "nobody has to log in here: there are no users";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     };
-    Ok(Json(Session { token: login.open_session(&caller).await? }))
+    Ok(Json(Session { token: login.open_session(&caller, from).await? }))
 }
 
 #[cfg(test)]

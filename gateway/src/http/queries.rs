@@ -12,13 +12,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Result;
 use crate::http::Door;
-use crate::http::admit::Sender;
 use crate::http::body::{self, Rows};
 use crate::http::failure::Failure;
 use crate::http::format::{Format, Wanted};
 use crate::http::sql::{Sql, Updated};
 use crate::http::submitted;
-use crate::login::Caller;
+use crate::login::Sender;
 
 /// How long a request for a status may wait.
 const WAIT: Duration = Duration::from_secs(60);
@@ -87,7 +86,7 @@ pub(super) struct Lease {
 )]
 pub(super) async fn submit(
     State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(sender): Extension<Sender>,
     lease: Result<Query<Lease>, QueryRejection>,
     sql: Result<Json<Sql>, JsonRejection>,
 ) -> Result<Response> {
@@ -101,8 +100,8 @@ pub(super) async fn submit(
 ///
 /// The table `system.queries` has statements however they were sent; administrators see those of all users.
 #[utoipa::path(get, path = "/v1/queries", tag = "statements", responses((status = 200, body = Statuses)))]
-pub(super) async fn list(State(door): State<Door>, Extension(Sender(sender)): Extension<Sender>) -> Json<Statuses> {
-    let queries = door.submitted.of(user(sender.as_ref()));
+pub(super) async fn list(State(door): State<Door>, Extension(sender): Extension<Sender>) -> Json<Statuses> {
+    let queries = door.submitted.of(sender.user());
     Json(Statuses { queries: queries.iter().map(|query| Status::of(query)).collect() })
 }
 
@@ -120,11 +119,11 @@ pub(super) struct Wait {
 )]
 pub(super) async fn status(
     State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(sender): Extension<Sender>,
     Path(id): Path<String>,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<Status>> {
-    let query = door.submitted.get(&id, user(sender.as_ref()))?;
+    let query = door.submitted.get(&id, sender.user())?;
     let wait = Duration::from_secs(wait?.0.wait.unwrap_or(0)).min(WAIT);
     // Its status says whether it ended in time.
     let _in_time = tokio::time::timeout(wait, query.ended()).await;
@@ -150,12 +149,12 @@ pub(super) async fn status(
 )]
 pub(super) async fn result(
     State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(sender): Extension<Sender>,
     Path(id): Path<String>,
     wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let query = door.submitted.get(&id, user(sender.as_ref()))?;
+    let query = door.submitted.get(&id, sender.user())?;
     let format = Format::of(&wanted?.0, &headers)?;
     match query.ended().await {
         submitted::State::Updated { rows } => Ok(Json(Updated { rows_affected: rows }).into_response()),
@@ -176,14 +175,10 @@ pub(super) async fn result(
 )]
 pub(super) async fn cancel(
     State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(sender): Extension<Sender>,
     Path(id): Path<String>,
 ) -> Result<Json<Status>> {
-    let query = door.submitted.get(&id, user(sender.as_ref()))?;
+    let query = door.submitted.get(&id, sender.user())?;
     query.cancel("by its user");
     Ok(Json(Status::of(&query)))
-}
-
-fn user(sender: Option<&Caller>) -> Option<&str> {
-    sender.map(|caller| caller.user.as_str())
 }

@@ -12,11 +12,10 @@ use utoipa::ToSchema;
 use crate::backend::{Backend, CommitTag, Prepared, Statement};
 use crate::error::Result;
 use crate::http::Door;
-use crate::http::admit::Sender;
 use crate::http::body::{self, Rows};
 use crate::http::failure::Failure;
 use crate::http::format::{Format, Wanted};
-use crate::login::Caller;
+use crate::login::Sender;
 use crate::parameters;
 
 /// A statement.
@@ -34,11 +33,11 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    /// The statement, as this caller sends it.
-    pub(super) fn statement(self, caller: Option<Caller>) -> Result<Statement> {
+    /// The statement, as it is sent.
+    pub(super) fn statement(self, sender: Sender) -> Result<Statement> {
         let tag = self.commit_key.map(|key| CommitTag { key, ..CommitTag::default() });
         let parameters = parameters::of_json(&self.parameters.unwrap_or_default())?;
-        Ok(Statement { sql: self.sql, parameters, tag, caller, ..Statement::default() })
+        Ok(Statement { sql: self.sql, parameters, tag, sender, ..Statement::default() })
     }
 }
 
@@ -71,7 +70,7 @@ pub(super) struct Updated {
 )]
 pub(super) async fn run(
     State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
+    Extension(sender): Extension<Sender>,
     wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
     sql: Result<Json<Sql>, JsonRejection>,

@@ -77,7 +77,7 @@ impl Submitted {
         let query = Arc::new(Query {
             id: Uuid::new_v4().to_string(),
             sql: statement.sql.clone(),
-            owner: statement.caller.as_ref().map(|caller| caller.user.clone()),
+            owner: statement.sender.user().map(str::to_owned),
             lease,
             asked: Mutex::new(Instant::now()),
             state: watch::channel(State::Running).0,

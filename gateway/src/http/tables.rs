@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::error::Result;
 use crate::http::Door;
-use crate::http::admit::Sender;
 use crate::http::body::Column;
 use crate::http::failure::Failure;
+use crate::login::Sender;
 
 /// All tables.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,11 +36,8 @@ pub(super) struct Table {
     get, path = "/v1/tables", tag = "tables",
     responses((status = 200, body = Tables), (status = 401, description = "Log in first", body = Failure)),
 )]
-pub(super) async fn list(
-    State(door): State<Door>,
-    Extension(Sender(sender)): Extension<Sender>,
-) -> Result<Json<Tables>> {
-    let tables = door.backend.tables(sender.as_ref()).await?;
+pub(super) async fn list(State(door): State<Door>, Extension(sender): Extension<Sender>) -> Result<Json<Tables>> {
+    let tables = door.backend.tables(sender.caller.as_ref()).await?;
     let tables = tables.into_iter().map(|table| Table {
         columns: Column::of(&table.schema),
         namespace: table.namespace,

@@ -11,8 +11,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use async_trait::async_trait;
 use bergmill_gateway::{
-    Backend, Caller, CommitTag, Description, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Session,
-    Statement, TableInfo,
+    Backend, Caller, CommitTag, Description, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Result, Sender,
+    Session, Statement, TableInfo,
 };
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ScalarValue, TableReference};
@@ -128,6 +128,10 @@ impl Backend for SmallEngine {
         "small"
     }
 
+    fn default_namespace(&self) -> &str {
+        "shop"
+    }
+
     async fn describe(&self, statement: &Statement) -> Result<Description> {
         let plan = self.plan(&statement.sql).await?;
         let mut types: Vec<_> = plan.get_parameter_types()?.into_iter().collect();
@@ -174,7 +178,7 @@ impl Backend for SmallEngine {
         }
     }
 
-    async fn cancel(&self, id: &str, _: Option<&Caller>) -> Result<()> {
+    async fn cancel(&self, id: &str, _: &Sender) -> Result<()> {
         let mut cancelled = self.cancelled.lock().unwrap();
         if cancelled.iter().any(|other| other == id) {
             return Err(Error::new(ErrorKind::Conflict, format!("{id} has ended")));
@@ -183,7 +187,7 @@ impl Backend for SmallEngine {
         Ok(())
     }
 
-    async fn ingest(&self, target: &IngestTarget, _: Option<&Caller>, input: SendableRecordBatchStream) -> Result<u64> {
+    async fn ingest(&self, target: &IngestTarget, _: &Sender, input: SendableRecordBatchStream) -> Result<u64> {
         self.tags.lock().unwrap().push(target.tag.clone());
         self.ingests_started.add(1);
         let namespace = self.namespace(target.namespace.as_deref())?;

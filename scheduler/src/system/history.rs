@@ -1,7 +1,7 @@
 //! The statements that this scheduler runs and has run: how, when, and with which tasks.
 //!
 //! They are kept in memory, for `system.queries` and the tables beside it, and in a [`Journal`], which outlives the
-//! process. A statement that runs can be cancelled here by its id.
+//! process; the [`Audit`] has their ends. A statement that runs can be cancelled here by its id.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 use ballista_core::JobId;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use bergmill_catalog::ScanReport;
+use bergmill_gateway::{Caller, Sender};
 use chrono::{DateTime, Utc};
 use datafusion::execution::RecordBatchStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
@@ -22,6 +23,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::audit::Audit;
 use super::journal::{Journal, Line};
 use super::stages::{self, StageRun};
 use super::sums::Sums;
@@ -82,8 +84,8 @@ impl State {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub id: Uuid,
-    /// Who sent it, if it had to log in.
-    pub user: Option<String>,
+    /// Who sent it.
+    pub sender: Sender,
     pub statement: String,
     pub submitted: DateTime<Utc>,
     pub ended: Option<DateTime<Utc>>,
@@ -98,6 +100,10 @@ pub(super) struct Entry {
     pub files_pruned: u64,
     /// Bytes of these, as far as they are known.
     pub bytes_pruned: Option<u64>,
+    /// The tables and views that it named, and those below views, apart from those that it changes.
+    pub tables_read: Vec<String>,
+    /// The tables and views that it changes.
+    pub tables_changed: Vec<String>,
     /// The query on executors that runs for it.
     pub job: Option<JobId>,
     pub stages: Vec<StageRun>,
@@ -111,10 +117,10 @@ pub(super) struct Entry {
 
 impl Entry {
     /// A statement that has just begun.
-    fn new(id: Uuid, statement: &str, user: Option<&str>) -> Self {
+    fn new(id: Uuid, statement: &str, sender: &Sender) -> Self {
         Self {
             id,
-            user: user.map(ToString::to_string),
+            sender: sender.clone(),
             statement: statement.to_string(),
             submitted: Utc::now(),
             ended: None,
@@ -124,6 +130,8 @@ impl Entry {
             files: 0,
             files_pruned: 0,
             bytes_pruned: None,
+            tables_read: Vec::new(),
+            tables_changed: Vec::new(),
             job: None,
             stages: Vec::new(),
             plans: Vec::new(),
@@ -140,7 +148,8 @@ impl Entry {
 
     /// A statement of an earlier process.
     fn of_earlier(line: Line) -> Self {
-        let mut entry = Self::new(line.id(), &line.statement, line.user.as_deref());
+        let caller = line.user.as_ref().map(|user| Caller { user: user.clone(), is_admin: false });
+        let mut entry = Self::new(line.id(), &line.statement, &Sender { caller, from: None });
         (entry.submitted, entry.ended) = (line.submitted, line.ended);
         (entry.state, entry.execution) = (line.state(), line.execution());
         (entry.rows, entry.files, entry.files_pruned, entry.bytes_pruned) =
@@ -169,30 +178,36 @@ pub(crate) enum Cancelling {
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     kept: Arc<Mutex<VecDeque<Record>>>,
-    metrics: StatementMetrics,
-    journal: Option<Journal>,
+    outlets: Outlets,
+}
+
+/// Where statements are counted and written.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlets {
+    pub metrics: StatementMetrics,
+    pub journal: Option<Journal>,
+    pub audit: Audit,
 }
 
 impl History {
-    /// A history that begins with `earlier` statements, whose statements are counted in `metrics` and written to
-    /// `journal`.
-    pub(crate) fn new(metrics: StatementMetrics, journal: Option<Journal>, earlier: Vec<Line>) -> Self {
-        let record = |line| Record::of(Entry::of_earlier(line), None, None);
+    /// A history that begins with `earlier` statements.
+    pub(crate) fn new(outlets: Outlets, earlier: Vec<Line>) -> Self {
+        let record = |line| Record::of(Entry::of_earlier(line), None);
         let kept = Arc::new(Mutex::new(earlier.into_iter().map(record).collect()));
-        Self { kept, metrics, journal }
+        Self { kept, outlets }
     }
 
-    /// Begins a statement of `user`, which ends with the returned guard. Its id is `id`, unless there is such a
-    /// statement: a ticket may be fetched again.
-    pub(crate) fn begin(&self, statement: &str, user: Option<&str>, id: Option<Uuid>) -> Running {
-        self.metrics.begin();
+    /// Begins a statement, which ends with the returned guard. Its id is `id`, unless there is such a statement: a
+    /// ticket may be fetched again.
+    pub(crate) fn begin(&self, statement: &str, sender: &Sender, id: Option<Uuid>) -> Running {
+        self.outlets.metrics.begin();
         let mut kept = self.lock();
         let id = id.filter(|id| !kept.iter().any(|record| record.0.id == *id)).unwrap_or_else(Uuid::now_v7);
-        let entry = Entry::new(id, statement, user);
-        if let Some(journal) = &self.journal {
+        let entry = Entry::new(id, statement, sender);
+        if let Some(journal) = &self.outlets.journal {
             journal.write(Line::of(&entry));
         }
-        let record = Record::of(entry, Some(self.metrics.clone()), self.journal.clone());
+        let record = Record::of(entry, Some(self.outlets.clone()));
         if kept.len() == KEPT {
             kept.pop_front();
         }
@@ -207,9 +222,22 @@ impl History {
         found.map_or(Cancelling::Unknown, |record| record.cancel(reason, may_cancel))
     }
 
-    /// Counts a statement that failed before it began, because it cannot be planned. It is not kept.
-    pub(crate) fn count_refused(&self, error: &Error) {
-        self.metrics.refused(error.kind());
+    /// Counts a statement that failed before it began, because it cannot be planned. It is in the audit, but not kept.
+    pub(crate) fn refused(&self, statement: &str, sender: &Sender, record: &Record, error: &Error) {
+        self.outlets.metrics.refused(error.kind());
+        let Entry { tables_read, tables_changed, .. } = record.lock().clone();
+        self.outlets.audit.ended(&Entry {
+            ended: Some(Utc::now()),
+            state: State::Failed(error.clone()),
+            tables_read,
+            tables_changed,
+            ..Entry::new(Uuid::now_v7(), statement, sender)
+        });
+    }
+
+    /// The audit that has the ends of statements.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.outlets.audit
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
@@ -230,29 +258,28 @@ pub(crate) struct Record(Arc<Shared>);
 struct Shared {
     id: Uuid,
     entry: Mutex<Entry>,
-    /// Where the statement is counted; `None` for what is not a client's statement.
-    metrics: Option<StatementMetrics>,
-    journal: Option<Journal>,
+    /// Where the statement is counted and written; `None` for what is not a client's statement.
+    outlets: Option<Outlets>,
     /// Why the statement must stop, once it must.
     cancelled: watch::Sender<Option<Error>>,
 }
 
 impl Record {
-    fn of(entry: Entry, metrics: Option<StatementMetrics>, journal: Option<Journal>) -> Self {
+    fn of(entry: Entry, outlets: Option<Outlets>) -> Self {
         let (id, cancelled) = (entry.id, watch::Sender::new(None));
-        Self(Arc::new(Shared { id, entry: Mutex::new(entry), metrics, journal, cancelled }))
+        Self(Arc::new(Shared { id, entry: Mutex::new(entry), outlets, cancelled }))
     }
 
     /// A record that no history keeps, for what is not a client's statement.
     pub(crate) fn unkept() -> Self {
-        Self::of(Entry::new(Uuid::now_v7(), "", None), None, None)
+        Self::of(Entry::new(Uuid::now_v7(), "", &Sender::default()), None)
     }
 
     fn cancel(&self, reason: &str, may_cancel: impl Fn(Option<&str>) -> bool) -> Cancelling {
         // Locked, so that it does not begin to commit meanwhile.
         let entry = self.lock();
         match &entry.state {
-            _ if !may_cancel(entry.user.as_deref()) => Cancelling::OfAnother,
+            _ if !may_cancel(entry.sender.user()) => Cancelling::OfAnother,
             State::Running if entry.commits => Cancelling::Commits,
             State::Running => {
                 let what = format!("query {} was cancelled {reason}", entry.id);
@@ -314,6 +341,12 @@ impl Record {
         }
     }
 
+    /// Notes the tables that the statement reads and changes.
+    pub(crate) fn touches(&self, read: Vec<String>, changed: Vec<String>) {
+        let mut entry = self.lock();
+        (entry.tables_read, entry.tables_changed) = (read, changed);
+    }
+
     /// Adds the files that the scans of a query were planned to read.
     pub(crate) fn add_files(&self, scans: &[ScanReport]) {
         let mut entry = self.lock();
@@ -334,8 +367,8 @@ impl Record {
 
     /// Notes that a query of this statement lost rows with an executor, and runs again.
     pub(crate) fn restarts(&self) {
-        if let Some(metrics) = &self.0.metrics {
-            metrics.restarted();
+        if let Some(outlets) = &self.0.outlets {
+            outlets.metrics.restarted();
         }
     }
 
@@ -347,14 +380,17 @@ impl Record {
         }
         let ended = Utc::now();
         let seconds = (ended - entry.submitted).as_seconds_f64().max(0.0);
-        if let (Some(metrics), Some(outcome)) = (&self.0.metrics, state.outcome()) {
-            metrics.end(outcome, entry.execution, seconds);
+        if let (Some(outlets), Some(outcome)) = (&self.0.outlets, state.outcome()) {
+            outlets.metrics.end(outcome, entry.execution, seconds);
         }
         (entry.state, entry.ended, entry.job) = (state, Some(ended), None);
         let plans = std::mem::take(&mut entry.plans);
         entry.other_sums = plans.iter().map(Sums::of_plan).fold(entry.other_sums, Add::add);
-        if let Some(journal) = &self.0.journal {
-            journal.write(Line::of(&entry));
+        if let Some(Outlets { journal, audit, .. }) = &self.0.outlets {
+            if let Some(journal) = journal {
+                journal.write(Line::of(&entry));
+            }
+            audit.ended(&entry);
         }
     }
 
@@ -481,7 +517,12 @@ mod tests {
     use crate::metrics::Metrics;
 
     fn empty() -> History {
-        History::new(Metrics::new().statements, None, Vec::new())
+        let outlets = Outlets { metrics: Metrics::new().statements, journal: None, audit: Audit::default() };
+        History::new(outlets, Vec::new())
+    }
+
+    fn sender(user: &str) -> Sender {
+        Sender { caller: Some(Caller { user: user.to_string(), is_admin: false }), from: None }
     }
 
     fn rows(last: Option<DataFusionError>) -> SendableRecordBatchStream {
@@ -499,7 +540,7 @@ mod tests {
     #[tokio::test]
     async fn a_statement_ends_with_its_rows_its_error_or_its_client() {
         let history = empty();
-        let running = history.begin("SELECT n FROM t", Some("ada"), None);
+        let running = history.begin("SELECT n FROM t", &sender("ada"), None);
         running.record().runs(Execution::Whole);
         assert_eq!((last(&history).state, last(&history).ended), (State::Running, None));
 
@@ -509,23 +550,23 @@ mod tests {
         let entry = last(&history);
         assert_eq!((entry.state, entry.rows, entry.execution), (State::Finished, 6, Some(Execution::Whole)));
         assert!(entry.ended.unwrap() >= entry.submitted);
-        assert_eq!(entry.user.as_deref(), Some("ada"));
+        assert_eq!(entry.sender.user(), Some("ada"));
 
         let failed = rows(Some(Error::new(ErrorKind::Memory, "no memory is left").into()));
-        let mut read = history.begin("SELECT 2", None, None).until_read(failed);
+        let mut read = history.begin("SELECT 2", &Sender::default(), None).until_read(failed);
         while read.next().await.is_some() {}
         drop(read);
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::Memory, "no memory is left")));
 
-        let mut read = history.begin("SELECT 3", None, None).until_read(rows(None));
+        let mut read = history.begin("SELECT 3", &Sender::default(), None).until_read(rows(None));
         read.next().await.unwrap().unwrap();
         drop(read);
         let disconnected = State::Cancelled("its client disconnected, or did not read all rows".to_string());
         assert_eq!((last(&history).state, last(&history).rows), (disconnected, 0));
 
-        history.begin("INSERT", None, None).finish(7);
+        history.begin("INSERT", &Sender::default(), None).finish(7);
         assert_eq!((last(&history).state, last(&history).rows), (State::Finished, 7));
-        history.begin("DROP", None, None).fail(&Error::new(ErrorKind::NotFound, "no such table"));
+        history.begin("DROP", &Sender::default(), None).fail(&Error::new(ErrorKind::NotFound, "no such table"));
         assert_eq!(last(&history).state, State::Failed(Error::new(ErrorKind::NotFound, "no such table")));
     }
 
@@ -536,7 +577,7 @@ mod tests {
         assert_eq!(cancel("no id"), Cancelling::Unknown);
         assert_eq!(cancel(&Uuid::now_v7().to_string()), Cancelling::Unknown);
 
-        let running = history.begin("SELECT", Some("ada"), None);
+        let running = history.begin("SELECT", &sender("ada"), None);
         let (record, id) = (running.record(), last(&history).id);
         let schema = rows(None).schema();
         let endless: SendableRecordBatchStream =
@@ -552,12 +593,12 @@ mod tests {
         assert_eq!(cancel(&id.to_string()), Cancelling::Ended);
         assert_eq!(record.cancelled().await.to_string(), reason);
 
-        let running = history.begin("INSERT", Some("ada"), None);
+        let running = history.begin("INSERT", &sender("ada"), None);
         running.record().begin_commit().unwrap();
         assert_eq!(cancel(&last(&history).id.to_string()), Cancelling::Commits);
         running.finish(1);
 
-        let running = history.begin("INSERT", Some("bob"), None);
+        let running = history.begin("INSERT", &sender("bob"), None);
         let id = last(&history).id;
         assert_eq!(cancel(&id.to_string()), Cancelling::OfAnother);
         assert_eq!(history.cancel(&id.to_string(), "by root", |_| true), Cancelling::Done);
@@ -568,8 +609,8 @@ mod tests {
     #[test]
     fn a_ticket_that_is_fetched_again_is_another_statement() {
         let (history, id) = (empty(), Uuid::now_v7());
-        history.begin("SELECT 1", None, Some(id)).finish(1);
-        history.begin("SELECT 1", None, Some(id)).finish(1);
+        history.begin("SELECT 1", &Sender::default(), Some(id)).finish(1);
+        history.begin("SELECT 1", &Sender::default(), Some(id)).finish(1);
         let ids: Vec<Uuid> = history.entries().iter().map(|entry| entry.id).collect();
         assert_eq!(ids[0], id);
         assert_ne!(ids[1], id);
@@ -579,7 +620,7 @@ mod tests {
     fn the_oldest_statements_are_forgotten() {
         let history = empty();
         for n in 0..=KEPT {
-            history.begin(&n.to_string(), None, None).finish(0);
+            history.begin(&n.to_string(), &Sender::default(), None).finish(0);
         }
         let kept = history.entries();
         assert_eq!((kept.len(), kept[0].statement.as_str()), (KEPT, "1"));

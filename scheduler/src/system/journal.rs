@@ -9,13 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::history::{Entry, Execution, KEPT, State};
+use super::line_writer::LineWriter;
 use super::sums::Sums;
 use crate::error::{Error, ErrorKind};
 
@@ -53,7 +53,7 @@ impl Line {
         };
         Self {
             id: entry.id.to_string(),
-            user: entry.user.clone(),
+            user: entry.sender.user().map(ToString::to_string),
             statement: entry.statement.clone(),
             submitted: entry.submitted,
             ended: entry.ended,
@@ -96,7 +96,7 @@ impl Line {
 
 /// The file, which a thread writes. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Journal(Arc<mpsc::Sender<Line>>);
+pub(crate) struct Journal(LineWriter<Line>);
 
 impl Journal {
     /// Opens a file, which is created if it is missing, and returns the last statements in it, oldest first.
@@ -106,21 +106,13 @@ impl Journal {
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Line>)> {
         let earlier = read(path)?;
         let mut writer = Writer { path: path.to_path_buf(), file: rewrite(path, &earlier)?, lines: earlier.len() };
-        let (sender, receiver) = mpsc::channel::<Line>();
-        std::thread::Builder::new().name("journal".to_string()).spawn(move || {
-            for line in receiver {
-                if let Err(e) = writer.write(&line) {
-                    tracing::warn!("statement {} is not written to {}: {e}", line.id, writer.path.display());
-                }
-            }
-        })?;
-        Ok((Self(Arc::new(sender)), earlier))
+        let lines = LineWriter::start(path, move |line| writer.write(line))?;
+        Ok((Self(lines), earlier))
     }
 
     /// Writes a line, soon.
     pub(super) fn write(&self, line: Line) {
-        // The thread ends only with the last sender.
-        let _ = self.0.send(line);
+        self.0.write(line);
     }
 }
 
@@ -185,14 +177,17 @@ fn rewrite(path: &Path, lines: &[Line]) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use bergmill_gateway::{Caller, Sender};
+
     use super::*;
     use crate::metrics::Metrics;
-    use crate::system::History;
+    use crate::system::{Audit, History, Outlets};
 
     /// Opens a history over a file.
     fn open(path: &Path) -> History {
         let (journal, earlier) = Journal::open(path).unwrap();
-        History::new(Metrics::new().statements, Some(journal), earlier)
+        let outlets = Outlets { metrics: Metrics::new().statements, journal: Some(journal), audit: Audit::default() };
+        History::new(outlets, earlier)
     }
 
     /// Waits until a file holds this many statements in these states.
@@ -212,10 +207,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queries.jsonl");
         let first = open(&path);
-        first.begin("SELECT 1", Some("ada"), None).finish(7);
-        first.begin("SELECT x", None, None).fail(&Error::new(ErrorKind::NotFound, "column x not found"));
-        first.begin("SELECT 2", None, None).fail(&Error::new(ErrorKind::Cancelled, "cancelled by ada"));
-        let running = first.begin("SELECT 3", None, None);
+        let nobody = Sender::default();
+        let ada = Sender { caller: Some(Caller { user: "ada".to_string(), is_admin: false }), from: None };
+        first.begin("SELECT 1", &ada, None).finish(7);
+        first.begin("SELECT x", &nobody, None).fail(&Error::new(ErrorKind::NotFound, "column x not found"));
+        first.begin("SELECT 2", &nobody, None).fail(&Error::new(ErrorKind::Cancelled, "cancelled by ada"));
+        let running = first.begin("SELECT 3", &nobody, None);
         let states = ["finished", "failed", "cancelled", "running"];
         until_written(&path, &states);
         std::mem::forget(running);
@@ -230,7 +227,7 @@ mod tests {
             ("SELECT 3", State::Failed(stopped)),
         ];
         assert!(kept.iter().map(|entry| (entry.statement.as_str(), entry.state.clone())).eq(expected));
-        assert_eq!((kept[0].rows, kept[0].user.as_deref()), (7, Some("ada")));
+        assert_eq!((kept[0].rows, kept[0].sender.user()), (7, Some("ada")));
         assert_eq!(first.entries()[0].ended, kept[0].ended);
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
         assert_eq!(mode & 0o777, 0o600);
@@ -242,7 +239,7 @@ mod tests {
         let path = folder.path().join("queries.jsonl");
         let history = open(&path);
         for n in 0..MAX_LINES {
-            history.begin(&n.to_string(), None, None).finish(0);
+            history.begin(&n.to_string(), &Sender::default(), None).finish(0);
         }
         let last = (MAX_LINES - 1).to_string();
         for _ in 0..500 {

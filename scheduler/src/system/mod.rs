@@ -1,10 +1,13 @@
 //! The namespace `system`: what this scheduler runs and has run, and its executors, as tables.
 //!
-//! A table holds what is known when a statement names it; of statements and sessions, those that its user may see.
+//! A table holds what is known when a statement names it; of statements and sessions, those that its user may see. The
+//! audit is for administrators.
 //! Other names are looked up in the warehouse, which may have a namespace `system` of its own.
 
+mod audit;
 mod history;
 mod journal;
+mod line_writer;
 mod progress;
 mod scans;
 mod stages;
@@ -20,15 +23,17 @@ use bergmill_gateway::Sessions;
 use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-pub(crate) use self::history::{Cancelling, Execution, History, Record, Running};
+pub(crate) use self::audit::Audit;
+pub(crate) use self::history::{Cancelling, Execution, History, Outlets, Record, Running};
 pub(crate) use self::journal::Journal;
 pub(crate) use self::progress::RunningJobs;
 
 use self::history::Entry;
 use self::progress::Progress;
+use crate::rights::only_admin;
 
 pub(crate) const SYSTEM: &str = "system";
-const TABLES: [&str; 5] = ["executors", "queries", "sessions", "stages", "tasks"];
+const TABLES: [&str; 6] = ["audit", "executors", "queries", "sessions", "stages", "tasks"];
 
 /// A catalog that also has the namespace `system`.
 #[derive(Debug)]
@@ -111,12 +116,16 @@ impl SchemaProvider for SystemTables {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let entries = || {
             let all = self.system.history.entries().into_iter();
-            all.filter(|entry| self.system.shows(entry.user.as_deref())).collect::<Vec<_>>()
+            all.filter(|entry| self.system.shows(entry.sender.user())).collect::<Vec<_>>()
         };
         if TABLES.contains(&name) {
             self.system.is_read.store(true, Ordering::Relaxed);
         }
         let batch = match name {
+            "audit" => match &self.system.only_of {
+                Some(user) => return Err(only_admin(user, "read system.audit").into()),
+                None => tables::audit(&self.system.history.audit().events()),
+            },
             "executors" => tables::executors(&self.system.executors),
             "queries" => {
                 let mut with_progress = Vec::new();

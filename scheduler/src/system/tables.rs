@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bergmill_gateway::SessionInfo;
@@ -11,11 +12,28 @@ use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 
 use super::Executor;
+use super::audit::Event;
 use super::history::{Entry, State};
 use super::progress::Progress;
 use super::scans::ScanMetrics;
 use super::stages::{StageRun, TaskRun};
 use super::sums::Sums;
+
+pub(super) fn audit(events: &[Event]) -> Result<RecordBatch> {
+    batch(vec![
+        ("event_time", times(events.iter().map(|e| Some(e.time)))),
+        ("action", text(events.iter().map(|e| Some(e.action.name().to_string())))),
+        ("user_name", text(events.iter().map(|e| e.user.clone()))),
+        ("client_address", text(events.iter().map(|e| e.address.map(|address| address.to_string())))),
+        ("query_id", text(events.iter().map(|e| e.query_id.clone()))),
+        ("statement", text(events.iter().map(|e| e.statement.clone()))),
+        ("tables_read", texts(events.iter().map(|e| &e.tables_read))),
+        ("tables_changed", texts(events.iter().map(|e| &e.tables_changed))),
+        ("outcome", text(events.iter().map(|e| Some(e.outcome.name().to_string())))),
+        ("rows", long(events.iter().map(|e| e.rows))),
+        ("error", text(events.iter().map(|e| e.error.clone()))),
+    ])
+}
 
 pub(super) fn executors(executors: &[Executor]) -> Result<RecordBatch> {
     let state = |executor: &Executor| if executor.drains { "draining" } else { "active" };
@@ -67,7 +85,7 @@ pub(super) fn queries(entries: &[(Entry, Option<Progress>)]) -> Result<RecordBat
     let scanned = |of: fn(ScanMetrics) -> u64| long(sums.iter().map(|s| s.scans.map(of)));
     batch(vec![
         ("query_id", text(entries.iter().map(|e| Some(e.id.to_string())))),
-        ("user_name", text(entries.iter().map(|e| e.user.clone()))),
+        ("user_name", text(entries.iter().map(|e| e.sender.user().map(ToString::to_string)))),
         ("statement", text(entries.iter().map(|e| Some(e.statement.clone())))),
         ("state", text(entries.iter().map(|e| Some(state(e).to_string())))),
         ("execution", text(entries.iter().map(|e| Some(e.execution?.name().to_string())))),
@@ -144,6 +162,12 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
 fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
     let mut column = StringBuilder::new();
     values.for_each(|value| column.append_option(value));
+    Arc::new(column.finish())
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a Vec<String>>) -> ArrayRef {
+    let mut column = ListBuilder::new(StringBuilder::new());
+    values.for_each(|value| column.append_value(value.iter().map(Some)));
     Arc::new(column.finish())
 }
 

@@ -6,6 +6,7 @@
 
 mod answers;
 mod architecture;
+mod audit;
 mod cancelled;
 mod cluster;
 mod command_line;
