@@ -1,12 +1,15 @@
 //! The values of a statement's parameters: as clients send them, and as handles and tickets hold them.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, UInt64Array,
 };
+use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
-use arrow::ipc::reader::StreamReader;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use futures::TryStreamExt;
@@ -70,11 +73,29 @@ pub(crate) fn encode(values: &RecordBatch) -> Result<Vec<u8>> {
     Ok(writer.into_inner()?)
 }
 
-/// The reverse of [`encode`].
+/// The reverse of [`encode`], for bytes that a client may have changed.
 pub(crate) fn decode(bytes: &[u8]) -> Result<RecordBatch> {
-    let mut messages = StreamReader::try_new(bytes, None)?;
-    let missing = || Error::new(ErrorKind::InvalidInput, "the values of the parameters are missing");
-    Ok(messages.next().ok_or_else(missing)??)
+    let wrong = |why: &str| {
+        let what = format!("this server did not issue these values of parameters: {why}");
+        Error::new(ErrorKind::InvalidInput, what)
+    };
+    // Not by a reader, which reserves as much memory as a message says it has. Arrow panics where the lengths in a
+    // message do not agree.
+    let decoded = catch_unwind(|| {
+        let (mut decoder, mut bytes) = (StreamDecoder::new(), Buffer::from(bytes));
+        while !bytes.is_empty() {
+            if let Some(batch) = decoder.decode(&mut bytes)? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok::<_, ArrowError>(None)
+    });
+    match decoded {
+        Ok(Ok(Some(batch))) => Ok(batch),
+        Ok(Ok(None)) => Err(wrong("they are not complete")),
+        Ok(Err(e)) => Err(wrong(&e.to_string())),
+        Err(_) => Err(wrong("their lengths do not agree")),
+    }
 }
 
 #[cfg(test)]
