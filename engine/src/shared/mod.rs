@@ -43,9 +43,17 @@ struct Wire {
     readers: usize,
 }
 
-/// The runs of partitions that not all readers have begun to read, with the number of those that have.
 #[derive(Debug, Default)]
-struct Feeds(Mutex<HashMap<usize, (Arc<Feed>, usize)>>);
+struct Feeds(Mutex<Begun>);
+
+#[derive(Debug, Default)]
+struct Begun {
+    /// That of the node which was executed first. Parts of it may be in the inputs of others too, and may not run
+    /// twice; an exchange runs for all partitions.
+    input: Option<Arc<dyn ExecutionPlan>>,
+    /// The runs of partitions that not all readers have begun to read, with the number of those that have.
+    feeds: HashMap<usize, (Arc<Feed>, usize)>,
+}
 
 impl SharedExec {
     /// A part of a plan, `input`, with an id in the plan, which is read `readers` times. All readers must have clones
@@ -119,10 +127,11 @@ impl ExecutionPlan for SharedExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let mut begun = self.feeds.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (feed, readers) = match begun.remove(&partition) {
+        let (feed, readers) = match begun.feeds.remove(&partition) {
             Some(known) => known,
             None => {
-                let input = self.input.execute(partition, Arc::clone(&context))?;
+                let input = begun.input.get_or_insert_with(|| Arc::clone(&self.input));
+                let input = input.execute(partition, Arc::clone(&context))?;
                 let partitions = self.properties().partitioning.partition_count();
                 let spills = SpillMetrics::new(&self.metrics, partition);
                 let room = Room::new(format!("SharedExec[{partition}]"), partitions, self.schema(), spills, &context);
@@ -131,7 +140,7 @@ impl ExecutionPlan for SharedExec {
         };
         let reader = Reader::new(Arc::clone(&feed), readers);
         if readers + 1 < self.wire.readers {
-            begun.insert(partition, (feed, readers + 1));
+            begun.feeds.insert(partition, (feed, readers + 1));
         }
         Ok(Box::pin(reader))
     }
