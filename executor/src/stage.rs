@@ -14,6 +14,7 @@ use bergmill_engine::{
     Cancelled, Failure, count_sorts, heeding, push_dynamic_filters, with_cancelled, with_dynamic_filters,
     with_room_to_merge,
 };
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
@@ -162,11 +163,13 @@ fn reported(error: DataFusionError) -> DataFusionError {
 }
 
 /// Whether another executor was lost while its rows were read. Ballista 55 recognizes only failures before the first
-/// row as lost rows. The task is repeated, and then cannot reach that executor.
+/// row as lost rows. The task is repeated, and then cannot reach that executor. Of some failures arrow keeps the text
+/// alone, as those of a stream that it cannot read.
 fn is_broken_stream(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {
-        if current.is::<tonic::Status>() {
+        let is_unreadable = matches!(current.downcast_ref(), Some(ArrowError::IpcError(_)));
+        if is_unreadable || current.is::<tonic::Status>() {
             return true;
         }
         cause = match current.downcast_ref::<BallistaError>() {
@@ -198,8 +201,6 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::error::ArrowError;
-
     use super::*;
 
     #[test]
@@ -208,6 +209,9 @@ mod tests {
         for lost in [
             DataFusionError::from(broken()),
             DataFusionError::External(Box::new(BallistaError::ArrowError(Box::new(broken())))),
+            DataFusionError::External(Box::new(BallistaError::ArrowError(Box::new(ArrowError::IpcError(
+                "code: 'Unknown error', message: \"stream closed\"".to_string(),
+            ))))),
             DataFusionError::External(Box::new(BallistaError::DataFusionError(Box::new(broken().into())))),
         ] {
             let reported = reported(lost.context("a join"));
