@@ -1,4 +1,4 @@
-//! The methods that all operators with one input share.
+//! The methods that operators with one input share.
 
 /// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) with one input and no expressions that
 /// are the same in each: `name`, `children`, `apply_expressions`, `replace_children` and `with_new_children`.
@@ -57,6 +57,54 @@ macro_rules! one_input {
         ) -> ::datafusion::error::Result<::std::sync::Arc<dyn ::datafusion::physical_plan::ExecutionPlan>> {
             use ::datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
             self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        }
+    };
+}
+
+/// The methods of an [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) that returns the rows of its input, in
+/// their order and partitions: `properties`, those about order and partitions, and those about statistics.
+///
+/// `input` is the field that has the input.
+///
+/// ```ignore
+/// impl ExecutionPlan for CompactExec {
+///     bergmill_catalog::one_input!(input, |_, input| Ok(Self { input }));
+///     bergmill_catalog::same_rows!(input);
+///     // ...
+/// }
+/// ```
+#[macro_export]
+macro_rules! same_rows {
+    ($input:ident) => {
+        fn properties(&self) -> &::std::sync::Arc<::datafusion::physical_plan::PlanProperties> {
+            self.$input.properties()
+        }
+
+        fn maintains_input_order(&self) -> Vec<bool> {
+            vec![true]
+        }
+
+        fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+            vec![false]
+        }
+
+        fn child_stats_requests(
+            &self,
+            partition: Option<usize>,
+        ) -> Vec<::datafusion::physical_plan::statistics::ChildStats> {
+            vec![::datafusion::physical_plan::statistics::ChildStats::At(partition)]
+        }
+
+        fn statistics_from_inputs(
+            &self,
+            inputs: &[::std::sync::Arc<::datafusion::common::Statistics>],
+            _: &::datafusion::physical_plan::statistics::StatisticsArgs,
+        ) -> ::datafusion::error::Result<::std::sync::Arc<::datafusion::common::Statistics>> {
+            Ok(::std::sync::Arc::clone(&inputs[0]))
+        }
+
+        fn cardinality_effect(&self) -> ::datafusion::physical_plan::execution_plan::CardinalityEffect {
+            ::datafusion::physical_plan::execution_plan::CardinalityEffect::Equal
         }
     };
 }

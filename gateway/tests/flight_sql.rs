@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod only_ada;
 mod protected;
 mod small_engine;
 

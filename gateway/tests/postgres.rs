@@ -2,46 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod only_ada;
 #[allow(dead_code, reason = "the tests of Flight SQL use all of it")]
 mod small_engine;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bergmill_gateway::{Caller, Credentials, Error, ErrorKind, Login, Result, Security, serve_postgres};
+use bergmill_gateway::{Login, Security, serve_postgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::only_ada::OnlyAda;
 use crate::small_engine::SmallEngine;
-
-/// Admits Ada, by a password or a token.
-struct OnlyAda;
-
-#[async_trait]
-impl Login for OnlyAda {
-    async fn admit(&self, credentials: Option<&Credentials>, _: Option<IpAddr>) -> Result<Option<Caller>> {
-        let is_ada = match credentials {
-            Some(Credentials::Password { user, password }) => user == "ada" && password == "xyz",
-            Some(Credentials::Token(token)) => token == "bergmill_ada",
-            None => false,
-        };
-        match is_ada {
-            true => Ok(Some(Caller { user: "ada".into(), is_admin: false })),
-            false => Err(Error::new(ErrorKind::Unauthenticated, "who are you?")),
-        }
-    }
-
-    async fn is_required(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    async fn open_session(&self, _: &Caller, _: Option<IpAddr>) -> Result<String> {
-        Err(Error::new(ErrorKind::Unsupported, "there are no sessions here"))
-    }
-}
 
 async fn open(login: Option<Arc<dyn Login>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -136,7 +110,7 @@ async fn statements_are_answered_in_order() {
 
 #[tokio::test]
 async fn only_users_get_in() {
-    let address = open(Some(Arc::new(OnlyAda))).await;
+    let address = open(Some(Arc::new(OnlyAda { token: "bergmill_ada" }))).await;
     for (user, password, expected) in [
         ("ada", "xyz", "R"),
         ("ada", "bergmill_ada", "R"),

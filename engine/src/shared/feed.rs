@@ -151,12 +151,11 @@ impl Feed {
             }
             return Poll::Pending;
         };
-        let item = next.transpose().map_err(Arc::new);
-        let ends = !matches!(item, Ok(Some(_)));
-        if ends {
+        let read = next.transpose();
+        if !matches!(read, Ok(Some(_))) {
             input.0 = None;
         }
-        self.hand_out(reader, item);
+        self.hand_out(reader, read);
         drop(input);
         self.waiting.wake_all();
         Poll::Ready(())
@@ -179,33 +178,38 @@ impl Feed {
         self.lock()[reader].as_ref().is_none_or(|queue| queue.ended || !queue.items.is_empty())
     }
 
-    /// Puts an item into the queues; the reader that got it needs no memory for it.
-    fn hand_out(&self, reader: usize, item: std::result::Result<Option<RecordBatch>, Arc<DataFusionError>>) {
+    /// Puts what was read by a reader into all queues.
+    fn hand_out(&self, reader: usize, read: Result<Option<RecordBatch>>) {
         let mut queues = self.lock();
+        match read.map_err(Arc::new) {
+            Ok(Some(batch)) => self.hand_out_batch(reader, &batch, &mut queues),
+            Ok(None) => queues.iter_mut().flatten().for_each(Queue::end),
+            Err(e) => queues.iter_mut().flatten().for_each(|queue| queue.fail(&e)),
+        }
+    }
+
+    /// The reader itself needs no memory for the batch.
+    fn hand_out_batch(&self, reader: usize, batch: &RecordBatch, queues: &mut [Option<Queue>]) {
         let others = queues.iter().enumerate().any(|(at, queue)| at != reader && queue.is_some());
-        let kept = match &item {
-            Ok(Some(batch)) if others => compact(batch).and_then(|batch| {
-                let memory = self.room.take(get_record_batch_memory_size(&batch))?;
-                Ok(memory.map(|memory| Arc::new(Kept { batch, _memory: Some(memory) })))
-            }),
-            _ => Ok(None),
-        };
+        let kept = if others { self.keep(batch).map_err(Arc::new) } else { Ok(None) };
         for (at, queue) in queues.iter_mut().enumerate() {
-            let Some(queue) = queue else { continue };
-            match (&item, &kept) {
-                (Ok(Some(batch)), _) if at == reader => {
+            match (queue, &kept) {
+                (None, _) => {}
+                (Some(queue), _) if at == reader => {
                     queue.items.push_back(Item::Kept(Arc::new(Kept { batch: batch.clone(), _memory: None })));
                 }
-                (Ok(Some(_)), Ok(Some(kept))) => queue.items.push_back(Item::Kept(Arc::clone(kept))),
-                (Ok(Some(batch)), Ok(None)) => match queue.spill(batch, &self.room) {
-                    Ok(()) => {}
-                    Err(e) => queue.fail(Arc::new(e)),
-                },
-                (Ok(Some(_)), Err(e)) => queue.fail(Arc::new(internal_datafusion_err!("cannot keep a batch: {e}"))),
-                (Ok(None), _) => queue.end(),
-                (Err(e), _) => queue.fail(Arc::clone(e)),
+                (Some(queue), Ok(Some(kept))) => queue.items.push_back(Item::Kept(Arc::clone(kept))),
+                (Some(queue), Ok(None)) => queue.spill(batch, &self.room),
+                (Some(queue), Err(e)) => queue.fail(e),
             }
         }
+    }
+
+    /// The batch in memory, if there is room.
+    fn keep(&self, batch: &RecordBatch) -> Result<Option<Arc<Kept>>> {
+        let batch = compact(batch)?;
+        let memory = self.room.take(get_record_batch_memory_size(&batch))?;
+        Ok(memory.map(|memory| Arc::new(Kept { batch, _memory: Some(memory) })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<Queue>>> {
@@ -214,20 +218,21 @@ impl Feed {
 }
 
 impl Queue {
-    fn spill(&mut self, batch: &RecordBatch, room: &Room) -> Result<()> {
+    fn spill(&mut self, batch: &RecordBatch, room: &Room) {
         let mut stream = None;
         let disk = self.disk.get_or_insert_with(|| {
             let (sink, reader) = spsc_channel(room.file_bytes, Arc::clone(&room.disk));
             stream = Some(reader);
             sink
         });
-        disk.push_batch(batch)?;
-        self.items.push_back(Item::Spilled(stream));
-        Ok(())
+        match disk.push_batch(batch) {
+            Ok(()) => self.items.push_back(Item::Spilled(stream)),
+            Err(e) => self.fail(&Arc::new(e)),
+        }
     }
 
-    fn fail(&mut self, error: Arc<DataFusionError>) {
-        self.items.push_back(Item::Failed(error));
+    fn fail(&mut self, error: &Arc<DataFusionError>) {
+        self.items.push_back(Item::Failed(Arc::clone(error)));
         self.end();
     }
 
@@ -275,14 +280,14 @@ impl Reader {
         Self { feed, at, spilled: None, is_spilled: false }
     }
 
-    /// What comes next: an item, the end, or nothing yet.
-    fn unread(&self) -> Option<Option<Item>> {
+    /// What comes next; `None` at the end.
+    fn unread(&self) -> Poll<Option<Item>> {
         match self.feed.lock()[self.at].as_mut() {
             Some(queue) => match queue.items.pop_front() {
-                Some(item) => Some(Some(item)),
-                None => queue.ended.then_some(None),
+                None if !queue.ended => Poll::Pending,
+                next => Poll::Ready(next),
             },
-            None => Some(None),
+            None => Poll::Ready(None),
         }
     }
 }
@@ -301,16 +306,16 @@ impl Stream for Reader {
                 return Poll::Ready(Some(batch.unwrap_or_else(lost)));
             }
             match self.unread() {
-                Some(Some(Item::Kept(kept))) => return Poll::Ready(Some(Ok(kept.batch.clone()))),
-                Some(Some(Item::Failed(e))) => return Poll::Ready(Some(Err(DataFusionError::Shared(e)))),
-                Some(Some(Item::Spilled(stream))) => {
+                Poll::Ready(Some(Item::Kept(kept))) => return Poll::Ready(Some(Ok(kept.batch.clone()))),
+                Poll::Ready(Some(Item::Failed(e))) => return Poll::Ready(Some(Err(DataFusionError::Shared(e)))),
+                Poll::Ready(Some(Item::Spilled(stream))) => {
                     self.is_spilled = true;
                     if stream.is_some() {
                         self.spilled = stream;
                     }
                 }
-                Some(None) => return Poll::Ready(None),
-                None => ready!(self.feed.advance(self.at, context)),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => ready!(self.feed.advance(self.at, context)),
             }
         }
     }

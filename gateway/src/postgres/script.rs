@@ -1,7 +1,8 @@
 //! The text of a message as statements, and what clients send on their own account.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
+use bergmill_statement::split;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, TokenizerError};
 
 /// What to do with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,58 +44,22 @@ pub(super) const SETTINGS: [(&str, &str); 16] = [
 /// Functions of Postgres that clients call to know where they are. Columns may have these names.
 const FUNCTIONS: [&str; 5] = ["version", "current_schema", "current_schemas", "current_database", "set_config"];
 
-/// The statements in a text, without those that are empty.
+/// The statements in a text, without those that are empty. None of them runs if the text has an error, as in Postgres:
+/// then it is one statement, with that error.
 pub(super) fn statements(text: &str) -> Vec<String> {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location() else {
-        // The error is that of the statement.
-        return vec![text.to_owned()];
-    };
-    let (mut found, mut from, mut place) = (Vec::new(), 0, Place::new(text));
-    let ends = tokens.iter().filter(|token| token.token == Token::SemiColon).map(|token| token.span.start);
-    for end in ends.map(|at| place.advance(at)).chain([text.len()]) {
-        found.push(text[from..end].trim());
-        from = (end + 1).min(text.len());
-    }
-    found.into_iter().filter(|statement| !is_blank(statement)).map(str::to_owned).collect()
-}
-
-/// A place in a text, which moves forward.
-struct Place<'a> {
-    rest: std::iter::Peekable<std::str::CharIndices<'a>>,
-    /// As the tokenizer counts: characters from one.
-    at: Location,
-    end: usize,
-}
-
-impl<'a> Place<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { rest: text.char_indices().peekable(), at: Location { line: 1, column: 1 }, end: text.len() }
-    }
-
-    /// Moves to a location, and returns its offset in bytes.
-    fn advance(&mut self, to: Location) -> usize {
-        while self.at < to {
-            match self.rest.next() {
-                Some((_, '\n')) => self.at = Location { line: self.at.line + 1, column: 1 },
-                Some(_) => self.at.column += 1,
-                None => break,
-            }
-        }
-        self.rest.peek().map_or(self.end, |(at, _)| *at)
+    match tokenize(text) {
+        Ok(_) => split(text).0,
+        Err(_) => vec![text.to_owned()],
     }
 }
 
-/// Whether a statement has only comments and white space.
-fn is_blank(statement: &str) -> bool {
-    match Tokenizer::new(&PostgreSqlDialect {}, statement).tokenize() {
-        Ok(tokens) => tokens.iter().all(|token| matches!(token, Token::Whitespace(_))),
-        Err(_) => false,
-    }
+fn tokenize(text: &str) -> Result<Vec<Token>, TokenizerError> {
+    Tokenizer::new(&GenericDialect {}, text).tokenize()
 }
 
 /// The tokens of a statement without white space; none if it has none.
 fn tokens(statement: &str) -> Vec<Token> {
-    let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, statement).tokenize().unwrap_or_default();
+    let mut tokens = tokenize(statement).unwrap_or_default();
     tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
     tokens
 }

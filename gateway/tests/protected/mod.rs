@@ -1,6 +1,5 @@
 //! The front door with TLS and a login.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +7,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{Action, Criteria, Empty, FlightDescriptor, HandshakeRequest, Ticket};
-use async_trait::async_trait;
-use bergmill_gateway::{Caller, Client, ConnectOptions, Credentials, Error, ErrorKind, Login, Result, Security, serve};
+use bergmill_gateway::{Client, ConnectOptions, Credentials, ErrorKind, Result, Security, serve};
 use bergmill_tls::{CertificateFiles, ServerTls, authority};
 use futures::{TryStreamExt, stream};
 use tempfile::TempDir;
@@ -18,34 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use crate::only_ada::OnlyAda;
 use crate::small_engine::SmallEngine;
 
-/// Admits Ada, by her password or her token.
-struct OnlyAda;
-
-#[async_trait]
-impl Login for OnlyAda {
-    async fn admit(&self, credentials: Option<&Credentials>, from: Option<IpAddr>) -> Result<Option<Caller>> {
-        assert!(from.is_some_and(|from| from.is_loopback()), "the address of the client is known");
-        let is_ada = match credentials {
-            Some(Credentials::Password { user, password }) => user == "ada" && password == "xyz",
-            Some(Credentials::Token(token)) => token == "token of ada",
-            None => false,
-        };
-        match is_ada {
-            true => Ok(Some(Caller { user: "ada".into(), is_admin: false })),
-            false => Err(Error::new(ErrorKind::Unauthenticated, "who are you?")),
-        }
-    }
-
-    async fn is_required(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    async fn open_session(&self, caller: &Caller, _: Option<IpAddr>) -> Result<String> {
-        Ok(format!("token of {}", caller.user))
-    }
-}
+const ONLY_ADA: OnlyAda = OnlyAda { token: "token of ada" };
 
 async fn open(security: Security) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -55,7 +29,7 @@ async fn open(security: Security) -> String {
 }
 
 async fn with_login() -> String {
-    open(Security { login: Some(Arc::new(OnlyAda)), ..Security::default() }).await
+    open(Security { login: Some(Arc::new(ONLY_ADA)), ..Security::default() }).await
 }
 
 async fn with_tls() -> (String, TempDir) {
@@ -65,7 +39,7 @@ async fn with_tls() -> (String, TempDir) {
     let files =
         CertificateFiles { certificate: folder.path().join("server.pem"), key: folder.path().join("server.key") };
     let tls = Some(ServerTls::open(files).unwrap());
-    let address = open(Security { tls, login: Some(Arc::new(OnlyAda)), ..Security::default() }).await;
+    let address = open(Security { tls, login: Some(Arc::new(ONLY_ADA)), ..Security::default() }).await;
     (address.replace("127.0.0.1", "localhost"), folder)
 }
 

@@ -21,8 +21,8 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::logical_expr::Volatility;
-use datafusion::physical_expr::{Distribution, Partitioning, PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::{Distribution, Partitioning};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -279,12 +279,6 @@ fn steady(node: &Arc<dyn ExecutionPlan>) -> Result<(), Indivisible> {
         return unsteady();
     }
     node.children().into_iter().try_for_each(steady)
-}
-
-fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
-    let function = expression.downcast_ref::<ScalarFunctionExpr>();
-    function.is_some_and(|f| f.fun().signature().volatility == Volatility::Volatile)
-        || expression.children().into_iter().any(is_volatile)
 }
 
 /// Whether all rows come from an `EmptyExec`, so that there are none.

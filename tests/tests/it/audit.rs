@@ -11,9 +11,8 @@ use bergmill_gateway::{Answer, Client, ConnectOptions, Credentials, ErrorKind, R
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::http;
 use crate::process::{Process, serve};
 
 const PASSWORD: &str = "correct horse";
@@ -61,17 +60,8 @@ impl Server {
 
     /// The status of a statement over HTTP; `basic` is user and password in base64.
     async fn http(&self, basic: &str, sql: &str) -> String {
-        let mut connection = TcpStream::connect(&self.http).await.unwrap();
         let body = json!({ "sql": sql }).to_string();
-        let text = format!(
-            "POST /v1/sql HTTP/1.1\r\nhost: {}\r\nauthorization: Basic {basic}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.http,
-            body.len()
-        );
-        connection.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
+        let answer = http::answer(&self.http, "POST /v1/sql", basic, &body).await;
         answer.split(' ').nth(1).unwrap_or_default().to_string()
     }
 }

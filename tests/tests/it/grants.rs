@@ -16,10 +16,9 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{TryStreamExt, stream};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::http;
 use crate::process::{Process, run_with, serve};
 
 const PASSWORD: &str = "correct horse";
@@ -72,18 +71,8 @@ impl Server {
 
     /// The answer to a request of `eve` over HTTP.
     async fn http(&self, request: &str, body: &str) -> String {
-        let mut connection = TcpStream::connect(&self.http).await.unwrap();
         // "eve:correct horse" in base64.
-        let text = format!(
-            "{request} HTTP/1.1\r\nhost: {}\r\nauthorization: Basic ZXZlOmNvcnJlY3QgaG9yc2U=\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.http,
-            body.len()
-        );
-        connection.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
-        answer
+        http::answer(&self.http, request, "ZXZlOmNvcnJlY3QgaG9yc2U=", body).await
     }
 
     /// A client of the protocol itself.

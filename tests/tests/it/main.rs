@@ -16,6 +16,7 @@ mod experiments;
 mod failures;
 mod first_use;
 mod grants;
+mod http;
 mod lookups;
 mod lost_reports;
 mod metrics;
